@@ -1,0 +1,1 @@
+//! Datasets: readers of their own formats, synthetic shapes, affine variants, batches.

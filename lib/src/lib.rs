@@ -1,0 +1,9 @@
+//! Obverse runs neural networks backwards: it recovers inputs from representations, finds the input a unit wants, and
+//! measures how much of its input a layer still knows.
+//!
+//! The library holds all the science; it prints nothing, parses no arguments and never exits. Modules depend downward:
+//! [`store`] and [`tensor`] at the bottom, then [`data`], then operations, networks, training, and one module a method.
+
+pub mod data;
+pub mod store;
+pub mod tensor;

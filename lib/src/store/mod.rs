@@ -1,0 +1,1 @@
+//! Files: npy tensors, sidecars, digests, the cache and atomic writes.

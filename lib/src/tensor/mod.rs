@@ -1,0 +1,3 @@
+//! The arrays that operations work on: dfdx tensors of four axes, channels last, and the random streams.
+
+pub mod random;

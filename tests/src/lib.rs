@@ -1,0 +1,1 @@
+//! Whole tools and whole pipelines, as a user runs them: the tests are in `tests/`.

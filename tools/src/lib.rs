@@ -1,0 +1,1 @@
+//! The conventions that all tools share.
