@@ -1,3 +1,202 @@
-//! The arrays that operations work on: dfdx tensors of four axes, channels last, and the random streams.
+//! The arrays that operations work on: dfdx tensors of four axes, channels last, (N, H, W, C). A vector is (N, 1, 1, F).
+//!
+//! The tape is passed to operations, not carried by tensors; [`backward`] runs it from any tensor and cotangent.
 
 pub mod random;
+
+use std::sync::OnceLock;
+
+use dfdx::prelude::{
+    Backward, Cpu, Dtype, Gradients, HasShape, OwnedTape, PutTape, Rank0, Tape, Tensor, TensorFromVec,
+};
+use num_traits::Float;
+use rayon::prelude::*;
+
+/// The shape of a [`Batch`]: images, height, width, channels.
+pub type Shape = (usize, usize, usize, usize);
+
+/// A batch of images or vectors, channels last, (N, H, W, C).
+pub type Batch<E> = Tensor<Shape, E, Cpu>;
+
+/// Elements below which splitting element-wise work over threads costs more than it saves.
+pub(crate) const GRAIN: usize = 1 << 14;
+
+/// The numbers a network computes with: f32, or f64 for gradient checks and ill-conditioned problems.
+pub trait Element: Dtype + Float + std::iter::Sum + bytemuck::Pod {
+    /// The name in a command line and a sidecar.
+    const NAME: &'static str;
+
+    /// The nearest value of this type.
+    fn of(value: f64) -> Self;
+
+    /// The value as f64.
+    fn wide(self) -> f64;
+}
+
+impl Element for f32 {
+    const NAME: &'static str = "f32";
+
+    fn of(value: f64) -> Self {
+        value as f32
+    }
+
+    fn wide(self) -> f64 {
+        f64::from(self)
+    }
+}
+
+impl Element for f64 {
+    const NAME: &'static str = "f64";
+
+    fn of(value: f64) -> Self {
+        value
+    }
+
+    fn wide(self) -> f64 {
+        self
+    }
+}
+
+/// The one device handle; a handle of its own for each tensor would seed a generator each time.
+fn device() -> &'static Cpu {
+    static DEVICE: OnceLock<Cpu> = OnceLock::new();
+    DEVICE.get_or_init(Cpu::default)
+}
+
+/// A tensor that takes over `values`, channels last. The caller has made as many values as the shape says.
+pub fn batch<E: Element>(values: Vec<E>, shape: Shape) -> Batch<E> {
+    debug_assert_eq!(values.len(), shape.0 * shape.1 * shape.2 * shape.3);
+    device().tensor_from_vec(values, shape)
+}
+
+/// A tensor of zeros.
+pub fn zeros<E: Element>(shape: Shape) -> Batch<E> {
+    batch(vec![E::zero(); shape.0 * shape.1 * shape.2 * shape.3], shape)
+}
+
+/// The shape (N, H, W, C).
+pub fn shape<E: Element>(x: &Batch<E>) -> Shape {
+    *x.shape()
+}
+
+/// The number of values in one image of the batch.
+pub fn image_len<E: Element>(x: &Batch<E>) -> usize {
+    let (_, h, w, c) = shape(x);
+    h * w * c
+}
+
+/// The values in memory order, without a copy. Every tensor that this crate makes is contiguous.
+#[allow(unsafe_code)]
+pub fn view<E: Element>(x: &Batch<E>) -> &[E] {
+    let (n, h, w, c) = shape(x);
+    let length = n * h * w * c;
+    if length == 0 {
+        return &[];
+    }
+    let first: *const E = &x[[0, 0, 0, 0]];
+    let last: *const E = &x[[n - 1, h - 1, w - 1, c - 1]];
+    debug_assert_eq!(last as usize - first as usize, (length - 1) * size_of::<E>(), "a contiguous tensor");
+    // SAFETY: the tensor owns `length` elements in one buffer (tensor_from_vec), the first element is at index 0 and the
+    // strides are those of the shape, since no operation of this crate permutes or broadcasts a tensor in place.
+    unsafe { std::slice::from_raw_parts(first, length) }
+}
+
+/// The values in memory order, to be changed in place. Copied first where another tensor shares them.
+#[allow(unsafe_code)]
+pub fn view_mut<E: Element>(x: &mut Batch<E>) -> &mut [E] {
+    let length = view(x).len();
+    if length == 0 {
+        return &mut [];
+    }
+    let first: *mut E = &mut x[[0, 0, 0, 0]];
+    // SAFETY: as in `view`; `index_mut` has made this tensor the buffer's only owner.
+    unsafe { std::slice::from_raw_parts_mut(first, length) }
+}
+
+/// Channels first, (N, C, H, W), to channels last, (N, H, W, C).
+///
+/// ```
+/// use obverse::tensor::channels_last;
+/// assert_eq!(channels_last(&[1, 2, 3, 4, 5, 6], (1, 1, 3, 2)), [1, 4, 2, 5, 3, 6]);
+/// ```
+pub fn channels_last<T: Copy + Send + Sync + Default>(values: &[T], shape: Shape) -> Vec<T> {
+    let (_, h, w, c) = shape;
+    transpose_images(values, c, h * w)
+}
+
+/// Channels last, (N, H, W, C), to channels first, (N, C, H, W); `shape` is (N, H, W, C).
+pub fn channels_first<T: Copy + Send + Sync + Default>(values: &[T], shape: Shape) -> Vec<T> {
+    let (_, h, w, c) = shape;
+    transpose_images(values, h * w, c)
+}
+
+/// Each image is a matrix of `rows` x `columns`: the same matrix transposed.
+fn transpose_images<T: Copy + Send + Sync + Default>(values: &[T], rows: usize, columns: usize) -> Vec<T> {
+    if rows == 1 || columns == 1 || values.is_empty() {
+        return values.to_vec();
+    }
+    let mut result = vec![T::default(); values.len()];
+    let image = rows * columns;
+    result.par_chunks_mut(image).zip(values.par_chunks(image)).with_min_len(GRAIN.div_ceil(image)).for_each(
+        |(result, values)| {
+            for (row, values) in values.chunks_exact(columns).enumerate() {
+                for (column, &value) in values.iter().enumerate() {
+                    result[column * rows + row] = value;
+                }
+            }
+        },
+    );
+    result
+}
+
+/// Runs the tape backward from `root`, whose gradient is `cotangent` (as many values as `root` has).
+///
+/// The gradients are those of sum(root * cotangent). Take each with [`gradient`].
+pub fn backward<E: Element>(mut tape: OwnedTape<E, Cpu>, root: &Batch<E>, cotangent: Vec<E>) -> Gradients<E, Cpu> {
+    // dfdx starts from a scalar: a scalar operation after all others, whose backward hands the cotangent to the root.
+    let start: Tensor<Rank0, E, Cpu> = device().tensor_from_vec(vec![E::zero()], ());
+    let root = root.ghost();
+    tape.add_backward_op(move |gradients| {
+        **gradients.get_or_alloc_mut(&root)? = cotangent;
+        Ok(())
+    });
+    start.put_tape(tape).backward()
+}
+
+/// Takes the gradient of `x` out of `gradients`, zeros where nothing reached it.
+pub fn gradient<E: Element>(gradients: &mut Gradients<E, Cpu>, x: &Batch<E>) -> Vec<E> {
+    match gradients.get_or_alloc_mut(x) {
+        Ok(found) => std::mem::take(&mut **found),
+        // With dfdx's fast allocation an allocation that fails aborts; this arm is never reached.
+        Err(_) => vec![E::zero(); view(x).len()],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn layouts_are_inverse_to_each_other() {
+        let values: Vec<u16> = (0..2 * 3 * 4 * 5).collect();
+        let last = channels_last(&values, (2, 4, 5, 3));
+        assert_eq!(last[0..3], [0, 20, 40]);
+        assert_eq!(channels_first(&last, (2, 4, 5, 3)), values);
+    }
+
+    #[test]
+    fn backward_starts_from_any_tensor() {
+        let x: Batch<f64> = batch(vec![1.0, 2.0], (1, 1, 1, 2));
+        let mut gradients = backward(OwnedTape::default(), &x, vec![3.0, 4.0]);
+        assert_eq!(gradient(&mut gradients, &x), [3.0, 4.0]);
+    }
+
+    #[test]
+    fn a_view_to_be_changed_is_the_tensor_itself() {
+        let mut x: Batch<f32> = zeros((1, 2, 2, 1));
+        let kept = x.clone();
+        view_mut(&mut x)[3] = 5.0;
+        assert_eq!(view(&x), [0.0, 0.0, 0.0, 5.0]);
+        assert_eq!(view(&kept), [0.0; 4]);
+    }
+}

@@ -1,0 +1,194 @@
+//! Activations, y = f(x), element by element, any shape, and the products with their slopes.
+//!
+//! leaky_relu max(x, slope x); relu; elu x or e^x - 1; asinh; sinh; sigmoid 1 / (1 + e^-x); tanh; softplus ln(1 + e^x).
+//! Slope and constants are PyTorch's. [`pullback`] multiplies a cotangent by f'(x) and is itself recorded on the tape,
+//! f'' included, so that a gradient can be differentiated.
+
+use dfdx::prelude::{Cpu, Tape};
+use rayon::prelude::*;
+
+use super::accumulate;
+use crate::tensor::{Batch, Element, GRAIN, batch, shape, view};
+
+/// PyTorch's default slope of a leaky rectifier below zero.
+pub const LEAKY_SLOPE: f64 = 0.01;
+
+/// An activation function.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Activation {
+    /// max(x, slope x), 0 <= slope < 1; ReLU has slope 0 (Maas et al. 2013).
+    LeakyRelu {
+        /// The slope below zero.
+        slope: f64,
+    },
+    /// x above 0, e^x - 1 below (Clevert et al. 2015, alpha 1).
+    Elu,
+    /// ln(x + sqrt(1 + x^2)): invertible and unbounded (feature alignment, section 3.5).
+    Asinh,
+    /// (e^x - e^-x) / 2, the inverse of asinh.
+    Sinh,
+    /// 1 / (1 + e^-x).
+    Sigmoid,
+    /// (e^x - e^-x) / (e^x + e^-x).
+    Tanh,
+    /// ln(1 + e^x), computed without overflow.
+    Softplus,
+}
+
+impl Activation {
+    /// f(x).
+    fn value<E: Element>(self, x: E) -> E {
+        match self {
+            Self::LeakyRelu { slope } => rectify(x, E::of(slope)),
+            Self::Elu => {
+                if x > E::zero() {
+                    x
+                } else {
+                    x.exp_m1()
+                }
+            }
+            Self::Asinh => x.asinh(),
+            Self::Sinh => x.sinh(),
+            Self::Sigmoid => sigmoid(x),
+            Self::Tanh => x.tanh(),
+            Self::Softplus => x.max(E::zero()) + (-x.abs()).exp().ln_1p(),
+        }
+    }
+
+    /// f'(x).
+    fn slope<E: Element>(self, x: E) -> E {
+        let one = E::one();
+        match self {
+            Self::LeakyRelu { slope } => slope_at(x, E::of(slope)),
+            Self::Elu => {
+                if x > E::zero() {
+                    one
+                } else {
+                    x.exp()
+                }
+            }
+            Self::Asinh => one / (one + x * x).sqrt(),
+            Self::Sinh => x.cosh(),
+            Self::Sigmoid => sigmoid(x) * (one - sigmoid(x)),
+            Self::Tanh => one - x.tanh() * x.tanh(),
+            Self::Softplus => sigmoid(x),
+        }
+    }
+
+    /// f''(x).
+    fn curvature<E: Element>(self, x: E) -> E {
+        let one = E::one();
+        match self {
+            Self::LeakyRelu { .. } => E::zero(),
+            Self::Elu => {
+                if x > E::zero() {
+                    E::zero()
+                } else {
+                    x.exp()
+                }
+            }
+            Self::Asinh => -x / ((one + x * x) * (one + x * x).sqrt()),
+            Self::Sinh => x.sinh(),
+            Self::Sigmoid => {
+                let y = sigmoid(x);
+                y * (one - y) * (one - y - y)
+            }
+            Self::Tanh => {
+                let y = x.tanh();
+                -(y + y) * (one - y * y)
+            }
+            Self::Softplus => sigmoid(x) * (one - sigmoid(x)),
+        }
+    }
+}
+
+/// max(x, slope x).
+pub(crate) fn rectify<E: Element>(x: E, slope: E) -> E {
+    x.max(slope * x)
+}
+
+/// The slope of a rectifier where its input, or its output, which has the same sign, is `x`.
+pub(crate) fn slope_at<E: Element>(x: E, slope: E) -> E {
+    if x > E::zero() { E::one() } else { slope }
+}
+
+fn sigmoid<E: Element>(x: E) -> E {
+    E::one() / (E::one() + (-x).exp())
+}
+
+/// f(x), recorded on the tape.
+pub fn activate<E: Element>(tape: &mut impl Tape<E, Cpu>, x: &Batch<E>, activation: Activation) -> Batch<E> {
+    let y = view(x).par_iter().with_min_len(GRAIN).map(|&x| activation.value(x)).collect();
+    let y = batch(y, shape(x));
+    record_product(tape, x, &y, x, activation);
+    y
+}
+
+/// The cotangent of x for a cotangent of y: cotangent * f'(x). Where `x` is one image, it stands for all of them.
+pub fn pullback<E: Element>(
+    tape: &mut impl Tape<E, Cpu>,
+    cotangent: &Batch<E>,
+    x: &Batch<E>,
+    activation: Activation,
+) -> Batch<E> {
+    let result = map_pairs(view(cotangent), view(x), |cotangent, x| cotangent * activation.slope(x));
+    let result = batch(result, shape(cotangent));
+    record_product(tape, cotangent, &result, x, activation);
+    // Recorded last, so run first: it leaves the gradient for the product to take.
+    record_curvature(tape, cotangent, &result, x, activation);
+    result
+}
+
+/// f(a, b) for each a; b is as long, or repeats.
+fn map_pairs<E: Element>(a: &[E], b: &[E], f: impl Fn(E, E) -> E + Sync) -> Vec<E> {
+    if a.len() == b.len() {
+        return a.par_iter().zip(b).with_min_len(GRAIN).map(|(&a, &b)| f(a, b)).collect();
+    }
+    let mut result = Vec::with_capacity(a.len());
+    a.chunks(b.len()).for_each(|a| result.extend(a.iter().zip(b).map(|(&a, &b)| f(a, b))));
+    result
+}
+
+/// Records that the output's gradient, times f'(x), goes to the input. Both directions multiply by the same slopes.
+fn record_product<E: Element, T: Tape<E, Cpu>>(
+    tape: &mut T,
+    input: &Batch<E>,
+    output: &Batch<E>,
+    x: &Batch<E>,
+    activation: Activation,
+) {
+    if !T::OWNS_TAPE {
+        return;
+    }
+    let (input, output, x) = (input.ghost(), output.ghost(), x.clone());
+    tape.add_backward_op(move |gradients| {
+        // Taken, not put back: nothing earlier on the tape reads it, and its memory is free from here on.
+        let upstream = std::mem::take(&mut **gradients.get_or_alloc_mut(&output)?);
+        let product = map_pairs(&upstream, view(&x), |upstream, x| upstream * activation.slope(x));
+        accumulate(gradients.get_or_alloc_mut(&input)?, &product);
+        Ok(())
+    });
+}
+
+/// Records how a pullback's result depends on x itself: cotangent * f''(x).
+fn record_curvature<E: Element, T: Tape<E, Cpu>>(
+    tape: &mut T,
+    cotangent: &Batch<E>,
+    output: &Batch<E>,
+    x: &Batch<E>,
+    activation: Activation,
+) {
+    if !T::OWNS_TAPE || matches!(activation, Activation::LeakyRelu { .. }) {
+        return;
+    }
+    let (cotangent, output, x) = (cotangent.clone(), output.ghost(), x.clone());
+    tape.add_backward_op(move |gradients| {
+        let upstream = std::mem::take(&mut **gradients.get_or_alloc_mut(&output)?);
+        let bent = map_pairs(view(&cotangent), view(&x), |cotangent, x| cotangent * activation.curvature(x));
+        let bent = map_pairs(&upstream, &bent, |upstream, bent| upstream * bent);
+        let target = gradients.get_or_alloc_mut(&x)?;
+        bent.chunks(view(&x).len()).for_each(|part| accumulate(target, part));
+        **gradients.get_or_alloc_mut(&output)? = upstream;
+        Ok(())
+    });
+}

@@ -1,0 +1,16 @@
+//! Differentiable operations on dfdx's tape, one idea a file, and the one matrix product under them.
+//!
+//! Every operation takes the tape, then its tensors, channels last; [`NoneTape`](dfdx::prelude::NoneTape) runs the same
+//! code without recording. An operation that a network can hold has a `pullback`, its transposed derivative, made of tape
+//! operations too, so that gradients can be differentiated.
+
+pub mod activation;
+
+use rayon::prelude::*;
+
+use crate::tensor::{Element, GRAIN};
+
+/// target += values, element by element.
+pub(crate) fn accumulate<E: Element>(target: &mut [E], values: &[E]) {
+    target.par_iter_mut().zip(values).with_min_len(GRAIN).for_each(|(target, &value)| *target += value);
+}
