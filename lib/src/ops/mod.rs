@@ -5,6 +5,7 @@
 //! operations too, so that gradients can be differentiated.
 
 pub mod activation;
+mod product;
 
 use rayon::prelude::*;
 
