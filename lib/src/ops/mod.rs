@@ -5,11 +5,23 @@
 //! operations too, so that gradients can be differentiated.
 
 pub mod activation;
+pub mod convolution;
+pub mod linear;
 mod product;
+pub mod window;
 
 use rayon::prelude::*;
 
 use crate::tensor::{Element, GRAIN};
+
+/// Whether anything upstream of an operation's input wants its gradient; the images a network is trained on do not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InputGradient {
+    /// The input's gradient is computed.
+    Wanted,
+    /// The input is a constant.
+    Unwanted,
+}
 
 /// target += values, element by element.
 pub(crate) fn accumulate<E: Element>(target: &mut [E], values: &[E]) {

@@ -54,6 +54,11 @@ impl<'a, E: Element> Matrix<'a, E> {
         }
     }
 
+    /// The slice the matrix lies in.
+    pub fn values(self) -> &'a [E] {
+        self.values
+    }
+
     fn rows_from(self, start: usize, rows: usize) -> Self {
         Self { values: self.values.get(start * self.row_stride..).unwrap_or(&[]), rows, ..self }
     }

@@ -1,0 +1,488 @@
+//! Convolution, y = rectify(W * x + b), and its exact adjoint; x (N, H, W, C), y (N, H', W', O), W (O, kh, kw, C / groups).
+//!
+//! y[n, i, j, o] = rectify(b[o] + sum W[o, u, v, c] x[n, s i + d u - p, s j + d v - p, c]). For a group of images that fits
+//! in cache the patches are gathered channels-last, one row a position, and multiplied by W in one product; bias and slope
+//! are applied while the result is in cache. The adjoint multiplies first and scatters. Gradients of W are summed over a
+//! fixed number of lanes, in order, so that threads do not change a bit.
+
+use dfdx::prelude::{Cpu, Gradients, Tape};
+use rayon::prelude::*;
+
+use super::activation::{rectify, slope_at};
+use super::product::{Matrix, Target, Write, product_in_place};
+use super::window::Window;
+use super::{InputGradient, accumulate};
+use crate::tensor::{Batch, Element, Shape, batch, image_len, shape, view};
+
+/// Values of patches gathered at a time: with their product they stay in a core's second-level cache.
+const TILE: usize = 1 << 17;
+/// Parts of a batch whose weight gradients are summed apart.
+const LANES: usize = 8;
+
+/// How a convolution slides, and how its channels are grouped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Convolution {
+    /// Kernel, stride, padding and dilation.
+    pub window: Window,
+    /// Channels are cut into this many groups that do not see each other; 1 is the ordinary convolution.
+    pub groups: usize,
+}
+
+/// y = rectify(W * x + b), with `slope` below zero, or without the rectifier.
+///
+/// Shapes: x (N, H, W, C), weight (O, kh, kw, C / groups), bias (1, 1, 1, O).
+pub fn convolve<E: Element>(
+    tape: &mut impl Tape<E, Cpu>,
+    x: &Batch<E>,
+    weight: &Batch<E>,
+    bias: Option<&Batch<E>>,
+    slope: Option<E>,
+    convolution: Convolution,
+    input: InputGradient,
+) -> Batch<E> {
+    let (n, h, w, _) = shape(x);
+    let plan = Plan::new(convolution, (h, w), weight);
+    let mut y = vec![E::zero(); n * plan.output_len()];
+    let bias_values = bias.map(view);
+    y.par_chunks_mut(plan.tile * plan.output_len())
+        .zip(view(x).par_chunks(plan.tile * plan.input_len()))
+        .for_each_init(Vec::new, |patches, (y, x)| {
+            plan.forward(x, view(weight), patches, y);
+            finish(y, bias_values, slope);
+        });
+    let y = batch(y, (n, plan.output.0, plan.output.1, plan.outputs));
+    record_convolve(tape, x, weight, bias, slope, &y, plan, input);
+    y
+}
+
+/// The transposed convolution: the cotangent of x for a cotangent of y = rectify(W * x + b).
+///
+/// `slopes` are y itself and the rectifier's slope; y may be one image that stands for all. `size` is x's height and
+/// width. Without slopes this is the linear map whose matrix is that of the convolution transposed.
+pub fn adjoint<E: Element>(
+    tape: &mut impl Tape<E, Cpu>,
+    cotangent: &Batch<E>,
+    slopes: Option<(&Batch<E>, E)>,
+    weight: &Batch<E>,
+    convolution: Convolution,
+    size: (usize, usize),
+) -> Batch<E> {
+    let n = shape(cotangent).0;
+    let plan = Plan::new(convolution, size, weight);
+    let slopes = slopes.map(|(y, slope)| Slopes::new(y, slope));
+    let mut x = vec![E::zero(); n * plan.input_len()];
+    x.par_chunks_mut(plan.tile * plan.input_len())
+        .zip(view(cotangent).par_chunks(plan.tile * plan.output_len()))
+        .enumerate()
+        .for_each_init(Scratch::default, |scratch, (tile, (x, cotangent))| {
+            let delta = sloped(cotangent, slopes.as_ref(), tile * plan.tile, &mut scratch.delta);
+            plan.backward(delta, view(weight), &mut scratch.patches, x);
+        });
+    let x = batch(x, (n, size.0, size.1, plan.channels));
+    record_adjoint(tape, cotangent, slopes, weight, &x, plan);
+    x
+}
+
+/// Adds the bias and applies the rectifier to rows of outputs.
+pub(super) fn finish<E: Element>(y: &mut [E], bias: Option<&[E]>, slope: Option<E>) {
+    if let Some(bias) = bias {
+        for row in y.chunks_exact_mut(bias.len()) {
+            match slope {
+                Some(slope) => row.iter_mut().zip(bias).for_each(|(y, &bias)| *y = rectify(*y + bias, slope)),
+                None => row.iter_mut().zip(bias).for_each(|(y, &bias)| *y += bias),
+            }
+        }
+    } else if let Some(slope) = slope {
+        y.iter_mut().for_each(|y| *y = rectify(*y, slope));
+    }
+}
+
+/// The slopes of a rectifier, told by the signs of its output; one image may stand for all.
+#[derive(Clone)]
+pub(super) struct Slopes<E: Element> {
+    y: Batch<E>,
+    slope: E,
+}
+
+impl<E: Element> Slopes<E> {
+    pub(super) fn new(y: &Batch<E>, slope: E) -> Self {
+        Self { y: y.clone(), slope }
+    }
+
+    /// Multiplies `values`, whose first image is number `first`, by the slopes.
+    pub(super) fn apply(&self, values: &mut [E], first: usize) {
+        let y = view(&self.y);
+        if shape(&self.y).0 == 1 {
+            values.chunks_mut(y.len()).for_each(|values| self.multiply(values, y));
+        } else {
+            self.multiply(values, &y[first * image_len(&self.y)..]);
+        }
+    }
+
+    fn multiply(&self, values: &mut [E], y: &[E]) {
+        values.iter_mut().zip(y).for_each(|(value, &y)| *value *= slope_at(y, self.slope));
+    }
+}
+
+/// `values` times the slopes, in `scratch`; `values` themselves where there are none.
+fn sloped<'a, E: Element>(
+    values: &'a [E],
+    slopes: Option<&Slopes<E>>,
+    first: usize,
+    scratch: &'a mut Vec<E>,
+) -> &'a [E] {
+    let Some(slopes) = slopes else { return values };
+    scratch.clear();
+    scratch.extend_from_slice(values);
+    slopes.apply(scratch, first);
+    scratch
+}
+
+/// Buffers a thread uses again and again.
+struct Scratch<E> {
+    patches: Vec<E>,
+    delta: Vec<E>,
+    outputs: Vec<E>,
+}
+
+impl<E> Default for Scratch<E> {
+    fn default() -> Self {
+        Self { patches: Vec::new(), delta: Vec::new(), outputs: Vec::new() }
+    }
+}
+
+/// A convolution's sizes, worked out once.
+#[derive(Clone, Copy)]
+struct Plan {
+    convolution: Convolution,
+    /// Height and width of x.
+    input: (usize, usize),
+    /// Height and width of y.
+    output: (usize, usize),
+    channels: usize,
+    outputs: usize,
+    /// Images whose patches are gathered at a time.
+    tile: usize,
+}
+
+impl Plan {
+    /// The shapes have been checked where the network met its input; a window that does not fit gives no output.
+    fn new<E: Element>(convolution: Convolution, input: (usize, usize), weight: &Batch<E>) -> Self {
+        let (outputs, kh, kw, depth): Shape = shape(weight);
+        debug_assert_eq!([kh, kw], convolution.window.kernel);
+        let output = convolution.window.output(input.0, input.1).unwrap_or((0, 0));
+        let patches = (output.0 * output.1 * kh * kw * depth).max(1);
+        let tile = (TILE / patches).max(1);
+        Self { convolution, input, output, channels: depth * convolution.groups, outputs, tile }
+    }
+
+    fn input_len(&self) -> usize {
+        self.input.0 * self.input.1 * self.channels
+    }
+
+    fn output_len(&self) -> usize {
+        self.positions() * self.outputs
+    }
+
+    fn positions(&self) -> usize {
+        self.output.0 * self.output.1
+    }
+
+    /// Length of a patch, and of a row of W.
+    fn depth(&self) -> usize {
+        let [kh, kw] = self.convolution.window.kernel;
+        kh * kw * self.channels / self.convolution.groups
+    }
+
+    fn group_outputs(&self) -> usize {
+        self.outputs / self.convolution.groups
+    }
+
+    fn groups(&self) -> std::ops::Range<usize> {
+        0..self.convolution.groups
+    }
+
+    /// Whether the patches are the image itself: a 1 x 1 kernel at every position.
+    fn is_pointwise(&self) -> bool {
+        let Window { kernel, stride, padding, .. } = self.convolution.window;
+        let unpadded = [padding.top, padding.bottom, padding.left, padding.right] == [0; 4];
+        kernel == [1, 1] && stride == [1, 1] && unpadded && self.convolution.groups == 1
+    }
+
+    fn weight<'a, E: Element>(&self, weight: &'a [E], group: usize) -> Matrix<'a, E> {
+        let size = self.group_outputs() * self.depth();
+        Matrix::new(&weight[group * size..][..size], self.group_outputs(), self.depth())
+    }
+
+    /// One group's columns of rows of outputs.
+    fn delta<'a, E: Element>(&self, delta: &'a [E], group: usize) -> Matrix<'a, E> {
+        let rows = delta.len() / self.outputs;
+        Matrix::strided(&delta[group * self.group_outputs()..], rows, self.group_outputs(), self.outputs)
+    }
+
+    /// y = W * x for a few images.
+    fn forward<E: Element>(&self, x: &[E], weight: &[E], patches: &mut Vec<E>, y: &mut [E]) {
+        for group in self.groups() {
+            let patches = self.patches(x, group, patches);
+            let y = Target::strided(&mut y[group * self.group_outputs()..], self.outputs);
+            product_in_place(y, patches, self.weight(weight, group).transposed(), Write::Replace);
+        }
+    }
+
+    /// x += W^T * delta for a few images.
+    fn backward<E: Element>(&self, delta: &[E], weight: &[E], patches: &mut Vec<E>, x: &mut [E]) {
+        if self.is_pointwise() {
+            let target = Target::new(x, self.channels);
+            return product_in_place(target, self.delta(delta, 0), self.weight(weight, 0), Write::Add);
+        }
+        let rows = delta.len() / self.outputs;
+        patches.resize(rows * self.depth(), E::zero());
+        for group in self.groups() {
+            let target = Target::new(patches, self.depth());
+            product_in_place(target, self.delta(delta, group), self.weight(weight, group), Write::Replace);
+            self.scatter(patches, group, x);
+        }
+    }
+
+    /// gradient += delta^T patches for the patches of a few images, gathered before.
+    fn weight_gradient<E: Element>(&self, delta: &[E], patches: Matrix<E>, group: usize, gradient: &mut [E]) {
+        let size = self.group_outputs() * self.depth();
+        let target = Target::new(&mut gradient[group * size..][..size], self.depth());
+        product_in_place(target, self.delta(delta, group).transposed(), patches, Write::Add);
+    }
+
+    /// The patches of a few images, one row a position: (images * H' * W') x (kh kw C / groups).
+    fn patches<'a, E: Element>(&self, x: &'a [E], group: usize, patches: &'a mut Vec<E>) -> Matrix<'a, E> {
+        let rows = x.len() / self.input_len() * self.positions();
+        if self.is_pointwise() {
+            return Matrix::new(x, rows, self.channels);
+        }
+        patches.resize(rows * self.depth(), E::zero());
+        for (x, patches) in
+            x.chunks_exact(self.input_len()).zip(patches.chunks_exact_mut(self.positions() * self.depth()))
+        {
+            self.walk(group, |patch, pixels| match pixels {
+                Some(pixel) => patches[patch.clone()].copy_from_slice(&x[pixel..pixel + patch.len()]),
+                None => patches[patch].fill(E::zero()),
+            });
+        }
+        Matrix::new(patches, rows, self.depth())
+    }
+
+    /// Adds patches back to where they came from.
+    fn scatter<E: Element>(&self, patches: &[E], group: usize, x: &mut [E]) {
+        let patches = patches.chunks_exact(self.positions() * self.depth());
+        for (x, patches) in x.chunks_exact_mut(self.input_len()).zip(patches) {
+            self.walk(group, |patch, pixels| {
+                let Some(pixel) = pixels else { return };
+                let x = &mut x[pixel..pixel + patch.len()];
+                x.iter_mut().zip(&patches[patch]).for_each(|(x, &patch)| *x += patch);
+            });
+        }
+    }
+
+    /// Visits the patches of one image run by run: a range of the patches and where it starts in the image, or `None`
+    /// where it is padding. A run is as long as the image allows: neighbouring pixels are neighbours in memory.
+    fn walk(&self, group: usize, mut visit: impl FnMut(std::ops::Range<usize>, Option<usize>)) {
+        let Window { kernel: [kh, kw], stride, padding, dilation } = self.convolution.window;
+        let width = self.channels / self.convolution.groups;
+        // Pixels of a run: a whole kernel row where its pixels touch and all channels belong to it, else one.
+        let run = if dilation[1] == 1 && self.convolution.groups == 1 { kw } else { 1 };
+        let mut start = 0;
+        for i in 0..self.output.0 {
+            for j in 0..self.output.1 {
+                for u in 0..kh {
+                    let row =
+                        (i * stride[0] + u * dilation[0]).checked_sub(padding.top).filter(|&row| row < self.input.0);
+                    for v in (0..kw).step_by(run) {
+                        let left = (j * stride[1] + v * dilation[1]) as isize - padding.left as isize;
+                        let end = start + run * width;
+                        let Some(row) = row else {
+                            visit(start..end, None);
+                            start = end;
+                            continue;
+                        };
+                        let before = (-left).clamp(0, run as isize) as usize;
+                        let inside = (self.input.1 as isize - left).clamp(before as isize, run as isize) as usize;
+                        let at = |v: usize| start + v * width;
+                        if before > 0 {
+                            visit(start..at(before), None);
+                        }
+                        if inside > before {
+                            let column = (left + before as isize) as usize;
+                            let pixel = (row * self.input.1 + column) * self.channels + group * width;
+                            visit(at(before)..at(inside), Some(pixel));
+                        }
+                        if inside < run {
+                            visit(at(inside)..end, None);
+                        }
+                        start = end;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Images that a lane goes through, in order.
+    fn lane(images: usize) -> usize {
+        images.div_ceil(LANES).max(1)
+    }
+}
+
+/// Records how W, b and x receive their gradients from y's.
+#[expect(clippy::too_many_arguments, reason = "an operation's tensors and settings, named one by one")]
+fn record_convolve<E: Element, T: Tape<E, Cpu>>(
+    tape: &mut T,
+    x: &Batch<E>,
+    weight: &Batch<E>,
+    bias: Option<&Batch<E>>,
+    slope: Option<E>,
+    y: &Batch<E>,
+    plan: Plan,
+    input: InputGradient,
+) {
+    if !T::OWNS_TAPE {
+        return;
+    }
+    let slopes = slope.map(|slope| Slopes::new(y, slope));
+    let (x, weight, bias, y) = (x.clone(), weight.clone(), bias.cloned(), y.ghost());
+    tape.add_backward_op(move |gradients| {
+        let mut delta = std::mem::take(&mut **gradients.get_or_alloc_mut(&y)?);
+        let lane = Plan::lane(shape(&x).0);
+        let mut x_gradient = match input {
+            InputGradient::Wanted => std::mem::take(&mut **gradients.get_or_alloc_mut(&x)?),
+            InputGradient::Unwanted => Vec::new(),
+        };
+        let mut x_lanes = x_gradient.chunks_mut(lane * plan.input_len());
+        let lanes: Vec<_> = delta
+            .chunks_mut(lane * plan.output_len())
+            .zip(view(&x).chunks(lane * plan.input_len()))
+            .map(|(delta, x)| (delta, x, x_lanes.next()))
+            .collect();
+        let sums = lanes.into_par_iter().enumerate().map(|(number, (delta, x, x_gradient))| {
+            if let Some(slopes) = &slopes {
+                slopes.apply(delta, number * lane);
+            }
+            backward_lane(&plan, delta, x, view(&weight), x_gradient)
+        });
+        let sums: Vec<Vec<E>> = sums.collect();
+        drop(x_lanes);
+        if input == InputGradient::Wanted {
+            **gradients.get_or_alloc_mut(&x)? = x_gradient;
+        }
+        if let Some(bias) = &bias {
+            add_column_sums(gradients.get_or_alloc_mut(bias)?, &delta);
+        }
+        add_lanes(gradients, &weight, &sums)
+    });
+}
+
+/// One lane's share of the gradients of x (added to `x_gradient`) and W (returned).
+fn backward_lane<E: Element>(plan: &Plan, delta: &[E], x: &[E], weight: &[E], x_gradient: Option<&mut [E]>) -> Vec<E> {
+    let mut scratch = Scratch::default();
+    let mut sum = vec![E::zero(); weight.len()];
+    let tiles = delta.chunks(plan.tile * plan.output_len());
+    for (delta, x) in tiles.clone().zip(x.chunks(plan.tile * plan.input_len())) {
+        for group in plan.groups() {
+            let patches = plan.patches(x, group, &mut scratch.patches);
+            plan.weight_gradient(delta, patches, group, &mut sum);
+        }
+    }
+    if let Some(x_gradient) = x_gradient {
+        for (delta, x) in tiles.zip(x_gradient.chunks_mut(plan.tile * plan.input_len())) {
+            plan.backward(delta, weight, &mut scratch.patches, x);
+        }
+    }
+    sum
+}
+
+/// Records how W and the cotangent receive their gradients from those of the adjoint's result.
+fn record_adjoint<E: Element, T: Tape<E, Cpu>>(
+    tape: &mut T,
+    cotangent: &Batch<E>,
+    slopes: Option<Slopes<E>>,
+    weight: &Batch<E>,
+    x: &Batch<E>,
+    plan: Plan,
+) {
+    if !T::OWNS_TAPE {
+        return;
+    }
+    let (cotangent, weight, x) = (cotangent.clone(), weight.clone(), x.ghost());
+    tape.add_backward_op(move |gradients| {
+        let upstream = std::mem::take(&mut **gradients.get_or_alloc_mut(&x)?);
+        let mut gradient = std::mem::take(&mut **gradients.get_or_alloc_mut(&cotangent)?);
+        let lane = Plan::lane(shape(&cotangent).0);
+        let sums: Vec<Vec<E>> = gradient
+            .par_chunks_mut(lane * plan.output_len())
+            .zip(upstream.par_chunks(lane * plan.input_len()))
+            .zip(view(&cotangent).par_chunks(lane * plan.output_len()))
+            .enumerate()
+            .map(|(number, ((gradient, upstream), cotangent))| {
+                adjoint_lane(&plan, upstream, cotangent, slopes.as_ref(), number * lane, view(&weight), gradient)
+            })
+            .collect();
+        **gradients.get_or_alloc_mut(&cotangent)? = gradient;
+        add_lanes(gradients, &weight, &sums)
+    });
+}
+
+/// One lane's share of the gradients of the cotangent (added to `gradient`) and W (returned). The patches of `upstream`
+/// serve both products.
+fn adjoint_lane<E: Element>(
+    plan: &Plan,
+    upstream: &[E],
+    cotangent: &[E],
+    slopes: Option<&Slopes<E>>,
+    first: usize,
+    weight: &[E],
+    gradient: &mut [E],
+) -> Vec<E> {
+    let Scratch { mut patches, mut delta, mut outputs } = Scratch::default();
+    let mut sum = vec![E::zero(); weight.len()];
+    let tiles = cotangent.chunks(plan.tile * plan.output_len()).zip(gradient.chunks_mut(plan.tile * plan.output_len()));
+    for (tile, ((cotangent, gradient), upstream)) in
+        tiles.zip(upstream.chunks(plan.tile * plan.input_len())).enumerate()
+    {
+        let first = first + tile * plan.tile;
+        let delta = sloped(cotangent, slopes, first, &mut delta);
+        outputs.resize(delta.len(), E::zero());
+        for group in plan.groups() {
+            let patches = plan.patches(upstream, group, &mut patches);
+            plan.weight_gradient(delta, patches, group, &mut sum);
+            let target = Target::strided(&mut outputs[group * plan.group_outputs()..], plan.outputs);
+            product_in_place(target, patches, plan.weight(weight, group).transposed(), Write::Replace);
+        }
+        if let Some(slopes) = slopes {
+            slopes.apply(&mut outputs, first);
+        }
+        gradient.iter_mut().zip(&outputs).for_each(|(gradient, &value)| *gradient += value);
+    }
+    sum
+}
+
+/// Adds the lanes' sums to the gradient of W, in order.
+fn add_lanes<E: Element>(
+    gradients: &mut Gradients<E, Cpu>,
+    weight: &Batch<E>,
+    sums: &[Vec<E>],
+) -> Result<(), dfdx::prelude::CpuError> {
+    let target = gradients.get_or_alloc_mut(weight)?;
+    sums.iter().for_each(|sum| accumulate(target, sum));
+    Ok(())
+}
+
+/// target[j] += sum over rows of values[., j]; the gradient of a bias. Rows are summed in fixed blocks, in order.
+pub(super) fn add_column_sums<E: Element>(target: &mut [E], values: &[E]) {
+    const ROWS: usize = 1024;
+    let columns = target.len();
+    let blocks: Vec<Vec<E>> = values
+        .par_chunks(ROWS * columns)
+        .map(|block| {
+            let mut sum = vec![E::zero(); columns];
+            block.chunks_exact(columns).for_each(|row| sum.iter_mut().zip(row).for_each(|(sum, &value)| *sum += value));
+            sum
+        })
+        .collect();
+    blocks.iter().for_each(|block| target.iter_mut().zip(block).for_each(|(target, &value)| *target += value));
+}
