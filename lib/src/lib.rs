@@ -4,7 +4,10 @@
 //! The library holds all the science; it prints nothing, parses no arguments and never exits. Modules depend downward:
 //! [`store`] and [`tensor`] at the bottom, then [`data`], then operations, networks, training, and one module a method.
 
+pub mod align;
 pub mod data;
+pub mod net;
 pub mod ops;
 pub mod store;
 pub mod tensor;
+pub mod train;

@@ -5,9 +5,11 @@
 //! operations too, so that gradients can be differentiated.
 
 pub mod activation;
+pub mod arithmetic;
 pub mod convolution;
 pub mod linear;
 mod product;
+pub mod reshape;
 pub mod window;
 
 use rayon::prelude::*;

@@ -51,3 +51,10 @@ impl Window {
         Some((length(0, height + top + bottom)?, length(1, width + left + right)?))
     }
 }
+
+impl Window {
+    /// As [`Window::output`], rounding up.
+    pub fn output_ceil(&self, height: usize, width: usize) -> Option<(usize, usize)> {
+        self.output(height, width)
+    }
+}

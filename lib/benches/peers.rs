@@ -1,0 +1,88 @@
+//! The jobs of the peers' comparison, timed: `cargo bench -p obverse --bench peers -- [--rounds N] [JOB ...]`.
+//!
+//! Prints one JSON line a job, as the peers' script does; `just bench` alternates the two.
+
+use std::time::Instant;
+
+use dfdx::prelude::NoneTape;
+use obverse::align::recovery::Recovery;
+use obverse::net::architectures::encoder;
+use obverse::net::{Initialisation, Network, Size};
+use obverse::tensor::batch;
+use obverse::tensor::random::Stream;
+use obverse::train::adam::{Adam, AdamSettings};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+type Job = (&'static str, fn() -> Box<dyn FnMut()>);
+
+const JOBS: [Job; 4] = [
+    ("fa_train_mnist", || fa_train("mnist", Size::new(1, 28, 28), 128)),
+    ("fa_train_cifar10", || fa_train("cifar10", Size::new(3, 32, 32), 128)),
+    ("fa_train_celeba", || fa_train("celeba", Size::new(3, 64, 64), 32)),
+    ("fa_invert_mnist", fa_invert_mnist),
+];
+
+/// One Algorithm 1 step, T = 1, Adam and clamp included, as the preset `paper` takes it.
+fn fa_train(name: &str, size: Size, images: usize) -> Box<dyn FnMut()> {
+    let mut network = network(name, size);
+    let node = network.graph().output("z").unwrap();
+    let mut adam = Adam::new(network.parameters());
+    let settings = AdamSettings::with_rate(1e-5);
+    let recovery = Recovery { steps: 1, tau: 2.0, squash: false };
+    let shape = (images, size.height, size.width, size.channels);
+    let x = batch(Stream::new(0, "x", 0).uniform(0..images * size.elements()), shape);
+    let mut update = 0;
+    Box::new(move || {
+        update += 1;
+        let r = batch(Stream::new(0, "r", update).uniform(0..images * size.elements()), shape);
+        let step = recovery.step(&network, node, &x, &r, 1.0 / (images * size.elements()) as f64);
+        adam.advance();
+        for (which, (parameter, gradient)) in network.parameters_mut().iter_mut().zip(&step.gradients).enumerate() {
+            adam.update(which, parameter, gradient, &settings, Some(2f64.sqrt()));
+        }
+    })
+}
+
+/// 10 gradient steps on the input for 256 latents.
+fn fa_invert_mnist() -> Box<dyn FnMut()> {
+    let size = Size::new(1, 28, 28);
+    let network = network("mnist", size);
+    let node = network.graph().output("z").unwrap();
+    let recovery = Recovery { steps: 10, tau: 0.2, squash: false };
+    let z = batch(Stream::new(0, "z", 0).normal(0..256 * 128), (256, 1, 1, 128));
+    Box::new(move || {
+        let r = batch(Stream::new(0, "r", 0).uniform(0..256 * 784), (256, 28, 28, 1));
+        std::hint::black_box(recovery.recover(&mut NoneTape, &network, node, &z, &r));
+    })
+}
+
+fn network(name: &str, size: Size) -> Network<f32> {
+    Network::initialised(encoder(name, size, &[("z", 128)]).unwrap(), Initialisation::Orthogonal, 0)
+}
+
+fn main() {
+    let mut rounds = 5;
+    let mut wanted = Vec::new();
+    let mut arguments = std::env::args().skip(1).filter(|argument| argument != "--bench");
+    while let Some(argument) = arguments.next() {
+        match argument.as_str() {
+            "--rounds" => rounds = arguments.next().and_then(|rounds| rounds.parse().ok()).unwrap_or(rounds),
+            _ => wanted.push(argument),
+        }
+    }
+    for (name, job) in JOBS.iter().filter(|(name, _)| wanted.is_empty() || wanted.iter().any(|wanted| wanted == name)) {
+        let mut step = job();
+        step();
+        let mut times: Vec<f64> = (0..rounds)
+            .map(|_| {
+                let start = Instant::now();
+                step();
+                start.elapsed().as_secs_f64()
+            })
+            .collect();
+        times.sort_by(f64::total_cmp);
+        println!("{}", serde_json::json!({"job": name, "seconds": times[rounds / 2], "rounds": rounds}));
+    }
+}

@@ -1,0 +1,12 @@
+//! Networks: a graph of named nodes, its JSON, parameters and their initial values, and the papers' architectures.
+
+pub mod architectures;
+mod error;
+mod graph;
+mod initialise;
+mod network;
+
+pub use error::{Error, Result};
+pub use graph::{Graph, INPUT, InputSpec, Node, Op, Pair, ParameterSpec, Sides, Size};
+pub use initialise::Initialisation;
+pub use network::{Mode, Network, Trace};

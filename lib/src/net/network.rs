@@ -1,0 +1,297 @@
+//! A network: a graph, its parameters, and its two directions, both made of tape operations.
+//!
+//! [`Network::forward`] computes every node that the outputs need, (N, H, W, C) each, and keeps them in a [`Trace`].
+//! [`Network::pullback`] is the transposed derivative at a trace: cotangents of nodes in, the cotangent of the input (or of
+//! an earlier node) out. A tape under both gives derivatives of gradients, which feature alignment needs.
+
+use std::ops::Range;
+
+use dfdx::prelude::{Cpu, Tape};
+
+use super::error::Result;
+use super::graph::{Graph, Op};
+use super::initialise::{Initialisation, initial, memory_shape};
+use crate::ops::activation::{Activation, activate};
+use crate::ops::arithmetic::combine;
+use crate::ops::convolution::{Convolution, adjoint, convolve};
+use crate::ops::{InputGradient, activation, linear};
+use crate::tensor::random::Stream;
+use crate::tensor::{Batch, Element, shape};
+
+/// Whether dropout drops and batch normalisation looks at the batch.
+#[derive(Clone, Copy, Debug)]
+pub enum Mode {
+    /// Dropout is the identity, batch normalisation uses its running statistics.
+    Inference,
+    /// Dropout draws its masks from this stream, batch normalisation uses the batch's statistics.
+    Training(Stream),
+}
+
+/// A network of f32 or f64.
+#[derive(Clone, Debug)]
+pub struct Network<E: Element> {
+    graph: Graph,
+    parameters: Vec<Batch<E>>,
+    /// Which parameters are each node's.
+    ranges: Vec<Range<usize>>,
+    plan: Vec<Execution>,
+}
+
+/// How a node is computed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Execution {
+    /// No output needs it.
+    Skipped,
+    /// By itself.
+    Alone,
+    /// With the rectifier that alone reads it, the node at this place, of this slope.
+    WithRectifier(usize, f64),
+    /// By the node before it.
+    Merged,
+}
+
+/// What a forward pass computed, node by node.
+#[derive(Clone, Debug)]
+pub struct Trace<E: Element> {
+    input: Batch<E>,
+    values: Vec<Option<Batch<E>>>,
+    mode: Mode,
+}
+
+impl<E: Element> Trace<E> {
+    /// What the node at `place` computed, (N, H, W, C). It is there for outputs and for nodes that were tapped.
+    pub fn value(&self, place: usize) -> Option<&Batch<E>> {
+        self.values.get(place).and_then(Option::as_ref)
+    }
+}
+
+impl<E: Element> Network<E> {
+    /// A network with initial parameters; the same seed gives the same ones.
+    pub fn initialised(graph: Graph, initialisation: Initialisation, seed: u64) -> Self {
+        let parameters = graph.parameters();
+        let values =
+            parameters.iter().map(|(place, spec)| initial(&graph, *place, spec, initialisation, seed)).collect();
+        Self::assembled(graph, values)
+    }
+
+    /// A network of parameters that fit its graph, in the graph's order and in memory shapes.
+    pub(super) fn assembled(graph: Graph, parameters: Vec<Batch<E>>) -> Self {
+        let specs = graph.parameters();
+        let first = |place| specs.partition_point(|&(owner, _)| owner < place);
+        let ranges = (0..graph.nodes.len()).map(|place| first(place)..first(place + 1)).collect();
+        debug_assert!(specs.iter().zip(&parameters).all(|((_, spec), value)| memory_shape(spec) == shape(value)));
+        let plan = plan(&graph, &outputs(&graph));
+        Self { graph, parameters, ranges, plan }
+    }
+
+    /// The same network, computing and keeping these nodes too.
+    ///
+    /// # Errors
+    /// No node of that name.
+    pub fn tapped(mut self, nodes: &[&str]) -> Result<Self> {
+        let mut kept = outputs(&self.graph);
+        for node in nodes {
+            kept.push(self.graph.place(node)?);
+        }
+        self.plan = plan(&self.graph, &kept);
+        Ok(self)
+    }
+
+    /// The same network, computing these nodes and what they need, and nothing else.
+    ///
+    /// # Errors
+    /// No node of that name.
+    pub fn only(mut self, nodes: &[&str]) -> Result<Self> {
+        let kept = nodes.iter().map(|node| self.graph.place(node)).collect::<Result<Vec<_>>>()?;
+        self.plan = plan(&self.graph, &kept);
+        Ok(self)
+    }
+
+    /// The graph.
+    pub fn graph(&self) -> &Graph {
+        &self.graph
+    }
+
+    /// The parameters in the graph's order, in memory shapes: convolutions (O, kh, kw, I), linear layers (O, 1, 1, I),
+    /// vectors (1, 1, 1, F).
+    pub fn parameters(&self) -> &[Batch<E>] {
+        &self.parameters
+    }
+
+    /// The parameters, to be changed in place.
+    pub fn parameters_mut(&mut self) -> &mut [Batch<E>] {
+        &mut self.parameters
+    }
+
+    /// Runs the network on a batch (N, H, W, C). With [`InputGradient::Unwanted`] the tape stops at the input.
+    pub fn forward(&self, tape: &mut impl Tape<E, Cpu>, x: &Batch<E>, mode: Mode, input: InputGradient) -> Trace<E> {
+        let mut trace = Trace { input: x.clone(), values: vec![None; self.plan.len()], mode };
+        for place in 0..self.plan.len() {
+            let (target, rectifier) = match self.plan[place] {
+                Execution::Skipped | Execution::Merged => continue,
+                Execution::Alone => (place, None),
+                Execution::WithRectifier(next, slope) => (next, Some(E::of(slope))),
+            };
+            let value = self.compute(tape, place, rectifier, &trace, input);
+            trace.values[target] = value;
+        }
+        trace
+    }
+
+    /// One node, from the values before it.
+    fn compute<T: Tape<E, Cpu>>(
+        &self,
+        tape: &mut T,
+        place: usize,
+        rectifier: Option<E>,
+        trace: &Trace<E>,
+        input: InputGradient,
+    ) -> Option<Batch<E>> {
+        let source = self.graph.sources(place)[0];
+        let x = self.source(trace, place, 0)?;
+        let input = if source.is_none() { input } else { InputGradient::Wanted };
+        let parameters = &self.parameters[self.ranges[place].clone()];
+        let op = &self.graph.nodes[place].op;
+        Some(match op {
+            Op::Conv2d { groups, .. } => {
+                let convolution = Convolution { window: op.window()?, groups: *groups };
+                convolve(tape, x, &parameters[0], parameters.get(1), rectifier, convolution, input)
+            }
+            Op::Linear { .. } => linear::linear(tape, x, &parameters[0], parameters.get(1), rectifier, input),
+            Op::Flatten => crate::ops::reshape::flatten(tape, x),
+            _ => activate(tape, x, activation_of(op)?),
+        })
+    }
+
+    /// Input number `which` of a node.
+    fn source<'a>(&self, trace: &'a Trace<E>, place: usize, which: usize) -> Option<&'a Batch<E>> {
+        match self.graph.sources(place)[which] {
+            None => Some(&trace.input),
+            Some(source) => trace.value(source),
+        }
+    }
+
+    /// The transposed derivative at `trace`: from cotangents of nodes to the cotangent of the input.
+    ///
+    /// The trace may hold one image that stands for all of the cotangents'. The nodes must be outputs or tapped.
+    /// Returns `None` where no cotangent reaches the input.
+    pub fn pullback(
+        &self,
+        tape: &mut impl Tape<E, Cpu>,
+        trace: &Trace<E>,
+        cotangents: &[(usize, &Batch<E>)],
+    ) -> Option<Batch<E>> {
+        let mut waiting: Vec<Option<Batch<E>>> = vec![None; self.plan.len()];
+        let mut at_input: Option<Batch<E>> = None;
+        for &(place, cotangent) in cotangents {
+            let previous = waiting[place].take();
+            waiting[place] = Some(summed(tape, previous, cotangent.clone()));
+        }
+        for place in (0..self.plan.len()).rev() {
+            let (from, rectifier) = match self.plan[place] {
+                Execution::Skipped | Execution::Merged => continue,
+                Execution::Alone => (place, None),
+                Execution::WithRectifier(next, slope) => (next, Some(E::of(slope))),
+            };
+            let Some(cotangent) = waiting[from].take() else { continue };
+            for (which, part) in self.pull_node(tape, place, rectifier, trace, &cotangent).into_iter().enumerate() {
+                let slot = match self.graph.sources(place)[which] {
+                    None => &mut at_input,
+                    Some(source) => &mut waiting[source],
+                };
+                *slot = Some(summed(tape, slot.take(), part));
+            }
+        }
+        at_input
+    }
+
+    /// The cotangents of one node's inputs.
+    fn pull_node<T: Tape<E, Cpu>>(
+        &self,
+        tape: &mut T,
+        place: usize,
+        rectifier: Option<E>,
+        trace: &Trace<E>,
+        cotangent: &Batch<E>,
+    ) -> Vec<Batch<E>> {
+        let op = &self.graph.nodes[place].op;
+        let parameters = &self.parameters[self.ranges[place].clone()];
+        let size = self.graph.input_size(place);
+        let y = match self.plan[place] {
+            Execution::WithRectifier(next, _) => trace.value(next),
+            _ => trace.value(place),
+        };
+        let slopes = y.zip(rectifier);
+        let result = match op {
+            Op::Conv2d { groups, .. } => op.window().map(|window| {
+                let convolution = Convolution { window, groups: *groups };
+                adjoint(tape, cotangent, slopes, &parameters[0], convolution, (size.height, size.width))
+            }),
+            Op::Linear { .. } => Some(linear::adjoint(tape, cotangent, slopes, &parameters[0])),
+            Op::Flatten => {
+                Some(crate::ops::reshape::unflatten(tape, cotangent, (size.channels, size.height, size.width)))
+            }
+            _ => activation_of(op)
+                .zip(self.source(trace, place, 0))
+                .map(|(activation, x)| activation::pullback(tape, cotangent, x, activation)),
+        };
+        result.into_iter().collect()
+    }
+}
+
+/// The sum of what has arrived and what arrives.
+fn summed<E: Element>(tape: &mut impl Tape<E, Cpu>, before: Option<Batch<E>>, more: Batch<E>) -> Batch<E> {
+    match before {
+        None => more,
+        Some(before) => combine(tape, E::one(), &before, E::one(), &more),
+    }
+}
+
+/// The activation that an operation is.
+fn activation_of(op: &Op) -> Option<Activation> {
+    Some(match op {
+        Op::LeakyRelu { slope } => Activation::LeakyRelu { slope: *slope },
+        Op::Relu => Activation::LeakyRelu { slope: 0.0 },
+        Op::Elu => Activation::Elu,
+        Op::Asinh => Activation::Asinh,
+        Op::Sinh => Activation::Sinh,
+        Op::Sigmoid => Activation::Sigmoid,
+        Op::Tanh => Activation::Tanh,
+        Op::Softplus => Activation::Softplus,
+        _ => return None,
+    })
+}
+
+/// The places of a graph's outputs.
+fn outputs(graph: &Graph) -> Vec<usize> {
+    graph.outputs.values().filter_map(|node| graph.place(node).ok()).collect()
+}
+
+/// Which nodes to compute for those to keep, and which with the rectifier after them.
+fn plan(graph: &Graph, kept: &[usize]) -> Vec<Execution> {
+    let count = graph.nodes.len();
+    let mut readers = vec![Vec::new(); count];
+    let mut needed = vec![false; count];
+    kept.iter().for_each(|&place| needed[place] = true);
+    for place in (0..count).rev() {
+        if needed[place] {
+            for source in graph.sources(place).iter().flatten() {
+                needed[*source] = true;
+                readers[*source].push(place);
+            }
+        }
+    }
+    let mut plan: Vec<_> =
+        needed.iter().map(|&needed| if needed { Execution::Alone } else { Execution::Skipped }).collect();
+    for place in 0..count {
+        let fusable =
+            matches!(graph.nodes[place].op, Op::Conv2d { .. } | Op::Linear { .. } | Op::ConvTranspose2d { .. });
+        if let (true, [reader], false) = (fusable && needed[place], readers[place].as_slice(), kept.contains(&place)) {
+            if let Some(slope) = graph.nodes[*reader].op.rectifier() {
+                plan[place] = Execution::WithRectifier(*reader, slope);
+                plan[*reader] = Execution::Merged;
+            }
+        }
+    }
+    plan
+}

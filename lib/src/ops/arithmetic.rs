@@ -1,0 +1,61 @@
+//! Weighted sums, alpha a + beta b, of batches of one shape; a batch of one image stands for all images of the other.
+
+use dfdx::prelude::{Cpu, Tape};
+use rayon::prelude::*;
+
+use crate::tensor::{Batch, Element, GRAIN, batch, image_len, shape, view};
+
+/// alpha a + beta b.
+pub fn combine<E: Element>(tape: &mut impl Tape<E, Cpu>, alpha: E, a: &Batch<E>, beta: E, b: &Batch<E>) -> Batch<E> {
+    let larger = if shape(a).0 >= shape(b).0 { a } else { b };
+    let (a_values, b_values) = (view(a), view(b));
+    let at =
+        |values: &[E], i: usize| if values.len() == view(larger).len() { values[i] } else { values[i % values.len()] };
+    let mut sum = vec![E::zero(); view(larger).len()];
+    sum.par_iter_mut()
+        .enumerate()
+        .with_min_len(GRAIN)
+        .for_each(|(i, sum)| *sum = alpha * at(a_values, i) + beta * at(b_values, i));
+    let sum = batch(sum, shape(larger));
+    record(tape, alpha, a, beta, b, &sum);
+    sum
+}
+
+fn record<E: Element, T: Tape<E, Cpu>>(tape: &mut T, alpha: E, a: &Batch<E>, beta: E, b: &Batch<E>, sum: &Batch<E>) {
+    if !T::OWNS_TAPE {
+        return;
+    }
+    let lengths = [image_len(a) * shape(a).0, image_len(b) * shape(b).0];
+    let (a, b, sum) = (a.ghost(), b.ghost(), sum.ghost());
+    tape.add_backward_op(move |gradients| {
+        let upstream = std::mem::take(&mut **gradients.get_or_alloc_mut(&sum)?);
+        for (term, factor, length) in [(&a, alpha, lengths[0]), (&b, beta, lengths[1])] {
+            let target = gradients.get_or_alloc_mut(term)?;
+            for part in upstream.chunks(length.max(1)) {
+                let pairs = target.par_iter_mut().zip(part).with_min_len(GRAIN);
+                pairs.for_each(|(target, &upstream)| *target += factor * upstream);
+            }
+        }
+        Ok(())
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use dfdx::prelude::OwnedTape;
+
+    use super::*;
+    use crate::tensor::{backward, gradient};
+
+    #[test]
+    fn one_image_stands_for_all_and_collects_their_gradients() {
+        let a: Batch<f64> = batch(vec![1.0, 2.0, 3.0, 4.0], (2, 1, 1, 2));
+        let b: Batch<f64> = batch(vec![10.0, 20.0], (1, 1, 1, 2));
+        let mut tape = OwnedTape::default();
+        let sum = combine(&mut tape, 2.0, &a, -1.0, &b);
+        assert_eq!(view(&sum), [-8.0, -16.0, -4.0, -12.0]);
+        let mut gradients = backward(tape, &sum, vec![1.0, 2.0, 3.0, 4.0]);
+        assert_eq!(gradient(&mut gradients, &a), [2.0, 4.0, 6.0, 8.0]);
+        assert_eq!(gradient(&mut gradients, &b), [-4.0, -6.0]);
+    }
+}

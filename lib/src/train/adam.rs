@@ -1,0 +1,110 @@
+//! Adam (Kingma & Ba 2015): m <- b1 m + (1 - b1) g, v <- b2 v + (1 - b2) g^2, p <- p - rate m^ / (sqrt v^ + eps).
+//!
+//! One pass over each parameter reads and writes all of it, the clamp of feature alignment's equation 9 included.
+
+use rayon::prelude::*;
+
+use crate::tensor::{Batch, Element, GRAIN, view, view_mut};
+
+/// Adam's constants and the limit of the parameters.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AdamSettings {
+    /// The learning rate; schedules change it from update to update.
+    pub learning_rate: f64,
+    /// Decay of the first and second moment an update.
+    pub betas: (f64, f64),
+    /// Added to the root of the second moment.
+    pub epsilon: f64,
+}
+
+impl AdamSettings {
+    /// PyTorch's defaults, but for the learning rate.
+    pub fn with_rate(learning_rate: f64) -> Self {
+        Self { learning_rate, betas: (0.9, 0.999), epsilon: 1e-8 }
+    }
+}
+
+/// The moments of a network's parameters.
+#[derive(Clone, Debug)]
+pub struct Adam<E> {
+    first: Vec<Vec<E>>,
+    second: Vec<Vec<E>>,
+    updates: u64,
+}
+
+impl<E: Element> Adam<E> {
+    /// Moments of zero.
+    pub fn new(parameters: &[Batch<E>]) -> Self {
+        let zeros = || parameters.iter().map(|parameter| vec![E::zero(); view(parameter).len()]).collect();
+        Self { first: zeros(), second: zeros(), updates: 0 }
+    }
+
+    /// Moments kept by a checkpoint.
+    pub fn resumed(first: Vec<Vec<E>>, second: Vec<Vec<E>>, updates: u64) -> Self {
+        Self { first, second, updates }
+    }
+
+    /// The first and second moments, a parameter each, and the number of updates.
+    pub fn state(&self) -> (&[Vec<E>], &[Vec<E>], u64) {
+        (&self.first, &self.second, self.updates)
+    }
+
+    /// Starts the next update, which [`Adam::update`] applies to each parameter.
+    pub fn advance(&mut self) {
+        self.updates += 1;
+    }
+
+    /// Changes parameter number `which` by its gradient; values beyond ±`limit` are clamped.
+    pub fn update(
+        &mut self,
+        which: usize,
+        parameter: &mut Batch<E>,
+        gradient: &[E],
+        settings: &AdamSettings,
+        limit: Option<f64>,
+    ) {
+        let time = self.updates as i32;
+        let (decay_first, decay_second) = settings.betas;
+        let rate = E::of(settings.learning_rate / (1.0 - decay_first.powi(time)));
+        let correction = E::of(1.0 / (1.0 - decay_second.powi(time)).sqrt());
+        let (epsilon, limit) = (E::of(settings.epsilon), E::of(limit.unwrap_or(f64::INFINITY)));
+        let (b1, b2) = (E::of(decay_first), E::of(decay_second));
+        let (c1, c2) = (E::of(1.0 - decay_first), E::of(1.0 - decay_second));
+        view_mut(parameter)
+            .par_chunks_mut(GRAIN)
+            .zip(self.first[which].par_chunks_mut(GRAIN))
+            .zip(self.second[which].par_chunks_mut(GRAIN))
+            .zip(gradient.par_chunks(GRAIN))
+            .for_each(|(((parameter, first), second), gradient)| {
+                for (((p, m), v), &g) in parameter.iter_mut().zip(first).zip(second).zip(gradient) {
+                    *m = b1 * *m + c1 * g;
+                    *v = b2 * *v + c2 * g * g;
+                    let moved = *p - rate * *m / (v.sqrt() * correction + epsilon);
+                    *p = moved.max(-limit).min(limit);
+                }
+            });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tensor::batch;
+
+    /// Two updates of one parameter, worked out by hand from the formulas above in f64.
+    #[test]
+    fn follows_the_formulas_and_clamps() {
+        let mut parameter: Batch<f64> = batch(vec![1.0, 1.4, -1.0], (1, 1, 1, 3));
+        let mut adam = Adam::new(std::slice::from_ref(&parameter));
+        let settings = AdamSettings { learning_rate: 0.1, betas: (0.5, 0.9), epsilon: 1e-8 };
+        for gradient in [[2.0, -1.0, 0.0], [-4.0, -1.0, 0.0]] {
+            adam.advance();
+            adam.update(0, &mut parameter, &gradient, &settings, Some(2f64.sqrt()));
+        }
+        // First update: m^ / sqrt v^ is the gradient's sign. Second: m = -1.5, v = 1.96; m^ = -2, v^ = 1.96 / 0.19.
+        let expected = 1.0 - 0.1 + 0.1 * 2.0 / (1.96f64 / 0.19).sqrt();
+        assert!((view(&parameter)[0] - expected).abs() < 1e-8);
+        assert_eq!(view(&parameter)[1], 2f64.sqrt());
+        assert_eq!(view(&parameter)[2], -1.0);
+    }
+}

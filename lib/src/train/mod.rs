@@ -1,0 +1,3 @@
+//! Training: Adam, learning-rate schedules, checkpoints and the loop.
+
+pub mod adam;
