@@ -1,0 +1,125 @@
+//! Digests by content, blake3 in hexadecimal: of an array's raw `.npy` bytes (uncompressed, whatever the file), of any
+//! file, of a folder (sorted relative paths and contents, without its `run.json`).
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use super::{Error, Result};
+
+/// Bytes hashed at a time: large enough that threads share one block.
+const BLOCK: usize = 1 << 22;
+
+/// The name of a folder's sidecar, which is no part of the folder's content.
+pub const FOLDER_SIDECAR: &str = "run.json";
+
+/// The digest of what `path` names, a file or a folder.
+///
+/// # Errors
+/// `Read`, naming the file that cannot be read.
+pub fn of_path(path: &Path) -> Result<String> {
+    let metadata = fs::metadata(path).map_err(Error::read(path))?;
+    if metadata.is_dir() { of_folder(path) } else { of_file(path) }
+}
+
+/// The digest of a file's bytes; of a `.zst` file's bytes before compression.
+///
+/// # Errors
+/// `Read`, naming the file.
+pub fn of_file(path: &Path) -> Result<String> {
+    file_hash(path).map(|hash| hash.to_hex().to_string())
+}
+
+/// The digest of a folder: for each file below it, in the order of relative paths, the path and the file's digest.
+///
+/// # Errors
+/// `Read`, naming the file or folder that cannot be read.
+pub fn of_folder(folder: &Path) -> Result<String> {
+    let mut files = Vec::new();
+    collect(folder, Path::new(""), &mut files)?;
+    files.sort();
+    let mut hasher = blake3::Hasher::new();
+    for relative in files.iter().filter(|relative| relative.as_os_str() != FOLDER_SIDECAR) {
+        let name = relative.as_os_str().as_encoded_bytes();
+        // The length before the name keeps two different folders from reading as the same bytes.
+        hasher.update(&(name.len() as u64).to_le_bytes()).update(name);
+        hasher.update(file_hash(&folder.join(relative))?.as_bytes());
+    }
+    Ok(hasher.finalize().to_hex().to_string())
+}
+
+/// The digest of everything `source` still holds.
+///
+/// # Errors
+/// What the reader says.
+pub fn of_reader(source: impl Read) -> io::Result<String> {
+    hash(source).map(|hash| hash.to_hex().to_string())
+}
+
+fn file_hash(path: &Path) -> Result<blake3::Hash> {
+    let file = File::open(path).map_err(Error::read(path))?;
+    let hashed = match path.extension() {
+        Some(extension) if extension == "zst" => zstd::Decoder::new(file).and_then(hash),
+        _ => hash(file),
+    };
+    hashed.map_err(Error::read(path))
+}
+
+fn hash(mut source: impl Read) -> io::Result<blake3::Hash> {
+    let mut hasher = blake3::Hasher::new();
+    let mut block = Vec::new();
+    loop {
+        block.clear();
+        if source.by_ref().take(BLOCK as u64).read_to_end(&mut block)? == 0 {
+            return Ok(hasher.finalize());
+        }
+        hasher.update_rayon(&block);
+    }
+}
+
+fn collect(root: &Path, below: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
+    let folder = root.join(below);
+    for entry in fs::read_dir(&folder).map_err(Error::read(&folder))? {
+        let entry = entry.map_err(Error::read(&folder))?;
+        let relative = below.join(entry.file_name());
+        if entry.file_type().map_err(Error::read(&folder))?.is_dir() {
+            collect(root, &relative, files)?;
+        } else {
+            files.push(relative);
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_known_by_its_paths_and_contents_but_not_by_its_sidecar() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path();
+        fs::create_dir(path.join("params")).unwrap();
+        fs::write(path.join("params/a"), "1").unwrap();
+        fs::write(path.join("b"), "2").unwrap();
+        let before = of_path(path).unwrap();
+        fs::write(path.join(FOLDER_SIDECAR), "{}").unwrap();
+        assert_eq!(of_path(path).unwrap(), before);
+        fs::write(path.join("params").join(FOLDER_SIDECAR), "{}").unwrap();
+        assert_ne!(of_path(path).unwrap(), before);
+        fs::remove_file(path.join("params").join(FOLDER_SIDECAR)).unwrap();
+        fs::rename(path.join("b"), path.join("c")).unwrap();
+        assert_ne!(of_path(path).unwrap(), before);
+    }
+
+    #[test]
+    fn a_compressed_file_has_the_digest_of_what_it_holds() {
+        let folder = tempfile::tempdir().unwrap();
+        let content = vec![7u8; BLOCK + 5];
+        fs::write(folder.path().join("a"), &content).unwrap();
+        fs::write(folder.path().join("a.zst"), zstd::encode_all(&content[..], 3).unwrap()).unwrap();
+        let expected = blake3::hash(&content).to_hex().to_string();
+        assert_eq!(of_file(&folder.path().join("a")).unwrap(), expected);
+        assert_eq!(of_file(&folder.path().join("a.zst")).unwrap(), expected);
+    }
+}

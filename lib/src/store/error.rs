@@ -1,0 +1,127 @@
+//! What can go wrong with a file: which one, what was expected, what was found, what to do. One line each.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::npy::Dtype;
+
+/// An error of the store; every variant names the file.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Something that should be read cannot be.
+    #[error("{path}: cannot be read: {source}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Something that should be written cannot be.
+    #[error("{path}: cannot be written: {source}")]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system said; `BrokenPipe` when the reader of standard output has left.
+        source: io::Error,
+    },
+    /// The file is no array that can be read.
+    #[error("{path}: not a readable .npy file: expected {expected}, found {found}")]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// What the format asks for.
+        expected: &'static str,
+        /// What stands there.
+        found: String,
+    },
+    /// The header and the length of the file disagree.
+    #[error("{path}: {dtype} of shape {shape:?} needs {expected} bytes after the header, found {found}; {advice}")]
+    Length {
+        /// The file.
+        path: PathBuf,
+        /// The type its header claims.
+        dtype: Dtype,
+        /// The shape its header claims.
+        shape: Vec<usize>,
+        /// Bytes that shape and type ask for.
+        expected: u64,
+        /// Bytes after the header: a number, or "more".
+        found: String,
+        /// What to do.
+        advice: &'static str,
+    },
+    /// The elements have another type than is needed.
+    #[error("{path}: expected {expected}, found {found}; convert it, in NumPy with array.astype")]
+    Dtype {
+        /// The file.
+        path: PathBuf,
+        /// What is needed.
+        expected: String,
+        /// What the header says.
+        found: Dtype,
+    },
+    /// The array has another shape than is needed.
+    #[error("{path}: expected {expected}, found shape {found:?}; reshape it, or give another file")]
+    Shape {
+        /// The file.
+        path: PathBuf,
+        /// What is needed, in words.
+        expected: String,
+        /// The shape of the array, or of the rows offered to a writer.
+        found: Vec<usize>,
+    },
+    /// A value stands where it may not.
+    #[error("{path}: expected {expected}, found {found} in row {row}, element {element}; clean the data first")]
+    Value {
+        /// The file.
+        path: PathBuf,
+        /// What is needed, in words.
+        expected: &'static str,
+        /// The value.
+        found: String,
+        /// Its index along the first axis, from 0.
+        row: usize,
+        /// Its index inside the row, from 0.
+        element: usize,
+    },
+    /// A folder would be replaced that no tool of this suite has written.
+    #[error(
+        "{path}: expected a free name or a folder with run.json, found a folder of other things; choose another -o"
+    )]
+    Occupied {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A sidecar or another JSON file does not parse.
+    #[error("{path}: expected {expected}, found: {source}")]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// What it should hold.
+        expected: &'static str,
+        /// What the parser said.
+        source: serde_json::Error,
+    },
+}
+
+impl Error {
+    /// For `map_err` on reads of `path`.
+    pub fn read(path: &Path) -> impl FnOnce(io::Error) -> Self + '_ {
+        |source| Self::Read { path: path.to_owned(), source }
+    }
+
+    /// For `map_err` on writes to `path`.
+    pub fn write(path: &Path) -> impl FnOnce(io::Error) -> Self + '_ {
+        |source| Self::Write { path: path.to_owned(), source }
+    }
+
+    /// Whether the reader of standard output has left, which ends a tool quietly.
+    pub fn is_broken_pipe(&self) -> bool {
+        matches!(self, Self::Write { source, .. } if source.kind() == io::ErrorKind::BrokenPipe)
+    }
+
+    /// Whether the output side failed (a full disk, a folder without permission) rather than an input.
+    pub fn is_output(&self) -> bool {
+        matches!(self, Self::Write { .. })
+    }
+}

@@ -1,0 +1,227 @@
+//! Sidecars: a JSON file beside every output that says how it was made, in full, so that it can be made again.
+//!
+//! `<file>.json` for a file, `run.json` inside a folder. The sidecar is written after its output and never before.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::npy::{Dtype, Reader, Written};
+use super::{Error, Result, atomic, digest, is_standard_stream};
+
+/// The version of the sidecar's own format.
+pub const SCHEMA: &str = "obverse-run/1";
+
+/// How an output was made.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Sidecar {
+    /// [`SCHEMA`].
+    pub schema: String,
+    /// The tool's name.
+    pub tool: String,
+    /// The tool's version.
+    pub version: String,
+    /// The command as it was given: the tool's name and its arguments.
+    pub command: Vec<String>,
+    /// The folder the command ran in, from the folder of this sidecar where one lies in the other, else absolute.
+    pub directory: String,
+    /// What the arguments, presets and defaults come to.
+    pub parameters: Map<String, Value>,
+    /// The seed of every random stream.
+    pub seed: u64,
+    /// What was read, in the order of the command.
+    pub inputs: Vec<Artifact>,
+    /// What was written.
+    pub output: Artifact,
+    /// What was measured; numbers that are not finite as strings.
+    pub metrics: Map<String, Value>,
+    /// How long it took.
+    pub wall_seconds: f64,
+}
+
+/// A file or folder, known by its content.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Artifact {
+    /// As the command named it; `-` for standard input.
+    pub path: String,
+    /// The lengths of the axes, for an array.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shape: Option<Vec<usize>>,
+    /// The type of the elements, for an array.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dtype: Option<Dtype>,
+    /// The digest of the content: see [`digest`].
+    pub blake3: String,
+}
+
+impl Artifact {
+    /// A file or folder, read once for its digest. Arrays are told by their name, `.npy` or `.npy.zst`.
+    ///
+    /// # Errors
+    /// `Read` when it cannot be read; those of [`Reader::open`] for an array.
+    pub fn of_path(path: &Path) -> Result<Self> {
+        if is_array(path) {
+            return Self::of_array(&Reader::open(path)?);
+        }
+        Ok(Self { path: text(path), shape: None, dtype: None, blake3: digest::of_path(path)? })
+    }
+
+    /// An array that is open, be it a file or standard input.
+    ///
+    /// # Errors
+    /// `Read`, naming the file.
+    pub fn of_array(reader: &Reader) -> Result<Self> {
+        Ok(Self {
+            path: text(reader.path()),
+            shape: Some(reader.shape().to_vec()),
+            dtype: Some(reader.dtype()),
+            blake3: reader.digest()?,
+        })
+    }
+}
+
+impl From<Written> for Artifact {
+    fn from(written: Written) -> Self {
+        Self {
+            path: text(&written.path),
+            shape: Some(written.shape),
+            dtype: Some(written.dtype),
+            blake3: written.blake3,
+        }
+    }
+}
+
+/// Whether a path is named like an array.
+fn is_array(path: &Path) -> bool {
+    let name = path.as_os_str().as_encoded_bytes();
+    (name.ends_with(b".npy") || name.ends_with(b".npy.zst")) && !path.is_dir()
+}
+
+fn text(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}
+
+impl Sidecar {
+    /// Where the sidecar of `output` lies: inside a folder, beside a file; none for `-`.
+    pub fn path_of(output: &Path) -> Option<PathBuf> {
+        if is_standard_stream(output) {
+            return None;
+        }
+        if output.is_dir() {
+            return Some(output.join(digest::FOLDER_SIDECAR));
+        }
+        let mut path = output.as_os_str().to_owned();
+        path.push(".json");
+        Some(path.into())
+    }
+
+    /// Reads a sidecar file.
+    ///
+    /// # Errors
+    /// `Read` when there is none; `Json` when it is damaged or something else.
+    pub fn read(path: &Path) -> Result<Self> {
+        let bytes = fs::read(path).map_err(Error::read(path))?;
+        let expected = "a sidecar of this suite";
+        serde_json::from_slice(&bytes).map_err(|source| Error::Json { path: path.to_owned(), expected, source })
+    }
+
+    /// Writes the sidecar to `path`, atomically.
+    ///
+    /// # Errors
+    /// `Write`, naming the file.
+    pub fn write(&self, path: &Path) -> Result<()> {
+        let mut json = serde_json::to_vec_pretty(self).map_err(|error| Error::write(path)(error.into()))?;
+        json.push(b'\n');
+        atomic::write(path, &json)
+    }
+}
+
+/// A measured number as JSON, which has no name for one that is not finite: `"NaN"`, `"inf"`, `"-inf"`.
+///
+/// ```
+/// use obverse::store::sidecar::metric;
+/// assert_eq!(metric(0.5), 0.5);
+/// assert_eq!(metric(f64::NEG_INFINITY), "-inf");
+/// ```
+pub fn metric(value: f64) -> Value {
+    if value.is_finite() { value.into() } else { value.to_string().into() }
+}
+
+/// The `directory` of a sidecar in the folder `sidecar_folder` for a command run in `working_folder`.
+///
+/// # Errors
+/// `Read` when one of the folders is not there.
+pub fn directory_from(sidecar_folder: &Path, working_folder: &Path) -> Result<String> {
+    let working = fs::canonicalize(working_folder).map_err(Error::read(working_folder))?;
+    let sidecar = fs::canonicalize(sidecar_folder).map_err(Error::read(sidecar_folder))?;
+    // Relative where possible, so that a project can be moved with its outputs.
+    Ok(match sidecar.strip_prefix(&working) {
+        Ok(below) if below.as_os_str().is_empty() => ".".to_owned(),
+        Ok(below) => vec![".."; below.components().count()].join("/"),
+        Err(_) => text(&working),
+    })
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    pub fn example(inputs: Vec<Artifact>, output: Artifact) -> Sidecar {
+        Sidecar {
+            schema: SCHEMA.into(),
+            tool: "net-tap".into(),
+            version: "1.0".into(),
+            command: vec!["net-tap".into(), "net".into()],
+            directory: ".".into(),
+            parameters: Map::from_iter([("layer".to_owned(), "conv1".into()), ("batch".to_owned(), 128.into())]),
+            seed: u64::MAX,
+            inputs,
+            output,
+            metrics: Map::from_iter([("loss".to_owned(), metric(f64::NAN)), ("error".to_owned(), metric(0.1))]),
+            wall_seconds: 1.5,
+        }
+    }
+
+    #[test]
+    fn a_sidecar_returns_from_its_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let array = folder.path().join("a.npy");
+        let written: Artifact = super::super::npy::write(&array, &[2], &[1u8, 2]).unwrap().into();
+        assert_eq!(Artifact::of_path(&array).unwrap(), written);
+        let sidecar = example(vec![written.clone()], written);
+        let path = Sidecar::path_of(&array).unwrap();
+        assert!(path.ends_with("a.npy.json"));
+        sidecar.write(&path).unwrap();
+        assert_eq!(Sidecar::read(&path).unwrap(), sidecar);
+        let json = fs::read_to_string(&path).unwrap();
+        assert!(json.contains(r#""loss": "NaN""#) && json.contains(r#""dtype": "u8""#), "{json}");
+    }
+
+    #[test]
+    fn a_sidecar_lies_beside_a_file_and_inside_a_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(Sidecar::path_of(folder.path()), Some(folder.path().join("run.json")));
+        assert_eq!(Sidecar::path_of(Path::new("-")), None);
+    }
+
+    #[test]
+    fn another_json_file_is_no_sidecar() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.json");
+        fs::write(&path, "{\"tool\": 3}").unwrap();
+        assert!(Sidecar::read(&path).unwrap_err().to_string().contains("a.json"));
+    }
+
+    #[test]
+    fn the_working_folder_is_told_from_the_sidecar_where_it_can_be() {
+        let folder = tempfile::tempdir().unwrap();
+        let inner = folder.path().join("out/mnist");
+        fs::create_dir_all(&inner).unwrap();
+        assert_eq!(directory_from(&inner, folder.path()).unwrap(), "../..");
+        assert_eq!(directory_from(folder.path(), folder.path()).unwrap(), ".");
+        let working = fs::canonicalize(&inner).unwrap();
+        assert_eq!(directory_from(folder.path(), &inner).unwrap(), working.to_str().unwrap());
+    }
+}
