@@ -4,3 +4,4 @@
 //! r <- r - tau dL/dr with L = 1/2 |z_x - E(r)|^2 (equations 2 and 11), T times, and C = |x - r|^2 trains E.
 
 pub mod recovery;
+pub mod training;

@@ -2,11 +2,13 @@
 
 pub mod architectures;
 mod error;
+mod folder;
 mod graph;
 mod initialise;
 mod network;
 
 pub use error::{Error, Result};
+pub use folder::FORMAT;
 pub use graph::{Graph, INPUT, InputSpec, Node, Op, Pair, ParameterSpec, Sides, Size};
 pub use initialise::Initialisation;
 pub use network::{Mode, Network, Trace};

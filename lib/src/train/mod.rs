@@ -1,3 +1,9 @@
 //! Training: Adam, learning-rate schedules, checkpoints and the loop.
 
 pub mod adam;
+pub mod checkpoint;
+mod error;
+pub mod run;
+pub mod schedule;
+
+pub use error::{Error, Result};

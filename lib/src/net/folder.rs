@@ -1,0 +1,161 @@
+//! A network as a folder: `params/<node>.<name>.npy` in PyTorch's layouts, f32 or f64, and `net.json`, written last.
+//!
+//! net.json holds the graph, each parameter's shape and digest, and where the network comes from. Whatever it says is held
+//! against the files before anything is allocated.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use serde_json::{Map, Value, json};
+
+use super::error::{Error, Result};
+use super::graph::{Graph, InputSpec, Node, ParameterSpec};
+use super::initialise::memory_shape;
+use super::network::Network;
+use crate::store::npy::{Dtype, Reader, Scalar, write};
+use crate::store::{self, atomic};
+use crate::tensor::{Batch, Element, batch, channels_first, channels_last, view};
+
+/// The format's name and version.
+pub const FORMAT: &str = "obverse-net/1";
+const DESCRIPTION: &str = "net.json";
+const PARAMETERS: &str = "params";
+
+impl Graph {
+    /// The graph as in net.json, without parameters.
+    pub fn to_json(&self) -> Map<String, Value> {
+        let mut json = Map::new();
+        json.insert("format".into(), FORMAT.into());
+        json.insert("input".into(), json!(self.input));
+        json.insert("nodes".into(), self.nodes.iter().map(Node::to_json).collect());
+        json.insert("outputs".into(), json!(self.outputs));
+        json
+    }
+
+    /// A graph from the JSON of `path`.
+    ///
+    /// # Errors
+    /// Another format, a field that is missing; what [`Graph::new`] checks.
+    pub fn from_json(path: &Path, json: &Value) -> Result<Self> {
+        let format = json.get("format").and_then(Value::as_str).unwrap_or("none");
+        if format != FORMAT {
+            return Err(Error::Format { path: path.to_owned(), found: format.to_string() });
+        }
+        let broken = |reason: String| Error::Json { path: path.to_owned(), reason };
+        let field = |name: &str| json.get(name).cloned().ok_or_else(|| broken(format!("expected a field \"{name}\"")));
+        let parsed = |name: &str, error: serde_json::Error| broken(format!("\"{name}\": {error}"));
+        let input: InputSpec = serde_json::from_value(field("input")?).map_err(|error| parsed("input", error))?;
+        let outputs: BTreeMap<String, String> =
+            serde_json::from_value(field("outputs")?).map_err(|error| parsed("outputs", error))?;
+        let Value::Array(nodes) = field("nodes")? else { return Err(broken("\"nodes\": expected a list".into())) };
+        Self::new(input, nodes.iter().map(Node::from_json).collect::<Result<_>>()?, outputs)
+    }
+
+    /// Reads the graph of a network folder, or of a JSON file that describes an architecture.
+    ///
+    /// # Errors
+    /// A file that cannot be read; what [`Graph::from_json`] checks.
+    pub fn load(path: &Path) -> Result<Self> {
+        let path = if path.is_dir() { path.join(DESCRIPTION) } else { path.to_owned() };
+        Self::from_json(&path, &read_json(&path)?)
+    }
+}
+
+impl<E: Element + Scalar> Network<E> {
+    /// Writes the network into `folder`, which exists: parameters first, net.json last.
+    ///
+    /// `origin` says which tool made it, from what.
+    ///
+    /// # Errors
+    /// A file that cannot be written.
+    pub fn save(&self, folder: &Path, origin: &Value) -> Result<()> {
+        let parameters = folder.join(PARAMETERS);
+        fs::create_dir_all(&parameters).map_err(store::Error::write(&parameters))?;
+        let mut digests = Map::new();
+        for ((place, spec), value) in self.graph().parameters().iter().zip(self.parameters()) {
+            let name = self.graph().parameter_name(*place, spec);
+            let written = write(&parameters.join(format!("{name}.npy")), &spec.shape, &to_file_order(spec, value))?;
+            digests.insert(name, json!({"shape": spec.shape, "blake3": written.blake3}));
+        }
+        let mut description = self.graph().to_json();
+        description.insert("parameters".into(), digests.into());
+        description.insert("origin".into(), origin.clone());
+        let path = folder.join(DESCRIPTION);
+        let mut text = serde_json::to_vec_pretty(&description)
+            .map_err(|error| Error::Json { path: path.clone(), reason: error.to_string() })?;
+        text.push(b'\n');
+        Ok(atomic::write(&path, &text)?)
+    }
+
+    /// Reads a network from its folder, casting parameters to `E`.
+    ///
+    /// # Errors
+    /// A graph or a parameter that is missing, broken, of another shape, not finite, or not the one that was saved.
+    pub fn load(folder: &Path) -> Result<Self> {
+        let path = folder.join(DESCRIPTION);
+        let description = read_json(&path)?;
+        let graph = Graph::from_json(&path, &description)?;
+        let digests = description.get("parameters").cloned().unwrap_or_default();
+        let values = graph
+            .parameters()
+            .iter()
+            .map(|(place, spec)| {
+                let name = graph.parameter_name(*place, spec);
+                let digest = digests.get(&name).and_then(|entry| entry.get("blake3")).and_then(Value::as_str);
+                read_parameter(&folder.join(PARAMETERS).join(format!("{name}.npy")), &name, spec, digest)
+            })
+            .collect::<Result<_>>()?;
+        Ok(Self::assembled(graph, values))
+    }
+}
+
+fn read_json(path: &Path) -> Result<Value> {
+    let text = fs::read(path).map_err(store::Error::read(path))?;
+    serde_json::from_slice(&text).map_err(|error| Error::Json { path: path.to_owned(), reason: error.to_string() })
+}
+
+/// One parameter, checked against its node before its values are read.
+fn read_parameter<E: Element + Scalar>(
+    path: &Path,
+    name: &str,
+    spec: &ParameterSpec,
+    digest: Option<&str>,
+) -> Result<Batch<E>> {
+    if !path.is_file() {
+        return Err(Error::MissingParameter { path: path.to_owned(), parameter: name.to_string() });
+    }
+    let mut reader = Reader::open(path)?;
+    reader.require_dtype(&[Dtype::F32, Dtype::F64])?;
+    if reader.shape() != spec.shape {
+        return Err(Error::ParameterShape {
+            path: path.to_owned(),
+            parameter: name.to_string(),
+            expected: spec.shape.clone(),
+            found: reader.shape().to_vec(),
+        });
+    }
+    if digest.is_some_and(|digest| reader.digest().is_ok_and(|found| found != digest)) {
+        return Err(Error::Digest { path: path.to_owned() });
+    }
+    let rows = reader.rows();
+    let values: Vec<E> = reader.read_rows_as_float(rows)?;
+    store::npy::require_finite(path, &values, 0, reader.row_len())?;
+    Ok(from_file_order(spec, values))
+}
+
+/// (O, I, kh, kw) of a file to (O, kh, kw, I) of memory; matrices and vectors are the same in both.
+fn from_file_order<E: Element>(spec: &ParameterSpec, values: Vec<E>) -> Batch<E> {
+    let shape = memory_shape(spec);
+    match spec.shape.len() {
+        4 => batch(channels_last(&values, shape), shape),
+        _ => batch(values, shape),
+    }
+}
+
+fn to_file_order<E: Element>(spec: &ParameterSpec, value: &Batch<E>) -> Vec<E> {
+    match spec.shape.len() {
+        4 => channels_first(view(value), memory_shape(spec)),
+        _ => view(value).to_vec(),
+    }
+}

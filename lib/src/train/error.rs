@@ -1,0 +1,54 @@
+//! What can stop a training.
+
+use std::path::{Path, PathBuf};
+
+use crate::{data, net, store};
+
+/// An error of a training.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A checkpoint that does not parse.
+    #[error("{path}: a damaged checkpoint ({reason}); remove its folder to train from the start")]
+    Checkpoint {
+        /// The file.
+        path: PathBuf,
+        /// The parser's words.
+        reason: String,
+    },
+    /// A loss that is no number.
+    #[error("training diverged: the loss \"{loss}\" is {value} at update {update} (epoch {epoch}); {advice}")]
+    Diverged {
+        /// Which loss.
+        loss: String,
+        /// Its value.
+        value: f64,
+        /// The update, from 1.
+        update: u64,
+        /// The epoch, from 1.
+        epoch: u64,
+        /// What to do.
+        advice: String,
+    },
+    /// A request that makes no sense.
+    #[error("{0}")]
+    Settings(String),
+    /// A network.
+    #[error(transparent)]
+    Net(#[from] net::Error),
+    /// A dataset.
+    #[error(transparent)]
+    Data(#[from] data::Error),
+    /// A file.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+}
+
+impl Error {
+    /// A checkpoint's file that does not parse.
+    pub(super) fn broken(path: &Path, reason: &dyn std::fmt::Display) -> Self {
+        Self::Checkpoint { path: path.to_owned(), reason: reason.to_string() }
+    }
+}
+
+/// A result of this module.
+pub type Result<T> = std::result::Result<T, Error>;

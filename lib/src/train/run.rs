@@ -1,0 +1,161 @@
+//! The loop: epochs of shuffled batches, checkpoints, and a watcher that shows progress and may stop it.
+//!
+//! What is trained implements [`Trainee`]; the loop knows nothing of losses or networks. An update depends on the seed,
+//! the position and the rows alone, so a run that was killed and resumed ends with the same bytes.
+
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use serde_json::{Map, Value};
+
+use super::checkpoint::{Checkpoint, Position};
+use super::error::{Error, Result};
+use crate::store::sidecar::metric;
+use crate::tensor::random::Stream;
+
+/// Losses by name, summed over the examples of a batch.
+pub type Losses = Vec<(&'static str, f64)>;
+
+/// What a loop trains.
+pub trait Trainee {
+    /// One update on the examples at `rows`; `position` keys its random streams.
+    ///
+    /// # Errors
+    /// Data that cannot be read.
+    fn update(&mut self, position: &Position, rows: &[usize]) -> Result<Losses>;
+
+    /// Metrics at the end of an epoch, beside the losses.
+    ///
+    /// # Errors
+    /// Data that cannot be read.
+    fn evaluate(&mut self, epoch: u64) -> Result<Map<String, Value>>;
+
+    /// Writes all state into a checkpoint's folder.
+    ///
+    /// # Errors
+    /// A file that cannot be written.
+    fn save(&self, folder: &Path) -> Result<()>;
+
+    /// Reads back what `save` wrote.
+    ///
+    /// # Errors
+    /// A file that is missing or damaged.
+    fn restore(&mut self, folder: &Path) -> Result<()>;
+}
+
+/// Who watches a run.
+pub trait Watch {
+    /// After each update. `Break` finishes the run with a checkpoint.
+    fn updated(&mut self, position: &Position, losses: &Losses) -> ControlFlow<()>;
+
+    /// After each epoch, with its metrics.
+    fn epoch(&mut self, metrics: &Map<String, Value>);
+
+    /// When a checkpoint was found and the run goes on from it.
+    fn resumed(&mut self, position: &Position);
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// All epochs are done.
+    Finished,
+    /// The watcher stopped it; a checkpoint is written.
+    Interrupted,
+}
+
+/// A loop over `examples` examples.
+#[derive(Clone, Debug)]
+pub struct Loop {
+    /// Passes over the examples.
+    pub epochs: u64,
+    /// Examples an update; the last batch of an epoch may be smaller.
+    pub batch: usize,
+    /// Examples in all.
+    pub examples: usize,
+    /// Keys the order of the examples.
+    pub seed: u64,
+    /// Time between checkpoints.
+    pub every: Duration,
+}
+
+impl Loop {
+    /// Updates an epoch.
+    pub fn updates_per_epoch(&self) -> u64 {
+        self.examples.div_ceil(self.batch.max(1)) as u64
+    }
+
+    /// Trains to the end, from the checkpoint where there is one of this run. Returns the metrics of each epoch.
+    ///
+    /// # Errors
+    /// A loss that is not finite (the checkpoint from before is kept), data or files that fail.
+    pub fn run(
+        &self,
+        trainee: &mut impl Trainee,
+        checkpoint: &Checkpoint,
+        watch: &mut impl Watch,
+    ) -> Result<(Outcome, Vec<Map<String, Value>>)> {
+        if self.batch == 0 || self.examples == 0 {
+            return Err(Error::Settings("a training needs at least one example and a batch of at least one".into()));
+        }
+        let mut position = checkpoint.find()?.unwrap_or_default();
+        if position != Position::default() {
+            trainee.restore(checkpoint.folder())?;
+            watch.resumed(&position);
+        }
+        let mut saved = Instant::now();
+        while position.epoch < self.epochs {
+            let order = Stream::new(self.seed, "shuffle", position.epoch).permutation(self.examples);
+            for rows in order.chunks(self.batch).skip(position.batch as usize) {
+                let losses = trainee.update(&position, rows)?;
+                position.batch += 1;
+                position.update += 1;
+                add(&mut position, &losses, checkpoint)?;
+                if watch.updated(&position, &losses).is_break() {
+                    checkpoint.write(&position, |folder| trainee.save(folder))?;
+                    return Ok((Outcome::Interrupted, position.metrics));
+                }
+                if saved.elapsed() >= self.every {
+                    checkpoint.write(&position, |folder| trainee.save(folder))?;
+                    saved = Instant::now();
+                }
+            }
+            self.end_epoch(trainee, &mut position, watch)?;
+        }
+        Ok((Outcome::Finished, position.metrics))
+    }
+
+    /// Turns the summed losses into means, and goes on to the next epoch.
+    fn end_epoch(&self, trainee: &mut impl Trainee, position: &mut Position, watch: &mut impl Watch) -> Result<()> {
+        let mut metrics = Map::new();
+        metrics.insert("epoch".into(), (position.epoch + 1).into());
+        metrics.insert("updates".into(), position.update.into());
+        for (name, sum) in std::mem::take(&mut position.losses) {
+            metrics.insert(name, metric(sum.as_f64().unwrap_or(f64::NAN) / self.examples as f64));
+        }
+        metrics.extend(trainee.evaluate(position.epoch)?);
+        watch.epoch(&metrics);
+        position.metrics.push(metrics);
+        position.epoch += 1;
+        position.batch = 0;
+        Ok(())
+    }
+}
+
+/// Adds a batch's losses to the epoch's.
+fn add(position: &mut Position, losses: &Losses, checkpoint: &Checkpoint) -> Result<()> {
+    for &(name, value) in losses {
+        if !value.is_finite() {
+            let advice = match checkpoint.find()? {
+                Some(kept) => format!("the checkpoint at update {} is kept; lower the learning rate", kept.update),
+                None => "lower the learning rate".to_string(),
+            };
+            let (update, epoch) = (position.update, position.epoch + 1);
+            return Err(Error::Diverged { loss: name.to_string(), value, update, epoch, advice });
+        }
+        let sum = position.losses.get(name).and_then(Value::as_f64).unwrap_or(0.0);
+        position.losses.insert(name.to_string(), (sum + value).into());
+    }
+    Ok(())
+}

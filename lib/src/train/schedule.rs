@@ -1,0 +1,53 @@
+//! Learning-rate schedules: the factor of the base rate at an update or epoch, counted from 0.
+
+use serde::{Deserialize, Serialize};
+
+/// How the learning rate changes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Schedule {
+    /// It does not.
+    #[default]
+    Constant,
+    /// Times `decay` after each epoch.
+    PerEpoch {
+        /// Factor an epoch.
+        decay: f64,
+    },
+    /// Times `decay` after each update.
+    PerUpdate {
+        /// Factor an update.
+        decay: f64,
+    },
+    /// Times `decay` after every `epochs` epochs.
+    Steps {
+        /// Epochs between drops.
+        epochs: u64,
+        /// Factor of a drop.
+        decay: f64,
+    },
+    /// Half a cosine from 1 to 0 over the whole run.
+    Cosine,
+}
+
+impl Schedule {
+    /// The factor at update `update` of `updates`, in epoch `epoch`.
+    ///
+    /// ```
+    /// use obverse::train::schedule::Schedule;
+    /// assert_eq!(Schedule::PerEpoch { decay: 0.5 }.factor(7, 100, 2), 0.25);
+    /// assert_eq!(Schedule::Cosine.factor(0, 100, 0), 1.0);
+    /// ```
+    pub fn factor(self, update: u64, updates: u64, epoch: u64) -> f64 {
+        match self {
+            Self::Constant => 1.0,
+            Self::PerEpoch { decay } => decay.powf(epoch as f64),
+            Self::PerUpdate { decay } => decay.powf(update as f64),
+            Self::Steps { epochs, decay } => decay.powf((epoch / epochs.max(1)) as f64),
+            Self::Cosine => {
+                let angle = std::f64::consts::PI * update as f64 / updates.max(1) as f64;
+                0.5 * (1.0 + angle.cos())
+            }
+        }
+    }
+}
