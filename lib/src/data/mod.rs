@@ -1,1 +1,22 @@
 //! Datasets: readers of their own formats, synthetic shapes, affine variants, batches.
+//!
+//! Every reader gives [`Part`]s (train, test, …) whose [`Images`] are a stream of u8 examples, channels first, with
+//! i64 labels, so that memory does not grow with their number.
+
+pub mod affnist;
+pub mod batches;
+pub mod cifar;
+mod error;
+pub mod idx;
+mod images;
+mod matlab;
+pub mod shapes;
+mod source;
+pub mod stl10;
+pub mod svhn;
+#[cfg(test)]
+mod testing;
+
+pub use error::{Error, Result};
+pub use images::{Example, Examples, Images, Part, Shape};
+pub use source::Source;

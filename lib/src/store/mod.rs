@@ -8,6 +8,7 @@ pub mod digest;
 mod error;
 mod header;
 pub mod npy;
+pub mod pickle;
 pub mod sidecar;
 
 pub use error::Error;

@@ -1,0 +1,288 @@
+//! Batches of images and labels from `.npy` files: rows at any indices, read from the file as they are needed.
+//!
+//! A file of images is (N, C, H, W) or (N, H, W) with one channel, u8 0..255 or floats 0..1. A batch is channels last,
+//! (N, H, W, C), in 0..1. Labels are i64, (N).
+
+use std::path::Path;
+
+use num_traits::Float;
+
+use super::{Error, Result, Shape};
+use crate::store::npy::{Dtype, Reader, Scalar, require_finite};
+use crate::tensor::random::Stream;
+
+/// A file of images, read in batches. Memory does not grow with the number of images.
+///
+/// ```
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("images.npy");
+/// use obverse::data::batches::ImageFile;
+/// obverse::store::npy::write(&path, &[2, 2, 1, 2], &[0u8, 51, 102, 153, 204, 255, 0, 0])?;
+/// let images = ImageFile::open(&path)?;
+/// assert_eq!(images.batch::<f64>(&[0])?, [0.0, 0.4, 0.2, 0.6]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct ImageFile {
+    reader: Reader,
+    shape: Shape,
+}
+
+impl ImageFile {
+    /// Opens a file of images.
+    ///
+    /// # Errors
+    /// A file that cannot be read, of another rank or type, or whose images are empty.
+    pub fn open(path: &Path) -> Result<Self> {
+        Self::new(Reader::open(path)?)
+    }
+
+    /// Takes an array that is open, be it a file or standard input.
+    ///
+    /// # Errors
+    /// An array of another rank or type, or whose images are empty.
+    pub fn new(reader: Reader) -> Result<Self> {
+        reader.require_dtype(&[Dtype::U8, Dtype::F32, Dtype::F64])?;
+        let file = reader.path().display().to_string();
+        let shape = match *reader.row_shape() {
+            [height, width] => Shape::checked(&file, 1, height, width)?,
+            [channels, height, width] => Shape::checked(&file, channels, height, width)?,
+            _ => {
+                let found = format!("shape {:?}", reader.shape());
+                let advice = "give a file of images, or reshape it";
+                return Err(Error::malformed(&file, "images (N, C, H, W) or (N, H, W)", found, advice));
+            }
+        };
+        Ok(Self { reader, shape })
+    }
+
+    /// The number of images.
+    pub fn count(&self) -> usize {
+        self.reader.rows()
+    }
+
+    /// The shape of one image.
+    pub fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    /// The file behind.
+    pub fn reader(&self) -> &Reader {
+        &self.reader
+    }
+
+    /// The images at `rows`, in that order, channels last, in 0..1.
+    ///
+    /// # Errors
+    /// An index outside the file, a value that is not finite, a file that fails.
+    pub fn batch<E: Float + Scalar>(&self, rows: &[usize]) -> Result<Vec<E>> {
+        check_rows(self.reader.path(), self.count(), rows)?;
+        let mut batch = vec![E::zero(); rows.len() * self.shape.len()];
+        let mut rest = batch.as_mut_slice();
+        for (start, count) in runs(rows) {
+            let (run, after) = rest.split_at_mut(count * self.shape.len());
+            self.read_run(start, count, run)?;
+            rest = after;
+        }
+        Ok(batch)
+    }
+
+    /// Reads `count` neighbouring images into `run`.
+    fn read_run<E: Float + Scalar>(&self, start: usize, count: usize, run: &mut [E]) -> Result<()> {
+        if self.reader.dtype() == Dtype::U8 {
+            let scale = byte_values();
+            let bytes = self.reader.read_row_range_at::<u8>(start, count)?;
+            interleave(self.shape, &bytes, run, |value| scale[value as usize]);
+            return Ok(());
+        }
+        let values = self.reader.read_row_range_as_float_at::<E>(start, count)?;
+        require_finite(self.reader.path(), &values, start, self.shape.len())?;
+        interleave(self.shape, &values, run, |value| value);
+        Ok(())
+    }
+}
+
+/// A file of labels, i64 of shape (N).
+#[derive(Debug)]
+pub struct LabelFile {
+    reader: Reader,
+}
+
+impl LabelFile {
+    /// Opens the labels of `count` images.
+    ///
+    /// # Errors
+    /// A file that cannot be read, of another type or shape, or with another number of labels.
+    pub fn open(path: &Path, count: usize) -> Result<Self> {
+        let reader = Reader::open(path)?;
+        reader.require_dtype(&[Dtype::I64])?;
+        reader.require_rank(1, "labels (N)")?;
+        if reader.rows() != count {
+            let file = path.display().to_string();
+            let advice = "give the labels that belong to these images";
+            return Err(Error::malformed(&file, format!("{count} labels"), reader.rows(), advice));
+        }
+        Ok(Self { reader })
+    }
+
+    /// The number of labels.
+    pub fn count(&self) -> usize {
+        self.reader.rows()
+    }
+
+    /// The labels at `rows`, in that order.
+    ///
+    /// # Errors
+    /// An index outside the file, a file that fails.
+    pub fn batch(&self, rows: &[usize]) -> Result<Vec<i64>> {
+        check_rows(self.reader.path(), self.count(), rows)?;
+        let mut labels = Vec::with_capacity(rows.len());
+        for (start, count) in runs(rows) {
+            labels.extend(self.reader.read_row_range_at::<i64>(start, count)?);
+        }
+        Ok(labels)
+    }
+}
+
+/// The order in which epoch `epoch` of a run seeded with `seed` sees `count` examples.
+pub fn epoch_order(seed: u64, epoch: u64, count: usize) -> Vec<usize> {
+    Stream::new(seed, "shuffle", epoch).permutation(count)
+}
+
+/// Images channels last (N, H, W, C) as rows of a file, channels first (N, C, H, W).
+pub fn channels_first<E: Copy>(shape: Shape, batch: &[E]) -> Vec<E> {
+    let area = shape.height * shape.width;
+    let mut rows = Vec::with_capacity(batch.len());
+    for image in batch.chunks_exact(shape.len()) {
+        for channel in 0..shape.channels {
+            rows.extend((0..area).map(|place| image[place * shape.channels + channel]));
+        }
+    }
+    rows
+}
+
+/// Rows of a file, channels first (N, C, H, W), as a batch, channels last (N, H, W, C).
+pub fn channels_last<E: Float>(shape: Shape, rows: &[E]) -> Vec<E> {
+    let mut batch = vec![E::zero(); rows.len()];
+    interleave(shape, rows, &mut batch, |value| value);
+    batch
+}
+
+/// Values 0..1 as bytes 0..255, rounded to the nearest, clamped.
+pub fn to_bytes<E: Float>(values: &[E]) -> Vec<u8> {
+    let byte = |value: &E| value.to_f64().map_or(0, |value| (value * 255.0).round().clamp(0.0, 255.0) as u8);
+    values.iter().map(byte).collect()
+}
+
+/// Every byte divided by 255, in the precision of `E`.
+fn byte_values<E: Float>() -> [E; 256] {
+    let convert = |value: usize| E::from(value).unwrap_or_else(E::zero);
+    std::array::from_fn(|value| convert(value) / convert(255))
+}
+
+/// Channels first to channels last, each value through `convert`.
+fn interleave<T: Copy, E>(shape: Shape, rows: &[T], batch: &mut [E], convert: impl Fn(T) -> E) {
+    let area = shape.height * shape.width;
+    for (row, image) in rows.chunks_exact(shape.len()).zip(batch.chunks_exact_mut(shape.len())) {
+        for (channel, plane) in row.chunks_exact(area).enumerate() {
+            for (&value, pixel) in plane.iter().zip(image.chunks_exact_mut(shape.channels)) {
+                pixel[channel] = convert(value);
+            }
+        }
+    }
+}
+
+fn check_rows(path: &Path, count: usize, rows: &[usize]) -> Result<()> {
+    match rows.iter().find(|&&row| row >= count) {
+        None => Ok(()),
+        Some(row) => {
+            let file = path.display().to_string();
+            Err(Error::malformed(
+                &file,
+                format!("rows below {count}"),
+                format!("row {row}"),
+                "give a file with more rows",
+            ))
+        }
+    }
+}
+
+/// Neighbouring indices joined to (first, count), so that rows in order are read at once.
+fn runs(rows: &[usize]) -> impl Iterator<Item = (usize, usize)> + '_ {
+    rows.chunk_by(|&before, &after| before.checked_add(1) == Some(after)).map(|run| (run[0], run.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::store::npy;
+
+    fn file(shape: &[usize], values: &[u8]) -> (tempfile::TempDir, ImageFile) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("images.npy");
+        npy::write(&path, shape, values).unwrap();
+        let images = ImageFile::open(&path).unwrap();
+        (folder, images)
+    }
+
+    #[test]
+    fn bytes_become_0_to_1_as_pytorch_divides_them() {
+        let values: Vec<u8> = (0..=255).collect();
+        let (_folder, images) = file(&[1, 16, 16], &values);
+        assert_eq!(images.shape(), Shape { channels: 1, height: 16, width: 16 });
+        let batch: Vec<f32> = images.batch(&[0]).unwrap();
+        assert!(batch.iter().enumerate().all(|(byte, &value)| value == byte as f32 / 255.0));
+        assert_eq!(to_bytes(&batch), values);
+    }
+
+    #[test]
+    fn labels_of_another_number_or_type_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("labels.npy");
+        npy::write(&path, &[3], &[4i64, 5, 6]).unwrap();
+        assert_eq!(LabelFile::open(&path, 3).unwrap().batch(&[2, 0, 1]).unwrap(), [6, 4, 5]);
+        assert!(LabelFile::open(&path, 2).unwrap_err().to_string().contains("expected 2 labels, found 3"));
+        npy::write(&path, &[3], &[4i32, 5, 6]).unwrap();
+        assert!(LabelFile::open(&path, 3).is_err());
+    }
+
+    #[test]
+    fn what_is_no_image_or_no_row_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.npy");
+        npy::write(&path, &[2, 3], &[0u8; 6]).unwrap();
+        assert!(ImageFile::open(&path).unwrap_err().to_string().contains("images (N, C, H, W)"));
+        npy::write(&path, &[2, 0, 3], &[0u8; 0]).unwrap();
+        assert!(ImageFile::open(&path).is_err());
+        npy::write(&path, &[1, 1, 2], &[0.5, f32::NAN]).unwrap();
+        assert!(ImageFile::open(&path).unwrap().batch::<f32>(&[0]).is_err());
+        assert!(ImageFile::open(&path).unwrap().batch::<f32>(&[1]).unwrap_err().to_string().contains("row 1"));
+    }
+
+    #[test]
+    fn an_epoch_has_its_own_order_of_all_examples() {
+        let mut order = epoch_order(0, 1, 100);
+        assert_ne!(order, epoch_order(0, 2, 100));
+        order.sort_unstable();
+        assert!(order.iter().copied().eq(0..100));
+    }
+
+    proptest! {
+        #[test]
+        fn any_rows_come_back_in_their_order_and_layout(
+            (channels, height, width) in (1usize..4, 1usize..4, 1usize..4),
+            rows in prop::collection::vec(0usize..7, 0..12),
+        ) {
+            let shape = Shape { channels, height, width };
+            let values: Vec<u8> = (0..7 * shape.len()).map(|value| (value * 37 % 256) as u8).collect();
+            let (_folder, images) = file(&[7, channels, height, width], &values);
+            let batch: Vec<f64> = images.batch(&rows).unwrap();
+            let expected: Vec<u8> = rows.iter().flat_map(|row| &values[row * shape.len()..][..shape.len()]).copied().collect();
+            let first = channels_first(shape, &batch);
+            prop_assert_eq!(to_bytes(&first), expected);
+            prop_assert_eq!(channels_last(shape, &first), batch);
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! CIFAR-10. Binary version: records of 1 label byte and 3 x 32 x 32 bytes, `data_batch_1.bin` … `test_batch.bin`.
+//! Python version: a pickled dictionary, `data` a numpy array (N, 3072), `labels` a list. Source: A. Krizhevsky's page.
+
+use std::borrow::Cow;
+
+use super::images::{Examples, Records, read_up_to};
+use super::source::base_name;
+use super::{Error, Example, Part, Result, Shape, Source};
+use crate::store::pickle::{Item, Pickle, Value};
+
+/// The shape of every image.
+pub const SHAPE: Shape = Shape { channels: 3, height: 32, width: 32 };
+
+/// The classes in the order of their labels.
+pub const CLASSES: [&str; 10] =
+    ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"];
+
+/// A pickle must be held in memory. The real ones have 31 MB.
+const PICKLE_LIMIT: usize = 1 << 28;
+
+/// True for the names that [`open`] looks for.
+pub fn wanted(name: &str) -> bool {
+    let name = base_name(name);
+    name.starts_with("data_batch_") || name.starts_with("test_batch")
+}
+
+/// The parts `train` (five batches) and `test`, from the binary version where it is there, else the Python one. A
+/// source that is a single file gives that batch alone.
+///
+/// # Errors
+/// Missing batches, or files that break the format.
+pub fn open(source: Source) -> Result<Vec<Part>> {
+    if source.is_single() {
+        let name = source.find(|_| true).unwrap_or_default();
+        let part = if name.starts_with("test") { "test" } else { "train" };
+        return Ok(vec![Part::new(part, SHAPE, batches(source, vec![name]))]);
+    }
+    let binary = source.find(|name| name.ends_with(".bin")).is_some();
+    let suffix = if binary { ".bin" } else { "" };
+    let train = (1..=5).map(|batch| find(&source, &format!("data_batch_{batch}{suffix}"))).collect::<Result<_>>()?;
+    let test = vec![find(&source, &format!("test_batch{suffix}"))?];
+    let source = std::sync::Arc::new(source);
+    Ok(vec![Part::new("train", SHAPE, batches(source.clone(), train)), Part::new("test", SHAPE, batches(source, test))])
+}
+
+fn find(source: &Source, wanted: &str) -> Result<String> {
+    source.find(|name| name == wanted).ok_or_else(|| {
+        let file = source.path().display().to_string();
+        let advice = "name the folder or archive that holds all six batches, or one batch's file";
+        Error::malformed(&file, wanted, "no such file", advice)
+    })
+}
+
+/// The examples of the batches in their order; each file is opened when it is reached.
+fn batches(source: impl AsRef<Source> + Send + 'static, names: Vec<String>) -> Examples {
+    Box::new(names.into_iter().flat_map(move |name| {
+        batch(source.as_ref(), &name).unwrap_or_else(|error| Box::new(std::iter::once(Err(error))))
+    }))
+}
+
+fn batch(source: &Source, name: &str) -> Result<Examples> {
+    let file = source.describe(name);
+    let mut stream = source.stream(name)?;
+    if name.ends_with(".bin") {
+        return Ok(Box::new(binary(file, stream)));
+    }
+    let bytes = read_up_to(&file, &mut stream, PICKLE_LIMIT)?;
+    Ok(Box::new(pickled(&file, &bytes)?.into_iter().map(Ok)))
+}
+
+fn binary(file: String, stream: impl std::io::Read) -> impl Iterator<Item = Result<Example>> {
+    Records::new(&file.clone(), stream, 1 + SHAPE.len()).map(move |record| {
+        let mut record = record?;
+        let pixels = record.split_off(1);
+        let label = label(&file, i64::from(record.first().copied().unwrap_or_default()))?;
+        Ok(Example { pixels, label: Some(label) })
+    })
+}
+
+fn label(file: &str, label: i64) -> Result<i64> {
+    match label {
+        0..10 => Ok(label),
+        _ => Err(Error::damaged(file, "labels 0 to 9", label)),
+    }
+}
+
+fn pickled(file: &str, bytes: &[u8]) -> Result<Vec<Example>> {
+    let pickle = Pickle::parse(bytes).map_err(|error| {
+        let found = format!("{} at byte {}", error.found, error.position);
+        Error::malformed(
+            file,
+            format!("{} (a pickled CIFAR batch)", error.expected),
+            found,
+            "check --format and the file",
+        )
+    })?;
+    let missing = |key: &str| Error::malformed(file, "a CIFAR batch", format!("no usable {key:?}"), "check the file");
+    let data = pickle.root().entry("data").and_then(array).ok_or_else(|| missing("data"))?;
+    let labels = pickle.root().entry("labels").and_then(|item| item.elements()).ok_or_else(|| missing("labels"))?;
+    if data.len() != labels.len() * SHAPE.len() {
+        return Err(Error::damaged(file, format!("{} images", labels.len()), format!("{} bytes", data.len())));
+    }
+    let example = |(pixels, item): (&[u8], &Item)| {
+        let value = item.integer().ok_or_else(|| missing("labels"))?;
+        Ok(Example { pixels: pixels.to_vec(), label: Some(label(file, value)?) })
+    };
+    data.chunks_exact(SHAPE.len()).zip(&labels).map(example).collect()
+}
+
+/// The bytes of a numpy array of u8 in C order. Its state is (version, shape, dtype, Fortran order, bytes).
+fn array(item: Item<'_>) -> Option<Cow<'_, [u8]>> {
+    let state = item.callable().filter(|name| name.ends_with(".multiarray._reconstruct")).and(item.state())?;
+    let [_, _, dtype, fortran, bytes] = state.elements()?.try_into().ok()?;
+    let is_u8 = dtype.arguments().first()?.text()? == "u1";
+    (is_u8 && fortran.value() == &Value::Boolean(false)).then(|| bytes.bytes()).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::data::testing::mirror;
+    use crate::store::npy;
+
+    /// Reads a sample and holds it against the lossless images from `first` on.
+    fn agrees_with_lossless(test: &str, name: &str, first: usize, count: usize) {
+        let (Some(sample), Some(truth)) = (mirror(test, name), mirror(test, "cifar10")) else { return };
+        let images = npy::read::<u8>(&truth.join("train-first-4000-lossless-images.npy")).unwrap();
+        let labels = npy::read::<i64>(&truth.join("train-first-4000-lossless-labels.npy")).unwrap();
+        let parts = open(Source::open(&sample, wanted).unwrap()).unwrap();
+        let examples: Vec<Example> =
+            parts.into_iter().flat_map(|part| part.images.examples).map(Result::unwrap).collect();
+        assert_eq!(examples.len(), count);
+        for (index, example) in examples.iter().enumerate() {
+            let row = images.index_axis(ndarray::Axis(0), first + index);
+            assert!(row.iter().eq(&example.pixels), "image {index}");
+            assert_eq!(example.label, Some(labels[[first + index]]));
+        }
+    }
+
+    #[test]
+    fn the_binary_version_is_read_to_the_byte() {
+        agrees_with_lossless("the_binary_version_is_read_to_the_byte", "formats/data_batch_1.bin", 0, 600);
+    }
+
+    #[test]
+    fn the_python_version_is_read_to_the_byte() {
+        agrees_with_lossless("the_python_version_is_read_to_the_byte", "formats/data_batch_1", 600, 300);
+    }
+
+    #[test]
+    fn a_folder_without_all_batches_is_refused_by_the_missing_name() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("data_batch_1.bin"), [0; 3073]).unwrap();
+        let error = open(Source::open(folder.path(), wanted).unwrap()).err().unwrap().to_string();
+        assert!(error.contains("data_batch_2.bin"), "{error}");
+    }
+
+    #[test]
+    fn a_record_cut_short_or_a_wrong_label_is_an_error() {
+        let read = |bytes: &[u8]| binary("x".into(), bytes).collect::<Result<Vec<_>>>();
+        assert_eq!(read(&[3; 3073]).unwrap()[0].label, Some(3));
+        assert!(read(&[3; 3072]).unwrap_err().to_string().contains("whole records of 3073 bytes"));
+        assert!(read(&[10; 3073]).unwrap_err().to_string().contains("labels 0 to 9"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_the_python_reader_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = pickled("x", &bytes);
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! What can go wrong with a dataset. Each message is one line: which file, what was expected, what was found, what to do.
+
+use std::io;
+use std::path::Path;
+
+use crate::store;
+
+/// The result of reading or writing a dataset.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// An error of this module.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file's content is not what its format asks for.
+    #[error("{file}: expected {expected}, found {found}; {advice}")]
+    Malformed {
+        /// The file, with the archive it lies in.
+        file: String,
+        /// What the format asks for.
+        expected: String,
+        /// What the file holds.
+        found: String,
+        /// What the user can do.
+        advice: String,
+    },
+    /// The operating system refused a file.
+    #[error(
+        "{file}: expected a file that can be {action}, found: {source}; check the path, the space and the permissions"
+    )]
+    File {
+        /// The file.
+        file: String,
+        /// "read" or "written".
+        action: &'static str,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// A request that cannot be carried out as it stands.
+    #[error("{operation}: expected {expected}, found {found}")]
+    Request {
+        /// The operation asked for.
+        operation: &'static str,
+        /// What it accepts.
+        expected: String,
+        /// What was asked.
+        found: String,
+    },
+    /// An array or a folder that the store cannot read or write.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+}
+
+impl Error {
+    /// A file whose content breaks its format.
+    pub(crate) fn malformed(file: &str, expected: impl ToString, found: impl ToString, advice: &str) -> Self {
+        let (expected, found) = (expected.to_string(), found.to_string());
+        Self::Malformed { file: file.to_string(), expected, found, advice: advice.to_string() }
+    }
+
+    /// A file that ends too early or is otherwise damaged: the advice is always to fetch it again.
+    pub(crate) fn damaged(file: &str, expected: impl ToString, found: impl ToString) -> Self {
+        Self::malformed(file, expected, found, "the file is damaged or incomplete: fetch it again")
+    }
+
+    /// A file that cannot be read.
+    pub(crate) fn read(file: impl AsRef<Path>, source: io::Error) -> Self {
+        Self::File { file: file.as_ref().display().to_string(), action: "read", source }
+    }
+
+    /// A request outside what an operation accepts.
+    pub(crate) fn request(operation: &'static str, expected: impl ToString, found: impl ToString) -> Self {
+        Self::Request { operation, expected: expected.to_string(), found: found.to_string() }
+    }
+}
