@@ -4,9 +4,11 @@
 //! A tool is `src/bin/<tool>.rs`: a clap struct that is its manual, a `run` that reads like the manual's summary, and
 //! `obverse_tools::main!(Arguments, run);`.
 
+pub mod alignment;
 pub mod arguments;
 pub mod exit;
 pub mod interrupt;
+pub mod network;
 pub mod progress;
 pub mod task;
 
@@ -15,6 +17,7 @@ pub use exit::Failure;
 pub use interrupt::{check_interrupted, interrupted};
 #[doc(hidden)]
 pub use mimalloc::MiMalloc;
+pub use network::{Precision, for_each_batch, network_file, require_images, training_failure};
 pub use progress::Progress;
 pub use task::{Metrics, Task};
 

@@ -14,7 +14,7 @@ use obverse::store::npy::Reader;
 use obverse::store::sidecar::{Artifact, SCHEMA, Sidecar, directory_from};
 use obverse::store::{self, is_standard_stream};
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::arguments::CommonArguments;
 use crate::exit::tool_name;
@@ -99,6 +99,13 @@ impl Task {
     /// Declares the seed.
     pub fn seed(&mut self, seed: u64) {
         self.wanted.seed = seed;
+    }
+
+    /// All that decides the output: what a checkpoint must agree with for a run to go on from it.
+    pub fn identity(&self) -> Value {
+        let Wanted { tool, version, parameters, seed, inputs } = &self.wanted;
+        let inputs: Vec<&str> = inputs.iter().map(|input| input.blake3.as_str()).collect();
+        json!({"tool": tool, "version": version, "parameters": parameters, "seed": seed, "inputs": inputs})
     }
 
     /// Whether the output is already what this run would make. If so it says `fresh`, and prints the recorded metrics where
