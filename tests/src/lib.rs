@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
+use obverse::tensor::random::Stream;
+
 /// What a tool did.
 #[derive(Debug)]
 pub struct Outcome {
@@ -92,6 +94,25 @@ impl Outcome {
         words.iter().for_each(|word| assert!(self.stderr.contains(word), "{word:?} in {:?}", self.stderr));
         self
     }
+}
+
+/// Writes `count` square u8 images of `channels` x `side` x `side`: soft blobs, each at a place of its own.
+///
+/// # Errors
+/// What the store says.
+pub fn write_images(path: &Path, count: usize, channels: usize, side: usize) -> obverse::store::Result<()> {
+    let places: Vec<f64> = Stream::new(0, "blobs", 0).uniform(0..3 * count * channels);
+    let pixel = |image: usize, i: usize, j: usize| {
+        let place = &places[3 * image..3 * image + 3];
+        let (y, x) = (i as f64 / side as f64 - place[0], j as f64 / side as f64 - place[1]);
+        (255.0 * (-(x * x + y * y) / (0.01 + 0.05 * place[2])).exp()) as u8
+    };
+    let images = 0..count * channels;
+    let pixels: Vec<u8> = images
+        .flat_map(|image| (0..side * side).map(move |p| (image, p)))
+        .map(|(image, p)| pixel(image, p / side, p % side))
+        .collect();
+    obverse::store::npy::write(path, &[count, channels, side, side], &pixels).map(drop)
 }
 
 /// The names in a folder, sorted.
