@@ -5,5 +5,6 @@
 //! [`store`] and [`tensor`] at the bottom, then [`data`], then operations, networks, training, and one module a method.
 
 pub mod data;
+pub mod report;
 pub mod store;
 pub mod tensor;
