@@ -40,7 +40,9 @@ pub fn run_tool<A: clap::Parser>(name: &'static str, run: fn(A) -> anyhow::Resul
 
 fn report_panic(panic: &PanicHookInfo<'_>) {
     let place = panic.location().map(|location| format!(" at {location}")).unwrap_or_default();
-    let message = panic.payload_as_str().unwrap_or("no message");
+    let payload = panic.payload();
+    let formatted = payload.downcast_ref::<String>().map(String::as_str);
+    let message = formatted.or(payload.downcast_ref::<&str>().copied()).unwrap_or("no message");
     complain(&format!("internal error{place}: {message}; please report it"));
 }
 
