@@ -6,6 +6,9 @@
 
 pub mod activation;
 pub mod arithmetic;
+#[cfg(test)]
+pub(crate) mod checks;
+pub mod conv_transpose;
 pub mod convolution;
 pub mod linear;
 mod product;
