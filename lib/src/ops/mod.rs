@@ -6,6 +6,8 @@
 
 pub mod activation;
 pub mod arithmetic;
+#[cfg(test)]
+pub(crate) mod checks;
 pub mod convolution;
 pub mod linear;
 pub mod pooling;

@@ -1,0 +1,184 @@
+//! What the tests of operations share: reference cases, `tests/oracle/<case>/{case.json,*.npy}`, and derivatives by
+//! central differences in f64. `OBVERSE_ORACLE` names another folder of cases; those it lacks are the bundled ones.
+//! Files are NCHW, weights (O, I, kh, kw); they are read channels last, (N, H, W, C) and (O, kh, kw, I).
+
+use std::path::{Path, PathBuf};
+
+use dfdx::prelude::{Cpu, OwnedTape};
+use serde_json::Value;
+
+use crate::store::npy::{Reader, Scalar};
+use crate::tensor::random::Stream;
+use crate::tensor::{Batch, Element, Shape, backward, batch, channels_last, gradient, shape, view};
+
+/// Half the distance of central differences: their error, h^2 |f'''| / 6, is then about that of rounding, 1e-16 |f| / h.
+const STEP: f64 = 1e-5;
+
+/// What the two errors of a difference leave of sums of some thousand values near 1.
+pub(crate) const DIFFERENCES: f64 = 1e-7;
+
+/// A folder of reference arrays and the JSON that describes them.
+pub(crate) struct Case {
+    folder: PathBuf,
+    /// case.json.
+    pub description: Value,
+}
+
+impl Case {
+    /// The case of this name.
+    pub fn open(name: &str) -> Self {
+        let bundled = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/oracle"));
+        let chosen = std::env::var_os("OBVERSE_ORACLE").map(PathBuf::from);
+        let root = chosen.filter(|root| root.join(name).is_dir()).unwrap_or_else(|| bundled.to_owned());
+        let folder = root.join(name);
+        let text = std::fs::read(folder.join("case.json")).expect("a case has a case.json");
+        Self { folder, description: serde_json::from_slice(&text).expect("case.json is JSON") }
+    }
+
+    /// How close values of this type must come (see [`assert_close`]).
+    pub fn tolerance<E: Element>(&self) -> f64 {
+        let name = E::NAME.replace('f', "float");
+        self.description["tolerance"][&name].as_f64().unwrap_or_else(|| panic!("a tolerance for {name}"))
+    }
+
+    /// An array: four axes channels last, two as (N, 1, 1, F), one as (1, 1, 1, F), a number as (1, 1, 1, 1).
+    pub fn array<E: Element + Scalar>(&self, name: &str) -> Batch<E> {
+        let path = self.folder.join(format!("{name}.npy"));
+        let mut reader = Reader::open(&path).unwrap_or_else(|error| panic!("{error}"));
+        let axes = reader.shape().to_vec();
+        let values = reader.read_rows_as_float(reader.rows()).unwrap_or_else(|error| panic!("{error}"));
+        match axes.as_slice() {
+            &[n, c, h, w] => batch(channels_last(&values, (n, h, w, c)), (n, h, w, c)),
+            &[n, f] => batch(values, (n, 1, 1, f)),
+            [] | [_] => {
+                let features = values.len();
+                batch(values, (1, 1, 1, features))
+            }
+            _ => panic!("{}: an array of {} axes", path.display(), axes.len()),
+        }
+    }
+}
+
+/// Asserts |a - b| <= tolerance * max(1, max |b|), element by element.
+#[track_caller]
+pub(crate) fn assert_close<A: Element, B: Element>(actual: &[A], expected: &[B], tolerance: f64) {
+    assert_eq!(actual.len(), expected.len(), "the number of values");
+    let scale = expected.iter().fold(1.0, |largest: f64, value| largest.max(value.wide().abs()));
+    for (i, (actual, expected)) in actual.iter().zip(expected).enumerate() {
+        let difference = (actual.wide() - expected.wide()).abs();
+        // Not `>`: a NaN is no agreement.
+        assert!(difference <= tolerance * scale, "element {i}: {actual:?}, expected {expected:?} within {tolerance:e}");
+    }
+}
+
+/// Normal values; each name draws its own.
+pub(crate) fn normal<E: Element>(name: &str, shape: Shape) -> Batch<E> {
+    let length = shape.0 * shape.1 * shape.2 * shape.3;
+    batch(Stream::new(0, name, 0).normal(0..length), shape)
+}
+
+/// One image as a batch of `n` equal ones.
+pub(crate) fn repeated<E: Element>(x: &Batch<E>, n: usize) -> Batch<E> {
+    let (_, h, w, c) = shape(x);
+    batch(view(x).repeat(n), (n, h, w, c))
+}
+
+/// Checks that the tape's gradients of sum(f * cotangent), for a normal cotangent, are its central differences, for
+/// every element of every input.
+#[track_caller]
+pub(crate) fn check_gradients(
+    inputs: &[Batch<f64>],
+    f: impl Fn(&mut OwnedTape<f64, Cpu>, &[Batch<f64>]) -> Batch<f64>,
+) {
+    let mut tape = OwnedTape::default();
+    let y = f(&mut tape, inputs);
+    let cotangent: Batch<f64> = normal("cotangent", shape(&y));
+    let mut gradients = backward(tape, &y, view(&cotangent).to_vec());
+    for (number, input) in inputs.iter().enumerate() {
+        let expected = differences(input, view(&cotangent), |input| {
+            let mut inputs = inputs.to_vec();
+            inputs[number] = input;
+            f(&mut OwnedTape::default(), &inputs)
+        });
+        assert_close(&gradient(&mut gradients, input), &expected, DIFFERENCES);
+    }
+}
+
+/// Checks <c, J v> = <J^T c, v> for a normal c and every unit v: J v by central differences of `forward` at `x`, J^T c by
+/// `pullback`.
+#[track_caller]
+pub(crate) fn check_adjoint(
+    x: &Batch<f64>,
+    forward: impl Fn(&Batch<f64>) -> Batch<f64>,
+    pullback: impl Fn(&Batch<f64>) -> Batch<f64>,
+) {
+    let cotangent: Batch<f64> = normal("cotangent", shape(&forward(x)));
+    let pulled = pullback(&cotangent);
+    assert_eq!(shape(&pulled), shape(x), "the cotangent of x has the shape of x");
+    assert_close(view(&pulled), &differences(x, view(&cotangent), |x| forward(&x)), DIFFERENCES);
+}
+
+/// Central differences of sum(f * cotangent) in each element of `x`.
+#[track_caller]
+fn differences(x: &Batch<f64>, cotangent: &[f64], f: impl Fn(Batch<f64>) -> Batch<f64>) -> Vec<f64> {
+    let at = |element: usize, shift: f64| {
+        let mut values = view(x).to_vec();
+        values[element] += shift;
+        let y = f(batch(values, shape(x)));
+        assert_eq!(view(&y).len(), cotangent.len());
+        view(&y).iter().zip(cotangent).map(|(y, cotangent)| y * cotangent).sum::<f64>()
+    };
+    (0..view(x).len()).map(|element| (at(element, STEP) - at(element, -STEP)) / (2.0 * STEP)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use dfdx::prelude::NoneTape;
+
+    use super::*;
+    use crate::ops::activation::{Activation, activate, pullback};
+
+    #[test]
+    fn arrays_of_the_oracle_are_read_channels_last() {
+        let case = Case::open("ops");
+        let weight: Batch<f64> = case.array("conv_asym.weight");
+        assert_eq!(shape(&weight), (4, 3, 2, 3));
+        assert_eq!(shape(&case.array::<f32>("linear.weight")), (5, 1, 1, 7));
+        assert_eq!(shape(&case.array::<f64>("conv_a.bias")), (1, 1, 1, 6));
+        assert!(case.tolerance::<f64>() < case.tolerance::<f32>());
+    }
+
+    #[test]
+    #[should_panic(expected = "element 1")]
+    fn a_nan_agrees_with_nothing() {
+        assert_close(&[1.0, f64::NAN], &[1.0, 2.0], 1e9);
+    }
+
+    #[test]
+    fn a_right_gradient_and_a_right_pullback_pass() {
+        let x = normal("x", (2, 1, 2, 3));
+        check_gradients(std::slice::from_ref(&x), |tape, inputs| activate(tape, &inputs[0], Activation::Tanh));
+        check_adjoint(
+            &x,
+            |x| activate(&mut NoneTape, x, Activation::Tanh),
+            |cotangent| pullback(&mut NoneTape, cotangent, &x, Activation::Tanh),
+        );
+    }
+
+    #[test]
+    #[should_panic(expected = "element 0")]
+    fn a_wrong_gradient_fails() {
+        // The tape is not told of the second factor.
+        check_gradients(&[normal("x", (1, 1, 1, 2))], |tape, inputs| {
+            let once = activate(tape, &inputs[0], Activation::Tanh);
+            activate(&mut NoneTape, &once, Activation::Tanh)
+        });
+    }
+
+    #[test]
+    #[should_panic(expected = "element 0")]
+    fn a_wrong_pullback_fails() {
+        let x = normal("x", (1, 1, 1, 2));
+        check_adjoint(&x, |x| activate(&mut NoneTape, x, Activation::Tanh), |cotangent| cotangent.clone());
+    }
+}
