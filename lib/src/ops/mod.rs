@@ -8,11 +8,14 @@ pub mod activation;
 pub mod arithmetic;
 #[cfg(test)]
 pub(crate) mod checks;
+pub mod concat;
 pub mod convolution;
+pub mod dropout;
 pub mod linear;
 pub mod pooling;
 mod product;
 pub mod reshape;
+pub mod upsample;
 pub mod window;
 
 use dfdx::prelude::{Cpu, Tape};
