@@ -6,12 +6,15 @@
 
 pub mod activation;
 pub mod arithmetic;
+pub mod batch_norm;
 #[cfg(test)]
 pub(crate) mod checks;
 pub mod concat;
 pub mod convolution;
 pub mod dropout;
 pub mod linear;
+pub mod loss;
+pub mod normalise;
 pub mod pooling;
 mod product;
 pub mod reshape;
