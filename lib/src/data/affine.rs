@@ -64,6 +64,7 @@ pub fn variants(images: Images, part: &str, ranges: &Ranges, copies: usize, seed
     let shape = images.shape;
     let canvas = Shape { channels: shape.channels, height: ranges.canvas, width: ranges.canvas };
     let (purpose, ranges) = (format!("affine {part}"), ranges.clone());
+    let count = images.count.map(|count| count * copies);
     let mut sources = images.examples.enumerate();
     let blocks = std::iter::from_fn(move || {
         let block: Vec<_> = sources.by_ref().take(BLOCK.div_ceil(copies)).collect();
@@ -81,7 +82,7 @@ pub fn variants(images: Images, part: &str, ranges: &Ranges, copies: usize, seed
         warped.extend(block.into_iter().filter_map(|(_, example)| example.err()).map(Err));
         (!empty).then_some(warped)
     });
-    Ok(Images { shape: canvas, examples: Box::new(blocks.flatten()) })
+    Ok(Images { shape: canvas, count, examples: Box::new(blocks.flatten()) })
 }
 
 /// The matrix [a b; c d] of a warp and where it puts the image's centre.
@@ -175,7 +176,7 @@ mod tests {
     }
 
     fn rings(count: usize) -> Images {
-        Images { shape: DIGIT, examples: Box::new((0..count).map(ring)) }
+        Images { shape: DIGIT, count: None, examples: Box::new((0..count).map(ring)) }
     }
 
     fn sum(pixels: &[u8]) -> f64 {
@@ -227,7 +228,7 @@ mod tests {
         let error = variants(rings(1), "train", &ranges, 1, 0).unwrap().examples.next().unwrap().unwrap_err();
         assert!(error.to_string().contains("--canvas"), "{error}");
         let broken = vec![ring(0), Err(Error::damaged("x", "more", "less"))];
-        let images = Images { shape: DIGIT, examples: Box::new(broken.into_iter()) };
+        let images = Images { shape: DIGIT, count: None, examples: Box::new(broken.into_iter()) };
         let variants: Vec<_> = variants(images, "train", &Ranges::default(), 1, 0).unwrap().examples.collect();
         assert!(variants.len() == 2 && variants[0].is_ok() && variants[1].is_err());
     }

@@ -32,7 +32,7 @@ pub fn open(source: Source) -> Result<Vec<Part>> {
             let examples = names.into_iter().flat_map(move |name| {
                 file(&source, &name).unwrap_or_else(|error| Box::new(std::iter::once(Err(error))))
             });
-            parts.push(Part::new(part, SHAPE, Box::new(examples)));
+            parts.push(Part::new(part, SHAPE, None, Box::new(examples)));
         }
     }
     if parts.is_empty() {

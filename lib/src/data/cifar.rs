@@ -15,6 +15,9 @@ pub const SHAPE: Shape = Shape { channels: 3, height: 32, width: 32 };
 pub const CLASSES: [&str; 10] =
     ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"];
 
+/// The images of each batch.
+const BATCH: usize = 10_000;
+
 /// A pickle must be held in memory. The real ones have 31 MB.
 const PICKLE_LIMIT: usize = 1 << 28;
 
@@ -33,14 +36,17 @@ pub fn open(source: Source) -> Result<Vec<Part>> {
     if source.is_single() {
         let name = source.find(|_| true).unwrap_or_default();
         let part = if name.starts_with("test") { "test" } else { "train" };
-        return Ok(vec![Part::new(part, SHAPE, batches(source, vec![name]))]);
+        return Ok(vec![Part::new(part, SHAPE, None, batches(source, vec![name]))]);
     }
     let binary = source.find(|name| name.ends_with(".bin")).is_some();
     let suffix = if binary { ".bin" } else { "" };
     let train = (1..=5).map(|batch| find(&source, &format!("data_batch_{batch}{suffix}"))).collect::<Result<_>>()?;
     let test = vec![find(&source, &format!("test_batch{suffix}"))?];
     let source = std::sync::Arc::new(source);
-    Ok(vec![Part::new("train", SHAPE, batches(source.clone(), train)), Part::new("test", SHAPE, batches(source, test))])
+    Ok(vec![
+        Part::new("train", SHAPE, Some(5 * BATCH), batches(source.clone(), train)),
+        Part::new("test", SHAPE, Some(BATCH), batches(source, test)),
+    ])
 }
 
 fn find(source: &Source, wanted: &str) -> Result<String> {

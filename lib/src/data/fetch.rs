@@ -104,7 +104,9 @@ impl Request<'_> {
         let recorded = recorded.and_then(|source| source.digest.strip_prefix("sha256:"));
         let expected = if file.sha256 == UNVERIFIED { recorded } else { Some(file.sha256.as_str()) };
         let right = match expected {
-            Some(expected) => digest == expected || unpacked_is_right(file, &path)?,
+            Some(expected) => {
+                digest == expected || file.repacked_sha256.contains(&digest) || unpacked_is_right(file, &path)?
+            }
             None => true,
         };
         if !right {
@@ -307,6 +309,7 @@ mod tests {
             mirror: "some/file.bin".into(),
             size: Some(20),
             sha256: sha256.into(),
+            repacked_sha256: Vec::new(),
             unpacked_sha256: None,
             optional: false,
         };

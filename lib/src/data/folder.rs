@@ -65,10 +65,9 @@ pub fn open(source: Source, options: Options) -> Result<(Vec<Part>, Option<Vec<S
     };
     let (shape, _) = Decoder { source: &source, options, shape: None }.decode(&first)?;
     let source = Arc::new(source);
-    let parts = tree
-        .parts
-        .into_iter()
-        .map(|(part, entries)| Part::new(part, shape, examples(source.clone(), options, shape, entries)));
+    let parts = tree.parts.into_iter().map(|(part, entries)| {
+        Part::new(part, shape, Some(entries.len()), examples(source.clone(), options, shape, entries))
+    });
     Ok((parts.collect(), tree.classes))
 }
 

@@ -88,10 +88,9 @@ impl<R: Read> Iterator for Reader<R> {
 ///
 /// # Errors
 /// No such files, or files that break the format.
-pub fn open(mut source: Source) -> Result<Vec<Part>> {
+pub fn open(source: Source) -> Result<Vec<Part>> {
     if source.is_single() {
         let name = source.find(|_| true).unwrap_or_default();
-        source.take_in_neighbour(&labels_name(name.trim_end_matches(".gz")));
         let part = if is_part(&name, "test") { "test" } else { "train" };
         return Ok(vec![open_part(&source, part, &name)?]);
     }
@@ -125,7 +124,8 @@ fn is_part(name: &str, part: &str) -> bool {
     }
 }
 
-fn labels_name(images: &str) -> String {
+/// The usual name of the labels of a file of images.
+pub(crate) fn labels_name(images: &str) -> String {
     images.replace("images", "labels").replace("idx3", "idx1")
 }
 
@@ -137,12 +137,13 @@ fn open_part(source: &Source, part: &str, name: &str) -> Result<Part> {
         return Err(Error::malformed(&file, "images of 3 dimensions", found, "name the file of images"));
     };
     let shape = Shape::checked(&file, 1, height, width)?;
+    let count = images.rows();
     let labels = labels_name(base_name(name).trim_end_matches(".gz"));
     let examples: Examples = match source.find(|other| other.trim_end_matches(".gz") == labels) {
         Some(labels) => labelled(images, &source.describe(&labels), source.stream(&labels)?)?,
         None => Box::new(images.map(|pixels| Ok(Example { pixels: pixels?, label: None }))),
     };
-    Ok(Part::new(part, shape, examples))
+    Ok(Part::new(part, shape, Some(count), examples))
 }
 
 fn labelled<R: Read + Send + 'static>(
@@ -167,6 +168,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::data::import::Format;
     use crate::data::testing::mirror;
 
     const TWO_BY_THREE: [u8; 16] = [0, 0, 8, 3, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3];
@@ -208,7 +210,7 @@ mod tests {
     #[test]
     fn one_file_of_images_finds_its_labels_beside_it() {
         let Some(folder) = mirror("one_file_of_images_finds_its_labels_beside_it", "mnist") else { return };
-        let parts = open(Source::open(&folder.join("t10k-images-idx3-ubyte.gz"), wanted).unwrap()).unwrap();
+        let parts = open(Format::Idx.source(&folder.join("t10k-images-idx3-ubyte.gz")).unwrap()).unwrap();
         let mut parts = parts.into_iter();
         let mut part = parts.next().unwrap();
         assert_eq!((part.name.as_str(), parts.count()), ("test", 0));

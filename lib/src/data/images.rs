@@ -64,6 +64,8 @@ pub type Examples = Box<dyn Iterator<Item = Result<Example>> + Send>;
 pub struct Images {
     /// The shape of each.
     pub shape: Shape,
+    /// How many there should be, where that is known before they are read: for progress, and for nothing else.
+    pub count: Option<usize>,
     /// The images, in the order of their file.
     pub examples: Examples,
 }
@@ -71,7 +73,8 @@ pub struct Images {
 impl Images {
     /// At most the first `limit` images.
     pub fn limit(self, limit: usize) -> Self {
-        Self { shape: self.shape, examples: Box::new(self.examples.take(limit)) }
+        let count = self.count.map(|count| count.min(limit));
+        Self { shape: self.shape, count, examples: Box::new(self.examples.take(limit)) }
     }
 }
 
@@ -98,8 +101,8 @@ impl Part {
     }
 
     /// A part from its name and images.
-    pub(crate) fn new(name: &str, shape: Shape, examples: Examples) -> Self {
-        Self { name: name.to_string(), images: Images { shape, examples } }
+    pub(crate) fn new(name: &str, shape: Shape, count: Option<usize>, examples: Examples) -> Self {
+        Self { name: name.to_string(), images: Images { shape, count, examples } }
     }
 }
 

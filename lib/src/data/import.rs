@@ -50,6 +50,22 @@ impl Format {
         }
     }
 
+    /// The files of this format in the folder or archive at `path`, or the one file there with its labels beside it.
+    ///
+    /// # Errors
+    /// Those of [`Source::open`].
+    pub fn source(self, path: &Path) -> Result<Source> {
+        let mut source = Source::open(path, |name| self.wants(name))?;
+        if let Some(name) = source.find(|_| true).filter(|_| source.is_single()) {
+            match self {
+                Self::Idx => source.take_in_neighbour(&idx::labels_name(name.trim_end_matches(".gz"))),
+                Self::Stl10 => source.take_in_neighbour(&stl10::labels_name(&name)),
+                _ => {}
+            }
+        }
+        Ok(source)
+    }
+
     /// Opens the dataset in `source`; `options` are what is done with each image.
     ///
     /// # Errors

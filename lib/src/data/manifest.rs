@@ -59,6 +59,9 @@ pub struct RemoteFile {
     pub size: Option<u64>,
     /// The sha256 of its bytes in hexadecimal, or [`UNVERIFIED`].
     pub sha256: String,
+    /// Further digests under which the same content is known, compressed otherwise.
+    #[serde(default)]
+    pub repacked_sha256: Vec<String>,
     /// The sha256 of what is in it, for a gzip file that others may have compressed otherwise.
     pub unpacked_sha256: Option<String>,
     /// True for files that are only fetched when all are asked for.
@@ -111,6 +114,7 @@ mod tests {
             assert!(!manifest.files.is_empty() && !manifest.digests.is_empty(), "{}", manifest.name);
             for file in &manifest.files {
                 assert!(file.sha256 == UNVERIFIED || hexadecimal(&file.sha256), "{}", file.name);
+                assert!(file.repacked_sha256.iter().all(|digest| hexadecimal(digest)), "{}", file.name);
                 assert!(file.unpacked_sha256.as_deref().is_none_or(hexadecimal), "{}", file.name);
                 assert!(file.addresses.iter().all(|address| address.ends_with(&file.name)), "{}", file.name);
                 assert_eq!(file.addresses.is_empty(), manifest.own_copy.is_some(), "{}", file.name);

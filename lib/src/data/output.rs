@@ -1,8 +1,8 @@
 //! A dataset on disk: `<part>-images.npy` (u8, NCHW), `<part>-labels.npy` (i64, N) where the part has labels, and
 //! `dataset.json`, which says what they are and where they came from.
 
-use std::fs;
 use std::path::Path;
+use std::{fmt, fs};
 
 use serde::{Deserialize, Serialize};
 
@@ -98,6 +98,31 @@ impl Description {
     }
 }
 
+/// A few lines for a reader.
+impl fmt::Display for Description {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(formatter, "{}", self.name)?;
+        for part in &self.parts {
+            let [channels, height, width] = part.shape;
+            let labels = if part.labels.is_some() { "" } else { ", no labels" };
+            writeln!(formatter, "  {}: {} images of {channels} x {height} x {width}{labels}", part.name, part.count)?;
+        }
+        if let Some(classes) = &self.classes {
+            writeln!(formatter, "  {} classes: {}", classes.len(), classes.join(", "))?;
+        }
+        for (key, value) in [("licence", &self.licence), ("cite", &self.citation)] {
+            if let Some(value) = value {
+                writeln!(formatter, "  {key}: {value}")?;
+            }
+        }
+        for source in &self.sources {
+            let verification = source.verification.as_deref().map(|word| format!(" ({word})")).unwrap_or_default();
+            writeln!(formatter, "  from {}: {}{verification}", source.file, source.digest)?;
+        }
+        Ok(())
+    }
+}
+
 impl PartDescription {
     /// Opens the part's files in `folder`.
     ///
@@ -135,7 +160,7 @@ impl PartDescription {
             let label = labels.as_ref().map(|labels| labels.batch(&[row])).transpose()?;
             Ok(Example { pixels, label: label.and_then(|label| label.first().copied()) })
         };
-        Ok(Images { shape, examples: Box::new((0..count).map(example)) })
+        Ok(Images { shape, count: Some(count), examples: Box::new((0..count).map(example)) })
     }
 }
 
@@ -165,7 +190,7 @@ fn write_part(
     classes: &Option<Vec<String>>,
     progress: &mut dyn FnMut(&str, usize),
 ) -> Result<PartDescription> {
-    let Part { name, images: Images { shape: Shape { channels, height, width }, examples } } = part;
+    let Part { name, images: Images { shape: Shape { channels, height, width }, examples, .. } } = part;
     let (images_name, labels_name) = (format!("{name}-images.npy"), format!("{name}-labels.npy"));
     let mut images = Writer::create(&folder.join(&images_name), Dtype::U8, &[channels, height, width])?;
     let mut labels = Vec::new();
@@ -211,7 +236,7 @@ mod tests {
 
     fn part(labels: &[Option<i64>]) -> Part {
         let examples: Vec<_> = labels.iter().map(|&label| Ok(Example { pixels: vec![7; 4], label })).collect();
-        Part::new("train", Shape { channels: 1, height: 2, width: 2 }, Box::new(examples.into_iter()))
+        Part::new("train", Shape { channels: 1, height: 2, width: 2 }, None, Box::new(examples.into_iter()))
     }
 
     #[test]

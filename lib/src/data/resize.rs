@@ -78,7 +78,7 @@ impl Images {
     pub fn resized(self, size: usize, filter: Filter) -> Result<Self> {
         check_size(size)?;
         let from = self.shape;
-        let mut examples = self.examples;
+        let (count, mut examples) = (self.count, self.examples);
         let convert = move |example: Result<Example>| {
             let Example { pixels, label } = example?;
             Ok(Example { pixels: resize(&pixels, from, size, size, filter), label })
@@ -88,7 +88,7 @@ impl Images {
             (!block.is_empty()).then(|| block.into_par_iter().map(convert).collect::<Vec<_>>())
         });
         let shape = Shape { channels: from.channels, height: size, width: size };
-        Ok(Self { shape, examples: Box::new(blocks.flatten()) })
+        Ok(Self { shape, count, examples: Box::new(blocks.flatten()) })
     }
 }
 

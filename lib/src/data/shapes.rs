@@ -55,7 +55,7 @@ pub fn parts(count: usize, size: usize, seed: u64) -> Result<Vec<Part>> {
     }
     let tenth = count / 10;
     let shape = Shape { channels: 3, height: size, width: size };
-    let part = |name, start, end| Part::new(name, shape, Box::new(examples(start, end, size, seed)));
+    let part = |name, start, end| Part::new(name, shape, Some(end - start), Box::new(examples(start, end, size, seed)));
     let (test, validation) = (count - 2 * tenth, count - tenth);
     Ok(vec![part("train", 0, test), part("test", test, validation), part("validation", validation, count)])
 }

@@ -82,7 +82,7 @@ impl Source {
     }
 
     /// The files on disk that are read: the archive, or the files themselves.
-    pub(crate) fn files(&self) -> Vec<PathBuf> {
+    pub fn files(&self) -> Vec<PathBuf> {
         let file = |place: &Place| match place {
             Place::File(path) => path.clone(),
             Place::Span { .. } => self.path.clone(),
@@ -107,12 +107,9 @@ impl Source {
         self.names().find(|name| wanted(base_name(name))).map(str::to_string)
     }
 
-    /// For a single file: takes in the file `name` (and `name.gz`) of the same folder where it exists, a file of
+    /// Takes in the file `name` (and `name.gz`) of the same folder where it exists, a file of
     /// labels beside a file of images.
     pub(crate) fn take_in_neighbour(&mut self, name: &str) {
-        if !self.single {
-            return;
-        }
         for name in [name.to_string(), format!("{name}.gz")] {
             let path = self.path.with_file_name(&name);
             if path.is_file() {

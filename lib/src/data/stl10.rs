@@ -23,10 +23,9 @@ pub fn wanted(name: &str) -> bool {
 ///
 /// # Errors
 /// No such files, or files that break the format.
-pub fn open(mut source: Source) -> Result<Vec<Part>> {
+pub fn open(source: Source) -> Result<Vec<Part>> {
     if source.is_single() {
         let name = source.find(|_| true).unwrap_or_default();
-        source.take_in_neighbour(&name.replace("_X", "_y"));
         let part = ["test", "unlabeled"].into_iter().find(|part| name.starts_with(part)).unwrap_or("train");
         return Ok(vec![open_part(&source, &name, part)?]);
     }
@@ -48,7 +47,7 @@ fn open_part(source: &Source, name: &str, part: &str) -> Result<Part> {
     let file = source.describe(name);
     let images = Records::new(&file, source.stream(name)?, SHAPE.len());
     let images = images.map(|columns| Ok(from_columns(SHAPE, &columns?)));
-    let labels = base_name(name).replace("_X", "_y");
+    let labels = labels_name(base_name(name));
     let labels = source.find(|other| other == labels && other != base_name(name));
     let examples: Examples = match (labels, part) {
         (Some(name), "train" | "test") => {
@@ -59,7 +58,12 @@ fn open_part(source: &Source, name: &str, part: &str) -> Result<Part> {
         }
         _ => Box::new(images.map(|pixels| Ok(Example { pixels: pixels?, label: None }))),
     };
-    Ok(Part::new(part, SHAPE, examples))
+    Ok(Part::new(part, SHAPE, None, examples))
+}
+
+/// The usual name of the labels of a file of images.
+pub(crate) fn labels_name(images: &str) -> String {
+    images.replace("_X", "_y")
 }
 
 fn class(file: &str, label: u8) -> Result<i64> {
@@ -72,6 +76,7 @@ fn class(file: &str, label: u8) -> Result<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::import::Format;
     use crate::data::testing::mirror;
     use crate::store::npy;
 
@@ -80,7 +85,7 @@ mod tests {
         let test = "the_sample_is_cifar_enlarged_three_times";
         let (Some(folder), Some(truth)) = (mirror(test, "formats"), mirror(test, "cifar10")) else { return };
         let images = npy::read::<u8>(&truth.join("train-first-4000-lossless-images.npy")).unwrap();
-        let source = Source::open(&folder.join("stl10_sample_X.bin"), wanted).unwrap();
+        let source = Format::Stl10.source(&folder.join("stl10_sample_X.bin")).unwrap();
         let part = open(source).unwrap().remove(0);
         let examples: Vec<_> = part.images.examples.map(Result::unwrap).collect();
         assert_eq!(examples.len(), 40);

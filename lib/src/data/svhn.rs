@@ -53,7 +53,7 @@ fn open_part(source: &Source, name: &str, part: &str) -> Result<Part> {
     let labels = labels.into_iter().map(|label| digit(&file, label)).collect::<Result<Vec<_>>>()?;
     let images = Records::new(&file, images.bytes()?, shape.len());
     let images = images.map(move |columns| Ok(from_columns(shape, &columns?)));
-    Ok(Part::new(part, shape, Box::new(labelled(images, file, labels))))
+    Ok(Part::new(part, shape, Some(count), Box::new(labelled(images, file, labels))))
 }
 
 fn digit(file: &str, label: i64) -> Result<i64> {
