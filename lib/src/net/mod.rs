@@ -6,6 +6,8 @@ mod folder;
 mod graph;
 mod initialise;
 mod network;
+#[cfg(test)]
+mod network_tests;
 
 pub use error::{Error, Result};
 pub use folder::FORMAT;
