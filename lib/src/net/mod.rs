@@ -10,7 +10,7 @@ mod network;
 mod network_tests;
 
 pub use error::{Error, Result};
-pub use folder::FORMAT;
+pub use folder::{FORMAT, origin};
 pub use graph::{Graph, INPUT, InputSpec, Node, Op, Pair, ParameterSpec, Sides, Size};
 pub use initialise::Initialisation;
 pub use network::{Mode, Network, Trace};
