@@ -3,6 +3,7 @@
 use dfdx::prelude::{Cpu, Tape};
 use rayon::prelude::*;
 
+use super::{accumulate, record_transpose};
 use crate::tensor::{Batch, Element, GRAIN, batch, image_len, shape, view};
 
 /// alpha a + beta b.
@@ -19,6 +20,22 @@ pub fn combine<E: Element>(tape: &mut impl Tape<E, Cpu>, alpha: E, a: &Batch<E>,
     let sum = batch(sum, shape(larger));
     record(tape, alpha, a, beta, b, &sum);
     sum
+}
+
+/// The whole batch `times` times, one after the other.
+pub(crate) fn repeat<E: Element>(tape: &mut impl Tape<E, Cpu>, x: &Batch<E>, times: usize) -> Batch<E> {
+    if times == 1 {
+        return x.clone();
+    }
+    let (n, h, w, c) = shape(x);
+    let y = batch(view(x).repeat(times), (n * times, h, w, c));
+    let length = view(x).len();
+    record_transpose(tape, x, &y, move |upstream| {
+        let mut sum = vec![E::zero(); length];
+        upstream.chunks(length.max(1)).for_each(|part| accumulate(&mut sum, part));
+        sum
+    });
+    y
 }
 
 fn record<E: Element, T: Tape<E, Cpu>>(tape: &mut T, alpha: E, a: &Batch<E>, beta: E, b: &Batch<E>, sum: &Batch<E>) {

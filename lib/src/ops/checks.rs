@@ -118,6 +118,41 @@ pub(crate) fn check_adjoint(
     assert_close(view(&pulled), &differences(x, view(&cotangent), |x| forward(&x)), DIFFERENCES);
 }
 
+/// Checks an operation of one tensor and its pullback: the gradients of both and that they are each other's transpose.
+#[track_caller]
+pub(crate) fn check_directions(
+    x: &Batch<f64>,
+    forward: impl Fn(&mut OwnedTape<f64, Cpu>, &Batch<f64>) -> Batch<f64>,
+    pullback: impl Fn(&mut OwnedTape<f64, Cpu>, &Batch<f64>, &Batch<f64>) -> Batch<f64>,
+) {
+    check_gradients(std::slice::from_ref(x), |tape, inputs| forward(tape, &inputs[0]));
+    let tape = OwnedTape::default;
+    check_adjoint(x, |x| forward(&mut tape(), x), |cotangent| pullback(&mut tape(), cotangent, x));
+    let cotangent = normal("a cotangent", shape(&forward(&mut tape(), x)));
+    check_gradients(&[cotangent, x.clone()], |tape, inputs| pullback(tape, &inputs[0], &inputs[1]));
+}
+
+/// Checks the value and the gradients of `case` in the folder `ops`; `inputs` are the names of its inputs.
+#[track_caller]
+pub(crate) fn check_case<E: Element + Scalar>(
+    case: &str,
+    inputs: &[&str],
+    f: impl Fn(&mut OwnedTape<E, Cpu>, &[Batch<E>]) -> Batch<E>,
+) {
+    let folder = Case::open("ops");
+    let expected = |name: &str| folder.array::<f64>(&format!("{case}.{name}"));
+    let arrays: Vec<Batch<E>> = inputs.iter().map(|name| folder.array(&format!("{case}.{name}"))).collect();
+    let mut tape = OwnedTape::default();
+    let y = f(&mut tape, &arrays);
+    assert_close(view(&y), view(&expected("y")), folder.tolerance::<E>());
+    let cotangent = view(&folder.array::<E>(&format!("{case}.grad_y"))).to_vec();
+    let mut gradients = backward(tape, &y, cotangent);
+    for (name, input) in inputs.iter().zip(&arrays) {
+        let expected = expected(&format!("grad_{name}"));
+        assert_close(&gradient(&mut gradients, input), view(&expected), folder.tolerance::<E>());
+    }
+}
+
 /// Central differences of sum(f * cotangent) in each element of `x`.
 #[track_caller]
 fn differences(x: &Batch<f64>, cotangent: &[f64], f: impl Fn(Batch<f64>) -> Batch<f64>) -> Vec<f64> {

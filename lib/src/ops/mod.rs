@@ -6,18 +6,26 @@
 
 pub mod activation;
 pub mod arithmetic;
+pub mod batch_norm;
 #[cfg(test)]
 pub(crate) mod checks;
+pub mod concat;
 pub mod conv_transpose;
 pub mod convolution;
+pub mod dropout;
 pub mod linear;
+pub mod loss;
+pub mod normalise;
+pub mod pooling;
 mod product;
 pub mod reshape;
+pub mod upsample;
 pub mod window;
 
+use dfdx::prelude::{Cpu, Tape};
 use rayon::prelude::*;
 
-use crate::tensor::{Element, GRAIN};
+use crate::tensor::{Batch, Element, GRAIN};
 
 /// Whether anything upstream of an operation's input wants its gradient; the images a network is trained on do not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,4 +39,23 @@ pub enum InputGradient {
 /// target += values, element by element.
 pub(crate) fn accumulate<E: Element>(target: &mut [E], values: &[E]) {
     target.par_iter_mut().zip(values).with_min_len(GRAIN).for_each(|(target, &value)| *target += value);
+}
+
+/// Records an operation that is linear in `input`: its gradient is the output's, mapped by the `transpose`.
+pub(crate) fn record_transpose<E: Element, T: Tape<E, Cpu>>(
+    tape: &mut T,
+    input: &Batch<E>,
+    output: &Batch<E>,
+    transpose: impl FnOnce(&[E]) -> Vec<E> + 'static,
+) {
+    if !T::OWNS_TAPE {
+        return;
+    }
+    let (input, output) = (input.ghost(), output.ghost());
+    tape.add_backward_op(move |gradients| {
+        // Taken, not put back: nothing earlier on the tape reads it, and its memory is free from here on.
+        let upstream = std::mem::take(&mut **gradients.get_or_alloc_mut(&output)?);
+        accumulate(gradients.get_or_alloc_mut(&input)?, &transpose(&upstream));
+        Ok(())
+    });
 }

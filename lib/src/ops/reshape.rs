@@ -2,14 +2,14 @@
 
 use dfdx::prelude::{Cpu, Tape};
 
-use super::accumulate;
+use super::record_transpose;
 use crate::tensor::{Batch, Element, batch, channels_first, channels_last, shape, view};
 
 /// An image as a vector, channels first: (N, H, W, C) -> (N, 1, 1, C H W).
 pub fn flatten<E: Element>(tape: &mut impl Tape<E, Cpu>, x: &Batch<E>) -> Batch<E> {
     let (n, h, w, c) = shape(x);
     let y = batch(channels_first(view(x), shape(x)), (n, 1, 1, c * h * w));
-    record(tape, x, &y, move |upstream| channels_last(upstream, (n, h, w, c)));
+    record_transpose(tape, x, &y, move |upstream| channels_last(upstream, (n, h, w, c)));
     y
 }
 
@@ -18,26 +18,8 @@ pub fn unflatten<E: Element>(tape: &mut impl Tape<E, Cpu>, x: &Batch<E>, size: (
     let (c, h, w) = size;
     let to = (shape(x).0, h, w, c);
     let y = batch(channels_last(view(x), to), to);
-    record(tape, x, &y, move |upstream| channels_first(upstream, to));
+    record_transpose(tape, x, &y, move |upstream| channels_first(upstream, to));
     y
-}
-
-/// Records that the input's gradient is the output's, moved back.
-fn record<E: Element, T: Tape<E, Cpu>>(
-    tape: &mut T,
-    input: &Batch<E>,
-    output: &Batch<E>,
-    back: impl FnOnce(&[E]) -> Vec<E> + 'static,
-) {
-    if !T::OWNS_TAPE {
-        return;
-    }
-    let (input, output) = (input.ghost(), output.ghost());
-    tape.add_backward_op(move |gradients| {
-        let upstream = std::mem::take(&mut **gradients.get_or_alloc_mut(&output)?);
-        accumulate(gradients.get_or_alloc_mut(&input)?, &back(&upstream));
-        Ok(())
-    });
 }
 
 #[cfg(test)]

@@ -1,0 +1,90 @@
+//! Dropout in training, y = x / (1 - p) where a mask keeps, 0 elsewhere; any shape (Srivastava et al. 2014, scaled as in
+//! PyTorch).
+//!
+//! The mask is a function of the stream and the element's index alone, so it is drawn again wherever it is needed.
+
+use dfdx::prelude::{Cpu, Tape};
+use rayon::prelude::*;
+
+use super::record_transpose;
+use crate::tensor::random::Stream;
+use crate::tensor::{Batch, Element, GRAIN, batch, image_len, shape, view};
+
+/// x without a share `p` of its elements, the others divided by 1 - p; 0 <= p < 1.
+pub fn dropout<E: Element>(tape: &mut impl Tape<E, Cpu>, x: &Batch<E>, p: f64, stream: Stream) -> Batch<E> {
+    pullback(tape, x, p, stream, shape(x).0)
+}
+
+/// The cotangent of x for a cotangent of [`dropout`]: the mask is its own transpose. `images` is the number of x's images:
+/// where it is one, its mask is that of all.
+pub fn pullback<E: Element>(
+    tape: &mut impl Tape<E, Cpu>,
+    cotangent: &Batch<E>,
+    p: f64,
+    stream: Stream,
+    images: usize,
+) -> Batch<E> {
+    let period = images * image_len(cotangent);
+    let result = batch(masked(view(cotangent), p, &stream, period), shape(cotangent));
+    record_transpose(tape, cotangent, &result, move |upstream| masked(upstream, p, &stream, period));
+    result
+}
+
+/// The values that the mask keeps, scaled; the mask repeats after `period` values.
+fn masked<E: Element>(values: &[E], p: f64, stream: &Stream, period: usize) -> Vec<E> {
+    let (scale, limit) = (E::of(1.0 / (1.0 - p)), (p * 2f64.powi(64)) as u64);
+    let mut result = vec![E::zero(); values.len()];
+    for (result, values) in result.chunks_mut(period.max(1)).zip(values.chunks(period.max(1))) {
+        let parts = result.par_chunks_mut(GRAIN).zip(values.par_chunks(GRAIN)).enumerate();
+        parts.for_each(|(part, (result, values))| {
+            // The bits themselves are compared, so that f32 and f64 have one mask.
+            let bits = stream.bits(part * GRAIN..part * GRAIN + values.len());
+            for ((result, &value), bits) in result.iter_mut().zip(values).zip(bits) {
+                if bits >= limit {
+                    *result = value * scale;
+                }
+            }
+        });
+    }
+    result
+}
+
+#[cfg(test)]
+mod tests {
+    use dfdx::prelude::NoneTape;
+
+    use super::*;
+    use crate::ops::checks::{check_directions, normal, repeated};
+
+    fn stream() -> Stream {
+        Stream::new(5, "dropout", 0)
+    }
+
+    #[test]
+    fn a_share_is_zero_and_the_rest_is_scaled() {
+        let x: Batch<f32> = batch(vec![1.0; 100_000], (10, 10, 10, 100));
+        let y = dropout(&mut NoneTape, &x, 0.25, stream());
+        let dropped = view(&y).iter().filter(|&&y| y == 0.0).count();
+        // Five standard deviations of a binomial count.
+        assert!((dropped as f64 - 25_000.0).abs() < 5.0 * (100_000.0 * 0.25 * 0.75f64).sqrt(), "{dropped}");
+        assert!(view(&y).iter().all(|&y| y == 0.0 || y == 1.0 / 0.75));
+        assert_eq!(view(&dropout(&mut NoneTape, &x, 0.0, stream())), view(&x));
+    }
+
+    #[test]
+    fn the_directions_are_transposed() {
+        check_directions(
+            &normal("x", (2, 3, 3, 2)),
+            |tape, x| dropout(tape, x, 0.4, stream()),
+            |tape, cotangent, _| pullback(tape, cotangent, 0.4, stream(), 2),
+        );
+    }
+
+    #[test]
+    fn one_image_stands_for_all() {
+        let x: Batch<f64> = normal("x", (1, 4, 4, 3));
+        let once = dropout(&mut NoneTape, &x, 0.5, stream());
+        let all = pullback(&mut NoneTape, &repeated(&x, 3), 0.5, stream(), 1);
+        assert_eq!(view(&all), view(&repeated(&once, 3)));
+    }
+}

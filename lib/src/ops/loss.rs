@@ -1,0 +1,180 @@
+//! What training makes small; each a number, (1, 1, 1, 1), whose terms are summed in f64 in an order that threads do not change.
+//!
+//! Cross entropy: the mean over examples of ln sum_k e^x[k] - x[label]. Squared error: factor sum (a - b)^2. Divergence of
+//! a diagonal Gaussian from the standard one: sum_n w[n] kl[n], kl = -1/2 sum (1 + log_var - mu^2 - e^log_var) (feature
+//! alignment, equation 6).
+
+use dfdx::prelude::{Cpu, Tape};
+use rayon::prelude::*;
+
+use super::accumulate;
+use super::arithmetic::combine;
+use crate::tensor::{Batch, Element, GRAIN, batch, image_len, shape, view};
+
+/// The mean softmax cross entropy of logits (N, H, W, K) and N H W labels, each below K.
+pub fn cross_entropy<E: Element>(tape: &mut impl Tape<E, Cpu>, logits: &Batch<E>, labels: &[usize]) -> Batch<E> {
+    let classes = shape(logits).3;
+    debug_assert_eq!(labels.len() * classes, view(logits).len());
+    let rows: Vec<&[E]> = view(logits).chunks_exact(classes).collect();
+    let total = sum(labels.len(), |row| log_sum(rows[row]) - rows[row][labels[row]].wide());
+    let loss = scalar(total / labels.len().max(1) as f64);
+    let labels = labels.to_vec();
+    record(tape, &loss, [logits], move |upstream, [logits]| {
+        let share = upstream / labels.len().max(1) as f64;
+        let mut gradient = vec![E::zero(); view(logits).len()];
+        let rows = gradient.par_chunks_mut(classes).zip(view(logits).par_chunks(classes)).zip(&labels);
+        rows.with_min_len(GRAIN.div_ceil(classes)).for_each(|((gradient, row), &label)| {
+            let normaliser = log_sum(row);
+            let softmax = row.iter().map(|&x| share * (x.wide() - normaliser).exp());
+            gradient.iter_mut().zip(softmax).for_each(|(gradient, value)| *gradient = E::of(value));
+            gradient[label] -= E::of(share);
+        });
+        [gradient]
+    });
+    loss
+}
+
+/// factor sum (a - b)^2 over all elements; a batch of one image stands for all images of the other.
+pub fn squared_error<E: Element>(tape: &mut impl Tape<E, Cpu>, a: &Batch<E>, b: &Batch<E>, factor: f64) -> Batch<E> {
+    let difference = combine(tape, E::one(), a, -E::one(), b);
+    let values = view(&difference);
+    let loss = scalar(factor * sum(values.len(), |i| values[i].wide() * values[i].wide()));
+    record(tape, &loss, [&difference], move |upstream, [difference]| {
+        let slope = E::of(2.0 * factor * upstream);
+        [view(difference).par_iter().with_min_len(GRAIN).map(|&difference| slope * difference).collect()]
+    });
+    loss
+}
+
+/// sum_n weights[n] KL(N(mu[n], e^log_var[n]) || N(0, 1)); mu and log_var (N, 1, 1, Z), a weight for each example.
+pub fn gaussian_divergence<E: Element>(
+    tape: &mut impl Tape<E, Cpu>,
+    mu: &Batch<E>,
+    log_var: &Batch<E>,
+    weights: &[f64],
+) -> Batch<E> {
+    let features = image_len(mu);
+    debug_assert_eq!(weights.len(), shape(mu).0);
+    let term = |i: usize| {
+        let (mu, log_var) = (view(mu)[i].wide(), view(log_var)[i].wide());
+        -0.5 * weights[i / features] * (1.0 + log_var - mu * mu - log_var.exp())
+    };
+    let loss = scalar(sum(view(mu).len(), term));
+    let weights = weights.to_vec();
+    record(tape, &loss, [mu, log_var], move |upstream, [mu, log_var]| {
+        let weight = |i: usize| upstream * weights[i / features];
+        let map = |values: &Batch<E>, slope: fn(f64) -> f64| {
+            let values = view(values).par_iter().enumerate().with_min_len(GRAIN);
+            values.map(|(i, value)| E::of(weight(i) * slope(value.wide()))).collect()
+        };
+        [map(mu, |mu| mu), map(log_var, |log_var| 0.5 * log_var.exp_m1())]
+    });
+    loss
+}
+
+fn scalar<E: Element>(value: f64) -> Batch<E> {
+    batch(vec![E::of(value)], (1, 1, 1, 1))
+}
+
+/// ln sum e^x, without overflow.
+fn log_sum<E: Element>(row: &[E]) -> f64 {
+    let largest = row.iter().fold(f64::NEG_INFINITY, |largest, x| largest.max(x.wide()));
+    largest + row.iter().map(|x| (x.wide() - largest).exp()).sum::<f64>().ln()
+}
+
+/// The sum of f(0), f(1) …: blocks of a fixed length, then the blocks in order.
+fn sum(count: usize, f: impl Fn(usize) -> f64 + Sync) -> f64 {
+    let block = |block: usize| (block * GRAIN..count.min((block + 1) * GRAIN)).map(&f).sum();
+    let blocks: Vec<f64> = (0..count.div_ceil(GRAIN)).into_par_iter().map(block).collect();
+    blocks.iter().sum()
+}
+
+/// Records the gradients of a loss's inputs, which `back` makes of the loss's own.
+fn record<E: Element, T: Tape<E, Cpu>, const K: usize>(
+    tape: &mut T,
+    loss: &Batch<E>,
+    inputs: [&Batch<E>; K],
+    back: impl FnOnce(f64, [&Batch<E>; K]) -> [Vec<E>; K] + 'static,
+) {
+    if !T::OWNS_TAPE {
+        return;
+    }
+    let (inputs, loss) = (inputs.map(Clone::clone), loss.ghost());
+    tape.add_backward_op(move |gradients| {
+        let upstream = std::mem::take(&mut **gradients.get_or_alloc_mut(&loss)?);
+        let upstream = upstream.first().map_or(0.0, |upstream| upstream.wide());
+        let results = back(upstream, inputs.each_ref());
+        for (input, gradient) in inputs.iter().zip(&results) {
+            accumulate(gradients.get_or_alloc_mut(input)?, gradient);
+        }
+        Ok(())
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use dfdx::prelude::NoneTape;
+
+    use super::*;
+    use crate::ops::checks::{Case, assert_close, check_case, check_gradients, normal};
+    use crate::store::npy::Scalar;
+
+    fn agrees_with_the_oracle<E: Element + Scalar>() {
+        check_case::<E>("cross_entropy", &["x"], |tape, x| cross_entropy(tape, &x[0], &[1, 0, 3]));
+        let case = Case::open("vfa_step");
+        let (mu, log_var) = (case.array::<E>("mu"), case.array::<E>("log_var"));
+        let kl = case.array::<f64>("kl");
+        for (n, &expected) in view(&kl).iter().enumerate() {
+            let mut weights = vec![0.0; view(&kl).len()];
+            weights[n] = 1.0;
+            let actual = gaussian_divergence(&mut NoneTape, &mu, &log_var, &weights);
+            assert_close(view(&actual), &[expected], case.tolerance::<E>());
+        }
+    }
+
+    #[test]
+    fn oracle_values_and_gradients() {
+        agrees_with_the_oracle::<f32>();
+        agrees_with_the_oracle::<f64>();
+    }
+
+    /// C of the case is the mean over examples of squared error and weighted divergence.
+    #[test]
+    fn oracle_cost_of_a_variational_step() {
+        let case = Case::open("vfa_step");
+        let [x, r_hat, mu, log_var] = ["x", "r_hat", "mu", "log_var"].map(|name| case.array::<f64>(name));
+        let beta = case.array::<f64>("beta");
+        let n = view(&beta).len() as f64;
+        let weights: Vec<f64> = view(&beta).iter().map(|beta| beta / n).collect();
+        let error = squared_error(&mut NoneTape, &x, &r_hat, 1.0 / n);
+        let divergence = gaussian_divergence(&mut NoneTape, &mu, &log_var, &weights);
+        assert_close(&[view(&error)[0] + view(&divergence)[0]], view(&case.array::<f64>("C")), 1e-9);
+    }
+
+    #[test]
+    fn gradients_are_differences() {
+        check_gradients(&[normal("x", (2, 1, 2, 3))], |tape, x| cross_entropy(tape, &x[0], &[1, 0, 2, 2]));
+        let pair = [normal("a", (3, 2, 1, 2)), normal("b", (3, 2, 1, 2))];
+        check_gradients(&pair, |tape, x| squared_error(tape, &x[0], &x[1], 0.5));
+        let one = [normal("a", (3, 2, 1, 2)), normal("b", (1, 2, 1, 2))];
+        check_gradients(&one, |tape, x| squared_error(tape, &x[0], &x[1], 0.5));
+        check_gradients(&[normal("mu", (2, 1, 1, 3)), normal("log_var", (2, 1, 1, 3))], |tape, x| {
+            gaussian_divergence(tape, &x[0], &x[1], &[0.3, 0.7])
+        });
+    }
+
+    #[test]
+    fn large_logits_do_not_overflow() {
+        let x: Batch<f32> = batch(vec![1e4, 0.0], (1, 1, 1, 2));
+        assert_eq!(view(&cross_entropy(&mut NoneTape, &x, &[0])), [0.0]);
+        assert_eq!(view(&cross_entropy(&mut NoneTape, &x, &[1])), [1e4]);
+    }
+
+    #[test]
+    fn the_bits_of_a_sum_do_not_depend_on_threads() {
+        let (a, b) = (normal::<f32>("a", (3, 100, 100, 3)), normal("b", (3, 100, 100, 3)));
+        let value = || view(&squared_error(&mut NoneTape, &a, &b, 1.0)).to_vec();
+        let one = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a pool").install(value);
+        assert_eq!(value(), one);
+    }
+}

@@ -1,0 +1,65 @@
+//! The normalisation of a network's input, y = (x - mean) / std, a channel at a time; x and y (N, H, W, C).
+//!
+//! mean and std are constants of the data a network was trained on; the pullback of a cotangent is cotangent / std.
+
+use dfdx::prelude::{Cpu, Tape};
+use rayon::prelude::*;
+
+use super::record_transpose;
+use crate::tensor::{Batch, Element, GRAIN, batch, shape, view};
+
+/// (x - mean) / std; a mean and a positive std for each channel.
+pub fn normalise<E: Element>(tape: &mut impl Tape<E, Cpu>, x: &Batch<E>, mean: &[f64], std: &[f64]) -> Batch<E> {
+    let mean: Vec<E> = mean.iter().map(|&mean| E::of(mean)).collect();
+    let std: Vec<E> = std.iter().map(|&std| E::of(std)).collect();
+    let y = each_pixel(view(x), std.len(), |x, channel| (x - mean[channel]) / std[channel]);
+    let y = batch(y, shape(x));
+    record_transpose(tape, x, &y, move |upstream| divided(upstream, &std));
+    y
+}
+
+/// The cotangent of x for a cotangent of [`normalise`].
+pub fn pullback<E: Element>(tape: &mut impl Tape<E, Cpu>, cotangent: &Batch<E>, std: &[f64]) -> Batch<E> {
+    let std: Vec<E> = std.iter().map(|&std| E::of(std)).collect();
+    let result = batch(divided(view(cotangent), &std), shape(cotangent));
+    record_transpose(tape, cotangent, &result, move |upstream| divided(upstream, &std));
+    result
+}
+
+/// Each channel divided by its std.
+fn divided<E: Element>(values: &[E], std: &[E]) -> Vec<E> {
+    each_pixel(values, std.len(), |value, channel| value / std[channel])
+}
+
+/// f(value, channel) for each value.
+fn each_pixel<E: Element>(values: &[E], channels: usize, f: impl Fn(E, usize) -> E + Sync) -> Vec<E> {
+    let mut result = values.to_vec();
+    result.par_chunks_mut(channels).with_min_len(GRAIN.div_ceil(channels)).for_each(|pixel| {
+        pixel.iter_mut().enumerate().for_each(|(channel, value)| *value = f(*value, channel));
+    });
+    result
+}
+
+#[cfg(test)]
+mod tests {
+    use dfdx::prelude::NoneTape;
+
+    use super::*;
+    use crate::ops::checks::{check_directions, normal};
+
+    #[test]
+    fn each_channel_has_its_own_mean_and_deviation() {
+        let x: Batch<f32> = batch(vec![1.0, 2.0, 3.0, 4.0], (1, 2, 1, 2));
+        assert_eq!(view(&normalise(&mut NoneTape, &x, &[1.0, 0.0], &[0.5, 2.0])), [0.0, 1.0, 4.0, 2.0]);
+    }
+
+    #[test]
+    fn the_directions_are_transposed() {
+        let (mean, std) = ([0.4, 0.5, 0.6], [0.2, 0.3, 0.4]);
+        check_directions(
+            &normal("x", (2, 2, 3, 3)),
+            |tape, x| normalise(tape, x, &mean, &std),
+            |tape, cotangent, _| pullback(tape, cotangent, &std),
+        );
+    }
+}
