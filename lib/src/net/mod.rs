@@ -3,7 +3,11 @@
 pub mod architectures;
 mod error;
 mod folder;
+#[cfg(test)]
+mod folder_tests;
 mod graph;
+#[cfg(test)]
+mod graph_tests;
 mod initialise;
 mod network;
 #[cfg(test)]
