@@ -22,7 +22,7 @@ const LONGEST: usize = 1 << 20;
 
 /// Channels, height and width of what a node computes for one image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "Vec<usize>", into = "Vec<usize>")]
+#[serde(try_from = "Vec<usize>", into = "Vec<usize>")]
 pub struct Size {
     /// Channels, or features of a vector.
     pub channels: usize,
@@ -63,10 +63,15 @@ impl std::fmt::Display for Size {
     }
 }
 
-impl From<Vec<usize>> for Size {
-    fn from(axes: Vec<usize>) -> Self {
-        let at = |axis| axes.get(axis).copied().unwrap_or(1);
-        Self::new(at(0), at(1), at(2))
+impl TryFrom<Vec<usize>> for Size {
+    type Error = String;
+
+    fn try_from(axes: Vec<usize>) -> std::result::Result<Self, String> {
+        match axes.as_slice() {
+            &[features] => Ok(Self::new(features, 1, 1)),
+            &[channels, height, width] => Ok(Self::new(channels, height, width)),
+            _ => Err(format!("expected [channels, height, width] or [features], found {axes:?}")),
+        }
     }
 }
 
@@ -375,6 +380,11 @@ impl Op {
         })
     }
 
+    /// Whether its name says it all. Of such operations serde refuses no superfluous settings.
+    fn has_no_settings(&self) -> bool {
+        serde_json::to_value(self).is_ok_and(|json| json.as_object().is_some_and(|fields| fields.len() == 1))
+    }
+
     /// The slope of a rectifier.
     pub fn rectifier(&self) -> Option<f64> {
         match self {
@@ -467,15 +477,15 @@ impl Op {
             }
             (Self::ConvTranspose2d { channels, output_padding, .. }, Some(window)) => {
                 let added = output_padding.padding();
+                if added.bottom >= window.stride[0] || added.right >= window.stride[1] {
+                    return Err("an output padding smaller than the stride".into());
+                }
                 let length = |axis: usize, length: usize, cut: usize, added: usize| {
                     ((length.checked_sub(1)?) * window.stride[axis] + window.kernel[axis] + added).checked_sub(cut)
                 };
                 let Padding { top, bottom, left, right } = window.padding;
                 let height = length(0, size.height, top + bottom, added.bottom);
                 let width = length(1, size.width, left + right, added.right);
-                if added.bottom >= window.stride[0] || added.right >= window.stride[1] {
-                    return Err("an output padding smaller than the stride".into());
-                }
                 fit(height.zip(width), *channels)
             }
             (Self::MaxPool2d { ceil_mode, .. } | Self::AvgPool2d { ceil_mode, .. }, Some(window)) => {
@@ -580,7 +590,11 @@ impl Node {
             }
             _ => return Err(broken("expected \"input\": a node's name, or a list of names")),
         };
-        let op = serde_json::from_value(Value::Object(settings)).map_err(|error| broken(&error.to_string()))?;
+        let names: Vec<String> = settings.keys().filter(|name| *name != "op").cloned().collect();
+        let op: Op = serde_json::from_value(Value::Object(settings)).map_err(|error| broken(&error.to_string()))?;
+        if op.has_no_settings() && !names.is_empty() {
+            return Err(broken(&format!("unknown setting {}: this operation has none", names.join(", "))));
+        }
         Ok(Self { name: name.to_string(), op, inputs })
     }
 }
@@ -743,6 +757,7 @@ fn ordered(nodes: Vec<Node>) -> Result<Vec<Node>> {
 
 /// The size of each node's result.
 fn sizes(input: &InputSpec, nodes: &[Node], sources: &[Vec<Option<usize>>]) -> Result<Vec<Size>> {
+    check_elements(INPUT, input.shape.wide_elements())?;
     let mut sizes: Vec<Size> = Vec::with_capacity(nodes.len());
     for (node, sources) in nodes.iter().zip(sources) {
         let inputs: Vec<Size> = sources.iter().map(|source| source.map_or(input.shape, |place| sizes[place])).collect();
@@ -754,13 +769,20 @@ fn sizes(input: &InputSpec, nodes: &[Node], sources: &[Vec<Option<usize>>]) -> R
         let parameters = node.op.parameters(inputs[0]);
         let wide =
             |spec: &ParameterSpec| spec.shape.iter().fold(1u128, |product, &axis| product.saturating_mul(axis as u128));
-        let elements = parameters.iter().map(wide).max().unwrap_or(0).max(size.wide_elements());
-        if elements > LIMIT {
-            return Err(Error::TooLarge { node: node.name.clone(), elements, limit: LIMIT });
-        }
+        check_elements(&node.name, size.wide_elements())?;
+        parameters.iter().try_for_each(|spec| check_elements(&node.name, wide(spec)))?;
         sizes.push(size);
     }
     Ok(sizes)
+}
+
+/// Refuses what holds no values, or more than a network can be meant to.
+fn check_elements(node: &str, elements: u128) -> Result<()> {
+    match elements {
+        0 => Err(Error::Node { node: node.to_string(), reason: "a size of 0: it would hold no values".into() }),
+        1..=LIMIT => Ok(()),
+        _ => Err(Error::TooLarge { node: node.to_string(), elements, limit: LIMIT }),
+    }
 }
 
 /// A node as `net-tap --describe` shows it.

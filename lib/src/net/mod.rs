@@ -3,9 +3,15 @@
 pub mod architectures;
 mod error;
 mod folder;
+#[cfg(test)]
+mod folder_tests;
 mod graph;
+#[cfg(test)]
+mod graph_tests;
 mod initialise;
 mod network;
+#[cfg(test)]
+mod network_tests;
 
 pub use error::{Error, Result};
 pub use folder::{FORMAT, origin};
