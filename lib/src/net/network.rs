@@ -13,6 +13,7 @@ use super::graph::{Graph, Op};
 use super::initialise::{Initialisation, initial, memory_shape};
 use crate::ops::activation::{Activation, activate};
 use crate::ops::arithmetic::combine;
+use crate::ops::conv_transpose::{self, conv_transpose2d};
 use crate::ops::convolution::{Convolution, adjoint, convolve};
 use crate::ops::{InputGradient, activation, linear};
 use crate::tensor::random::Stream;
@@ -157,6 +158,11 @@ impl<E: Element> Network<E> {
                 let convolution = Convolution { window: op.window()?, groups: *groups };
                 convolve(tape, x, &parameters[0], parameters.get(1), rectifier, convolution, input)
             }
+            Op::ConvTranspose2d { .. } => {
+                let size = self.graph.size(place);
+                let size = (size.height, size.width);
+                conv_transpose2d(tape, x, &parameters[0], parameters.get(1), rectifier, op.window()?, size)
+            }
             Op::Linear { .. } => linear::linear(tape, x, &parameters[0], parameters.get(1), rectifier, input),
             Op::Flatten => crate::ops::reshape::flatten(tape, x),
             _ => activate(tape, x, activation_of(op)?),
@@ -227,6 +233,9 @@ impl<E: Element> Network<E> {
                 let convolution = Convolution { window, groups: *groups };
                 adjoint(tape, cotangent, slopes, &parameters[0], convolution, (size.height, size.width))
             }),
+            Op::ConvTranspose2d { .. } => {
+                op.window().map(|window| conv_transpose::pullback(tape, cotangent, slopes, &parameters[0], window))
+            }
             Op::Linear { .. } => Some(linear::adjoint(tape, cotangent, slopes, &parameters[0])),
             Op::Flatten => {
                 Some(crate::ops::reshape::unflatten(tape, cotangent, (size.channels, size.height, size.width)))

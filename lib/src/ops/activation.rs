@@ -192,3 +192,109 @@ fn record_curvature<E: Element, T: Tape<E, Cpu>>(
         Ok(())
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use dfdx::prelude::{NoneTape, OwnedTape};
+
+    use super::*;
+    use crate::ops::checks::{Case, assert_close, check_adjoint, check_gradients, normal, repeated};
+    use crate::store::npy::Scalar;
+    use crate::tensor::{backward, gradient};
+
+    /// Each activation with the oracle's name; sinh it has not, as the inverse of asinh.
+    const ALL: [(&str, Activation); 8] = [
+        ("leaky_relu", Activation::LeakyRelu { slope: LEAKY_SLOPE }),
+        ("relu", Activation::LeakyRelu { slope: 0.0 }),
+        ("elu", Activation::Elu),
+        ("asinh", Activation::Asinh),
+        ("sinh", Activation::Sinh),
+        ("sigmoid", Activation::Sigmoid),
+        ("tanh", Activation::Tanh),
+        ("softplus", Activation::Softplus),
+    ];
+
+    fn check_oracle<E: Element + Scalar>() {
+        let case = Case::open("ops");
+        for (name, activation) in ALL.into_iter().filter(|(name, _)| *name != "sinh") {
+            let array = |array: &str| case.array::<E>(&format!("{name}.{array}"));
+            let check = |actual: &[E], expected: &str| {
+                let expected = case.array::<f64>(&format!("{name}.{expected}"));
+                assert_close(actual, view(&expected), case.tolerance::<E>());
+            };
+            let (x, cotangent) = (array("x"), array("grad_y"));
+            let mut tape = OwnedTape::default();
+            let y = activate(&mut tape, &x, activation);
+            check(view(&y), "y");
+            check(&gradient(&mut backward(tape, &y, view(&cotangent).to_vec()), &x), "grad_x");
+            check(view(&pullback(&mut NoneTape, &cotangent, &x, activation)), "grad_x");
+        }
+    }
+
+    #[test]
+    fn agrees_with_the_oracle_in_f64() {
+        check_oracle::<f64>();
+    }
+
+    #[test]
+    fn agrees_with_the_oracle_in_f32() {
+        check_oracle::<f32>();
+    }
+
+    #[test]
+    fn sinh_undoes_asinh() {
+        let x: Batch<f64> = normal("x", (2, 3, 4, 5));
+        let y = activate(&mut NoneTape, &activate(&mut NoneTape, &x, Activation::Asinh), Activation::Sinh);
+        assert_close(view(&y), view(&x), 1e-14);
+    }
+
+    #[test]
+    fn gradients_are_differences() {
+        for (_, activation) in ALL {
+            check_gradients(&[normal("x", (2, 3, 2, 3))], |tape, inputs| activate(tape, &inputs[0], activation));
+        }
+    }
+
+    #[test]
+    fn the_pullback_is_the_transposed_derivative_also_with_one_image_for_all() {
+        for (_, activation) in ALL {
+            let (one, two) = (normal("one", (1, 2, 3, 2)), normal("two", (2, 2, 3, 2)));
+            for (repeated, x) in [(two.clone(), &two), (repeated(&one, 3), &one)] {
+                check_adjoint(
+                    &repeated,
+                    |x| activate(&mut NoneTape, x, activation),
+                    |cotangent| pullback(&mut NoneTape, cotangent, x, activation),
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn the_pullback_has_gradients_in_the_cotangent_and_in_x_also_with_one_image_for_all() {
+        for (_, activation) in ALL {
+            for images in [3, 1] {
+                let inputs = [normal("upstream", (3, 2, 1, 4)), normal("x", (images, 2, 1, 4))];
+                check_gradients(&inputs, |tape, inputs| pullback(tape, &inputs[0], &inputs[1], activation));
+                // Both depend on x here, and the gradient of x collects both parts.
+                check_gradients(&inputs[1..], |tape, inputs| {
+                    let y = activate(tape, &inputs[0], activation);
+                    pullback(tape, &y, &inputs[0], activation)
+                });
+            }
+        }
+    }
+
+    #[test]
+    fn values_and_derivatives_far_from_zero_are_finite() {
+        let x: Batch<f32> = batch(vec![-1e30, -200.0, 0.0, 200.0, 1e30], (1, 1, 1, 5));
+        for (name, activation) in ALL.into_iter().filter(|(name, _)| *name != "sinh") {
+            let mut tape = OwnedTape::default();
+            let y = activate(&mut NoneTape, &x, activation);
+            let pulled = pullback(&mut tape, &x, &x, activation);
+            let bent = gradient(&mut backward(tape, &pulled, vec![1.0; 5]), &x);
+            for values in [view(&y), view(&pulled), &bent] {
+                assert!(values.iter().all(|value| value.is_finite()), "{name}: {values:?}");
+            }
+        }
+    }
+}

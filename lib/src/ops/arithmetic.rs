@@ -62,6 +62,7 @@ mod tests {
     use dfdx::prelude::OwnedTape;
 
     use super::*;
+    use crate::ops::checks::{check_gradients, normal};
     use crate::tensor::{backward, gradient};
 
     #[test]
@@ -74,5 +75,14 @@ mod tests {
         let mut gradients = backward(tape, &sum, vec![1.0, 2.0, 3.0, 4.0]);
         assert_eq!(gradient(&mut gradients, &a), [2.0, 4.0, 6.0, 8.0]);
         assert_eq!(gradient(&mut gradients, &b), [-4.0, -6.0]);
+    }
+
+    #[test]
+    fn gradients_are_differences_whichever_is_one_image_or_the_same_tensor() {
+        for (a, b) in [(3, 3), (3, 1), (1, 3), (1, 1)] {
+            let inputs = [normal("a", (a, 2, 1, 3)), normal("b", (b, 2, 1, 3))];
+            check_gradients(&inputs, |tape, inputs| combine(tape, 2.0, &inputs[0], -3.0, &inputs[1]));
+        }
+        check_gradients(&[normal("a", (3, 2, 1, 3))], |tape, inputs| combine(tape, 2.0, &inputs[0], -3.0, &inputs[0]));
     }
 }

@@ -113,3 +113,84 @@ fn record_adjoint<E: Element, T: Tape<E, Cpu>>(
         Ok(())
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use dfdx::prelude::{NoneTape, OwnedTape};
+
+    use super::*;
+    use crate::ops::checks::{Case, assert_close, check_adjoint, check_gradients, normal, repeated};
+    use crate::store::npy::Scalar;
+    use crate::tensor::{backward, gradient};
+
+    const SLOPE: f64 = 0.2;
+
+    fn check_oracle<E: Element + Scalar>() {
+        let case = Case::open("ops");
+        let inputs @ [x, weight, bias] =
+            &["linear.x", "linear.weight", "linear.bias"].map(|name| case.array::<E>(name));
+        let check = |actual: &[E], expected: &str| {
+            assert_close(actual, view(&case.array::<f64>(expected)), case.tolerance::<E>());
+        };
+        let mut tape = OwnedTape::default();
+        let y = linear(&mut tape, x, weight, Some(bias), None, InputGradient::Wanted);
+        check(view(&y), "linear.y");
+        let cotangent = case.array("linear.grad_y");
+        let mut gradients = backward(tape, &y, view(&cotangent).to_vec());
+        for (input, name) in inputs.iter().zip(["linear.grad_x", "linear.grad_weight", "linear.grad_bias"]) {
+            check(&gradient(&mut gradients, input), name);
+        }
+        check(view(&adjoint(&mut NoneTape, &cotangent, None, weight)), "linear.grad_x");
+    }
+
+    #[test]
+    fn agrees_with_the_oracle_in_f64() {
+        check_oracle::<f64>();
+    }
+
+    #[test]
+    fn agrees_with_the_oracle_in_f32() {
+        check_oracle::<f32>();
+    }
+
+    /// x, W and b; 40 rows, so that the product is not padded.
+    fn example() -> [Batch<f64>; 3] {
+        [normal("x", (40, 1, 1, 7)), normal("weight", (9, 1, 1, 7)), normal("bias", (1, 1, 1, 9))]
+    }
+
+    #[test]
+    fn gradients_are_differences_with_and_without_bias_and_rectifier() {
+        for (terms, slope) in [(3, Some(SLOPE)), (3, None), (2, Some(SLOPE)), (2, None)] {
+            check_gradients(&example()[..terms], |tape, inputs| {
+                linear(tape, &inputs[0], &inputs[1], inputs.get(2), slope, InputGradient::Wanted)
+            });
+        }
+    }
+
+    #[test]
+    fn the_adjoint_is_the_transposed_derivative_also_with_one_row_for_all() {
+        let [x, weight, bias] = &example();
+        let forward =
+            |x: &Batch<f64>, slope| linear(&mut NoneTape, x, weight, Some(bias), slope, InputGradient::Wanted);
+        check_adjoint(x, |x| forward(x, None), |cotangent| adjoint(&mut NoneTape, cotangent, None, weight));
+        let one = normal("one", (1, 1, 1, 7));
+        for (x, y) in [(x.clone(), forward(x, Some(SLOPE))), (repeated(&one, 5), forward(&one, Some(SLOPE)))] {
+            check_adjoint(
+                &x,
+                |x| forward(x, Some(SLOPE)),
+                |cotangent| adjoint(&mut NoneTape, cotangent, Some((&y, SLOPE)), weight),
+            );
+        }
+    }
+
+    #[test]
+    fn the_adjoint_has_gradients_of_its_own() {
+        let [x, weight, bias] = &example();
+        let y = linear(&mut NoneTape, x, weight, Some(bias), Some(SLOPE), InputGradient::Unwanted);
+        let inputs = [normal("upstream", (40, 1, 1, 9)), weight.clone()];
+        let one = normal("one", (1, 1, 1, 9));
+        for slopes in [None, Some((&y, SLOPE)), Some((&one, SLOPE))] {
+            check_gradients(&inputs, |tape, inputs| adjoint(tape, &inputs[0], slopes, &inputs[1]));
+        }
+    }
+}

@@ -10,6 +10,7 @@ pub mod batch_norm;
 #[cfg(test)]
 pub(crate) mod checks;
 pub mod concat;
+pub mod conv_transpose;
 pub mod convolution;
 pub mod dropout;
 pub mod linear;

@@ -21,3 +21,39 @@ pub fn unflatten<E: Element>(tape: &mut impl Tape<E, Cpu>, x: &Batch<E>, size: (
     record_transpose(tape, x, &y, move |upstream| channels_first(upstream, to));
     y
 }
+
+#[cfg(test)]
+mod tests {
+    use dfdx::prelude::NoneTape;
+
+    use super::*;
+    use crate::ops::checks::{check_adjoint, check_gradients, normal};
+
+    #[test]
+    fn a_vector_holds_one_channel_after_the_other() {
+        // Two pixels of three channels: 10, 20, 30 and 11, 21, 31.
+        let x: Batch<f64> = batch(vec![10.0, 20.0, 30.0, 11.0, 21.0, 31.0], (1, 1, 2, 3));
+        let flat = flatten(&mut NoneTape, &x);
+        assert_eq!(shape(&flat), (1, 1, 1, 6));
+        assert_eq!(view(&flat), [10.0, 11.0, 20.0, 21.0, 30.0, 31.0]);
+        let back = unflatten(&mut NoneTape, &flat, (3, 1, 2));
+        assert_eq!((shape(&back), view(&back)), (shape(&x), view(&x)));
+    }
+
+    #[test]
+    fn gradients_are_differences_and_each_is_the_others_pullback() {
+        let (image, vector) = (normal("image", (2, 3, 2, 4)), normal("vector", (2, 1, 1, 24)));
+        check_gradients(std::slice::from_ref(&image), |tape, inputs| flatten(tape, &inputs[0]));
+        check_gradients(std::slice::from_ref(&vector), |tape, inputs| unflatten(tape, &inputs[0], (4, 3, 2)));
+        check_adjoint(
+            &image,
+            |x| flatten(&mut NoneTape, x),
+            |cotangent| unflatten(&mut NoneTape, cotangent, (4, 3, 2)),
+        );
+        check_adjoint(
+            &vector,
+            |x| unflatten(&mut NoneTape, x, (4, 3, 2)),
+            |cotangent| flatten(&mut NoneTape, cotangent),
+        );
+    }
+}

@@ -1,0 +1,174 @@
+//! Transposed convolution, y = rectify(W^T * x + b), the adjoint of a convolution from y's size to x's, with bias and
+//! rectifier; x (N, H, W, C), y (N, H', W', O), W (C, kh, kw, O), b (1, 1, 1, O).
+//!
+//! Output length along one axis: (length - 1) stride - before - after + kernel + output padding, where the output padding
+//! is less than the stride: it says which of the lengths that the convolution takes to `length` is meant.
+
+use dfdx::prelude::{Cpu, Tape};
+
+use super::activation::{self, Activation};
+use super::convolution::{Convolution, Slopes, add_column_sums, adjoint, convolve, finish};
+use super::window::Window;
+use super::{InputGradient, accumulate};
+use crate::tensor::{Batch, Element, batch, shape, view};
+
+/// y = rectify(W^T * x + b), with `slope` below zero, or without the rectifier. `size` is y's height and width.
+///
+/// Shapes: x (N, H, W, C), weight (C, kh, kw, O), bias (1, 1, 1, O).
+pub fn conv_transpose2d<E: Element>(
+    tape: &mut impl Tape<E, Cpu>,
+    x: &Batch<E>,
+    weight: &Batch<E>,
+    bias: Option<&Batch<E>>,
+    slope: Option<E>,
+    window: Window,
+    size: (usize, usize),
+) -> Batch<E> {
+    let linear = adjoint(tape, x, None, weight, Convolution { window, groups: 1 }, size);
+    if bias.is_none() && slope.is_none() {
+        return linear;
+    }
+    let mut y = view(&linear).to_vec();
+    finish(&mut y, bias.map(view), slope);
+    let y = batch(y, shape(&linear));
+    record_finish(tape, &linear, bias, slope, &y);
+    y
+}
+
+/// The cotangent of x for a cotangent of y = rectify(W^T * x + b): W * (cotangent * slopes).
+///
+/// `slopes` are y itself and the rectifier's slope; y may be one image that stands for all.
+pub fn pullback<E: Element>(
+    tape: &mut impl Tape<E, Cpu>,
+    cotangent: &Batch<E>,
+    slopes: Option<(&Batch<E>, E)>,
+    weight: &Batch<E>,
+    window: Window,
+) -> Batch<E> {
+    let convolution = Convolution { window, groups: 1 };
+    match slopes {
+        None => convolve(tape, cotangent, weight, None, None, convolution, InputGradient::Wanted),
+        Some((y, slope)) => {
+            let rectifier = Activation::LeakyRelu { slope: slope.wide() };
+            let delta = activation::pullback(tape, cotangent, y, rectifier);
+            convolve(tape, &delta, weight, None, None, convolution, InputGradient::Wanted)
+        }
+    }
+}
+
+/// Records how b and the product receive their gradients from y's.
+fn record_finish<E: Element, T: Tape<E, Cpu>>(
+    tape: &mut T,
+    linear: &Batch<E>,
+    bias: Option<&Batch<E>>,
+    slope: Option<E>,
+    y: &Batch<E>,
+) {
+    if !T::OWNS_TAPE {
+        return;
+    }
+    let slopes = slope.map(|slope| Slopes::new(y, slope));
+    let (linear, bias, y) = (linear.ghost(), bias.cloned(), y.ghost());
+    tape.add_backward_op(move |gradients| {
+        let mut delta = std::mem::take(&mut **gradients.get_or_alloc_mut(&y)?);
+        if let Some(slopes) = &slopes {
+            slopes.apply(&mut delta, 0);
+        }
+        if let Some(bias) = &bias {
+            add_column_sums(gradients.get_or_alloc_mut(bias)?, &delta);
+        }
+        accumulate(gradients.get_or_alloc_mut(&linear)?, &delta);
+        Ok(())
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use dfdx::prelude::{NoneTape, OwnedTape};
+
+    use super::*;
+    use crate::ops::checks::{Case, assert_close, check_adjoint, check_gradients, normal, repeated};
+    use crate::store::npy::Scalar;
+    use crate::tensor::{backward, gradient};
+
+    const SLOPE: Option<f64> = Some(0.2);
+
+    /// y and the gradients of x, W and b.
+    fn check_oracle<E: Element + Scalar>() {
+        let case = Case::open("ops");
+        for (name, stride, padding) in [("convt_a", 2, 1), ("convt_b", 1, 1), ("convt_c", 2, 0)] {
+            let array = |array: &str| case.array::<E>(&format!("{name}.{array}"));
+            let expected = |array: &str| case.array::<f64>(&format!("{name}.{array}"));
+            let inputs @ [x, weight, bias] = &["x", "weight", "bias"].map(array);
+            let (_, h, w, _) = shape(&expected("y"));
+            let mut tape = OwnedTape::default();
+            let window = Window::square(3, stride, padding);
+            let y = conv_transpose2d(&mut tape, x, weight, Some(bias), None, window, (h, w));
+            assert_close(view(&y), view(&expected("y")), case.tolerance::<E>());
+            let mut gradients = backward(tape, &y, view(&array("grad_y")).to_vec());
+            for (input, name) in inputs.iter().zip(["grad_x", "grad_weight", "grad_bias"]) {
+                assert_close(&gradient(&mut gradients, input), view(&expected(name)), case.tolerance::<E>());
+            }
+        }
+    }
+
+    #[test]
+    fn agrees_with_the_oracle_in_f64() {
+        check_oracle::<f64>();
+    }
+
+    #[test]
+    fn agrees_with_the_oracle_in_f32() {
+        check_oracle::<f32>();
+    }
+
+    /// A kernel of 3 x 2 with strides 2 and 1, padded differently on each side.
+    fn uneven() -> (Window, (usize, usize)) {
+        let padding = crate::ops::window::Padding { top: 2, bottom: 0, left: 0, right: 1 };
+        // (4 - 1) 2 - 2 + 3 + 1 = 8; (3 - 1) 1 - 1 + 2 = 3.
+        (Window { kernel: [3, 2], stride: [2, 1], padding, dilation: [1, 1] }, (8, 3))
+    }
+
+    fn example() -> [Batch<f64>; 3] {
+        [normal("x", (2, 4, 3, 2)), normal("weight", (2, 3, 2, 3)), normal("bias", (1, 1, 1, 3))]
+    }
+
+    #[test]
+    fn gradients_are_differences_with_and_without_bias_and_rectifier() {
+        let (window, size) = uneven();
+        for (bias, slope) in [(true, SLOPE), (true, None), (false, SLOPE), (false, None)] {
+            let inputs = &example()[..if bias { 3 } else { 2 }];
+            check_gradients(inputs, |tape, inputs| {
+                conv_transpose2d(tape, &inputs[0], &inputs[1], inputs.get(2), slope, window, size)
+            });
+        }
+    }
+
+    #[test]
+    fn the_pullback_is_the_transposed_derivative_also_with_one_image_for_all() {
+        let (window, size) = uneven();
+        let [x, weight, bias] = &example();
+        let forward = |x: &_, slope| conv_transpose2d(&mut NoneTape, x, weight, Some(bias), slope, window, size);
+        check_adjoint(x, |x| forward(x, None), |cotangent| pullback(&mut NoneTape, cotangent, None, weight, window));
+        let one = normal("one", (1, 4, 3, 2));
+        for (x, y) in [(x.clone(), forward(x, SLOPE)), (repeated(&one, 3), forward(&one, SLOPE))] {
+            check_adjoint(
+                &x,
+                |x| forward(x, SLOPE),
+                |cotangent| pullback(&mut NoneTape, cotangent, Some((&y, 0.2)), weight, window),
+            );
+        }
+    }
+
+    #[test]
+    fn the_pullback_has_gradients_of_its_own() {
+        let (window, size) = uneven();
+        let [x, weight, bias] = &example();
+        let y = conv_transpose2d(&mut NoneTape, x, weight, Some(bias), SLOPE, window, size);
+        let first = normal("first", (1, size.0, size.1, 3));
+        let inputs = [normal("upstream", (2, size.0, size.1, 3)), weight.clone()];
+        for slopes in [None, Some((&y, 0.2)), Some((&first, 0.2))] {
+            check_gradients(&inputs, |tape, inputs| pullback(tape, &inputs[0], slopes, &inputs[1], window));
+        }
+    }
+}
