@@ -1,6 +1,7 @@
-//! The jobs of the peers' comparison, timed: `cargo bench -p obverse --bench peers -- [--rounds N] [JOB ...]`.
+//! The jobs of the peers' comparison, timed: `cargo bench -p obverse --bench peers -- [--rounds N] [--memory] [JOB ...]`.
 //!
-//! Prints one JSON line a job, as the peers' script does; `just bench` alternates the two.
+//! Prints one JSON line a job, as the peers' script does; `just bench` alternates the two. With `--memory` also the peak of
+//! the process, and how much it still grew in the second half of the rounds.
 
 use std::time::Instant;
 
@@ -17,10 +18,11 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 type Job = (&'static str, fn() -> Box<dyn FnMut()>);
 
-const JOBS: [Job; 4] = [
+const JOBS: [Job; 5] = [
     ("fa_train_mnist", || fa_train("mnist", Size::new(1, 28, 28), 128)),
     ("fa_train_cifar10", || fa_train("cifar10", Size::new(3, 32, 32), 128)),
     ("fa_train_celeba", || fa_train("celeba", Size::new(3, 64, 64), 32)),
+    ("fa_train_celeba_128", || fa_train("celeba", Size::new(3, 64, 64), 128)),
     ("fa_invert_mnist", fa_invert_mnist),
 ];
 
@@ -63,26 +65,43 @@ fn network(name: &str, size: Size) -> Network<f32> {
 }
 
 fn main() {
-    let mut rounds = 5;
+    let (mut rounds, mut memory) = (5, false);
     let mut wanted = Vec::new();
     let mut arguments = std::env::args().skip(1).filter(|argument| argument != "--bench");
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--rounds" => rounds = arguments.next().and_then(|rounds| rounds.parse().ok()).unwrap_or(rounds),
+            "--memory" => memory = true,
             _ => wanted.push(argument),
         }
     }
     for (name, job) in JOBS.iter().filter(|(name, _)| wanted.is_empty() || wanted.iter().any(|wanted| wanted == name)) {
         let mut step = job();
         step();
+        let mut halfway = 0.0;
         let mut times: Vec<f64> = (0..rounds)
-            .map(|_| {
+            .map(|round| {
+                if round == rounds / 2 {
+                    halfway = peak_mb();
+                }
                 let start = Instant::now();
                 step();
                 start.elapsed().as_secs_f64()
             })
             .collect();
         times.sort_by(f64::total_cmp);
-        println!("{}", serde_json::json!({"job": name, "seconds": times[rounds / 2], "rounds": rounds}));
+        let mut line = serde_json::json!({"job": name, "seconds": times[rounds / 2], "rounds": rounds});
+        if memory {
+            line["peak_mb"] = peak_mb().into();
+            line["grown_mb"] = (peak_mb() - halfway).into();
+        }
+        println!("{line}");
     }
+}
+
+/// The largest resident size the process has had, in MB (Linux).
+fn peak_mb() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<f64>().ok()).unwrap_or(f64::NAN) / 1024.0
 }

@@ -8,6 +8,7 @@ pub mod align;
 pub mod data;
 pub mod net;
 pub mod ops;
+pub mod report;
 pub mod store;
 pub mod tensor;
 pub mod train;

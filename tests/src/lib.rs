@@ -1,1 +1,124 @@
 //! Whole tools and whole pipelines, as a user runs them: the tests are in `tests/`.
+//!
+//! Here is how they find and run the tools.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+use obverse::tensor::random::Stream;
+
+/// What a tool did.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The exit code; `None` when a signal ended it.
+    pub code: Option<i32>,
+    /// What it wrote to standard output.
+    pub stdout: Vec<u8>,
+    /// What it wrote to standard error.
+    pub stderr: String,
+}
+
+/// The folder of the tools' binaries, built to the current sources once a test process.
+fn tools() -> &'static Path {
+    static TOOLS: OnceLock<PathBuf> = OnceLock::new();
+    TOOLS.get_or_init(|| {
+        // The test is target/<profile>/deps/<test>, the tools are target/<profile>/<tool>.
+        let folder = std::env::current_exe().ok().and_then(|path| Some(path.parent()?.parent()?.to_owned()));
+        let folder = folder.unwrap_or_default();
+        let profile = match folder.file_name().and_then(|name| name.to_str()) {
+            None | Some("debug") => "dev",
+            Some(profile) => profile,
+        };
+        // Cargo builds a package's binaries for its own tests only. Outside cargo the tests take what is there.
+        if let Some(cargo) = std::env::var_os("CARGO") {
+            let arguments = ["build", "--quiet", "--package", "obverse-tools", "--bins", "--profile", profile];
+            let built = Command::new(cargo).args(arguments).current_dir(env!("CARGO_MANIFEST_DIR")).status();
+            assert!(built.is_ok_and(|status| status.success()), "the tools do not build");
+        }
+        folder
+    })
+}
+
+/// A tool by name, ready for arguments.
+pub fn tool(name: &str) -> Command {
+    let mut command = Command::new(tools().join(name));
+    command.stdin(Stdio::null());
+    command
+}
+
+/// Runs a tool in `folder` with the words of `arguments`.
+pub fn run(folder: &Path, name: &str, arguments: &str) -> Outcome {
+    run_with_input(folder, name, arguments, &[])
+}
+
+/// Runs a tool in `folder` with the words of `arguments` and bytes on standard input.
+pub fn run_with_input(folder: &Path, name: &str, arguments: &str, input: &[u8]) -> Outcome {
+    let mut command = tool(name);
+    command.args(arguments.split_whitespace()).current_dir(folder);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let outcome = command.spawn().and_then(|mut child| {
+        let mut stdin = child.stdin.take();
+        let input = input.to_vec();
+        // In a thread of its own, so that neither side waits for the other; a tool may leave input unread.
+        let feeder = std::thread::spawn(move || stdin.as_mut().map(|stdin| stdin.write_all(&input)));
+        let output = child.wait_with_output();
+        let _ = feeder.join();
+        output
+    });
+    match outcome {
+        Ok(output) => Outcome {
+            code: output.status.code(),
+            stdout: output.stdout,
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        },
+        Err(error) => Outcome { code: None, stdout: Vec::new(), stderr: format!("{name} cannot be started: {error}") },
+    }
+}
+
+impl Outcome {
+    /// Checks that the tool ended well.
+    #[track_caller]
+    pub fn succeeds(self) -> Self {
+        assert_eq!(self.code, Some(0), "{}", self.stderr);
+        self
+    }
+
+    /// Checks that the tool failed with this code and one line holding each of these words.
+    #[track_caller]
+    pub fn fails(self, code: i32, words: &[&str]) -> Self {
+        assert_eq!(self.code, Some(code), "{}", self.stderr);
+        assert_eq!(self.stderr.lines().count(), 1, "{}", self.stderr);
+        assert!(self.stderr.contains(": error: "), "{}", self.stderr);
+        words.iter().for_each(|word| assert!(self.stderr.contains(word), "{word:?} in {:?}", self.stderr));
+        self
+    }
+}
+
+/// Writes `count` square u8 images of `channels` x `side` x `side`: soft blobs, each at a place of its own.
+///
+/// # Errors
+/// What the store says.
+pub fn write_images(path: &Path, count: usize, channels: usize, side: usize) -> obverse::store::Result<()> {
+    let places: Vec<f64> = Stream::new(0, "blobs", 0).uniform(0..3 * count * channels);
+    let pixel = |image: usize, i: usize, j: usize| {
+        let place = &places[3 * image..3 * image + 3];
+        let (y, x) = (i as f64 / side as f64 - place[0], j as f64 / side as f64 - place[1]);
+        (255.0 * (-(x * x + y * y) / (0.01 + 0.05 * place[2])).exp()) as u8
+    };
+    let images = 0..count * channels;
+    let pixels: Vec<u8> = images
+        .flat_map(|image| (0..side * side).map(move |p| (image, p)))
+        .map(|(image, p)| pixel(image, p / side, p % side))
+        .collect();
+    obverse::store::npy::write(path, &[count, channels, side, side], &pixels).map(drop)
+}
+
+/// The names in a folder, sorted.
+pub fn names(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut names: Vec<_> = entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
+}

@@ -4,6 +4,7 @@
 //! pullback, made of tape operations, so the tape differentiates it again.
 
 use dfdx::prelude::{Cpu, NoneTape, OwnedTape, Tape};
+use serde::Serialize;
 
 use crate::net::{Mode, Network};
 use crate::ops::InputGradient;
@@ -12,7 +13,7 @@ use crate::ops::arithmetic::combine;
 use crate::tensor::{Batch, Element, backward, gradient, view};
 
 /// How r follows from z.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Recovery {
     /// Gradient steps on the input, T.
     pub steps: usize,

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 use super::recovery::Recovery;
 use crate::data::batches::ImageFile;
-use crate::net::{Graph, Mode, Network};
+use crate::net::{self, Graph, Mode, Network};
 use crate::ops::InputGradient;
 use crate::store::npy::Scalar;
 use crate::store::sidecar::metric;
@@ -213,13 +213,53 @@ impl<'a, E: Element + Scalar> Alignment<'a, E> {
     }
 }
 
+/// How to recover from the latents of the network in `folder`: the settings it was trained with, or, for one that was not
+/// trained by feature alignment, those of the paper from zeros.
+///
+/// # Errors
+/// A net.json that cannot be read.
+pub fn trained_settings(folder: &Path) -> Result<Settings> {
+    let origin = net::origin(folder)?;
+    let settings = origin.get("settings").cloned().and_then(|settings| serde_json::from_value(settings).ok());
+    Ok(settings.unwrap_or(Settings { start: Start::Zeros, ..Settings::paper() }))
+}
+
 /// Height, width and channels of a network's images.
 pub fn image_size(graph: &Graph) -> (usize, usize, usize) {
     let size = graph.input.shape;
     (size.height, size.width, size.channels)
 }
 
-/// The mean squared error a pixel of `images` recovered from their latents alone, plain and after clipping to [0, 1].
+/// The squared error of recoveries, plain and after clipping to [0, 1], summed in order.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SquaredError {
+    plain: f64,
+    clipped: f64,
+    pixels: usize,
+}
+
+impl SquaredError {
+    /// Adds pixels and their recoveries, in one order.
+    pub fn add<E: Element>(&mut self, x: &[E], r: &[E]) {
+        for (&x, &r) in x.iter().zip(r) {
+            self.plain += (x - r).wide().powi(2);
+            self.clipped += (x - r.max(E::zero()).min(E::one())).wide().powi(2);
+        }
+        self.pixels += x.len();
+    }
+
+    /// `mse` and `mse_clipped`, the means over pixels; nothing where no pixel was added.
+    pub fn metrics(&self) -> Map<String, Value> {
+        let mut metrics = Map::new();
+        if self.pixels > 0 {
+            metrics.insert("mse".into(), metric(self.plain / self.pixels as f64));
+            metrics.insert("mse_clipped".into(), metric(self.clipped / self.pixels as f64));
+        }
+        metrics
+    }
+}
+
+/// The error of `images` recovered from their latents alone.
 ///
 /// # Errors
 /// Images that cannot be read.
@@ -228,23 +268,19 @@ pub fn recovery_error<E: Element + Scalar>(
     settings: &Settings,
     images: &ImageFile,
     seed: u64,
-) -> Result<(f64, f64)> {
+) -> Result<SquaredError> {
     let (node, size) = (encoder.graph().output(LATENT)?, image_size(encoder.graph()));
     let stream = Stream::new(seed, "recovery", 0);
-    let (mut plain, mut clipped) = (0.0, 0.0);
+    let mut error = SquaredError::default();
     for first in (0..images.count()).step_by(EVALUATED) {
         let rows: Vec<usize> = (first..images.count().min(first + EVALUATED)).collect();
         let x = batch(images.batch::<E>(&rows)?, (rows.len(), size.0, size.1, size.2));
         let z = encode(encoder, node, &x);
         let start = settings.start.draw(&stream, first, rows.len(), size);
         let r = settings.recovery().recover(&mut NoneTape, encoder, node, &z, &start);
-        for (&x, &r) in view(&x).iter().zip(view(&r)) {
-            plain += (x - r).wide().powi(2);
-            clipped += (x - r.max(E::zero()).min(E::one())).wide().powi(2);
-        }
+        error.add(view(&x), view(&r));
     }
-    let pixels = (images.count() * size.0 * size.1 * size.2) as f64;
-    Ok((plain / pixels, clipped / pixels))
+    Ok(error)
 }
 
 /// The latents of a batch, (N, 1, 1, Z).
@@ -277,9 +313,8 @@ impl<E: Element + Scalar> Trainee for Alignment<'_, E> {
     fn evaluate(&mut self, _: u64) -> Result<Map<String, Value>> {
         let mut metrics = Map::new();
         if let Some(test) = self.test {
-            let (plain, clipped) = recovery_error(&self.network, &self.settings, test, self.seed)?;
-            metrics.insert("test_mse".into(), metric(plain));
-            metrics.insert("test_mse_clipped".into(), metric(clipped));
+            let error = recovery_error(&self.network, &self.settings, test, self.seed)?;
+            metrics.extend(error.metrics().into_iter().map(|(name, value)| (format!("test_{name}"), value)));
         }
         Ok(metrics)
     }

@@ -23,15 +23,11 @@ pub enum Error {
         /// What the user can do.
         advice: String,
     },
-    /// The operating system refused a file.
-    #[error(
-        "{file}: expected a file that can be {action}, found: {source}; check the path, the space and the permissions"
-    )]
+    /// A file cannot be read.
+    #[error("{file}: expected a file that can be read, found: {source}; check the path and the permissions")]
     File {
         /// The file.
         file: String,
-        /// "read" or "written".
-        action: &'static str,
         /// What the operating system said.
         source: io::Error,
     },
@@ -45,8 +41,18 @@ pub enum Error {
         /// What was asked.
         found: String,
     },
+    /// An address that does not give its file.
+    #[error(
+        "{address}: expected the file, found: {found}; try again (what has arrived is kept), or set OBVERSE_MIRROR"
+    )]
+    Fetch {
+        /// The address.
+        address: String,
+        /// What came instead.
+        found: String,
+    },
     /// An array or a folder that the store cannot read or write.
-    #[error(transparent)]
+    #[error("{0}")]
     Store(#[from] store::Error),
 }
 
@@ -64,7 +70,12 @@ impl Error {
 
     /// A file that cannot be read.
     pub(crate) fn read(file: impl AsRef<Path>, source: io::Error) -> Self {
-        Self::File { file: file.as_ref().display().to_string(), action: "read", source }
+        Self::File { file: file.as_ref().display().to_string(), source }
+    }
+
+    /// An address that does not give its file.
+    pub(crate) fn fetch(address: &str, found: impl ToString) -> Self {
+        Self::Fetch { address: address.to_string(), found: found.to_string() }
     }
 
     /// A request outside what an operation accepts.

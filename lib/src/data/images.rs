@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io::Read;
 
+use super::resize::Filter;
 use super::{Error, Result};
 
 /// The most bytes one decoded image may have: 64 MiB, 4096 x 5461 in colour. Larger claims are taken for damage.
@@ -59,7 +60,7 @@ pub struct Example {
 /// The stream behind [`Images`].
 pub type Examples = Box<dyn Iterator<Item = Result<Example>> + Send>;
 
-/// A stream of images of one shape. It ends after its first error.
+/// A stream of images of one shape. What reads it stops at the first error.
 pub struct Images {
     /// The shape of each.
     pub shape: Shape,
@@ -83,6 +84,19 @@ pub struct Part {
 }
 
 impl Part {
+    /// At most the first `limit` images.
+    pub fn limit(self, limit: usize) -> Self {
+        Self { name: self.name, images: self.images.limit(limit) }
+    }
+
+    /// Every image at `size` x `size`.
+    ///
+    /// # Errors
+    /// A size outside 1..=4096.
+    pub fn resized(self, size: usize, filter: Filter) -> Result<Self> {
+        Ok(Self { name: self.name, images: self.images.resized(size, filter)? })
+    }
+
     /// A part from its name and images.
     pub(crate) fn new(name: &str, shape: Shape, examples: Examples) -> Self {
         Self { name: name.to_string(), images: Images { shape, examples } }

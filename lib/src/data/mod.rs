@@ -3,13 +3,20 @@
 //! Every reader gives [`Part`]s (train, test, …) whose [`Images`] are a stream of u8 examples, channels first, with
 //! i64 labels, so that memory does not grow with their number.
 
+pub mod affine;
 pub mod affnist;
 pub mod batches;
 pub mod cifar;
 mod error;
+pub mod fetch;
+pub mod folder;
 pub mod idx;
 mod images;
+pub mod import;
+pub mod manifest;
 mod matlab;
+pub mod output;
+pub mod resize;
 pub mod shapes;
 mod source;
 pub mod stl10;

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use flate2::bufread::MultiGzDecoder;
 
 use super::{Error, Result};
+use crate::store;
 
 /// The most bytes taken out of a compressed archive: above STL-10 and CelebA, below a filled disk.
 const SPOOL_LIMIT: u64 = 1 << 36;
@@ -59,9 +60,36 @@ impl Source {
         Ok(Self { path: path.to_path_buf(), single: false, entries })
     }
 
+    /// Several files as one source: an archive's members get its name as their folder, other files keep theirs.
+    ///
+    /// # Errors
+    /// Those of [`Source::open`].
+    pub fn gather(folder: &Path, files: &[PathBuf], wanted: impl Fn(&str) -> bool) -> Result<Self> {
+        let mut entries = BTreeMap::new();
+        for path in files {
+            let source = Self::open(path, &wanted)?;
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let stem = name.split('.').next().unwrap_or_default();
+            let place = |name: String| if source.single { name } else { format!("{stem}/{name}") };
+            entries.extend(source.entries.into_iter().map(|(name, file)| (place(name), file)));
+        }
+        Ok(Self { path: folder.to_path_buf(), single: false, entries })
+    }
+
     /// The folder, archive or file itself.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The files on disk that are read: the archive, or the files themselves.
+    pub(crate) fn files(&self) -> Vec<PathBuf> {
+        let file = |place: &Place| match place {
+            Place::File(path) => path.clone(),
+            Place::Span { .. } => self.path.clone(),
+        };
+        let mut files: Vec<PathBuf> = self.entries.values().map(file).collect();
+        files.dedup();
+        files
     }
 
     /// True where the source is one file that is no archive.
@@ -279,9 +307,14 @@ impl Spool {
     }
 }
 
+/// Most often the temporary folder is full; a damaged archive shows here too, while it is unpacked.
 fn spool_error(archive: &Path, source: io::Error) -> Error {
-    let file = format!("{} (unpacked to the temporary folder)", archive.display());
-    Error::File { file, action: "read", source }
+    match source.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::PermissionDenied => {
+            store::Error::write(&std::env::temp_dir())(source).into()
+        }
+        _ => Error::read(archive, source),
+    }
 }
 
 fn tar_entries(

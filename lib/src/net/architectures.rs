@@ -25,7 +25,7 @@ pub type Head<'a> = (&'a str, usize);
 /// ```
 /// use obverse::net::{Size, architectures::encoder};
 /// let graph = encoder("mnist", Size::new(1, 28, 28), &[("z", 128)])?;
-/// assert_eq!(graph.parameter_count(), 13_438_080);
+/// assert_eq!(graph.parameter_count(), 13_438_560);
 /// # Ok::<(), obverse::net::Error>(())
 /// ```
 ///

@@ -124,7 +124,7 @@ pub enum Error {
         known: String,
     },
     /// A file.
-    #[error(transparent)]
+    #[error("{0}")]
     Store(#[from] store::Error),
 }
 

@@ -62,6 +62,14 @@ impl Graph {
     }
 }
 
+/// Where the network in `folder` comes from, as its tool has written it; null where it is not said.
+///
+/// # Errors
+/// A net.json that cannot be read.
+pub fn origin(folder: &Path) -> Result<Value> {
+    Ok(read_json(&folder.join(DESCRIPTION))?.get("origin").cloned().unwrap_or_default())
+}
+
 impl<E: Element + Scalar> Network<E> {
     /// Writes the network into `folder`, which exists: parameters first, net.json last.
     ///

@@ -762,3 +762,43 @@ fn sizes(input: &InputSpec, nodes: &[Node], sources: &[Vec<Option<usize>>]) -> R
     }
     Ok(sizes)
 }
+
+/// A node as `net-tap --describe` shows it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct NodeSummary {
+    /// Its name.
+    pub name: String,
+    /// Its operation's name in net.json.
+    pub op: String,
+    /// The names of its inputs.
+    pub inputs: Vec<String>,
+    /// The size of its result.
+    pub size: Size,
+    /// The number of its trained values.
+    pub parameters: usize,
+}
+
+impl Graph {
+    /// Every node in order, with its size and parameter count.
+    pub fn summary(&self) -> Vec<NodeSummary> {
+        let summary = |(place, node): (usize, &Node)| {
+            let json = node.to_json();
+            let specs = node.op.parameters(self.input_size(place));
+            NodeSummary {
+                name: node.name.clone(),
+                op: json.get("op").and_then(Value::as_str).unwrap_or_default().to_string(),
+                inputs: node.inputs.clone(),
+                size: self.size(place),
+                parameters: specs.iter().filter(|spec| spec.trained).map(ParameterSpec::elements).sum(),
+            }
+        };
+        self.nodes.iter().enumerate().map(summary).collect()
+    }
+
+    /// The summary, the input, the outputs and the parameter count as one JSON object.
+    pub fn description(&self) -> Value {
+        serde_json::json!({
+            "input": self.input, "outputs": self.outputs, "nodes": self.summary(), "parameters": self.parameter_count(),
+        })
+    }
+}

@@ -8,7 +8,7 @@ mod initialise;
 mod network;
 
 pub use error::{Error, Result};
-pub use folder::FORMAT;
+pub use folder::{FORMAT, origin};
 pub use graph::{Graph, INPUT, InputSpec, Node, Op, Pair, ParameterSpec, Sides, Size};
 pub use initialise::Initialisation;
 pub use network::{Mode, Network, Trace};

@@ -33,13 +33,13 @@ pub enum Error {
     #[error("{0}")]
     Settings(String),
     /// A network.
-    #[error(transparent)]
+    #[error("{0}")]
     Net(#[from] net::Error),
     /// A dataset.
-    #[error(transparent)]
+    #[error("{0}")]
     Data(#[from] data::Error),
     /// A file.
-    #[error(transparent)]
+    #[error("{0}")]
     Store(#[from] store::Error),
 }
 

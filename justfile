@@ -1,0 +1,40 @@
+# Obverse: just demo, just test, just bench, just <dataset> <recipe>. `just --list --list-submodules` shows everything.
+
+mod mnist 'pipelines/mnist.just'
+mod shapes 'pipelines/shapes.just'
+
+# Where the tools are: built here unless OBVERSE_BIN says where they are installed.
+export OBVERSE_BIN := env('OBVERSE_BIN', justfile_directory() / 'target/release')
+
+# List the recipes.
+default:
+    @just --list --list-submodules
+
+# The main job on synthetic shapes, nothing downloaded: images -> encoder -> latents -> images.
+demo: build (shapes::demo)
+
+# Build the tools.
+build:
+    @if [ "$OBVERSE_BIN" = "{{ justfile_directory() }}/target/release" ]; then cargo build --release --locked --quiet --package obverse-tools; fi
+
+# Format check, clippy, every test.
+test:
+    cargo fmt --all --check
+    cargo clippy --workspace --all-targets --locked -- --deny warnings
+    cargo test --workspace --locked
+    cargo doc --workspace --no-deps --locked --quiet
+
+# The same jobs in PyTorch, alternating (makes its own Python environment; wants an idle machine).
+bench *jobs:
+    cargo bench --package obverse --bench peers --no-run --locked
+    test -x target/peers/bin/python || python3 -m venv target/peers
+    target/peers/bin/python -c 'import torch, numpy, scipy, sklearn' 2>/dev/null || target/peers/bin/pip install --quiet torch numpy scipy scikit-learn
+    target/peers/bin/python tests/peers/bench.py {{ jobs }}
+
+# Run again what made a file or folder, from its sidecar.
+again file: build
+    "$OBVERSE_BIN/obverse-again" {{ quote(file) }}
+
+# Install the tools under a prefix.
+install prefix='~/.local':
+    cargo install --locked --path tools --root {{ prefix }}

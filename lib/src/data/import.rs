@@ -1,0 +1,148 @@
+//! The formats by name: from a folder, an archive or a file to the parts of a dataset, with the digests of what was read.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::output::SourceFile;
+use super::{Error, Part, Result, Source, affnist, cifar, folder, idx, stl10, svhn};
+use crate::store;
+
+/// The formats that can be imported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// MNIST and its kin.
+    Idx,
+    /// CIFAR-10, binary or Python version.
+    Cifar,
+    /// SVHN's cropped digits.
+    Svhn,
+    /// STL-10.
+    Stl10,
+    /// affNIST.
+    Affnist,
+    /// Image files in folders named for their classes.
+    Images,
+}
+
+/// A dataset that is being read.
+pub struct Import {
+    /// Its parts.
+    pub parts: Vec<Part>,
+    /// The names of its classes, where the format knows them.
+    pub classes: Option<Vec<String>>,
+}
+
+impl Format {
+    /// True for the names of files that this format reads.
+    pub fn wants(self, name: &str) -> bool {
+        match self {
+            Self::Idx => idx::wanted(name),
+            Self::Cifar => cifar::wanted(name),
+            Self::Svhn => svhn::wanted(name),
+            Self::Stl10 => stl10::wanted(name),
+            Self::Affnist => affnist::wanted(name),
+            Self::Images => folder::wanted(name),
+        }
+    }
+
+    /// Opens the dataset in `source`; `options` are what is done with each image.
+    ///
+    /// # Errors
+    /// Those of the format's own reader; a crop or channels for another format than images.
+    pub fn open(self, source: Source, options: folder::Options) -> Result<Import> {
+        if self != Self::Images && (options.crop.is_some() || options.channels.is_some()) {
+            return Err(Error::request(
+                "import",
+                "a crop or channels with the format images only",
+                format!("{self:?}"),
+            ));
+        }
+        let names = |classes: &[&str]| Some(classes.iter().map(ToString::to_string).collect());
+        let (parts, classes) = match self {
+            Self::Images => {
+                let (parts, classes) = folder::open(source, options)?;
+                return Ok(Import { parts, classes });
+            }
+            Self::Idx => (idx::open(source)?, None),
+            Self::Cifar => (cifar::open(source)?, names(&cifar::CLASSES)),
+            Self::Svhn => (svhn::open(source)?, names(&DIGITS)),
+            Self::Stl10 => (stl10::open(source)?, names(&stl10::CLASSES)),
+            Self::Affnist => (affnist::open(source)?, names(&DIGITS)),
+        };
+        let parts = match options.resize {
+            None => parts,
+            Some((size, filter)) => parts.into_iter().map(|part| part.resized(size, filter)).collect::<Result<_>>()?,
+        };
+        Ok(Import { parts, classes })
+    }
+}
+
+/// The classes of datasets of digits.
+const DIGITS: [&str; 10] = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"];
+
+/// The digests of what `source` reads: of the archive or the single file (and its neighbour), of each file of a folder,
+/// or, where a folder has more than 100, of all of them together.
+///
+/// # Errors
+/// Files that cannot be read.
+pub fn digests(source: &Source) -> Result<Vec<SourceFile>> {
+    let entry = |file: String, digest: String| SourceFile { file, digest, address: None, verification: None };
+    let files = source.files();
+    if files.len() > 100 {
+        let digest = format!("blake3:{}", store::digest::of_path(source.path())?);
+        return Ok(vec![entry(file_name(source.path()), digest)]);
+    }
+    files.iter().map(|path| Ok(entry(file_name(path), format!("sha256:{}", sha256_of(path)?)))).collect()
+}
+
+/// The last component of a path, the only one that is written into a description.
+pub(crate) fn file_name(path: &Path) -> String {
+    let whole = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
+    whole.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// The sha256 of a file in hexadecimal.
+pub(crate) fn sha256_of(path: &Path) -> Result<String> {
+    let failed = |source| Error::read(path, source);
+    sha256(File::open(path).map_err(failed)?).map_err(failed)
+}
+
+/// The sha256 of a stream in hexadecimal.
+pub(crate) fn sha256(mut stream: impl Read) -> io::Result<String> {
+    let mut hasher = Sha256::new();
+    let mut block = vec![0; 1 << 16];
+    loop {
+        match stream.read(&mut block)? {
+            0 => return Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()),
+            read => hasher.update(&block[..read]),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sha256_is_that_of_fips_180() {
+        let digest = sha256(b"abc".as_slice()).unwrap();
+        assert_eq!(digest, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    }
+
+    #[test]
+    fn the_files_of_a_source_are_recorded_by_name_and_digest() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("train-images-idx3-ubyte");
+        fs::write(&path, "abc").unwrap();
+        for source in [folder.path(), &path] {
+            let digests = digests(&Source::open(source, |_| true).unwrap()).unwrap();
+            assert_eq!(digests[0].file, "train-images-idx3-ubyte");
+            assert_eq!(digests[0].digest, "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+        }
+    }
+}

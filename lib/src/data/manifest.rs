@@ -1,0 +1,132 @@
+//! Manifests, `data/<name>.toml`: for each dataset that can be fetched its files (addresses, size, sha256), licence and
+//! citation. They are part of the program, so an installed tool has them.
+
+use std::path::Path;
+
+use serde::Deserialize;
+
+use super::import::Format;
+use super::{Error, Result};
+
+/// The word that stands for a digest nobody has published.
+pub const UNVERIFIED: &str = "unverified";
+
+/// The manifests of the suite.
+const MANIFESTS: [&str; 8] = [
+    include_str!("../../../data/mnist.toml"),
+    include_str!("../../../data/fashion-mnist.toml"),
+    include_str!("../../../data/cifar10.toml"),
+    include_str!("../../../data/cifar10-jpeg.toml"),
+    include_str!("../../../data/svhn.toml"),
+    include_str!("../../../data/stl10.toml"),
+    include_str!("../../../data/affnist.toml"),
+    include_str!("../../../data/celeba.toml"),
+];
+
+/// What is known of a dataset before it is fetched.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// The name that `dataset fetch` takes.
+    pub name: String,
+    /// The format of its files.
+    pub format: Format,
+    /// The names of its classes, where the files themselves do not tell.
+    pub classes: Option<Vec<String>>,
+    /// The licence its makers state.
+    pub licence: Option<String>,
+    /// Whom to cite.
+    pub citation: String,
+    /// Where the sizes and digests below come from.
+    pub digests: String,
+    /// How a user comes by files that have no address.
+    pub own_copy: Option<String>,
+    /// The files.
+    pub files: Vec<RemoteFile>,
+}
+
+/// A file that can be fetched.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RemoteFile {
+    /// The name it gets.
+    pub name: String,
+    /// Where it can be fetched, tried in order.
+    pub addresses: Vec<String>,
+    /// Where it lies in a mirror folder.
+    pub mirror: String,
+    /// Its size in bytes.
+    pub size: Option<u64>,
+    /// The sha256 of its bytes in hexadecimal, or [`UNVERIFIED`].
+    pub sha256: String,
+    /// The sha256 of what is in it, for a gzip file that others may have compressed otherwise.
+    pub unpacked_sha256: Option<String>,
+    /// True for files that are only fetched when all are asked for.
+    #[serde(default)]
+    pub optional: bool,
+}
+
+impl Manifest {
+    /// The manifest of the dataset `name`.
+    ///
+    /// # Errors
+    /// An unknown name.
+    pub fn named(name: &str) -> Result<Self> {
+        let known = Self::all()?;
+        let names: Vec<String> = known.iter().map(|manifest| manifest.name.clone()).collect();
+        let found = known.into_iter().find(|manifest| manifest.name == name);
+        found.ok_or_else(|| Error::request("fetch", format!("one of {}", names.join(", ")), name))
+    }
+
+    /// All manifests.
+    ///
+    /// # Errors
+    /// None in a program whose tests pass: they are parsed as they were built in.
+    pub fn all() -> Result<Vec<Self>> {
+        MANIFESTS.iter().map(|text| Self::parse(text)).collect()
+    }
+
+    fn parse(text: &str) -> Result<Self> {
+        let malformed = |found: String| {
+            let found = found.lines().next().unwrap_or_default().to_string();
+            Error::malformed("manifest", "a dataset's manifest", found, "correct it")
+        };
+        let manifest: Self = toml::from_str(text).map_err(|error| malformed(error.to_string()))?;
+        let plain = |name: &str| Path::new(name).file_name().is_some_and(|last| last == name);
+        match manifest.files.iter().find(|file| !plain(&file.name)) {
+            Some(file) => Err(malformed(format!("the file name {:?}", file.name))),
+            None => Ok(manifest),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_manifest_is_complete() {
+        let hexadecimal = |digest: &str| digest.len() == 64 && digest.bytes().all(|byte| byte.is_ascii_hexdigit());
+        for manifest in Manifest::all().unwrap() {
+            assert!(!manifest.files.is_empty() && !manifest.digests.is_empty(), "{}", manifest.name);
+            for file in &manifest.files {
+                assert!(file.sha256 == UNVERIFIED || hexadecimal(&file.sha256), "{}", file.name);
+                assert!(file.unpacked_sha256.as_deref().is_none_or(hexadecimal), "{}", file.name);
+                assert!(file.addresses.iter().all(|address| address.ends_with(&file.name)), "{}", file.name);
+                assert_eq!(file.addresses.is_empty(), manifest.own_copy.is_some(), "{}", file.name);
+            }
+        }
+    }
+
+    #[test]
+    fn an_unknown_name_is_answered_with_the_known_ones() {
+        let error = Manifest::named("mnits").unwrap_err().to_string();
+        assert!(error.contains("mnist, fashion-mnist, cifar10"), "{error}");
+    }
+
+    #[test]
+    fn a_manifest_writes_into_its_own_folder_only() {
+        let text = MANIFESTS[0].replace("\"train-images-idx3-ubyte.gz\"", "\"../train-images-idx3-ubyte.gz\"");
+        assert!(Manifest::parse(&text).unwrap_err().to_string().contains("../train"));
+    }
+}

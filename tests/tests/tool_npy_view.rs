@@ -1,0 +1,116 @@
+//! `npy-view`: grids as PNG and in the terminal, captions and labels, wrong inputs.
+
+use std::path::Path;
+
+use image::{Rgb, RgbImage};
+use obverse::store::npy::write;
+use obverse::store::sidecar::Sidecar;
+use obverse_tests::{names, run, run_with_input};
+
+/// Six grey images of 4 x 4 in dark.npy (value 10 times the index) and six RGB ones, brighter, in light.npy.
+fn images() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let dark: Vec<u8> = (0..6).flat_map(|index| [10 * index; 16]).collect();
+    let light: Vec<f32> = (0..6).flat_map(|index| [(100 + 10 * index) as f32 / 255.0; 48]).collect();
+    write(&folder.path().join("dark.npy"), &[6, 1, 4, 4], &dark).unwrap();
+    write(&folder.path().join("light.npy"), &[6, 3, 4, 4], &light).unwrap();
+    write(&folder.path().join("labels.npy"), &[6], &[3i64, 1, 4, 1, 5, 9]).unwrap();
+    folder
+}
+
+fn picture(folder: &Path, name: &str) -> RgbImage {
+    image::open(folder.join(name)).unwrap().to_rgb8()
+}
+
+/// The grey of the first pixel of each cell, for cells of 4 x 4 without captions.
+fn cells(picture: &RgbImage) -> Vec<Vec<u8>> {
+    let row = |y: u32| (2..picture.width()).step_by(6).map(|x| picture.get_pixel(x, y).0[0]).collect();
+    (2..picture.height()).step_by(6).map(row).collect()
+}
+
+#[test]
+fn files_stand_one_below_the_other_or_row_by_row() {
+    let folder = images();
+    run(folder.path(), "npy-view", "dark.npy light.npy -o g.png --columns 4 --scale 1").succeeds();
+    let blank = 255;
+    assert_eq!(
+        cells(&picture(folder.path(), "g.png")),
+        [[0, 10, 20, 30], [40, 50, blank, blank], [100, 110, 120, 130], [140, 150, blank, blank]]
+    );
+    run(folder.path(), "npy-view", "dark.npy light.npy -o g.png --columns 3 --scale 1 --interleave").succeeds();
+    assert_eq!(cells(&picture(folder.path(), "g.png")), [[0, 10, 20], [100, 110, 120], [30, 40, 50], [130, 140, 150]]);
+    run(folder.path(), "npy-view", "dark.npy -o g.png --count 2 --scale 1").succeeds();
+    assert_eq!(cells(&picture(folder.path(), "g.png")), [[0, 10]]);
+}
+
+#[test]
+fn captions_and_labels_are_written_around_the_images() {
+    let folder = images();
+    let arguments = "dark.npy light.npy -o g.png --columns 6 --scale 4 --captions before,after --labels labels.npy";
+    run(folder.path(), "npy-view", arguments).succeeds();
+    let picture = picture(folder.path(), "g.png");
+    assert_eq!(picture.dimensions(), (6 * 8 + 2 + 6 * 18 + 2, 2 * (18 + 9) + 2));
+    let ink = picture.view_ink(0, 0, 48, picture.height());
+    assert!(ink > 100, "{ink}");
+    let below = picture.view_ink(50, 19, 108, 8);
+    assert!(below > 50, "{below}");
+}
+
+trait Ink {
+    fn view_ink(&self, x: u32, y: u32, width: u32, height: u32) -> usize;
+}
+
+impl Ink for RgbImage {
+    /// Black pixels in a part of the picture.
+    fn view_ink(&self, x: u32, y: u32, width: u32, height: u32) -> usize {
+        let part = image::imageops::crop_imm(self, x, y, width, height).to_image();
+        part.pixels().filter(|&&pixel| pixel == Rgb([0; 3])).count()
+    }
+}
+
+#[test]
+fn a_second_run_is_fresh_and_the_sidecar_knows_the_labels() {
+    let folder = images();
+    let arguments = "dark.npy -o g.png --labels labels.npy --explain";
+    run(folder.path(), "npy-view", arguments).succeeds();
+    assert!(run(folder.path(), "npy-view", arguments).succeeds().stderr.contains("fresh"));
+    write(&folder.path().join("labels.npy"), &[6], &[0u8; 6]).unwrap();
+    assert!(run(folder.path(), "npy-view", arguments).succeeds().stderr.contains("labels.npy changed"));
+    let sidecar = Sidecar::read(&folder.path().join("g.png.json")).unwrap();
+    assert_eq!(sidecar.metrics["images"], 6);
+    assert_eq!(sidecar.inputs.len(), 2);
+}
+
+#[test]
+fn pictures_pass_through_pipes_and_show_in_the_terminal() {
+    let folder = images();
+    let array = std::fs::read(folder.path().join("dark.npy")).unwrap();
+    let piped = run_with_input(folder.path(), "npy-view", "- -o -", &array).succeeds();
+    run(folder.path(), "npy-view", "dark.npy -o g.png").succeeds();
+    assert_eq!(piped.stdout, std::fs::read(folder.path().join("g.png")).unwrap());
+    let shown = run(folder.path(), "npy-view", "light.npy").succeeds();
+    assert!(String::from_utf8_lossy(&shown.stdout).contains('▄'));
+}
+
+#[test]
+fn a_wrong_input_is_one_line_and_leaves_nothing() {
+    let folder = images();
+    let path = folder.path();
+    write(&path.join("flat.npy"), &[2, 3], &[0.0f32; 6]).unwrap();
+    write(&path.join("nan.npy"), &[1, 1, 2], &[0.0, f32::NAN]).unwrap();
+    write(&path.join("none.npy"), &[0, 1, 4, 4], &[0u8; 0]).unwrap();
+    let before = names(path);
+    for (arguments, words) in [
+        ("flat.npy -o g.png", &["flat.npy", "(N, C, H, W)", "[2, 3]"][..]),
+        ("nan.npy -o g.png", &["nan.npy", "NaN in row 0, element 1"]),
+        ("none.npy -o g.png", &["none.npy", "found none"]),
+        ("labels.npy -o g.png", &["labels.npy"]),
+        ("dark.npy -o g.png --labels dark.npy", &["dark.npy", "labels (N)"]),
+        ("dark.npy -o g.png --captions a,b", &["--captions"]),
+        ("dark.npy -o g.png --scale 0", &["--scale"]),
+        ("dark.npy -o g.png --scale 99999", &["pixels", "--scale"]),
+    ] {
+        run(path, "npy-view", arguments).fails(2, words);
+    }
+    assert_eq!(names(path), before);
+}

@@ -1,0 +1,152 @@
+//! Arguments that tools share. A tool flattens [`CommonArguments`] and, of the others, those it honours.
+
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::ops::Range;
+use std::str::FromStr;
+use std::sync::Once;
+
+/// What every tool understands.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct CommonArguments {
+    /// Threads to compute with; the result is the same for any number [default: all cores]
+    #[arg(long, value_name = "N")]
+    pub threads: Option<NonZeroUsize>,
+    /// Print the metrics as one JSON object on standard output
+    #[arg(long)]
+    pub json: bool,
+    /// Print nothing but errors
+    #[arg(long)]
+    pub quiet: bool,
+    /// Run even when the output is fresh
+    #[arg(long)]
+    pub force: bool,
+    /// Say which input or parameter makes the output stale
+    #[arg(long)]
+    pub explain: bool,
+}
+
+impl CommonArguments {
+    /// Starts the threads, once a process.
+    pub fn start_threads(&self) {
+        static START: Once = Once::new();
+        START.call_once(|| {
+            let count = self.threads.map_or(0, NonZeroUsize::get);
+            // It fails only when a pool runs already, and then that pool serves.
+            let _ = rayon::ThreadPoolBuilder::new().num_threads(count).build_global();
+        });
+    }
+}
+
+/// `--seed`, for tools that draw random numbers.
+#[derive(Clone, Copy, Debug, Default, clap::Args)]
+pub struct SeedArgument {
+    /// Seed of every random choice
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+}
+
+/// `--batch`, for tools that work through rows a batch at a time.
+#[derive(Clone, Copy, Debug, Default, clap::Args)]
+pub struct BatchArgument {
+    /// Rows computed at a time [default: what suits the tool]
+    #[arg(long, value_name = "N")]
+    pub batch: Option<NonZeroUsize>,
+}
+
+impl BatchArgument {
+    /// The number given, or the tool's own.
+    pub fn or(self, default: usize) -> usize {
+        self.batch.map_or(default, NonZeroUsize::get)
+    }
+}
+
+/// `--shard`, for tools whose rows can be computed apart.
+#[derive(Clone, Copy, Debug, Default, clap::Args)]
+pub struct ShardArgument {
+    /// Do part I of N, from 1/N to N/N; `npy-cat` joins the parts
+    #[arg(long, value_name = "I/N", default_value_t)]
+    pub shard: Shard,
+}
+
+/// Part I of N, counted from 1.
+///
+/// ```
+/// use obverse_tools::Shard;
+/// let shard: Shard = "2/3".parse()?;
+/// assert_eq!(shard.rows(10), 3..6);
+/// # Ok::<(), String>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shard {
+    index: usize,
+    count: usize,
+}
+
+impl Shard {
+    /// The rows of this part of `total` rows. The parts follow each other without gap and differ by one row at most.
+    pub fn rows(self, total: usize) -> Range<usize> {
+        // In 128 bits no product overflows, and a quotient is at most `total`.
+        let bound = |index: usize| (total as u128 * index as u128 / self.count as u128) as usize;
+        bound(self.index - 1)..bound(self.index)
+    }
+
+    /// Whether it is the only part.
+    pub fn is_whole(self) -> bool {
+        self.count == 1
+    }
+}
+
+impl Default for Shard {
+    fn default() -> Self {
+        Self { index: 1, count: 1 }
+    }
+}
+
+impl FromStr for Shard {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parts = text.split_once('/').and_then(|(index, count)| Some((index.parse().ok()?, count.parse().ok()?)));
+        match parts {
+            Some((index, count)) if (1..=count).contains(&index) => Ok(Self { index, count }),
+            _ => Err("expected I/N with I from 1 to N, such as 1/4".to_owned()),
+        }
+    }
+}
+
+impl fmt::Display for Shard {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}/{}", self.index, self.count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn what_is_no_part_is_refused() {
+        for text in ["", "1", "0/3", "4/3", "1/0", "-1/3", "a/b", "1/2/3"] {
+            assert!(text.parse::<Shard>().is_err(), "{text}");
+        }
+        assert_eq!(Shard::default().rows(7), 0..7);
+    }
+
+    proptest! {
+        #[test]
+        fn the_parts_concatenate_to_the_whole(total in any::<usize>(), count in 1usize..200) {
+            let mut next = 0;
+            for index in 1..=count {
+                let shard: Shard = format!("{index}/{count}").parse().unwrap();
+                let rows = shard.rows(total);
+                prop_assert_eq!(rows.start, next);
+                prop_assert!(rows.len() == total / count || rows.len() == total / count + 1);
+                next = rows.end;
+            }
+            prop_assert_eq!(next, total);
+        }
+    }
+}

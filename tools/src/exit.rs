@@ -1,0 +1,148 @@
+//! How a tool ends. 0: done, or the reader of its output has left; 1: a failed check or run (a full disk, an unwritable
+//! output, divergence); 2: bad usage or bad input; 130: interrupted. Errors are one line on standard error.
+
+use std::io::ErrorKind;
+use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind};
+use std::process::ExitCode;
+use std::sync::OnceLock;
+
+use obverse::store;
+
+use crate::interrupt::Interrupted;
+
+const FAILED: u8 = 1;
+const BAD_INPUT: u8 = 2;
+const INTERRUPTED: u8 = 130;
+
+static TOOL: OnceLock<&str> = OnceLock::new();
+
+/// The name of the running tool.
+pub fn tool_name() -> &'static str {
+    TOOL.get().copied().unwrap_or("obverse")
+}
+
+/// A check or a run that failed though its input was good, such as training that diverged: exit code 1.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Failure(pub String);
+
+/// Parses the arguments, runs the tool, and turns what comes of it into a line and an exit code.
+pub fn run_tool<A: clap::Parser>(name: &'static str, run: fn(A) -> anyhow::Result<()>) -> ExitCode {
+    TOOL.get_or_init(|| name);
+    std::panic::set_hook(Box::new(report_panic));
+    let outcome = catch_unwind(AssertUnwindSafe(|| match A::try_parse() {
+        Ok(arguments) => run(arguments).map_or_else(|error| conclude(&error), |()| 0),
+        Err(error) => conclude_usage(&error),
+    }));
+    // The hook has said what happened.
+    ExitCode::from(outcome.unwrap_or(FAILED))
+}
+
+fn report_panic(panic: &PanicHookInfo<'_>) {
+    let place = panic.location().map(|location| format!(" at {location}")).unwrap_or_default();
+    let payload = panic.payload();
+    let formatted = payload.downcast_ref::<String>().map(String::as_str);
+    let message = formatted.or(payload.downcast_ref::<&str>().copied()).unwrap_or("no message");
+    complain(&format!("internal error{place}: {message}; please report it"));
+}
+
+fn complain(message: &str) {
+    eprintln!("{}: error: {}", tool_name(), one_line(message));
+}
+
+fn one_line(text: &str) -> String {
+    text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
+}
+
+/// Help and version go to standard output; anything else wrong with the arguments is one line.
+fn conclude_usage(error: &clap::Error) -> u8 {
+    if !error.use_stderr() {
+        // A reader that has left is no error.
+        let _ = error.print();
+        return 0;
+    }
+    let text = error.render().to_string();
+    let before_usage = text.split("\nUsage:").next().unwrap_or(&text);
+    let message = before_usage.split("\nFor more information").next().unwrap_or(before_usage);
+    complain(&format!("{}; see {} --help", one_line(message.trim_start_matches("error: ")), tool_name()));
+    BAD_INPUT
+}
+
+fn conclude(error: &anyhow::Error) -> u8 {
+    if is_broken_pipe(error) {
+        return 0;
+    }
+    let code = exit_code(error);
+    complain(&message(error));
+    code
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause.downcast_ref::<store::Error>().is_some_and(store::Error::is_broken_pipe)
+            || cause.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
+    })
+}
+
+fn exit_code(error: &anyhow::Error) -> u8 {
+    for cause in error.chain() {
+        if cause.is::<Interrupted>() {
+            return INTERRUPTED;
+        }
+        if cause.is::<Failure>() || cause.downcast_ref::<store::Error>().is_some_and(store::Error::is_output) {
+            return FAILED;
+        }
+    }
+    BAD_INPUT
+}
+
+/// The error and its causes, each said once: many a message already holds its cause.
+fn message(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |message, cause| {
+        if message.is_empty() {
+            cause
+        } else if message.contains(&cause) {
+            message
+        } else {
+            format!("{message}: {cause}")
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::path::Path;
+
+    use anyhow::Context;
+
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("layer conv1")]
+    struct Wrapped(#[from] store::Error);
+
+    fn wrapped(error: store::Error) -> anyhow::Error {
+        Err::<(), _>(Wrapped(error)).context("net").unwrap_err()
+    }
+
+    #[test]
+    fn each_error_has_its_exit_code_however_deep_it_lies() {
+        let path = Path::new("a.npy");
+        let full = store::Error::write(path)(ErrorKind::StorageFull.into());
+        assert_eq!(conclude(&wrapped(full)), FAILED);
+        let missing = store::Error::read(path)(ErrorKind::NotFound.into());
+        assert_eq!(conclude(&wrapped(missing)), BAD_INPUT);
+        let closed = store::Error::write(path)(ErrorKind::BrokenPipe.into());
+        assert_eq!(conclude(&wrapped(closed)), 0);
+        assert_eq!(conclude(&anyhow::Error::new(Failure("the loss is NaN".into())).context("epoch 3")), FAILED);
+        assert_eq!(conclude(&anyhow::Error::new(Interrupted)), INTERRUPTED);
+        assert_eq!(conclude(&anyhow::anyhow!("no such layer")), BAD_INPUT);
+    }
+
+    #[test]
+    fn causes_are_said_once_on_one_line() {
+        let error = wrapped(store::Error::read(Path::new("a"))(io::Error::other("bad\nsector")));
+        assert_eq!(one_line(&message(&error)), "net: layer conv1: a: cannot be read: bad sector");
+    }
+}

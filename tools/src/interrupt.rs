@@ -1,0 +1,38 @@
+//! SIGINT and SIGTERM: the first asks the tool to stop where it can, the second ends it at once, both with exit code 130.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
+
+/// The run was asked to stop.
+#[derive(Debug, thiserror::Error)]
+#[error("interrupted")]
+pub struct Interrupted;
+
+/// Whether the tool was asked to stop. Signals are caught from the first call on, so call it once before the work: a tool
+/// that never asks is ended by the first signal, as any other program.
+pub fn interrupted() -> bool {
+    static FLAG: OnceLock<Arc<AtomicBool>> = OnceLock::new();
+    FLAG.get_or_init(catch_signals).load(Ordering::Relaxed)
+}
+
+/// For loops that have nothing to save: an error as soon as the tool was asked to stop.
+///
+/// # Errors
+/// [`Interrupted`].
+pub fn check_interrupted() -> Result<(), Interrupted> {
+    if interrupted() { Err(Interrupted) } else { Ok(()) }
+}
+
+fn catch_signals() -> Arc<AtomicBool> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        // In this order: the first signal finds the flag still down and raises it, the second finds it raised. Should the
+        // system refuse, the signal ends the tool, which is what it would do anyway.
+        let _ = flag::register_conditional_shutdown(signal, 130, Arc::clone(&stop));
+        let _ = flag::register(signal, Arc::clone(&stop));
+    }
+    stop
+}

@@ -1,0 +1,75 @@
+//! What the tools that run networks share: the precision they compute in, images that must fit, and the loop over rows.
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use clap::ValueEnum;
+use obverse::data::batches::ImageFile;
+use obverse::net::Graph;
+use obverse::train;
+use serde::Serialize;
+
+use crate::exit::Failure;
+use crate::{Progress, check_interrupted};
+
+/// The numbers a tool computes with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// 32-bit floats.
+    #[default]
+    F32,
+    /// 64-bit floats.
+    F64,
+}
+
+/// The file that describes a network: itself, or `net.json` in its folder.
+pub fn network_file(path: &Path) -> PathBuf {
+    if path.is_dir() { path.join("net.json") } else { path.to_owned() }
+}
+
+/// Checks that a network takes these images.
+///
+/// # Errors
+/// Another shape: both are named.
+pub fn require_images(images: &ImageFile, graph: &Graph) -> anyhow::Result<()> {
+    let (wanted, found) = (graph.input.shape, images.shape());
+    if (found.channels, found.height, found.width) != (wanted.channels, wanted.height, wanted.width) {
+        let path = images.reader().path().display();
+        anyhow::bail!(
+            "{path}: expected images of {wanted}, which the network takes, found {}x{}x{}; resize them, or train on them",
+            found.channels,
+            found.height,
+            found.width
+        );
+    }
+    Ok(())
+}
+
+/// A training's error, with divergence as a failed run rather than bad input.
+pub fn training_failure(error: train::Error) -> anyhow::Error {
+    match error {
+        train::Error::Diverged { .. } => Failure(error.to_string()).into(),
+        other => other.into(),
+    }
+}
+
+/// Goes through `rows` a batch at a time, with progress, until done or interrupted.
+///
+/// # Errors
+/// Those of `step`, and the user's wish to stop.
+pub fn for_each_batch(
+    rows: Range<usize>,
+    batch: usize,
+    quiet: bool,
+    mut step: impl FnMut(&[usize]) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let mut progress = Progress::new(rows.len() as u64, "images", quiet);
+    let indices: Vec<usize> = rows.collect();
+    for part in indices.chunks(batch) {
+        check_interrupted()?;
+        step(part)?;
+        progress.advance(part.len() as u64);
+    }
+    Ok(())
+}
