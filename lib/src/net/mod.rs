@@ -5,7 +5,10 @@ mod error;
 mod folder;
 mod graph;
 mod initialise;
+mod layers;
 mod network;
+#[cfg(test)]
+mod network_tests;
 
 pub use error::{Error, Result};
 pub use folder::{FORMAT, origin};
