@@ -69,7 +69,7 @@ fn a_training_killed_ten_times_at_random_moments_ends_with_the_same_bytes() {
 fn an_interrupted_training_says_130_and_goes_on_to_the_same_bytes() {
     let folder = folder();
     run(folder.path(), "fa-fit", &format!("{FIT} -o whole")).succeeds();
-    let mut child = fit(folder.path(), "--epochs 20 -o stopped");
+    let mut child = fit(folder.path(), "-o stopped");
     std::thread::sleep(Duration::from_millis(400));
     std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
     let status = child.wait().unwrap();

@@ -625,6 +625,39 @@ impl InputSpec {
     pub fn plain(shape: Size) -> Self {
         Self { shape, range: unit_range(), mean: vec![0.0; shape.channels], std: vec![1.0; shape.channels] }
     }
+
+    /// What is subtracted from each channel and what divides it, or `None` where that changes nothing. A mean or std that
+    /// is empty is 0 or 1.
+    pub fn normalisation(&self) -> Option<(Vec<f64>, Vec<f64>)> {
+        let filled = |values: &[f64], other| match values {
+            [] => vec![other; self.shape.channels],
+            values => values.to_vec(),
+        };
+        let (mean, std) = (filled(&self.mean, 0.0), filled(&self.std, 1.0));
+        let identity = mean.iter().all(|&mean| mean == 0.0) && std.iter().all(|&std| std == 1.0);
+        (!identity).then_some((mean, std))
+    }
+
+    /// Checks that the normalisation fits the images.
+    fn check(&self) -> Result<()> {
+        let channels = self.shape.channels;
+        let broken = |reason: String| Err(Error::Node { node: INPUT.into(), reason });
+        for (name, values) in [("mean", &self.mean), ("std", &self.std)] {
+            if !values.is_empty() && values.len() != channels {
+                return broken(format!(
+                    "{name}: expected a number for each of {channels} channels, found {}",
+                    values.len()
+                ));
+            }
+        }
+        if let Some(mean) = self.mean.iter().find(|mean| !mean.is_finite()) {
+            return broken(format!("mean: expected finite numbers, found {mean}"));
+        }
+        match self.std.iter().find(|std| !(**std > 0.0 && std.is_finite())) {
+            Some(std) => broken(format!("std: expected positive numbers, found {std}")),
+            None => Ok(()),
+        }
+    }
 }
 
 /// A network without its parameters.
@@ -646,8 +679,9 @@ impl Graph {
     /// Orders the nodes, and checks names and shapes.
     ///
     /// # Errors
-    /// A duplicate name, an unknown input, a cycle, a shape that does not fit: each names the node.
+    /// A duplicate name, an unknown input, a cycle, a shape or normalisation that does not fit: each names the node.
     pub fn new(input: InputSpec, nodes: Vec<Node>, outputs: BTreeMap<String, String>) -> Result<Self> {
+        input.check()?;
         let nodes = ordered(nodes)?;
         let places: HashMap<&str, usize> = nodes.iter().enumerate().map(|(i, node)| (node.name.as_str(), i)).collect();
         for target in outputs.values() {

@@ -9,9 +9,12 @@ mod graph;
 #[cfg(test)]
 mod graph_tests;
 mod initialise;
+mod layers;
 mod network;
 #[cfg(test)]
 mod network_tests;
+#[cfg(test)]
+mod operation_tests;
 
 pub use error::{Error, Result};
 pub use folder::{FORMAT, origin};

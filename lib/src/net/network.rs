@@ -6,16 +6,19 @@
 
 use std::ops::Range;
 
-use dfdx::prelude::{Cpu, Tape};
+use dfdx::prelude::{Cpu, NoneTape, Tape};
 
 use super::error::Result;
 use super::graph::{Graph, Op};
 use super::initialise::{Initialisation, initial, memory_shape};
-use crate::ops::activation::{Activation, activate};
+use super::layers;
 use crate::ops::arithmetic::combine;
+use crate::ops::batch_norm::{self, Statistics, batch_norm, batch_norm_training};
+use crate::ops::concat::{concat, slice};
 use crate::ops::conv_transpose::{self, conv_transpose2d};
 use crate::ops::convolution::{Convolution, adjoint, convolve};
-use crate::ops::{InputGradient, activation, linear};
+use crate::ops::dropout::{self, dropout};
+use crate::ops::{InputGradient, linear, normalise};
 use crate::tensor::random::Stream;
 use crate::tensor::{Batch, Element, shape};
 
@@ -57,12 +60,19 @@ pub struct Trace<E: Element> {
     input: Batch<E>,
     values: Vec<Option<Batch<E>>>,
     mode: Mode,
+    running: Vec<(usize, Batch<E>)>,
 }
 
 impl<E: Element> Trace<E> {
     /// What the node at `place` computed, (N, H, W, C). It is there for outputs and for nodes that were tapped.
     pub fn value(&self, place: usize) -> Option<&Batch<E>> {
         self.values.get(place).and_then(Option::as_ref)
+    }
+
+    /// The running statistics of batch normalisation after a batch in training: which of the network's parameters each
+    /// is, and its new value. A trainer puts them in place.
+    pub fn running_statistics(&self) -> &[(usize, Batch<E>)] {
+        &self.running
     }
 }
 
@@ -126,17 +136,27 @@ impl<E: Element> Network<E> {
 
     /// Runs the network on a batch (N, H, W, C). With [`InputGradient::Unwanted`] the tape stops at the input.
     pub fn forward(&self, tape: &mut impl Tape<E, Cpu>, x: &Batch<E>, mode: Mode, input: InputGradient) -> Trace<E> {
-        let mut trace = Trace { input: x.clone(), values: vec![None; self.plan.len()], mode };
+        let values = vec![None; self.plan.len()];
+        let mut trace = Trace { input: self.normalised(tape, x, input), values, mode, running: Vec::new() };
         for place in 0..self.plan.len() {
             let (target, rectifier) = match self.plan[place] {
                 Execution::Skipped | Execution::Merged => continue,
                 Execution::Alone => (place, None),
                 Execution::WithRectifier(next, slope) => (next, Some(E::of(slope))),
             };
-            let value = self.compute(tape, place, rectifier, &trace, input);
+            let value = self.compute(tape, place, rectifier, &mut trace, input);
             trace.values[target] = value;
         }
         trace
+    }
+
+    /// What the first nodes see of the images that a user hands over.
+    fn normalised(&self, tape: &mut impl Tape<E, Cpu>, x: &Batch<E>, input: InputGradient) -> Batch<E> {
+        match (self.graph.input.normalisation(), input) {
+            (None, _) => x.clone(),
+            (Some((mean, std)), InputGradient::Wanted) => normalise::normalise(tape, x, &mean, &std),
+            (Some((mean, std)), InputGradient::Unwanted) => normalise::normalise(&mut NoneTape, x, &mean, &std),
+        }
     }
 
     /// One node, from the values before it.
@@ -145,11 +165,11 @@ impl<E: Element> Network<E> {
         tape: &mut T,
         place: usize,
         rectifier: Option<E>,
-        trace: &Trace<E>,
+        trace: &mut Trace<E>,
         input: InputGradient,
     ) -> Option<Batch<E>> {
         let source = self.graph.sources(place)[0];
-        let x = self.source(trace, place, 0)?;
+        let x = &self.source(trace, place, 0)?.clone();
         let input = if source.is_none() { input } else { InputGradient::Wanted };
         let parameters = &self.parameters[self.ranges[place].clone()];
         let op = &self.graph.nodes[place].op;
@@ -164,9 +184,53 @@ impl<E: Element> Network<E> {
                 conv_transpose2d(tape, x, &parameters[0], parameters.get(1), rectifier, op.window()?, size)
             }
             Op::Linear { .. } => linear::linear(tape, x, &parameters[0], parameters.get(1), rectifier, input),
-            Op::Flatten => crate::ops::reshape::flatten(tape, x),
-            _ => activate(tape, x, activation_of(op)?),
+            Op::BatchNorm { eps, momentum } => self.batch_norm(tape, place, x, (*eps, *momentum), trace),
+            Op::Dropout { p } => match self.mask(place, trace.mode) {
+                Some(stream) => dropout(tape, x, *p, stream),
+                None => x.clone(),
+            },
+            Op::Concat => concat(tape, &self.all_sources(trace, place)?),
+            Op::Add => {
+                let inputs = self.all_sources(trace, place)?;
+                inputs[1..].iter().fold(x.clone(), |sum, &more| combine(tape, E::one(), &sum, E::one(), more))
+            }
+            _ => layers::forward(tape, op, x, self.graph.input_size(place), self.graph.size(place))?,
         })
+    }
+
+    /// Batch normalisation; in training the trace receives the new running statistics.
+    fn batch_norm<T: Tape<E, Cpu>>(
+        &self,
+        tape: &mut T,
+        place: usize,
+        x: &Batch<E>,
+        (epsilon, momentum): (f64, f64),
+        trace: &mut Trace<E>,
+    ) -> Batch<E> {
+        let range = self.ranges[place].clone();
+        let [gain, bias, mean, variance] = std::array::from_fn(|which| &self.parameters[range.start + which]);
+        match trace.mode {
+            Mode::Inference => batch_norm(tape, x, gain, bias, &Statistics::running(mean, variance), epsilon),
+            Mode::Training(_) => {
+                let (y, statistics) = batch_norm_training(tape, x, gain, bias, epsilon);
+                let (mean, variance) = statistics.update((mean, variance), momentum);
+                trace.running.extend([(range.start + 2, mean), (range.start + 3, variance)]);
+                y
+            }
+        }
+    }
+
+    /// The stream of a dropout node's mask, in training.
+    fn mask(&self, place: usize, mode: Mode) -> Option<Stream> {
+        match mode {
+            Mode::Inference => None,
+            Mode::Training(stream) => Some(stream.branch(&self.graph.nodes[place].name)),
+        }
+    }
+
+    /// All inputs of a node.
+    fn all_sources<'a>(&self, trace: &'a Trace<E>, place: usize) -> Option<Vec<&'a Batch<E>>> {
+        (0..self.graph.sources(place).len()).map(|which| self.source(trace, place, which)).collect()
     }
 
     /// Input number `which` of a node.
@@ -208,7 +272,10 @@ impl<E: Element> Network<E> {
                 *slot = Some(summed(tape, slot.take(), part));
             }
         }
-        at_input
+        match (at_input, self.graph.input.normalisation()) {
+            (Some(cotangent), Some((_, std))) => Some(normalise::pullback(tape, &cotangent, &std)),
+            (at_input, _) => at_input,
+        }
     }
 
     /// The cotangents of one node's inputs.
@@ -237,14 +304,50 @@ impl<E: Element> Network<E> {
                 op.window().map(|window| conv_transpose::pullback(tape, cotangent, slopes, &parameters[0], window))
             }
             Op::Linear { .. } => Some(linear::adjoint(tape, cotangent, slopes, &parameters[0])),
-            Op::Flatten => {
-                Some(crate::ops::reshape::unflatten(tape, cotangent, (size.channels, size.height, size.width)))
+            Op::Concat => return self.parts(tape, place, cotangent),
+            Op::Add => return vec![cotangent.clone(); self.graph.sources(place).len()],
+            Op::BatchNorm { eps, .. } => {
+                self.source(trace, place, 0).map(|x| self.pull_batch_norm(tape, place, cotangent, x, *eps, trace.mode))
             }
-            _ => activation_of(op)
-                .zip(self.source(trace, place, 0))
-                .map(|(activation, x)| activation::pullback(tape, cotangent, x, activation)),
+            Op::Dropout { p } => self.source(trace, place, 0).map(|x| match self.mask(place, trace.mode) {
+                Some(stream) => dropout::pullback(tape, cotangent, *p, stream, shape(x).0),
+                None => cotangent.clone(),
+            }),
+            _ => self.source(trace, place, 0).and_then(|x| layers::pullback(tape, op, cotangent, x, size)),
         };
         result.into_iter().collect()
+    }
+
+    /// A concatenation's cotangent, cut into its inputs'.
+    fn parts<T: Tape<E, Cpu>>(&self, tape: &mut T, place: usize, cotangent: &Batch<E>) -> Vec<Batch<E>> {
+        let mut first = 0;
+        let sources = self.graph.sources(place).iter();
+        let part = |source: &Option<usize>| {
+            let size = source.map_or(self.graph.input.shape, |source| self.graph.size(source));
+            let range = first..first + size.channels;
+            first = range.end;
+            slice(tape, cotangent, range)
+        };
+        sources.map(part).collect()
+    }
+
+    fn pull_batch_norm<T: Tape<E, Cpu>>(
+        &self,
+        tape: &mut T,
+        place: usize,
+        cotangent: &Batch<E>,
+        x: &Batch<E>,
+        epsilon: f64,
+        mode: Mode,
+    ) -> Batch<E> {
+        let first = self.ranges[place].start;
+        let [gain, _, mean, variance] = std::array::from_fn(|which| &self.parameters[first + which]);
+        match mode {
+            Mode::Inference => {
+                batch_norm::pullback(tape, cotangent, gain, &Statistics::running(mean, variance), epsilon)
+            }
+            Mode::Training(_) => batch_norm::pullback_training(tape, cotangent, x, gain, epsilon),
+        }
     }
 }
 
@@ -254,21 +357,6 @@ fn summed<E: Element>(tape: &mut impl Tape<E, Cpu>, before: Option<Batch<E>>, mo
         None => more,
         Some(before) => combine(tape, E::one(), &before, E::one(), &more),
     }
-}
-
-/// The activation that an operation is.
-fn activation_of(op: &Op) -> Option<Activation> {
-    Some(match op {
-        Op::LeakyRelu { slope } => Activation::LeakyRelu { slope: *slope },
-        Op::Relu => Activation::LeakyRelu { slope: 0.0 },
-        Op::Elu => Activation::Elu,
-        Op::Asinh => Activation::Asinh,
-        Op::Sinh => Activation::Sinh,
-        Op::Sigmoid => Activation::Sigmoid,
-        Op::Tanh => Activation::Tanh,
-        Op::Softplus => Activation::Softplus,
-        _ => return None,
-    })
 }
 
 /// The places of a graph's outputs.

@@ -32,6 +32,11 @@ impl Stream {
         Self { key }
     }
 
+    /// A stream of this one's own, for one of several purposes that share its seed and step.
+    pub fn branch(&self, purpose: &str) -> Self {
+        Self { key: *blake3::keyed_hash(&self.key, purpose.as_bytes()).as_bytes() }
+    }
+
     /// The generator, placed so that the next `u64` is draw number `index`.
     fn at(&self, index: usize) -> ChaCha8Rng {
         let mut generator = ChaCha8Rng::from_seed(self.key);
@@ -98,6 +103,14 @@ mod tests {
         assert_ne!(Stream::new(7, "noise", 3).normal::<f32>(0..100), whole);
         assert_ne!(Stream::new(8, "noise", 2).normal::<f32>(0..100), whole);
         assert_ne!(Stream::new(7, "shuffle", 2).normal::<f32>(0..100), whole);
+    }
+
+    #[test]
+    fn branches_share_no_draws() {
+        let stream = Stream::new(7, "dropout", 2);
+        assert_ne!(stream.branch("a").bits(0..4), stream.branch("b").bits(0..4));
+        assert_ne!(stream.branch("a").bits(0..4), stream.bits(0..4));
+        assert_eq!(stream.branch("a"), Stream::new(7, "dropout", 2).branch("a"));
     }
 
     #[test]
