@@ -2,11 +2,6 @@
 //!
 //! In training m and v are the mean and the (biased) variance of the batch, through which gradients flow; in inference they
 //! are running statistics, constants (Ioffe and Szegedy 2015; defaults and running statistics are PyTorch's).
-//!
-//! With z = (x - m) s and <.> the mean over a batch, the pullback of a cotangent c in training is
-//! P(c) = g s (c - <c> - z <c z>). It is its own transpose. With A = <u c> - <u><c>, B = <u z> and D = <c z> the product
-//! <u P(c)> is g s (A - B D), whose derivative in x, times the batch's size, is
-//! -g s^2 (z (A - 3 B D) + D (u - <u>) + B (c - <c>)).
 
 use dfdx::prelude::{Cpu, Gradients, Tape};
 use rayon::prelude::*;
@@ -116,7 +111,8 @@ pub fn pullback<E: Element>(
     result
 }
 
-/// The cotangent of x for a cotangent of [`batch_norm_training`]. Where `x` is one image, the batch was of as many copies
+/// The cotangent of x for a cotangent c of [`batch_norm_training`]: P(c) = g s (c - <c> - z <c z>), where z = (x - m) s and
+/// <.> is the mean over the batch. P is its own transpose. Where `x` is one image, the batch was of as many copies
 /// of it as there are cotangents.
 pub fn pullback_training<E: Element>(
     tape: &mut impl Tape<E, Cpu>,
@@ -287,6 +283,10 @@ fn record_pullback_training<E: Element, T: Tape<E, Cpu>>(
 }
 
 /// What the derivative of <u P(c)> in x and g needs.
+///
+/// With A = <u c> - <u><c>, B = <u z> and D = <c z>, <u P(c)> is g s (A - B D). Its derivative in x, times the batch's
+/// size, is -g s^2 (z (A - 3 B D) + D (u - <u>) + B (c - <c>)), since ds/dx = -s^2 z / size and, in the same unit,
+/// dB/dx = s (u - <u> - z B), dD/dx = s (c - <c> - z D).
 struct Second<E> {
     of_upstream: Sums,
     of_cotangent: Sums,
@@ -304,7 +304,7 @@ impl<E: Element> Second<E> {
         Self { of_upstream, of_cotangent, covariances, scales }
     }
 
-    /// -g s^2 (z (A - 3 B D) + D (u - <u>) + B (c - <c>)).
+    /// The derivative in x.
     fn x_gradient(&self, upstream: &[E], cotangent: &[E], x: &Batch<E>, gain: &[E]) -> Vec<E> {
         each(x, |i, channel| {
             let (mean, factor) = self.scales[channel];

@@ -186,7 +186,7 @@ mod tests {
 
     #[test]
     fn the_directions_of_concat_elu_are_transposed() {
-        check_directions(&normal("x", (2, 2, 3, 2)), |tape, x| concat_elu(tape, x), concat_elu_pullback);
+        check_directions(&normal("x", (2, 2, 3, 2)), concat_elu, concat_elu_pullback);
     }
 
     #[test]
