@@ -65,7 +65,9 @@ pub fn open(source: Source, options: Options) -> Result<(Vec<Part>, Option<Vec<S
     };
     let (shape, _) = Decoder { source: &source, options, shape: None }.decode(&first)?;
     let source = Arc::new(source);
-    let parts = tree.parts.into_iter().map(|(part, entries)| {
+    let mut parts: Vec<_> = tree.parts.into_iter().collect();
+    parts.sort_by_key(|(part, _)| PARTS.iter().position(|(_, known)| known == part));
+    let parts = parts.into_iter().map(|(part, entries)| {
         Part::new(part, shape, Some(entries.len()), examples(source.clone(), options, shape, entries))
     });
     Ok((parts.collect(), tree.classes))
@@ -290,16 +292,13 @@ mod tests {
         save(folder.path(), "data/test/b/1.png", grey(9, 2, 2));
         let (parts, classes) = open(Source::open(folder.path(), wanted).unwrap(), Options::default()).unwrap();
         assert_eq!(classes.unwrap(), ["a", "b"]);
-        let parts: Vec<(String, Vec<(u8, Option<i64>)>)> = parts
-            .into_iter()
-            .map(|part| {
-                let example =
-                    |example: Result<Example>| example.map(|example| (example.pixels[0], example.label)).unwrap();
-                (part.name, part.images.examples.map(example).collect())
-            })
-            .collect();
+        let read = |part: Part| {
+            let examples = part.images.examples.map(Result::unwrap);
+            (part.name, examples.map(|example| (example.pixels[0], example.label)).collect::<Vec<_>>())
+        };
         let train = vec![(1, Some(0)), (3, Some(1)), (2, Some(0)), (4, Some(1)), (5, Some(0))];
-        assert_eq!(parts, [("test".into(), vec![(9, Some(1))]), ("train".into(), train)]);
+        let expected = [("train".to_string(), train), ("test".to_string(), vec![(9, Some(1))])];
+        assert_eq!(parts.into_iter().map(read).collect::<Vec<_>>(), expected);
     }
 
     #[test]

@@ -265,7 +265,7 @@ fn fetch(arguments: FetchArguments) -> anyhow::Result<()> {
     let manifest = Manifest::named(&name)?;
     let output = output.unwrap_or_else(|| Path::new("data").join(&name));
     let downloads = downloads_folder(&output);
-    let mirror = std::env::var_os(MIRROR).map(PathBuf::from);
+    let mirror = std::env::var_os(MIRROR).filter(|folder| !folder.is_empty()).map(PathBuf::from);
     // What an earlier fetch recorded holds from then on; without one there is nothing to hold against.
     let recorded = Description::read(&output).map(|description| description.sources).unwrap_or_default();
     let request =
