@@ -1,6 +1,8 @@
 //! One step of Algorithm 1 through the public interface, against PyTorch's (`tests/oracle/fa_step`), against the closed
 //! form that it has at r0 = 0 with T = 1, and against central differences.
 
+#![allow(clippy::unwrap_used, reason = "a helper of tests fails its test")]
+
 use std::path::{Path, PathBuf};
 
 use dfdx::prelude::NoneTape;

@@ -67,9 +67,9 @@ impl TryFrom<Vec<usize>> for Size {
     type Error = String;
 
     fn try_from(axes: Vec<usize>) -> std::result::Result<Self, String> {
-        match axes.as_slice() {
-            &[features] => Ok(Self::new(features, 1, 1)),
-            &[channels, height, width] => Ok(Self::new(channels, height, width)),
+        match *axes.as_slice() {
+            [features] => Ok(Self::new(features, 1, 1)),
+            [channels, height, width] => Ok(Self::new(channels, height, width)),
             _ => Err(format!("expected [channels, height, width] or [features], found {axes:?}")),
         }
     }
