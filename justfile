@@ -20,8 +20,8 @@ build:
 # Format check, clippy, every test.
 test:
     cargo fmt --all --check
-    cargo clippy --workspace --all-targets --locked -- --deny warnings
-    cargo test --workspace --locked
+    cargo clippy --workspace --all-targets --release --locked -- --deny warnings
+    cargo test --workspace --release --locked
     cargo doc --workspace --no-deps --locked --quiet
 
 # The same jobs in PyTorch, alternating (makes its own Python environment; wants an idle machine).

@@ -10,13 +10,14 @@ use crate::tensor::{Batch, Element, GRAIN, batch, image_len, shape, view};
 pub fn combine<E: Element>(tape: &mut impl Tape<E, Cpu>, alpha: E, a: &Batch<E>, beta: E, b: &Batch<E>) -> Batch<E> {
     let larger = if shape(a).0 >= shape(b).0 { a } else { b };
     let (a_values, b_values) = (view(a), view(b));
-    let at =
-        |values: &[E], i: usize| if values.len() == view(larger).len() { values[i] } else { values[i % values.len()] };
-    let mut sum = vec![E::zero(); view(larger).len()];
-    sum.par_iter_mut()
-        .enumerate()
-        .with_min_len(GRAIN)
-        .for_each(|(i, sum)| *sum = alpha * at(a_values, i) + beta * at(b_values, i));
+    let sum = match a_values.len() == b_values.len() {
+        true => a_values.par_iter().zip(b_values).with_min_len(GRAIN).map(|(&a, &b)| alpha * a + beta * b).collect(),
+        false => {
+            let at = |values: &[E], i: usize| values[i % values.len()];
+            let sums = (0..view(larger).len()).into_par_iter().with_min_len(GRAIN);
+            sums.map(|i| alpha * at(a_values, i) + beta * at(b_values, i)).collect()
+        }
+    };
     let sum = batch(sum, shape(larger));
     record(tape, alpha, a, beta, b, &sum);
     sum

@@ -12,7 +12,7 @@ use super::activation::{rectify, slope_at};
 use super::product::{Matrix, Target, Write, product_in_place};
 use super::window::Window;
 use super::{InputGradient, accumulate};
-use crate::tensor::{Batch, Element, Shape, batch, image_len, shape, view};
+use crate::tensor::{Batch, Element, GRAIN, Shape, batch, filled_in_chunks, image_len, shape, view};
 
 /// Values of patches gathered at a time: with their product they stay in a core's second-level cache.
 const TILE: usize = 1 << 17;
@@ -42,14 +42,13 @@ pub fn convolve<E: Element>(
 ) -> Batch<E> {
     let (n, h, w, _) = shape(x);
     let plan = Plan::new(convolution, (h, w), weight);
-    let mut y = vec![E::zero(); n * plan.output_len()];
-    let bias_values = bias.map(view);
-    y.par_chunks_mut(plan.tile * plan.output_len())
-        .zip(view(x).par_chunks(plan.tile * plan.input_len()))
-        .for_each_init(Vec::new, |patches, (y, x)| {
-            plan.forward(x, view(weight), patches, y);
-            finish(y, bias_values, slope);
-        });
+    let (bias_values, x_tile, y_tile) = (bias.map(view), plan.tile * plan.input_len(), plan.tile * plan.output_len());
+    let y = filled_in_chunks(n * plan.output_len(), y_tile, Vec::new, |patches, tile, y| {
+        let images = y.len() / plan.output_len();
+        let x = &view(x)[tile * x_tile..][..images * plan.input_len()];
+        plan.forward(x, view(weight), patches, y);
+        finish(y, bias_values, slope);
+    });
     let y = batch(y, (n, plan.output.0, plan.output.1, plan.outputs));
     record_convolve(tape, x, weight, bias, slope, &y, plan, input);
     y
@@ -70,14 +69,13 @@ pub fn adjoint<E: Element>(
     let n = shape(cotangent).0;
     let plan = Plan::new(convolution, size, weight);
     let slopes = slopes.map(|(y, slope)| Slopes::new(y, slope));
-    let mut x = vec![E::zero(); n * plan.input_len()];
-    x.par_chunks_mut(plan.tile * plan.input_len())
-        .zip(view(cotangent).par_chunks(plan.tile * plan.output_len()))
-        .enumerate()
-        .for_each_init(Scratch::default, |scratch, (tile, (x, cotangent))| {
-            let delta = sloped(cotangent, slopes.as_ref(), tile * plan.tile, &mut scratch.delta);
-            plan.backward(delta, view(weight), &mut scratch.patches, x);
-        });
+    let (x_tile, y_tile) = (plan.tile * plan.input_len(), plan.tile * plan.output_len());
+    let x = filled_in_chunks(n * plan.input_len(), x_tile, Scratch::default, |scratch, tile, x| {
+        let images = x.len() / plan.input_len();
+        let cotangent = &view(cotangent)[tile * y_tile..][..images * plan.output_len()];
+        let delta = sloped(cotangent, slopes.as_ref(), tile * plan.tile, &mut scratch.delta);
+        plan.backward(delta, view(weight), &mut scratch.patches, x);
+    });
     let x = batch(x, (n, size.0, size.1, plan.channels));
     record_adjoint(tape, cotangent, slopes, weight, &x, plan);
     x
@@ -117,6 +115,16 @@ impl<E: Element> Slopes<E> {
         } else {
             self.multiply(values, &y[first * image_len(&self.y)..]);
         }
+    }
+
+    /// As [`Slopes::apply`] to a whole batch, in parallel.
+    pub(super) fn apply_to_all(&self, values: &mut [E]) {
+        let image = image_len(&self.y).max(1);
+        let images = GRAIN.div_ceil(image);
+        values
+            .par_chunks_mut(images * image)
+            .enumerate()
+            .for_each(|(number, values)| self.apply(values, number * images));
     }
 
     fn multiply(&self, values: &mut [E], y: &[E]) {

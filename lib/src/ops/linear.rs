@@ -1,11 +1,12 @@
 //! The linear layer, y = rectify(x W^T + b), and its adjoint; x (N, 1, 1, K), y (N, 1, 1, O), W (O, 1, 1, K).
 
 use dfdx::prelude::{Cpu, Tape};
+use rayon::prelude::*;
 
 use super::InputGradient;
 use super::convolution::{Slopes, add_column_sums, finish};
-use super::product::{Matrix, Write, product};
-use crate::tensor::{Batch, Element, batch, image_len, shape, view};
+use super::product::{Matrix, Write, product, streamed_product};
+use crate::tensor::{Batch, Element, GRAIN, batch, image_len, shape, view};
 
 /// y = rectify(x W^T + b), with `slope` below zero, or without the rectifier.
 ///
@@ -19,9 +20,9 @@ pub fn linear<E: Element>(
     input: InputGradient,
 ) -> Batch<E> {
     let n = shape(x).0;
-    let mut y = vec![E::zero(); n * shape(weight).0];
-    product(&mut y, rows(x), rows(weight).transposed(), Write::Replace);
-    finish(&mut y, bias.map(view), slope);
+    let mut y = streamed_product(rows(x), rows(weight).transposed());
+    let outputs = shape(weight).0;
+    y.par_chunks_mut(GRAIN.next_multiple_of(outputs)).for_each(|y| finish(y, bias.map(view), slope));
     let y = batch(y, (n, 1, 1, shape(weight).0));
     record_linear(tape, x, weight, bias, slope, &y, input);
     y
@@ -40,7 +41,7 @@ pub fn adjoint<E: Element>(
     let slopes = slopes.map(|(y, slope)| Slopes::new(y, slope));
     let mut delta = view(cotangent).to_vec();
     if let Some(slopes) = &slopes {
-        slopes.apply(&mut delta, 0);
+        slopes.apply_to_all(&mut delta);
     }
     let delta = batch(delta, shape(cotangent));
     let mut x = vec![E::zero(); n * image_len(weight)];
@@ -73,7 +74,7 @@ fn record_linear<E: Element, T: Tape<E, Cpu>>(
     tape.add_backward_op(move |gradients| {
         let mut delta = std::mem::take(&mut **gradients.get_or_alloc_mut(&y)?);
         if let Some(slopes) = &slopes {
-            slopes.apply(&mut delta, 0);
+            slopes.apply_to_all(&mut delta);
         }
         let delta = Matrix::new(&delta, shape(&x).0, shape(&weight).0);
         product(gradients.get_or_alloc_mut(&weight)?, delta.transposed(), rows(&x), Write::Add);
@@ -107,7 +108,7 @@ fn record_adjoint<E: Element, T: Tape<E, Cpu>>(
         let mut outputs = vec![E::zero(); view(&delta).len()];
         product(&mut outputs, upstream, rows(&weight).transposed(), Write::Replace);
         if let Some(slopes) = &slopes {
-            slopes.apply(&mut outputs, 0);
+            slopes.apply_to_all(&mut outputs);
         }
         super::accumulate(gradients.get_or_alloc_mut(&cotangent)?, &outputs);
         Ok(())

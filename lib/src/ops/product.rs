@@ -134,6 +134,23 @@ pub(crate) fn product<E: Element>(c: &mut [E], a: Matrix<E>, b: Matrix<E>, write
     });
 }
 
+/// A B for a large B that many rows of A do not amortise: (B^T A^T)^T, so that gemm streams B instead of packing it.
+///
+/// The same sums in the same order as [`product`]'s. A has few rows and is in row order.
+pub(crate) fn streamed_product<E: Element>(a: Matrix<E>, b: Matrix<E>) -> Vec<E> {
+    let (rows, columns) = (a.rows, b.columns);
+    let padded = (rows < LEAST_ROWS).then(|| a.padded(LEAST_ROWS));
+    let a = padded.as_ref().map_or(a, |padded| Matrix::new(padded, LEAST_ROWS, a.columns));
+    let mut transposed = vec![E::zero(); columns * a.rows];
+    product(&mut transposed, b.transposed(), a.transposed(), Write::Replace);
+    let mut result = vec![E::zero(); rows * columns];
+    let (transposed, height) = (&transposed, a.rows);
+    result.par_chunks_mut(columns.max(1)).enumerate().for_each(|(i, row)| {
+        row.iter_mut().enumerate().for_each(|(j, value)| *value = transposed[j * height + i]);
+    });
+    result
+}
+
 /// C = A B or C += A B on the calling thread.
 pub(crate) fn product_in_place<E: Element>(c: Target<E>, a: Matrix<E>, b: Matrix<E>, write: Write) {
     let (rows, columns) = (a.rows, b.columns);

@@ -8,6 +8,7 @@ use std::ops::Range;
 use num_traits::Float;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
+use rayon::prelude::*;
 
 /// What a stream of random numbers is for. Two purposes never share draws.
 ///
@@ -51,24 +52,31 @@ impl Stream {
     }
 
     /// Draws `range`, uniform in [0, 1), with as many bits as `E` holds.
-    pub fn uniform<E: Float>(&self, range: Range<usize>) -> Vec<E> {
-        let mut generator = self.at(range.start);
-        range.map(|_| unit(generator.next_u64())).collect()
+    pub fn uniform<E: Float + Send>(&self, range: Range<usize>) -> Vec<E> {
+        self.drawn(range, unit)
+    }
+
+    /// Draws `range` in parallel blocks, each from its own place in the stream.
+    fn drawn<T: Send>(&self, range: Range<usize>, value: impl Fn(u64) -> T + Sync) -> Vec<T> {
+        const BLOCK: usize = 1 << 13;
+        let block = |number: usize| {
+            let start = range.start + number * BLOCK;
+            let mut generator = self.at(start);
+            (start..range.end.min(start + BLOCK)).map(|_| value(generator.next_u64())).collect::<Vec<_>>()
+        };
+        let blocks: Vec<Vec<T>> = (0..range.len().div_ceil(BLOCK)).into_par_iter().map(block).collect();
+        blocks.into_iter().flatten().collect()
     }
 
     /// Draws `range` of the standard normal distribution.
-    pub fn normal<E: Float>(&self, range: Range<usize>) -> Vec<E> {
-        let mut generator = self.at(range.start);
-        range
-            .map(|_| {
-                let bits = generator.next_u64();
-                // One draw feeds both uniforms of Box and Muller, 32 bits each: the largest value is 6.66.
-                let radius = ((bits >> 32) as f64 + 1.0) / (1u64 << 32) as f64;
-                let angle = (bits & 0xffff_ffff) as f64 / (1u64 << 32) as f64;
-                let value = (-2.0 * radius.ln()).sqrt() * (std::f64::consts::TAU * angle).cos();
-                E::from(value).unwrap_or_else(E::zero)
-            })
-            .collect()
+    pub fn normal<E: Float + Send>(&self, range: Range<usize>) -> Vec<E> {
+        self.drawn(range, |bits| {
+            // One draw feeds both uniforms of Box and Muller, 32 bits each: the largest value is 6.66.
+            let radius = ((bits >> 32) as f64 + 1.0) / (1u64 << 32) as f64;
+            let angle = (bits & 0xffff_ffff) as f64 / (1u64 << 32) as f64;
+            let value = (-2.0 * radius.ln()).sqrt() * (std::f64::consts::TAU * angle).cos();
+            E::from(value).unwrap_or_else(E::zero)
+        })
     }
 
     /// A random order of `0..length` (Fisher and Yates).
