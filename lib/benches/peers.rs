@@ -29,7 +29,7 @@ const JOBS: [Job; 5] = [
 /// One Algorithm 1 step, T = 1, Adam and clamp included, as the preset `paper` takes it.
 fn fa_train(name: &str, size: Size, images: usize) -> Box<dyn FnMut()> {
     let mut network = network(name, size);
-    let node = network.graph().output("z").unwrap();
+    let node = z_of(&network);
     let mut adam = Adam::new(network.parameters());
     let settings = AdamSettings::with_rate(1e-5);
     let recovery = Recovery { steps: 1, tau: 2.0, squash: false };
@@ -51,7 +51,7 @@ fn fa_train(name: &str, size: Size, images: usize) -> Box<dyn FnMut()> {
 fn fa_invert_mnist() -> Box<dyn FnMut()> {
     let size = Size::new(1, 28, 28);
     let network = network("mnist", size);
-    let node = network.graph().output("z").unwrap();
+    let node = z_of(&network);
     let recovery = Recovery { steps: 10, tau: 0.2, squash: false };
     let z = batch(Stream::new(0, "z", 0).normal(0..256 * 128), (256, 1, 1, 128));
     Box::new(move || {
@@ -61,7 +61,18 @@ fn fa_invert_mnist() -> Box<dyn FnMut()> {
 }
 
 fn network(name: &str, size: Size) -> Network<f32> {
-    Network::initialised(encoder(name, size, &[("z", 128)]).unwrap(), Initialisation::Orthogonal, 0)
+    match encoder(name, size, &[("z", 128)]) {
+        Ok(graph) => Network::initialised(graph, Initialisation::Orthogonal, 0),
+        Err(error) => unreachable!("a built-in encoder: {error}"),
+    }
+}
+
+/// The place of the latent.
+fn z_of(network: &Network<f32>) -> usize {
+    match network.graph().output("z") {
+        Ok(place) => place,
+        Err(error) => unreachable!("an encoder's output: {error}"),
+    }
 }
 
 fn main() {

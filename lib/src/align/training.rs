@@ -141,7 +141,7 @@ impl Settings {
             return fail(format!("--betas: expected two numbers in [0, 1), found {:?}", self.betas));
         }
         match self.input_range {
-            Some([low, high]) if !(low < high) => {
+            Some([low, high]) if low.partial_cmp(&high) != Some(std::cmp::Ordering::Less) => {
                 fail(format!("--clamp-inputs: expected low < high, found {low},{high}"))
             }
             _ => Ok(self),

@@ -383,11 +383,11 @@ fn plan(graph: &Graph, kept: &[usize]) -> Vec<Execution> {
     for place in 0..count {
         let fusable =
             matches!(graph.nodes[place].op, Op::Conv2d { .. } | Op::Linear { .. } | Op::ConvTranspose2d { .. });
-        if let (true, [reader], false) = (fusable && needed[place], readers[place].as_slice(), kept.contains(&place)) {
-            if let Some(slope) = graph.nodes[*reader].op.rectifier() {
-                plan[place] = Execution::WithRectifier(*reader, slope);
-                plan[*reader] = Execution::Merged;
-            }
+        let [reader] = readers[place].as_slice() else { continue };
+        let slope = graph.nodes[*reader].op.rectifier();
+        if let Some(slope) = slope.filter(|_| fusable && needed[place] && !kept.contains(&place)) {
+            plan[place] = Execution::WithRectifier(*reader, slope);
+            plan[*reader] = Execution::Merged;
         }
     }
     plan
