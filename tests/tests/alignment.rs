@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use obverse_tests::{run, run_with_input, tool, write_images};
 use tempfile::TempDir;
 
-/// An encoder small enough that a run of 160 updates takes a second or two.
+/// An encoder small enough that a run of 800 updates takes a second or two.
 const SMALL: &str = r#"{"format": "obverse-net/1", "input": {"shape": [1, 12, 12]}, "nodes": [
     {"name": "conv1", "op": "conv2d", "input": "input", "channels": 8, "kernel": 3, "stride": 2, "padding": 1},
     {"name": "act1", "op": "leaky_relu", "input": "conv1"},
@@ -17,7 +17,7 @@ const SMALL: &str = r#"{"format": "obverse-net/1", "input": {"shape": [1, 12, 12
     {"name": "act2", "op": "leaky_relu", "input": "fc1"},
     {"name": "z", "op": "linear", "input": "act2", "features": 8}], "outputs": {"z": "z"}}"#;
 
-const FIT: &str = "images.npy --test images.npy --arch small.json --preset published-code --start uniform --epochs 20 \
+const FIT: &str = "images.npy --test images.npy --arch small.json --preset published-code --start uniform --epochs 100 \
     --batch 24 --seed 5 --quiet";
 
 fn folder() -> TempDir {
@@ -44,14 +44,16 @@ fn fit(folder: &Path, more: &str) -> Child {
 #[test]
 fn a_training_killed_ten_times_at_random_moments_ends_with_the_same_bytes() {
     let folder = folder();
+    // The first run of a tool may build it.
+    run(folder.path(), "fa-fit", "--version").succeeds();
     let started = Instant::now();
     run(folder.path(), "fa-fit", &format!("{FIT} -o whole")).succeeds();
     let whole = started.elapsed();
     let moments = obverse::tensor::random::Stream::new(1, "moments", 0).uniform::<f64>(0..10);
     let mut killed = 0;
     for moment in moments {
-        let mut child = fit(folder.path(), "--checkpoint-minutes 0 -o killed");
-        std::thread::sleep(Duration::from_millis(20) + whole.mul_f64(moment / 2.0));
+        let mut child = fit(folder.path(), "--checkpoint-minutes 0.001 -o killed");
+        std::thread::sleep(Duration::from_millis(20) + whole.mul_f64(moment / 5.0));
         killed += usize::from(child.try_wait().unwrap().is_none());
         child.kill().unwrap();
         child.wait().unwrap();
@@ -69,8 +71,10 @@ fn a_training_killed_ten_times_at_random_moments_ends_with_the_same_bytes() {
 fn an_interrupted_training_says_130_and_goes_on_to_the_same_bytes() {
     let folder = folder();
     run(folder.path(), "fa-fit", &format!("{FIT} -o whole")).succeeds();
-    let mut child = fit(folder.path(), "-o stopped");
-    std::thread::sleep(Duration::from_millis(400));
+    let mut child = fit(folder.path(), "--checkpoint-minutes 0.001 -o stopped");
+    while !folder.path().join("stopped.checkpoint/run.json").is_file() && child.try_wait().unwrap().is_none() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
     std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
     let status = child.wait().unwrap();
     assert_eq!(status.code(), Some(130));

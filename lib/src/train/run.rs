@@ -11,8 +11,8 @@ use serde_json::{Map, Value};
 
 use super::checkpoint::{Checkpoint, Position};
 use super::error::{Error, Result};
+use crate::data::batches::epoch_order;
 use crate::store::sidecar::metric;
-use crate::tensor::random::Stream;
 
 /// Losses by name, summed over the examples of a batch.
 pub type Losses = Vec<(&'static str, f64)>;
@@ -106,7 +106,7 @@ impl Loop {
         }
         let mut saved = Instant::now();
         while position.epoch < self.epochs {
-            let order = Stream::new(self.seed, "shuffle", position.epoch).permutation(self.examples);
+            let order = epoch_order(self.seed, position.epoch, self.examples);
             for rows in order.chunks(self.batch).skip(position.batch as usize) {
                 let losses = trainee.update(&position, rows)?;
                 position.batch += 1;

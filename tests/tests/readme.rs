@@ -1,0 +1,82 @@
+//! The README's console blocks, run in order in one folder: what stands there is what the tools print.
+//!
+//! Numbers are compared to one part in a hundred, since another kind of processor may round otherwise.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// A command and the lines it is said to print.
+struct Step {
+    command: String,
+    printed: Vec<String>,
+}
+
+fn steps(readme: &str) -> Vec<Step> {
+    let mut steps: Vec<Step> = Vec::new();
+    let mut inside = false;
+    for line in readme.lines() {
+        match (inside, line) {
+            (false, "```console") => inside = true,
+            (true, "```") => inside = false,
+            (true, line) => match (line.strip_prefix("$ "), steps.last_mut()) {
+                (Some(command), _) => steps.push(Step { command: command.into(), printed: Vec::new() }),
+                (None, Some(step)) => step.printed.push(line.into()),
+                (None, None) => panic!("output before any command: {line}"),
+            },
+            _ => {}
+        }
+    }
+    steps
+}
+
+/// Words and numbers of a line, apart.
+fn tokens(line: &str) -> Vec<String> {
+    let mut tokens: Vec<String> = Vec::new();
+    let numeric = |c: char| c.is_ascii_digit() || c == '.';
+    for c in line.chars().filter(|c| !c.is_whitespace()) {
+        match tokens.last_mut() {
+            Some(token) if token.chars().all(numeric) == numeric(c) => token.push(c),
+            _ => tokens.push(c.into()),
+        }
+    }
+    tokens
+}
+
+fn agree(printed: &str, written: &str) -> bool {
+    let (printed, written) = (tokens(printed), tokens(written));
+    printed.len() == written.len()
+        && printed.iter().zip(&written).all(|(a, b)| match (a.parse::<f64>(), b.parse::<f64>()) {
+            (Ok(a), Ok(b)) => (a - b).abs() <= 0.01 * b.abs(),
+            _ => a == b,
+        })
+}
+
+#[test]
+fn the_readme_says_what_the_tools_print() {
+    let folder = tempfile::tempdir().unwrap();
+    let tools = PathBuf::from(obverse_tests::tool("fa-fit").get_program());
+    let path = format!("{}:{}", tools.parent().unwrap().display(), std::env::var("PATH").unwrap());
+    let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md")).unwrap();
+    let steps = steps(&readme);
+    assert!(steps.len() >= 10, "the README's blocks are not where they are looked for");
+    for step in steps {
+        let mut shell = Command::new("sh");
+        let output = shell.args(["-c", &step.command]).current_dir(folder.path()).env("PATH", &path).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{}\n{said}", step.command);
+        let printed = String::from_utf8(output.stdout).unwrap();
+        let printed: Vec<&str> = printed.lines().collect();
+        assert_eq!(printed.len(), step.printed.len(), "{}\n{printed:#?}", step.command);
+        for (printed, written) in printed.iter().zip(&step.printed) {
+            assert!(agree(printed, written), "{}\nprinted: {printed}\nREADME:  {written}", step.command);
+        }
+    }
+}
+
+#[test]
+fn lines_agree_when_words_do_and_numbers_nearly() {
+    assert!(agree("{\"mse\":0.2116,\"n\":8}", "{\"mse\":0.2117,\"n\":8}"));
+    assert!(!agree("{\"mse\":0.2116}", "{\"mse\":0.2200}"));
+    assert!(!agree("conv1 conv2d 896", "conv2 conv2d 896"));
+    assert!(!agree("a 1", "a 1 2"));
+}
