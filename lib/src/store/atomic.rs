@@ -179,12 +179,22 @@ fn restore(target: &Path) {
     }
 }
 
+/// Removes what dead processes left of earlier attempts at `target`, however new. Only for a caller that knows that nobody
+/// else is building it. Best effort.
+pub fn clear(target: &Path) {
+    remove_where(target, is_unlocked);
+}
+
 /// Removes what dead processes left of earlier attempts at `target`. Best effort: what cannot be judged stays.
 fn remove_leftovers(target: &Path) {
+    remove_where(target, is_abandoned);
+}
+
+fn remove_where(target: &Path, removable: impl Fn(&Path) -> bool) {
     let prefix = sibling_name(target, "partial-");
     let Ok(entries) = fs::read_dir(parent(target)) else { return };
     let leftovers = entries.flatten().filter(|entry| {
-        entry.file_name().as_encoded_bytes().starts_with(prefix.as_encoded_bytes()) && is_abandoned(&entry.path())
+        entry.file_name().as_encoded_bytes().starts_with(prefix.as_encoded_bytes()) && removable(&entry.path())
     });
     for leftover in leftovers {
         let path = leftover.path();
@@ -196,7 +206,12 @@ fn remove_leftovers(target: &Path) {
 fn is_abandoned(path: &Path) -> bool {
     let Ok(file) = File::open(path) else { return false };
     let age = file.metadata().and_then(|metadata| metadata.modified()).map(|modified| modified.elapsed());
-    matches!(age, Ok(Ok(age)) if age > LEFTOVER_AGE) && file.try_lock().is_ok()
+    matches!(age, Ok(Ok(age)) if age > LEFTOVER_AGE) && is_unlocked(path)
+}
+
+/// Whether nobody holds the lock of a partial file or folder.
+fn is_unlocked(path: &Path) -> bool {
+    File::open(path).is_ok_and(|file| file.try_lock().is_ok())
 }
 
 fn partial_prefix(target: &Path) -> OsString {

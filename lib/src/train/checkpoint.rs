@@ -85,11 +85,12 @@ impl Checkpoint {
         Ok((state.identity == self.identity).then_some(state.position))
     }
 
-    /// Removes the checkpoint, when the run's output is in place.
+    /// Removes the checkpoint, and what killed runs left of others, when the run's output is in place.
     ///
     /// # Errors
     /// A folder that cannot be removed.
     pub fn remove(&self) -> Result<()> {
+        atomic::clear(&self.folder);
         match fs::remove_dir_all(&self.folder) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 Err(store::Error::write(&self.folder)(error).into())

@@ -232,6 +232,8 @@ fn train<E: Element + Scalar>(
     task: Task,
 ) -> anyhow::Result<()> {
     interrupted();
+    // An output that cannot be written is better known now than after hours of training.
+    drop(AtomicFolder::create(&arguments.output)?);
     let seed = arguments.seed.seed;
     let training = Loop {
         epochs: arguments.epochs,
