@@ -138,9 +138,10 @@ fn outputs_that_cannot_be_written() {
     let folder = folder();
     refused(folder.path(), "fa-encode", "encoder images.npy -o nowhere/z.npy", 1, &["nowhere"]);
     refused(folder.path(), "fa-fit", "images.npy --arch net.json --epochs 1 -o nowhere/net", 1, &["nowhere"]);
+    // A folder that no tool has written is not the disk's fault but a wrong -o.
     fs::create_dir(folder.path().join("precious")).unwrap();
     fs::write(folder.path().join("precious/thesis.tex"), "…").unwrap();
-    run(folder.path(), "fa-fit", "images.npy --arch net.json --epochs 1 -o precious --quiet").fails(1, &["precious"]);
+    run(folder.path(), "fa-fit", "images.npy --arch net.json --epochs 1 -o precious --quiet").fails(2, &["precious"]);
     assert!(folder.path().join("precious/thesis.tex").is_file());
 }
 
