@@ -6,7 +6,8 @@
 use std::time::Instant;
 
 use dfdx::prelude::NoneTape;
-use obverse::align::recovery::Recovery;
+use obverse::align::recovery::{Aim, Recovery};
+use obverse::align::step::{AimWeights, Examples, Heads, Objective, step};
 use obverse::net::architectures::encoder;
 use obverse::net::{Initialisation, Network, Size};
 use obverse::tensor::batch;
@@ -29,21 +30,21 @@ const JOBS: [Job; 5] = [
 /// One Algorithm 1 step, T = 1, Adam and clamp included, as the preset `paper` takes it.
 fn fa_train(name: &str, size: Size, images: usize) -> Box<dyn FnMut()> {
     let mut network = network(name, size);
-    let node = z_of(&network);
+    let heads = heads_of(&network);
     let mut adam = Adam::new(network.parameters());
     let settings = AdamSettings::with_rate(1e-5);
     let recovery = Recovery { steps: 1, tau: 2.0, squash: false };
+    let weights = AimWeights { deviated: false, alpha: 0.0 };
+    let objective = Objective { recovery, weights, factor: 1.0 / (images * size.elements()) as f64 };
     let shape = (images, size.height, size.width, size.channels);
     let x = batch(Stream::new(0, "x", 0).uniform(0..images * size.elements()), shape);
     let mut update = 0;
     Box::new(move || {
         update += 1;
         let r = batch(Stream::new(0, "r", update).uniform(0..images * size.elements()), shape);
-        let step = recovery.step(&network, node, &x, &r, 1.0 / (images * size.elements()) as f64);
-        adam.advance();
-        for (which, (parameter, gradient)) in network.parameters_mut().iter_mut().zip(&step.gradients).enumerate() {
-            adam.update(which, parameter, gradient, &settings, Some(2f64.sqrt()));
-        }
+        let examples = Examples { x: &x, labels: None, r: &r };
+        let Ok(step) = step(&network, &heads, &objective, &examples, None) else { unreachable!("a built-in encoder") };
+        adam.step(&mut network, &step.gradients, &settings, |_| Some(2f64.sqrt()));
     })
 }
 
@@ -51,12 +52,13 @@ fn fa_train(name: &str, size: Size, images: usize) -> Box<dyn FnMut()> {
 fn fa_invert_mnist() -> Box<dyn FnMut()> {
     let size = Size::new(1, 28, 28);
     let network = network("mnist", size);
-    let node = z_of(&network);
+    let node = heads_of(&network).latent;
     let recovery = Recovery { steps: 10, tau: 0.2, squash: false };
     let z = batch(Stream::new(0, "z", 0).normal(0..256 * 128), (256, 1, 1, 128));
     Box::new(move || {
         let r = batch(Stream::new(0, "r", 0).uniform(0..256 * 784), (256, 28, 28, 1));
-        std::hint::black_box(recovery.recover(&mut NoneTape, &network, node, &z, &r));
+        let recovered = recovery.recover(&mut NoneTape, &network, &[Aim::at(node, &z)], &r);
+        std::hint::black_box(recovered.is_ok());
     })
 }
 
@@ -67,10 +69,10 @@ fn network(name: &str, size: Size) -> Network<f32> {
     }
 }
 
-/// The place of the latent.
-fn z_of(network: &Network<f32>) -> usize {
-    match network.graph().output("z") {
-        Ok(place) => place,
+/// The places of the outputs.
+fn heads_of(network: &Network<f32>) -> Heads {
+    match Heads::of(network.graph()) {
+        Ok(heads) => heads,
         Err(error) => unreachable!("an encoder's output: {error}"),
     }
 }

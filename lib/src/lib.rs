@@ -5,6 +5,7 @@
 //! [`store`] and [`tensor`] at the bottom, then [`data`], then operations, networks, training, and one module a method.
 
 pub mod align;
+pub mod baselines;
 pub mod data;
 pub mod net;
 pub mod ops;

@@ -1,7 +1,7 @@
 //! The arguments of a recovery, which training and inversion share.
 
 use clap::{Args, ValueEnum};
-use obverse::align::training::{Settings, Start};
+use obverse::align::settings::{Settings, Start};
 
 /// How images follow from latents; what is not given is the preset's, or the trained network's.
 #[derive(Clone, Copy, Debug, Args)]
@@ -12,12 +12,15 @@ pub struct RecoveryArguments {
     /// Weight of each step
     #[arg(long, value_name = "T")]
     tau: Option<f64>,
-    /// Where the recovery starts
+    /// Where the recovery starts: zeros, uniform in [0, 1), standard normal, or uniform in [-1, 1)
     #[arg(long, value_enum)]
     start: Option<StartArgument>,
     /// Whether the recovery passes through a sigmoid
     #[arg(long, value_enum)]
     sigmoid: Option<Switch>,
+    /// Weight of a regression's values beside its latent (equation 3)
+    #[arg(long, value_name = "A")]
+    alpha: Option<f64>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -25,6 +28,7 @@ enum StartArgument {
     Zeros,
     Uniform,
     Gaussian,
+    Symmetric,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -40,12 +44,14 @@ impl RecoveryArguments {
             StartArgument::Zeros => Start::Zeros,
             StartArgument::Uniform => Start::Uniform,
             StartArgument::Gaussian => Start::Gaussian,
+            StartArgument::Symmetric => Start::Symmetric,
         });
         Settings {
             steps: self.steps.unwrap_or(settings.steps),
             tau: self.tau.unwrap_or(settings.tau),
             sigmoid: self.sigmoid.map_or(settings.sigmoid, |switch| matches!(switch, Switch::On)),
             start: start.unwrap_or(settings.start),
+            alpha: self.alpha.unwrap_or(settings.alpha),
             ..settings
         }
     }

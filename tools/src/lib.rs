@@ -11,13 +11,14 @@ pub mod interrupt;
 pub mod network;
 pub mod progress;
 pub mod task;
+pub mod training;
 
 pub use arguments::{BatchArgument, CommonArguments, SeedArgument, Shard, ShardArgument};
 pub use exit::Failure;
 pub use interrupt::{check_interrupted, interrupted};
 #[doc(hidden)]
 pub use mimalloc::MiMalloc;
-pub use network::{Precision, for_each_batch, network_file, require_images, training_failure};
+pub use network::{Precision, RowsArguments, network_file, require_images, training_failure};
 pub use progress::Progress;
 pub use task::{Metrics, Task};
 

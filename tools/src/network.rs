@@ -3,14 +3,14 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use clap::ValueEnum;
+use clap::{Args, ValueEnum};
 use obverse::data::batches::ImageFile;
 use obverse::net::Graph;
 use obverse::train;
 use serde::Serialize;
 
 use crate::exit::Failure;
-use crate::{Progress, check_interrupted};
+use crate::{BatchArgument, CommonArguments, Progress, ShardArgument, Task, check_interrupted};
 
 /// The numbers a tool computes with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize)]
@@ -21,6 +21,47 @@ pub enum Precision {
     F32,
     /// 64-bit floats.
     F64,
+}
+
+/// The arguments of a tool that computes row by row.
+#[derive(Clone, Debug, Args)]
+pub struct RowsArguments {
+    /// The numbers to compute with, and to write
+    #[arg(long, value_enum, default_value_t)]
+    pub precision: Precision,
+    /// `--batch`.
+    #[command(flatten)]
+    pub batch: BatchArgument,
+    /// `--shard`.
+    #[command(flatten)]
+    pub shard: ShardArgument,
+    /// `--threads`, `--json`, …
+    #[command(flatten)]
+    pub common: CommonArguments,
+}
+
+impl RowsArguments {
+    /// Declares what decides the result.
+    ///
+    /// # Errors
+    /// None in practice: the values have JSON forms.
+    pub fn declare(&self, task: &mut Task) -> anyhow::Result<()> {
+        task.parameter("shard", self.shard.shard.to_string())?;
+        task.parameter("precision", self.precision)
+    }
+
+    /// Goes through this shard's part of `total` rows a batch at a time, by default `usual` rows, with progress.
+    ///
+    /// # Errors
+    /// Those of `step`, and the user's wish to stop.
+    pub fn for_each_batch(
+        &self,
+        total: usize,
+        usual: usize,
+        step: impl FnMut(&[usize]) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        for_each_batch(self.shard.shard.rows(total), self.batch.or(usual), self.common.quiet, step)
+    }
 }
 
 /// The file that describes a network: itself, or `net.json` in its folder.
@@ -55,10 +96,7 @@ pub fn training_failure(error: train::Error) -> anyhow::Error {
 }
 
 /// Goes through `rows` a batch at a time, with progress, until done or interrupted.
-///
-/// # Errors
-/// Those of `step`, and the user's wish to stop.
-pub fn for_each_batch(
+fn for_each_batch(
     rows: Range<usize>,
     batch: usize,
     quiet: bool,

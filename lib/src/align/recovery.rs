@@ -1,18 +1,20 @@
-//! Recovering images from latents, and the derivative of the recovery: Algorithm 1 with L = 1/2 |z - E(r)|^2.
+//! Recovering images from latents by Algorithm 1's inner loop, on a tape or not.
 //!
-//! r <- r - tau dL/dr = r + tau J_E(r)^T (z - E(r)), T times, then optionally the sigmoid of r. The gradient of L is a
-//! pullback, made of tape operations, so the tape differentiates it again.
+//! L = 1/2 sum_k w_k |t_k - h_k(r)|^2 over the outputs h_k that a recovery aims at; r <- r - tau dL/dr, T times, then
+//! optionally the sigmoid of r. The gradient of L is a pullback, made of tape operations, so the tape differentiates it
+//! again.
 
-use dfdx::prelude::{Cpu, NoneTape, OwnedTape, Tape};
+use dfdx::prelude::{Cpu, Tape};
 use serde::Serialize;
 
-use crate::net::{Mode, Network};
+use crate::net::{Mode, Network, Result};
 use crate::ops::InputGradient;
 use crate::ops::activation::{Activation, activate};
 use crate::ops::arithmetic::combine;
-use crate::tensor::{Batch, Element, backward, gradient, view};
+use crate::ops::gaussian::{exponential, multiply};
+use crate::tensor::{Batch, Element};
 
-/// How r follows from z.
+/// How r follows from what it aims at.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Recovery {
     /// Gradient steps on the input, T.
@@ -23,68 +25,67 @@ pub struct Recovery {
     pub squash: bool,
 }
 
+/// An output of the encoder and what it shall become.
+#[derive(Clone, Copy, Debug)]
+pub struct Aim<'a, E: Element> {
+    /// The place of the output's node.
+    pub node: usize,
+    /// The place of a log-variance: the output counts with its deviation added, mu + e^(log_var / 2), as in the published
+    /// code.
+    pub log_var: Option<usize>,
+    /// What the output shall become, (N, 1, 1, F).
+    pub target: &'a Batch<E>,
+    /// Its weight in L.
+    pub weight: f64,
+}
+
+impl<'a, E: Element> Aim<'a, E> {
+    /// The node's output at `target`, with weight 1.
+    pub fn at(node: usize, target: &'a Batch<E>) -> Self {
+        Self { node, log_var: None, target, weight: 1.0 }
+    }
+}
+
 impl Recovery {
-    /// Images recovered from latents `z`, (N, 1, 1, Z), starting from `r`, (N, H, W, C) or one image for all.
+    /// Images whose outputs come near `aims`, starting from `r`, (N, H, W, C) or one image for all.
     ///
-    /// `node` is the place of the encoder's output that z was taken from.
+    /// # Errors
+    /// An aim at a node that the network does not compute, or that no pixel reaches.
     pub fn recover<E: Element>(
         &self,
         tape: &mut impl Tape<E, Cpu>,
         encoder: &Network<E>,
-        node: usize,
-        z: &Batch<E>,
+        aims: &[Aim<E>],
         r: &Batch<E>,
-    ) -> Batch<E> {
+    ) -> Result<Batch<E>> {
         let mut r = r.clone();
         for step in 0..self.steps {
             // The first r is a constant; each later one depends on the parameters.
             let input = if step == 0 { InputGradient::Unwanted } else { InputGradient::Wanted };
             let trace = encoder.forward(tape, &r, Mode::Inference, input);
-            let Some(z_r) = trace.value(node) else { break };
-            let error = combine(tape, E::one(), z, -E::one(), z_r);
-            let Some(ascent) = encoder.pullback(tape, &trace, &[(node, &error)]) else { break };
+            let mut cotangents: Vec<(usize, Batch<E>)> = Vec::new();
+            for aim in aims {
+                let output = encoder.value(&trace, aim.node)?;
+                let weight = E::of(aim.weight);
+                let Some(log_var) = aim.log_var else {
+                    cotangents.push((aim.node, combine(tape, weight, aim.target, -weight, output)));
+                    continue;
+                };
+                let deviation = exponential(tape, encoder.value(&trace, log_var)?, 0.5);
+                let reached = combine(tape, E::one(), output, E::one(), &deviation);
+                let error = combine(tape, weight, aim.target, -weight, &reached);
+                // d sigma / d log_var = sigma / 2.
+                let bent = multiply(tape, &error, &deviation);
+                let half = combine(tape, E::of(0.5), &bent, E::zero(), &bent);
+                cotangents.extend([(aim.node, error), (log_var, half)]);
+            }
+            let cotangents: Vec<_> = cotangents.iter().map(|(node, cotangent)| (*node, cotangent)).collect();
+            let ascent = encoder.gradient_at_input(tape, &trace, &cotangents)?;
             r = combine(tape, E::one(), &r, E::of(self.tau), &ascent);
         }
-        match self.squash {
+        Ok(match self.squash {
             true => activate(tape, &r, Activation::Sigmoid),
             false => r,
-        }
+        })
     }
-
-    /// One step of Algorithm 1: latents, recoveries, the cost and its gradients.
-    ///
-    /// C = `factor` * sum (x - r_hat)^2 over the batch and pixels; the gradients are dC / dparameters.
-    pub fn step<E: Element>(
-        &self,
-        encoder: &Network<E>,
-        node: usize,
-        x: &Batch<E>,
-        r: &Batch<E>,
-        factor: f64,
-    ) -> Step<E> {
-        let mut tape = OwnedTape::default();
-        let trace = encoder.forward(&mut tape, x, Mode::Inference, InputGradient::Unwanted);
-        let z = trace.value(node).cloned().unwrap_or_else(|| x.clone());
-        drop(trace);
-        let recovered = self.recover(&mut tape, encoder, node, &z, r);
-        let difference = combine(&mut NoneTape, E::one(), &recovered, -E::one(), x);
-        let sum: f64 = view(&difference).iter().map(|difference| difference.wide() * difference.wide()).sum();
-        let cotangent = view(&difference).iter().map(|&difference| E::of(2.0 * factor) * difference).collect();
-        let mut gradients = backward(tape, &recovered, cotangent);
-        let gradients = encoder.parameters().iter().map(|parameter| gradient(&mut gradients, parameter)).collect();
-        Step { latents: z, recovered, squared_error: sum, gradients }
-    }
-}
-
-/// What one step of Algorithm 1 computed.
-#[derive(Debug)]
-pub struct Step<E: Element> {
-    /// z_x, (N, 1, 1, Z).
-    pub latents: Batch<E>,
-    /// r_hat, (N, H, W, C).
-    pub recovered: Batch<E>,
-    /// Sum of (x - r_hat)^2 over the batch and pixels.
-    pub squared_error: f64,
-    /// dC / dparameters, a parameter each, in the network's order.
-    pub gradients: Vec<Vec<E>>,
 }

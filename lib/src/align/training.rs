@@ -1,192 +1,68 @@
-//! Training an encoder by Algorithm 1, mode `fa`: presets, and what one update does.
+//! Training by feature alignment, modes `fa`, `vfa` and `vfa-gan`: what one update does, and the error on a test set.
 //!
-//! An update draws r0, recovers the batch from its latents (see [`Recovery`]), and moves the parameters down
-//! dC / dparameters by Adam, clamped to ±sqrt 2 (equation 9).
+//! An update draws r0 (and, in variational modes, eps and beta), recovers the batch from its latents, moves the encoder
+//! down its cost by Adam, clamped to ±sqrt 2 (equation 9), and then lets generator and discriminator play a round.
 
 use std::path::Path;
 
 use dfdx::prelude::NoneTape;
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::recovery::Recovery;
-use crate::data::batches::ImageFile;
-use crate::net::{self, Graph, Mode, Network};
+use super::adversarial::{Adversary, Fakes, Round};
+use super::settings::Settings;
+use super::step::{Draw, Examples, Heads, Step, Wanted, step};
+use crate::data::batches::{ImageFile, LabelFile};
+use crate::net::{Graph, Mode, Network};
 use crate::ops::InputGradient;
 use crate::store::npy::Scalar;
-use crate::store::sidecar::metric;
 use crate::tensor::random::Stream;
-use crate::tensor::{Batch, Element, batch, view, zeros};
+use crate::tensor::{Batch, Element, batch, shape, view};
 use crate::train::adam::{Adam, AdamSettings};
 use crate::train::checkpoint::{self, Position};
+use crate::train::evaluation::{EVALUATED, SquaredError};
 use crate::train::run::{Losses, Trainee};
-use crate::train::schedule::Schedule;
 use crate::train::{Error, Result};
 
-/// The limit of the weights: the loss is unstable where w^2 > 2 (section 7.2).
-pub const WEIGHT_LIMIT: f64 = std::f64::consts::SQRT_2;
-
-/// Where the recovery starts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Start {
-    /// r0 = 0: the recovery is a function of the latent alone.
-    Zeros,
-    /// r0 uniform in [0, 1).
-    Uniform,
-    /// r0 standard normal.
-    Gaussian,
-}
-
-impl Start {
-    /// r0 for the images numbered `first..first + count` of a stream; one image where all are the same.
-    pub fn draw<E: Element>(
-        self,
-        stream: &Stream,
-        first: usize,
-        count: usize,
-        size: (usize, usize, usize),
-    ) -> Batch<E> {
-        let (h, w, c) = size;
-        let image = h * w * c;
-        let range = first * image..(first + count) * image;
-        match self {
-            Self::Zeros => zeros((1, h, w, c)),
-            Self::Uniform => batch(stream.uniform(range), (count, h, w, c)),
-            Self::Gaussian => batch(stream.normal(range), (count, h, w, c)),
-        }
-    }
-}
-
-/// Which parameters are clamped to ±sqrt 2.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Clamp {
-    /// Weights and biases.
-    All,
-    /// Weights.
-    Weights,
-    /// None.
-    None,
-}
-
-/// The hyper-parameters of a training.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Settings {
-    /// Gradient steps on the input, T.
-    pub steps: usize,
-    /// Weight of each step, tau.
-    pub tau: f64,
-    /// Whether the recovery passes through a sigmoid.
-    pub sigmoid: bool,
-    /// Where the recovery starts.
-    pub start: Start,
-    /// Pixels are clamped to this range first.
-    pub input_range: Option<[f64; 2]>,
-    /// Adam's learning rate.
-    pub learning_rate: f64,
-    /// How it changes.
-    pub schedule: Schedule,
-    /// Adam's decays.
-    pub betas: [f64; 2],
-    /// Which parameters are clamped.
-    pub clamp: Clamp,
-}
-
-impl Settings {
-    /// The hyper-parameters of section 4.
-    pub fn paper() -> Self {
-        Self {
-            steps: 1,
-            tau: 1.0,
-            sigmoid: false,
-            start: Start::Uniform,
-            input_range: None,
-            learning_rate: 1e-5,
-            schedule: Schedule::Constant,
-            betas: [0.9, 0.999],
-            clamp: Clamp::All,
-        }
-    }
-
-    /// Those of the authors' repository (MNIST and CIFAR-10).
-    pub fn published_code() -> Self {
-        Self {
-            sigmoid: true,
-            start: Start::Zeros,
-            input_range: Some([0.01, 0.99]),
-            learning_rate: 1e-4,
-            betas: [0.5, 0.999],
-            clamp: Clamp::Weights,
-            ..Self::paper()
-        }
-    }
-
-    /// Checks every value, before any data is read.
-    ///
-    /// # Errors
-    /// A value outside its range, with the range.
-    pub fn check(self) -> Result<Self> {
-        let fail = |what: String| Err(Error::Settings(what));
-        if self.steps == 0 {
-            return fail("--steps: expected at least 1, found 0".into());
-        }
-        if !(self.tau > 0.0 && self.tau.is_finite()) {
-            return fail(format!("--tau: expected a positive number, found {}", self.tau));
-        }
-        if !(self.learning_rate > 0.0 && self.learning_rate.is_finite()) {
-            return fail(format!("--learning-rate: expected a positive number, found {}", self.learning_rate));
-        }
-        if !self.betas.iter().all(|beta| (0.0..1.0).contains(beta)) {
-            return fail(format!("--betas: expected two numbers in [0, 1), found {:?}", self.betas));
-        }
-        match self.input_range {
-            Some([low, high]) if low.partial_cmp(&high) != Some(std::cmp::Ordering::Less) => {
-                fail(format!("--clamp-inputs: expected low < high, found {low},{high}"))
-            }
-            _ => Ok(self),
-        }
-    }
-
-    /// How r follows from z.
-    pub fn recovery(&self) -> Recovery {
-        Recovery { steps: self.steps, tau: self.tau, squash: self.sigmoid }
-    }
+/// Images to learn from or to be tested on, with their classes where a class head learns them.
+#[derive(Clone, Copy, Debug)]
+pub struct Dataset<'a> {
+    /// The images.
+    pub images: &'a ImageFile,
+    /// Their classes.
+    pub labels: Option<&'a LabelFile>,
 }
 
 /// An encoder in training.
 pub struct Alignment<'a, E: Element> {
     network: Network<E>,
     adam: Adam<E>,
+    adversary: Option<Adversary<E>>,
     settings: Settings,
     seed: u64,
     updates: u64,
-    images: &'a ImageFile,
-    test: Option<&'a ImageFile>,
-    node: usize,
+    examples: Dataset<'a>,
+    test: Option<Dataset<'a>>,
+    heads: Heads,
 }
 
-/// The name of the encoder's output that holds the latent.
-pub const LATENT: &str = "z";
-/// Images evaluated at a time.
-const EVALUATED: usize = 256;
-
 impl<'a, E: Element + Scalar> Alignment<'a, E> {
-    /// An encoder to be trained on `images` for `updates` updates and evaluated on `test`.
+    /// An encoder to be trained on `examples` for `updates` updates and evaluated on `test`; variational where it has an
+    /// output "log_var".
     ///
     /// # Errors
-    /// A network without an output "z".
+    /// A network without a latent.
     pub fn new(
         network: Network<E>,
+        adversary: Option<Adversary<E>>,
         settings: Settings,
         seed: u64,
         updates: u64,
-        images: &'a ImageFile,
-        test: Option<&'a ImageFile>,
+        examples: Dataset<'a>,
+        test: Option<Dataset<'a>>,
     ) -> Result<Self> {
-        let node = network.graph().output(LATENT)?;
+        let heads = Heads::of(network.graph())?;
         let adam = Adam::new(network.parameters());
-        Ok(Self { network, adam, settings, seed, updates, images, test, node })
+        Ok(Self { network, adam, adversary, settings, seed, updates, examples, test, heads })
     }
 
     /// The encoder.
@@ -194,9 +70,18 @@ impl<'a, E: Element + Scalar> Alignment<'a, E> {
         &self.network
     }
 
+    /// The generator and the discriminator.
+    pub fn adversary(&self) -> Option<&Adversary<E>> {
+        self.adversary.as_ref()
+    }
+
+    fn stream(&self, purpose: &str, update: u64) -> Stream {
+        Stream::new(self.seed, purpose, update)
+    }
+
     /// Pixels of a batch, clamped to the settings' range.
-    fn pixels(&self, images: &ImageFile, rows: &[usize]) -> Result<Batch<E>> {
-        let mut values: Vec<E> = images.batch(rows)?;
+    fn pixels(&self, rows: &[usize]) -> Result<Batch<E>> {
+        let mut values: Vec<E> = self.examples.images.batch(rows)?;
         if let Some([low, high]) = self.settings.input_range {
             values.iter_mut().for_each(|value| *value = value.max(E::of(low)).min(E::of(high)));
         }
@@ -204,24 +89,109 @@ impl<'a, E: Element + Scalar> Alignment<'a, E> {
         Ok(batch(values, (rows.len(), h, w, c)))
     }
 
-    fn clamped(&self, parameter: &str) -> Option<f64> {
-        match self.settings.clamp {
-            Clamp::All => Some(WEIGHT_LIMIT),
-            Clamp::Weights => (parameter == "weight").then_some(WEIGHT_LIMIT),
-            Clamp::None => None,
+    /// eps and the weights of the divergences.
+    fn draw(&self, update: u64, count: usize) -> Draw<E> {
+        let features = self.features();
+        Draw {
+            noise: batch(self.stream("noise", update).normal(0..count * features), (count, 1, 1, features)),
+            weights: self.settings.divergence_weights(&self.stream("beta", update), count),
         }
+    }
+
+    fn features(&self) -> usize {
+        self.network.graph().size(self.heads.latent).channels
+    }
+
+    /// The encoder's part of an update.
+    fn align(&mut self, update: u64, x: &Batch<E>, labels: Option<&Batch<E>>, adam: &AdamSettings) -> Result<Step<E>> {
+        let count = shape(x).0;
+        let size = image_size(self.network.graph());
+        let r = self.settings.start.draw(&self.stream("start", update), 0, count, size);
+        let draw = self.heads.log_var.map(|_| self.draw(update, count));
+        let examples = Examples { x, labels, r: &r };
+        let step = step(&self.network, &self.heads, &self.settings.objective(count), &examples, draw.as_ref())?;
+        self.adam.step(&mut self.network, &step.gradients, adam, |name| self.settings.limit(name));
+        Ok(step)
+    }
+
+    /// Recoveries and one-hot classes from fresh draws of the prior.
+    fn prior(&self, update: u64, count: usize, labelled: bool) -> Result<(Batch<E>, Option<Batch<E>>)> {
+        let (stream, features) = (self.stream("prior", update), self.features());
+        let z = batch(stream.normal(0..count * features), (count, 1, 1, features));
+        let classes = self.heads.class.filter(|_| labelled).map(|place| self.network.graph().size(place).channels);
+        let labels = classes.map(|classes| {
+            let chosen = stream.branch("class").bits(0..count).into_iter().map(|bits| (bits % classes as u64) as i64);
+            one_hot(&chosen.collect::<Vec<_>>(), classes, 1.0)
+        });
+        let start = self.settings.start.draw(&stream.branch("start"), 0, count, image_size(self.network.graph()));
+        let wanted = Wanted { z: &z, labels: labels.as_ref(), values: None };
+        let aims = self.heads.aims(&wanted, &self.settings.weights());
+        let r = self.settings.recovery().recover(&mut NoneTape, &self.network, &aims, &start)?;
+        Ok((r, labels))
+    }
+
+    /// The generator's and the discriminator's part of an update.
+    fn play(
+        &mut self,
+        update: u64,
+        x: &Batch<E>,
+        labels: Option<&Batch<E>>,
+        step: &Step<E>,
+        adam: &AdamSettings,
+    ) -> Result<Losses> {
+        let Some(mut adversary) = self.adversary.take() else { return Ok(Losses::new()) };
+        let round = Round {
+            x,
+            r: &step.recovered,
+            labels,
+            statistics: step.log_variances.as_ref().map(|log_var| [&step.latents, log_var]),
+            factor: self.settings.objective(shape(x).0).factor,
+            stream: self.stream("round", update),
+        };
+        let drawn = match self.settings.adversarial.fakes {
+            Fakes::Reconstructions => None,
+            Fakes::Prior => Some(self.prior(update, shape(x).0, labels.is_some())?),
+        };
+        let prior = drawn.as_ref().map(|(r, labels)| (r, labels.as_ref()));
+        let losses = adversary.update(&self.network, &self.heads, &round, prior, adam);
+        self.adversary = Some(adversary);
+        losses
     }
 }
 
-/// How to recover from the latents of the network in `folder`: the settings it was trained with, or, for one that was not
-/// trained by feature alignment, those of the paper from zeros.
+/// The one-hot classes of a batch, (N, 1, 1, K), each `strength` high.
+///
+/// A label that is no class gives a row of zeros; [`count_classes`] refuses such files before.
+pub fn one_hot<E: Element>(labels: &[i64], classes: usize, strength: f64) -> Batch<E> {
+    let mut values = vec![E::zero(); labels.len() * classes];
+    for (row, &label) in labels.iter().enumerate() {
+        if let Some(value) = usize::try_from(label).ok().filter(|&label| label < classes) {
+            values[row * classes + value] = E::of(strength);
+        }
+    }
+    batch(values, (labels.len(), 1, 1, classes))
+}
+
+/// The classes of a batch as one-hot rows, where there are labels and a head for them.
+fn labels_of<E: Element>(data: &Dataset, graph: &Graph, heads: &Heads, rows: &[usize]) -> Result<Option<Batch<E>>> {
+    let (Some(labels), Some(class)) = (data.labels, heads.class) else { return Ok(None) };
+    Ok(Some(one_hot(&labels.batch(rows)?, graph.size(class).channels, 1.0)))
+}
+
+/// The number of classes of a file of labels: one more than the largest.
 ///
 /// # Errors
-/// A net.json that cannot be read.
-pub fn trained_settings(folder: &Path) -> Result<Settings> {
-    let origin = net::origin(folder)?;
-    let settings = origin.get("settings").cloned().and_then(|settings| serde_json::from_value(settings).ok());
-    Ok(settings.unwrap_or(Settings { start: Start::Zeros, ..Settings::paper() }))
+/// A label below 0, or so large that it can be no class.
+pub fn count_classes(labels: &LabelFile) -> Result<usize> {
+    const MOST: i64 = 1 << 16;
+    let rows: Vec<usize> = (0..labels.count()).collect();
+    let labels = labels.batch(&rows)?;
+    match labels.iter().find(|label| !(0..MOST).contains(*label)) {
+        Some(label) => {
+            Err(Error::Settings(format!("--labels: expected classes from 0 to {}, found {label}", MOST - 1)))
+        }
+        None => Ok(labels.iter().max().map_or(0, |&largest| largest as usize + 1)),
+    }
 }
 
 /// Height, width and channels of a network's images.
@@ -230,89 +200,60 @@ pub fn image_size(graph: &Graph) -> (usize, usize, usize) {
     (size.height, size.width, size.channels)
 }
 
-/// The squared error of recoveries, plain and after clipping to [0, 1], summed in order.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct SquaredError {
-    plain: f64,
-    clipped: f64,
-    pixels: usize,
-}
-
-impl SquaredError {
-    /// Adds pixels and their recoveries, in one order.
-    pub fn add<E: Element>(&mut self, x: &[E], r: &[E]) {
-        for (&x, &r) in x.iter().zip(r) {
-            self.plain += (x - r).wide().powi(2);
-            self.clipped += (x - r.max(E::zero()).min(E::one())).wide().powi(2);
-        }
-        self.pixels += x.len();
-    }
-
-    /// `mse` and `mse_clipped`, the means over pixels; nothing where no pixel was added.
-    pub fn metrics(&self) -> Map<String, Value> {
-        let mut metrics = Map::new();
-        if self.pixels > 0 {
-            metrics.insert("mse".into(), metric(self.plain / self.pixels as f64));
-            metrics.insert("mse_clipped".into(), metric(self.clipped / self.pixels as f64));
-        }
-        metrics
-    }
-}
-
-/// The error of `images` recovered from their latents alone.
+/// The error of images recovered from their latents alone, and, where there is a class head and labels, their classes.
 ///
 /// # Errors
-/// Images that cannot be read.
+/// Images that cannot be read, a network without a latent.
 pub fn recovery_error<E: Element + Scalar>(
     encoder: &Network<E>,
     settings: &Settings,
-    images: &ImageFile,
+    data: &Dataset,
     seed: u64,
 ) -> Result<SquaredError> {
-    let (node, size) = (encoder.graph().output(LATENT)?, image_size(encoder.graph()));
+    let (heads, size) = (Heads::of(encoder.graph())?, image_size(encoder.graph()));
     let stream = Stream::new(seed, "recovery", 0);
     let mut error = SquaredError::default();
-    for first in (0..images.count()).step_by(EVALUATED) {
-        let rows: Vec<usize> = (first..images.count().min(first + EVALUATED)).collect();
-        let x = batch(images.batch::<E>(&rows)?, (rows.len(), size.0, size.1, size.2));
-        let z = encode(encoder, node, &x);
+    for first in (0..data.images.count()).step_by(EVALUATED) {
+        let rows: Vec<usize> = (first..data.images.count().min(first + EVALUATED)).collect();
+        let x = batch(data.images.batch::<E>(&rows)?, (rows.len(), size.0, size.1, size.2));
+        let (z, labels) = (encode(encoder, heads.latent, &x)?, labels_of(data, encoder.graph(), &heads, &rows)?);
         let start = settings.start.draw(&stream, first, rows.len(), size);
-        let r = settings.recovery().recover(&mut NoneTape, encoder, node, &z, &start);
-        error.add(view(&x), view(&r));
+        let wanted = Wanted { z: &z, labels: labels.as_ref(), values: None };
+        let aims = heads.aims(&wanted, &settings.weights());
+        let r = settings.recovery().recover(&mut NoneTape, encoder, &aims, &start)?;
+        error.add(view(&x), view(&r), size.0 * size.1 * size.2);
     }
     Ok(error)
 }
 
-/// The latents of a batch, (N, 1, 1, Z).
-pub fn encode<E: Element>(encoder: &Network<E>, node: usize, x: &Batch<E>) -> Batch<E> {
+/// What a node of the encoder computes of a batch: its latents, (N, 1, 1, Z).
+///
+/// # Errors
+/// A node that the network does not compute.
+pub fn encode<E: Element>(encoder: &Network<E>, node: usize, x: &Batch<E>) -> Result<Batch<E>> {
     let trace = encoder.forward(&mut NoneTape, x, Mode::Inference, InputGradient::Unwanted);
-    trace.value(node).cloned().unwrap_or_else(|| x.clone())
+    Ok(encoder.value(&trace, node)?.clone())
 }
 
 impl<E: Element + Scalar> Trainee for Alignment<'_, E> {
     fn update(&mut self, position: &Position, rows: &[usize]) -> Result<Losses> {
-        let x = self.pixels(self.images, rows)?;
-        let stream = Stream::new(self.seed, "start", position.update);
-        let start = self.settings.start.draw(&stream, 0, rows.len(), image_size(self.network.graph()));
-        // Sums over batch and pixels, halved, as in the authors' code; Adam does not see the factor.
-        let step = self.settings.recovery().step(&self.network, self.node, &x, &start, 0.5);
-        let factor = self.settings.schedule.factor(position.update, self.updates, position.epoch);
-        let adam = AdamSettings {
-            betas: (self.settings.betas[0], self.settings.betas[1]),
-            ..AdamSettings::with_rate(self.settings.learning_rate * factor)
-        };
-        let limits: Vec<_> =
-            self.network.graph().parameters().iter().map(|(_, spec)| self.clamped(spec.name)).collect();
-        self.adam.advance();
-        for (which, gradient) in step.gradients.iter().enumerate() {
-            self.adam.update(which, &mut self.network.parameters_mut()[which], gradient, &adam, limits[which]);
+        let x = self.pixels(rows)?;
+        let labels = labels_of(&self.examples, self.network.graph(), &self.heads, rows)?;
+        let adam = self.settings.pace(self.updates).at(position);
+        let step = self.align(position.update, &x, labels.as_ref(), &adam)?;
+        let pixels = (view(&x).len() / rows.len()) as f64;
+        let mut losses: Losses = vec![("train_mse", step.squared_error / pixels)];
+        if self.heads.log_var.is_some() {
+            let scale = if self.settings.halved_sums { 1.0 } else { rows.len() as f64 };
+            losses.push(("weighted_divergence", step.divergence * scale));
         }
-        Ok(vec![("train_mse", step.squared_error / (view(&x).len() / rows.len()) as f64)])
+        losses.extend(self.play(position.update, &x, labels.as_ref(), &step, &adam)?);
+        Ok(losses)
     }
 
     fn evaluate(&mut self, _: u64) -> Result<Map<String, Value>> {
         let mut metrics = Map::new();
-        if let Some(test) = self.test {
+        if let Some(test) = &self.test {
             let error = recovery_error(&self.network, &self.settings, test, self.seed)?;
             metrics.extend(error.metrics().into_iter().map(|(name, value)| (format!("test_{name}"), value)));
         }
@@ -320,11 +261,12 @@ impl<E: Element + Scalar> Trainee for Alignment<'_, E> {
     }
 
     fn save(&self, folder: &Path) -> Result<()> {
-        checkpoint::save(folder, "encoder", &self.network, &self.adam)
+        checkpoint::save(folder, "encoder", &self.network, &self.adam)?;
+        self.adversary.as_ref().map_or(Ok(()), |adversary| adversary.save(folder))
     }
 
     fn restore(&mut self, folder: &Path) -> Result<()> {
         self.adam = checkpoint::restore(folder, "encoder", &mut self.network)?;
-        Ok(())
+        self.adversary.as_mut().map_or(Ok(()), |adversary| adversary.restore(folder))
     }
 }

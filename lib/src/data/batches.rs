@@ -125,6 +125,11 @@ impl LabelFile {
         Ok(Self { reader })
     }
 
+    /// The file behind.
+    pub fn reader(&self) -> &Reader {
+        &self.reader
+    }
+
     /// The number of labels.
     pub fn count(&self) -> usize {
         self.reader.rows()

@@ -69,6 +69,18 @@ pub enum Error {
         /// The names there are.
         known: String,
     },
+    /// A node whose value was not kept.
+    #[error("node \"{node}\": not computed; name it an output or tap it")]
+    NotComputed {
+        /// The node's name.
+        node: String,
+    },
+    /// Nodes that do not depend on the input.
+    #[error("nodes {nodes}: the input does not reach them, so there is no gradient to follow")]
+    Unreached {
+        /// Their names.
+        nodes: String,
+    },
     /// An output that the network does not name.
     #[error("no output \"{output}\" in this network; it has {known}")]
     NoSuchOutput {

@@ -96,6 +96,16 @@ impl<E: Element + Scalar> Network<E> {
         Ok(atomic::write(&path, &text)?)
     }
 
+    /// Writes the network into a folder `name` inside that of another, which it goes with.
+    ///
+    /// # Errors
+    /// A file that cannot be written.
+    pub fn save_beside(&self, folder: &Path, name: &str, origin: &Value) -> Result<()> {
+        let own = folder.join(name);
+        fs::create_dir_all(&own).map_err(store::Error::write(&own))?;
+        self.save(&own, origin)
+    }
+
     /// Reads a network from its folder, casting parameters to `E`.
     ///
     /// # Errors

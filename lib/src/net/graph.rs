@@ -325,6 +325,11 @@ pub enum Op {
     },
     /// An image as a vector, channels first.
     Flatten,
+    /// An input of the network beside the first, such as a class: it reads no node.
+    Input {
+        /// Its channels, height and width, or its features.
+        shape: Size,
+    },
     /// A vector as an image, channels first.
     Reshape {
         /// The image's channels, height and width.
@@ -434,6 +439,7 @@ impl Op {
     /// The size of the result, or what was expected of the inputs.
     fn output(&self, inputs: &[Size]) -> std::result::Result<Size, String> {
         match self {
+            Self::Concat | Self::Add if inputs.is_empty() => return Err("at least one input".into()),
             Self::Concat => {
                 let first = inputs[0];
                 let fits = |size: &Size| (size.height, size.width) == (first.height, first.width);
@@ -447,6 +453,12 @@ impl Op {
                 return match inputs.iter().all(|size| *size == inputs[0]) {
                     true => Ok(inputs[0]),
                     false => Err("inputs of one shape".into()),
+                };
+            }
+            Self::Input { shape } => {
+                return match inputs {
+                    [] => Ok(*shape),
+                    _ => Err("no input: it is one itself".into()),
                 };
             }
             _ => {}
@@ -558,11 +570,11 @@ impl Node {
         if let Ok(Value::Object(settings)) = serde_json::to_value(&self.op) {
             let mut settings = settings.into_iter();
             fields.extend(settings.next());
-            let input = match self.inputs.as_slice() {
-                [one] => Value::from(one.as_str()),
-                many => Value::from(many),
+            match self.inputs.as_slice() {
+                [] => None,
+                [one] => fields.insert("input".into(), Value::from(one.as_str())),
+                many => fields.insert("input".into(), Value::from(many)),
             };
-            fields.insert("input".into(), input);
             fields.extend(settings);
         }
         Value::Object(fields)
@@ -584,6 +596,7 @@ impl Node {
         let mut settings = fields.clone();
         settings.remove("name");
         let inputs = match settings.remove("input") {
+            None if settings.get("op").is_some_and(|op| op == INPUT) => Vec::new(),
             Some(Value::String(one)) => vec![one],
             Some(Value::Array(many)) if !many.is_empty() && many.iter().all(Value::is_string) => {
                 many.iter().filter_map(Value::as_str).map(String::from).collect()
@@ -708,9 +721,12 @@ impl Graph {
         &self.sources[place]
     }
 
-    /// The size of node `place`'s first input.
+    /// The size of node `place`'s first input; of an input, its own.
     pub fn input_size(&self, place: usize) -> Size {
-        self.sources[place][0].map_or(self.input.shape, |source| self.sizes[source])
+        match self.sources[place].first() {
+            None => self.sizes[place],
+            Some(source) => source.map_or(self.input.shape, |source| self.sizes[source]),
+        }
     }
 
     /// The place of a node.
@@ -800,7 +816,7 @@ fn sizes(input: &InputSpec, nodes: &[Node], sources: &[Vec<Option<usize>>]) -> R
             expected,
             found: inputs.iter().map(Size::to_string).collect::<Vec<_>>().join(" and "),
         })?;
-        let parameters = node.op.parameters(inputs[0]);
+        let parameters = node.op.parameters(inputs.first().copied().unwrap_or(size));
         let wide =
             |spec: &ParameterSpec| spec.shape.iter().fold(1u128, |product, &axis| product.saturating_mul(axis as u128));
         check_elements(&node.name, size.wide_elements())?;

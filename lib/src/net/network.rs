@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use dfdx::prelude::{Cpu, NoneTape, Tape};
 
-use super::error::Result;
+use super::error::{Error, Result};
 use super::graph::{Graph, Op};
 use super::initialise::{Initialisation, initial, memory_shape};
 use super::layers;
@@ -52,6 +52,8 @@ enum Execution {
     WithRectifier(usize, f64),
     /// By the node before it.
     Merged,
+    /// Not at all: it is an input beside the first.
+    Given,
 }
 
 /// What a forward pass computed, node by node.
@@ -70,7 +72,7 @@ impl<E: Element> Trace<E> {
     }
 
     /// The running statistics of batch normalisation after a batch in training: which of the network's parameters each
-    /// is, and its new value. A trainer puts them in place.
+    /// is, and its new value. [`Network::keep_running_statistics`] puts them in place.
     pub fn running_statistics(&self) -> &[(usize, Batch<E>)] {
         &self.running
     }
@@ -86,7 +88,7 @@ impl<E: Element> Network<E> {
     }
 
     /// A network of parameters that fit its graph, in the graph's order and in memory shapes.
-    pub(super) fn assembled(graph: Graph, parameters: Vec<Batch<E>>) -> Self {
+    pub(crate) fn assembled(graph: Graph, parameters: Vec<Batch<E>>) -> Self {
         let specs = graph.parameters();
         let first = |place| specs.partition_point(|&(owner, _)| owner < place);
         let ranges = (0..graph.nodes.len()).map(|place| first(place)..first(place + 1)).collect();
@@ -134,13 +136,64 @@ impl<E: Element> Network<E> {
         &mut self.parameters
     }
 
+    /// What the node at `place` computed, (N, H, W, C).
+    ///
+    /// # Errors
+    /// A node that is neither an output nor tapped.
+    pub fn value<'a>(&self, trace: &'a Trace<E>, place: usize) -> Result<&'a Batch<E>> {
+        trace.value(place).ok_or_else(|| Error::NotComputed { node: self.graph.nodes[place].name.clone() })
+    }
+
+    /// As [`Network::pullback`], for cotangents that must reach the input.
+    ///
+    /// # Errors
+    /// No path from the input to the nodes of the cotangents.
+    pub fn gradient_at_input(
+        &self,
+        tape: &mut impl Tape<E, Cpu>,
+        trace: &Trace<E>,
+        cotangents: &[(usize, &Batch<E>)],
+    ) -> Result<Batch<E>> {
+        self.pullback(tape, trace, cotangents).ok_or_else(|| Error::Unreached {
+            nodes: cotangents
+                .iter()
+                .map(|&(place, _)| self.graph.nodes[place].name.as_str())
+                .collect::<Vec<_>>()
+                .join(", "),
+        })
+    }
+
+    /// Puts running statistics of batch normalisation, as a training batch left them, in place.
+    pub fn keep_running_statistics(&mut self, trace: &Trace<E>) {
+        for (which, value) in trace.running_statistics() {
+            self.parameters[*which] = value.clone();
+        }
+    }
+
     /// Runs the network on a batch (N, H, W, C). With [`InputGradient::Unwanted`] the tape stops at the input.
     pub fn forward(&self, tape: &mut impl Tape<E, Cpu>, x: &Batch<E>, mode: Mode, input: InputGradient) -> Trace<E> {
+        self.forward_given(tape, x, &[], mode, input)
+    }
+
+    /// As [`Network::forward`], for a network that has more inputs: `given` holds their places and batches.
+    ///
+    /// Nodes that need an input which is not given compute nothing.
+    pub fn forward_given(
+        &self,
+        tape: &mut impl Tape<E, Cpu>,
+        x: &Batch<E>,
+        given: &[(usize, &Batch<E>)],
+        mode: Mode,
+        input: InputGradient,
+    ) -> Trace<E> {
         let values = vec![None; self.plan.len()];
         let mut trace = Trace { input: self.normalised(tape, x, input), values, mode, running: Vec::new() };
+        for &(place, value) in given {
+            trace.values[place] = Some(value.clone());
+        }
         for place in 0..self.plan.len() {
             let (target, rectifier) = match self.plan[place] {
-                Execution::Skipped | Execution::Merged => continue,
+                Execution::Skipped | Execution::Merged | Execution::Given => continue,
                 Execution::Alone => (place, None),
                 Execution::WithRectifier(next, slope) => (next, Some(E::of(slope))),
             };
@@ -259,7 +312,7 @@ impl<E: Element> Network<E> {
         }
         for place in (0..self.plan.len()).rev() {
             let (from, rectifier) = match self.plan[place] {
-                Execution::Skipped | Execution::Merged => continue,
+                Execution::Skipped | Execution::Merged | Execution::Given => continue,
                 Execution::Alone => (place, None),
                 Execution::WithRectifier(next, slope) => (next, Some(E::of(slope))),
             };
@@ -381,6 +434,9 @@ fn plan(graph: &Graph, kept: &[usize]) -> Vec<Execution> {
     let mut plan: Vec<_> =
         needed.iter().map(|&needed| if needed { Execution::Alone } else { Execution::Skipped }).collect();
     for place in 0..count {
+        if matches!(graph.nodes[place].op, Op::Input { .. }) {
+            plan[place] = Execution::Given;
+        }
         let fusable =
             matches!(graph.nodes[place].op, Op::Conv2d { .. } | Op::Linear { .. } | Op::ConvTranspose2d { .. });
         let [reader] = readers[place].as_slice() else { continue };

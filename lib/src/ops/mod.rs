@@ -5,6 +5,7 @@
 //! operations too, so that gradients can be differentiated.
 
 pub mod activation;
+pub mod adversarial;
 pub mod arithmetic;
 pub mod batch_norm;
 #[cfg(test)]
@@ -13,6 +14,7 @@ pub mod concat;
 pub mod conv_transpose;
 pub mod convolution;
 pub mod dropout;
+pub mod gaussian;
 pub mod linear;
 pub mod loss;
 pub mod normalise;

@@ -4,6 +4,7 @@
 
 use rayon::prelude::*;
 
+use crate::net::Network;
 use crate::tensor::{Batch, Element, GRAIN, view, view_mut};
 
 /// Adam's constants and the limit of the parameters.
@@ -52,6 +53,23 @@ impl<E: Element> Adam<E> {
     /// Starts the next update, which [`Adam::update`] applies to each parameter.
     pub fn advance(&mut self) {
         self.updates += 1;
+    }
+
+    /// One update of a network's trained parameters by their gradients; values beyond ±`limit` of a parameter's name
+    /// (weight, bias, …) are clamped.
+    pub fn step(
+        &mut self,
+        network: &mut Network<E>,
+        gradients: &[Vec<E>],
+        settings: &AdamSettings,
+        limit: impl Fn(&str) -> Option<f64>,
+    ) {
+        self.advance();
+        let specs = network.graph().parameters();
+        for (which, (_, spec)) in specs.iter().enumerate().filter(|(_, (_, spec))| spec.trained) {
+            let parameter = &mut network.parameters_mut()[which];
+            self.update(which, parameter, &gradients[which], settings, limit(spec.name));
+        }
     }
 
     /// Changes parameter number `which` by its gradient; values beyond ±`limit` are clamped.

@@ -3,6 +3,7 @@
 pub mod adam;
 pub mod checkpoint;
 mod error;
+pub mod evaluation;
 pub mod run;
 pub mod schedule;
 

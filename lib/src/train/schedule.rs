@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::adam::AdamSettings;
+use super::checkpoint::Position;
+
 /// How the learning rate changes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -49,5 +52,27 @@ impl Schedule {
                 0.5 * (1.0 + angle.cos())
             }
         }
+    }
+}
+
+/// Adam's settings over a run.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Pace {
+    /// The base learning rate.
+    pub learning_rate: f64,
+    /// How it changes.
+    pub schedule: Schedule,
+    /// Adam's decays.
+    pub betas: [f64; 2],
+    /// Updates of the whole run.
+    pub updates: u64,
+}
+
+impl Pace {
+    /// The settings of the update at `position`.
+    pub fn at(&self, position: &Position) -> AdamSettings {
+        let factor = self.schedule.factor(position.update, self.updates, position.epoch);
+        let betas = (self.betas[0], self.betas[1]);
+        AdamSettings { betas, ..AdamSettings::with_rate(self.learning_rate * factor) }
     }
 }

@@ -1,24 +1,25 @@
 //! `fa-fit`: trains an encoder by feature alignment.
 
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail, ensure};
 use clap::{Parser, ValueEnum};
-use obverse::align::training::{Alignment, Clamp, LATENT, Settings, image_size};
-use obverse::data::batches::ImageFile;
-use obverse::net::{Graph, Initialisation, Network, Size, architectures};
-use obverse::store::atomic::{self, AtomicFolder};
-use obverse::store::npy::Scalar;
+use obverse::align::adversarial::{AdversarialSettings, Adversary, Fakes};
+use obverse::align::local::{Chain, LocalAlignment};
+use obverse::align::regression::Regression;
+use obverse::align::settings::{Beta, Clamp, Settings};
+use obverse::align::training::{Alignment, Dataset, count_classes, image_size};
+use obverse::data::batches::{ImageFile, LabelFile};
+use obverse::net::architectures::{self, Head};
+use obverse::net::{Graph, Network, Size};
+use obverse::ops::adversarial::Rule;
+use obverse::store::npy::{Reader, Scalar};
 use obverse::tensor::Element;
-use obverse::train::checkpoint::{Checkpoint, Position};
-use obverse::train::run::{Loop, Losses, Outcome, Watch};
-use obverse::train::schedule::Schedule;
+use obverse::train::run::Trainee;
 use obverse_tools::alignment::RecoveryArguments;
-use obverse_tools::interrupt::Interrupted;
-use obverse_tools::{CommonArguments, Metrics, Precision, Progress, SeedArgument, Task, interrupted};
-use serde_json::{Map, Value, json};
+use obverse_tools::training::{TrainingArguments, pair};
+use obverse_tools::{Metrics, Precision, Task};
+use serde_json::{Value, json};
 
 /// Train an encoder so that a gradient step on a neutral input recovers what it encoded (feature alignment).
 ///
@@ -27,43 +28,45 @@ use serde_json::{Map, Value, json};
 #[derive(Parser)]
 #[command(
     version,
-    after_help = "Examples:
+    after_help = "Modes:
+  fa          Algorithm 1: recover images from their latents
+  vfa         variational: latents near a standard normal, so that draws of it can be recovered too
+  vfa-gan     vfa with a generator that refines recoveries and a discriminator that teaches it
+  local       Algorithm 2: each layer learns to recover its own input, with asinh between layers
+  regression  section 3.2: learn --targets, and a latent that keeps what they forget; --arch toy is the paper's network
+
+Examples:
   fa-fit train-images.npy --test test-images.npy --arch mnist --preset published-code --epochs 5 -o encoder
+  fa-fit train-images.npy --mode vfa-gan --labels train-labels.npy --preset published-code --epochs 10 -o model
   fa-fit train-images.npy --arch cifar10 --latent 256 --start zeros --sigmoid on --learning-rate 1e-4 -o encoder"
 )]
 struct Arguments {
     /// Images to train on: .npy, (N, C, H, W), u8 or floats in 0..1
     images: PathBuf,
-    /// What is trained: fa is Algorithm 1 of the paper
+    /// What is trained, and how (see below)
     #[arg(long, value_enum, default_value_t = Mode::Fa)]
     mode: Mode,
     /// Encoder by name (mnist, cifar10, celeba, stl10: its first linear layer adapts to the images' size), or a net.json
     #[arg(long, default_value = "mnist", value_name = "NAME|FILE")]
     arch: String,
-    /// Features of the latent, Z
-    #[arg(long, default_value_t = 128, value_name = "Z", value_parser = clap::value_parser!(u32).range(1..=65536))]
+    /// Features of the latent, Z; 0 leaves it out of a regression
+    #[arg(long, default_value_t = 128, value_name = "Z", value_parser = clap::value_parser!(u32).range(0..=65536))]
     latent: u32,
     /// Hyper-parameters: those of the paper's section 4, or of its authors' repository; the flags below change single ones
     #[arg(long, value_enum, default_value_t = Preset::Paper)]
     preset: Preset,
-    /// Passes over the images
-    #[arg(long, default_value_t = 10, value_name = "N")]
-    epochs: u64,
-    /// Images an update
-    #[arg(long, default_value_t = 128, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65536))]
-    batch: u32,
     /// Images that the recovery error is reported on after each epoch
     #[arg(long, value_name = "IMAGES.npy")]
     test: Option<PathBuf>,
-    /// Adam's learning rate
-    #[arg(long, value_name = "R")]
-    learning_rate: Option<f64>,
-    /// Adam's decays
-    #[arg(long, value_name = "B1,B2", value_parser = pair)]
-    betas: Option<[f64; 2]>,
-    /// How the learning rate changes: constant, cosine, epoch:D or update:D (times D after each), steps:N:D (every N epochs)
-    #[arg(long, value_parser = schedule)]
-    schedule: Option<Schedule>,
+    /// Classes of the images: a linear head learns them, and recoveries aim at them too
+    #[arg(long, value_name = "L.npy")]
+    labels: Option<PathBuf>,
+    /// Classes of the test images
+    #[arg(long, value_name = "L.npy", requires = "test", requires = "labels")]
+    test_labels: Option<PathBuf>,
+    /// What a regression learns: .npy, (N, F)
+    #[arg(long, value_name = "Y.npy")]
+    targets: Option<PathBuf>,
     #[command(flatten)]
     recovery: RecoveryArguments,
     /// Which parameters are clamped to ±sqrt 2 (equation 9)
@@ -72,27 +75,42 @@ struct Arguments {
     /// Clamp pixels to this range first, or none
     #[arg(long, value_name = "LOW,HIGH|none", value_parser = range)]
     clamp_inputs: Option<InputRange>,
-    /// How weights start
-    #[arg(long, value_enum, default_value_t = InitialisationArgument::Orthogonal)]
-    init: InitialisationArgument,
-    /// f64 is for checks: four times slower
-    #[arg(long, value_enum, default_value_t)]
-    precision: Precision,
-    /// Minutes between checkpoints
-    #[arg(long, default_value_t = 5.0, value_name = "M")]
-    checkpoint_minutes: f64,
+    /// Weight of the divergence from the prior: uniform (drawn from U(0, 1) for each example), or a number
+    #[arg(long, value_name = "uniform|B", value_parser = beta)]
+    beta: Option<Beta>,
+    /// Weight of the generator's perceptual loss
+    #[arg(long, value_name = "L")]
+    lambda: Option<f64>,
+    /// What the discriminator is: a judge by least squares, or a Wasserstein critic
+    #[arg(long, value_enum)]
+    discriminator: Option<DiscriminatorArgument>,
+    /// Limit of the critic's weights
+    #[arg(long, value_name = "W")]
+    critic_limit: Option<f64>,
+    /// What the discriminator is shown as fakes: G of the batch's recoveries, or G of recoveries from draws of the prior
+    #[arg(long, value_enum)]
+    fakes: Option<FakesArgument>,
+    #[command(flatten)]
+    training: TrainingArguments,
     /// The network folder to write
     #[arg(short, long, value_name = "NET")]
     output: PathBuf,
-    #[command(flatten)]
-    seed: SeedArgument,
-    #[command(flatten)]
-    common: CommonArguments,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
 enum Mode {
     Fa,
+    Vfa,
+    VfaGan,
+    Local,
+    Regression,
+}
+
+impl Mode {
+    /// The name in sidecars and net.json.
+    fn name(self) -> String {
+        self.to_possible_value().map(|value| value.get_name().to_string()).unwrap_or_default()
+    }
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -108,39 +126,30 @@ enum ClampArgument {
     None,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum InitialisationArgument {
-    Orthogonal,
-    Uniform,
-    He,
-    Glorot,
+#[derive(Clone, Copy, ValueEnum)]
+enum DiscriminatorArgument {
+    LeastSquares,
+    Wasserstein,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum FakesArgument {
+    Reconstructions,
+    Prior,
 }
 
 /// A range of pixels, or none.
 #[derive(Clone, Copy)]
 struct InputRange(Option<[f64; 2]>);
 
-fn pair(text: &str) -> Result<[f64; 2], String> {
-    let parsed = text.split_once(',').and_then(|(a, b)| Some([a.trim().parse().ok()?, b.trim().parse().ok()?]));
-    parsed.ok_or_else(|| "expected two numbers, such as 0.5,0.999".to_string())
-}
-
 fn range(text: &str) -> Result<InputRange, String> {
     if text == "none" { Ok(InputRange(None)) } else { pair(text).map(|range| InputRange(Some(range))) }
 }
 
-fn schedule(text: &str) -> Result<Schedule, String> {
-    let wrong = || "expected constant, cosine, epoch:D, update:D or steps:N:D".to_string();
-    let number = |text: &str| text.parse::<f64>().ok().filter(|decay| *decay > 0.0 && *decay <= 1.0).ok_or_else(wrong);
-    match text.split(':').collect::<Vec<_>>().as_slice() {
-        ["constant"] => Ok(Schedule::Constant),
-        ["cosine"] => Ok(Schedule::Cosine),
-        ["epoch", decay] => Ok(Schedule::PerEpoch { decay: number(decay)? }),
-        ["update", decay] => Ok(Schedule::PerUpdate { decay: number(decay)? }),
-        ["steps", epochs, decay] => {
-            Ok(Schedule::Steps { epochs: epochs.parse().map_err(|_| wrong())?, decay: number(decay)? })
-        }
-        _ => Err(wrong()),
+fn beta(text: &str) -> Result<Beta, String> {
+    match text {
+        "uniform" => Ok(Beta::Uniform),
+        _ => text.parse().map(Beta::Fixed).map_err(|_| "expected uniform or a number".to_string()),
     }
 }
 
@@ -156,152 +165,252 @@ impl Arguments {
             ClampArgument::Weights => Clamp::Weights,
             ClampArgument::None => Clamp::None,
         });
+        let training = &self.training;
         Settings {
             input_range: self.clamp_inputs.map_or(preset.input_range, |InputRange(range)| range),
-            learning_rate: self.learning_rate.unwrap_or(preset.learning_rate),
-            schedule: self.schedule.unwrap_or(preset.schedule),
-            betas: self.betas.unwrap_or(preset.betas),
+            learning_rate: training.learning_rate.unwrap_or(preset.learning_rate),
+            schedule: training.schedule.unwrap_or(preset.schedule),
+            betas: training.betas.unwrap_or(preset.betas),
             clamp: clamp.unwrap_or(preset.clamp),
+            beta: self.beta.unwrap_or(preset.beta),
+            adversarial: self.adversarial(preset.adversarial),
             ..self.recovery.applied_to(preset)
         }
         .check()
     }
 
-    /// The encoder's graph, for images of this size.
-    fn graph(&self, size: Size) -> anyhow::Result<Graph> {
+    fn adversarial(&self, preset: AdversarialSettings) -> AdversarialSettings {
+        let rule = self.discriminator.map(|discriminator| match discriminator {
+            DiscriminatorArgument::LeastSquares => Rule::LeastSquares,
+            DiscriminatorArgument::Wasserstein => Rule::Wasserstein,
+        });
+        let fakes = self.fakes.map(|fakes| match fakes {
+            FakesArgument::Reconstructions => Fakes::Reconstructions,
+            FakesArgument::Prior => Fakes::Prior,
+        });
+        AdversarialSettings {
+            rule: rule.unwrap_or(preset.rule),
+            lambda: self.lambda.unwrap_or(preset.lambda),
+            fakes: fakes.unwrap_or(preset.fakes),
+            critic_limit: self.critic_limit.unwrap_or(preset.critic_limit),
+            ..preset
+        }
+    }
+
+    /// The encoder's graph, for images of this size and this many classes.
+    fn graph(&self, size: Size, classes: Option<usize>, targets: Option<usize>) -> anyhow::Result<Graph> {
         let path = Path::new(&self.arch);
+        let latent = self.latent as usize;
+        ensure!(latent > 0 || self.mode == Mode::Regression, "--latent: expected at least 1, found 0");
         if path.extension().is_some_and(|extension| extension == "json") || path.is_dir() {
             return Ok(Graph::load(path)?);
         }
-        Ok(architectures::encoder(&self.arch, size, &[(LATENT, self.latent as usize)])?)
+        let mut heads: Vec<Head> = match self.mode {
+            Mode::Fa | Mode::Local => vec![("z", latent)],
+            Mode::Vfa | Mode::VfaGan => vec![("mu", latent), ("log_var", latent)],
+            Mode::Regression => vec![("f", targets.unwrap_or(1))],
+        };
+        if self.mode == Mode::Regression && latent > 0 {
+            heads.push(("z", latent));
+        }
+        heads.extend(classes.map(|classes| ("class", classes)));
+        Ok(match (self.arch.as_str(), self.mode) {
+            ("toy", _) => architectures::perceptron(size, &heads)?,
+            (name, Mode::Local) => architectures::local_encoder(name, size, &heads)?,
+            (name, _) => architectures::encoder(name, size, &heads)?,
+        })
     }
 
-    fn initialisation(&self) -> Initialisation {
-        match self.init {
-            InitialisationArgument::Orthogonal => Initialisation::Orthogonal,
-            InitialisationArgument::Uniform => Initialisation::Uniform,
-            InitialisationArgument::He => Initialisation::He,
-            InitialisationArgument::Glorot => Initialisation::Glorot,
+    /// The generator and the discriminator that play with the encoder.
+    fn adversary<E: Element + Scalar>(
+        &self,
+        settings: &Settings,
+        size: Size,
+        classes: Option<usize>,
+    ) -> anyhow::Result<Option<Adversary<E>>> {
+        if self.mode != Mode::VfaGan {
+            return Ok(None);
         }
+        ensure!(
+            architectures::NAMES.contains(&self.arch.as_str()),
+            "--mode vfa-gan: expected an architecture by name ({}), which its generator and discriminator follow, found {}",
+            architectures::NAMES.join(", "),
+            self.arch
+        );
+        let (seed, start) = (self.training.seed.seed, self.training.initialisation());
+        let generator = architectures::generator(&self.arch, size, classes)?;
+        let discriminator = architectures::discriminator(&self.arch, size, settings.adversarial.batch_norm)?;
+        // Each draws from streams of its own: their layers share names.
+        let generator = Network::initialised(generator, start, seed ^ 0x6765_6e65_7261_746f);
+        let discriminator = Network::initialised(discriminator, start, seed ^ 0x6a75_6467_6500_0000);
+        Ok(Some(Adversary::new(generator, discriminator, settings.adversarial)?))
+    }
+
+    /// Which flags go with which mode.
+    fn check(&self) -> anyhow::Result<()> {
+        ensure!(
+            self.targets.is_some() == (self.mode == Mode::Regression),
+            "--targets and --mode regression go together: give both or neither"
+        );
+        ensure!(
+            self.labels.is_none() || !matches!(self.mode, Mode::Local | Mode::Regression),
+            "--labels: expected a mode with a class head (fa, vfa, vfa-gan), found {}",
+            self.mode.name()
+        );
+        Ok(())
+    }
+}
+
+/// Every file that a training reads.
+struct Data {
+    images: ImageFile,
+    labels: Option<LabelFile>,
+    targets: Option<Reader>,
+    test: Option<(ImageFile, Option<LabelFile>)>,
+}
+
+impl Data {
+    fn open(arguments: &Arguments) -> anyhow::Result<Self> {
+        let images = ImageFile::open(&arguments.images)?;
+        let labels = arguments.labels.as_deref().map(|path| LabelFile::open(path, images.count())).transpose()?;
+        let targets = arguments.targets.as_deref().map(Reader::open).transpose()?;
+        if let Some(targets) = &targets {
+            targets.require_rank(2, "targets (N, F)")?;
+            if targets.rows() != images.count() {
+                let path = targets.path().display();
+                bail!("{path}: expected {} rows, one an image, found {}", images.count(), targets.rows());
+            }
+        }
+        let test = arguments.test.as_deref().map(ImageFile::open).transpose()?;
+        let test = test
+            .map(|test| {
+                let labels = arguments.test_labels.as_deref().map(|path| LabelFile::open(path, test.count()));
+                anyhow::Ok((test, labels.transpose()?))
+            })
+            .transpose()?;
+        Ok(Self { images, labels, targets, test })
+    }
+
+    fn examples(&self) -> Dataset<'_> {
+        Dataset { images: &self.images, labels: self.labels.as_ref() }
+    }
+
+    fn test(&self) -> Option<Dataset<'_>> {
+        self.test.as_ref().map(|(images, labels)| Dataset { images, labels: labels.as_ref() })
+    }
+
+    fn declare(&self, task: &mut Task) -> anyhow::Result<()> {
+        task.array(self.images.reader())?;
+        if let Some((test, _)) = &self.test {
+            task.array(test.reader())?;
+        }
+        let test_labels = self.test.as_ref().and_then(|(_, labels)| labels.as_ref());
+        for labels in self.labels.iter().chain(test_labels) {
+            task.array(labels.reader())?;
+        }
+        self.targets.iter().try_for_each(|targets| task.array(targets))
     }
 }
 
 fn run(arguments: Arguments) -> anyhow::Result<()> {
+    arguments.check()?;
     let settings = arguments.settings()?;
-    let images = ImageFile::open(&arguments.images)?;
-    let test = arguments.test.as_deref().map(ImageFile::open).transpose()?;
-    let shape = images.shape();
-    let graph = arguments.graph(Size::new(shape.channels, shape.height, shape.width))?;
-    for file in [Some(&images), test.as_ref()].into_iter().flatten() {
+    let data = Data::open(&arguments)?;
+    let shape = data.images.shape();
+    let size = Size::new(shape.channels, shape.height, shape.width);
+    let classes = data.labels.as_ref().map(count_classes).transpose()?;
+    let graph = arguments.graph(size, classes, data.targets.as_ref().map(Reader::row_len))?;
+    for file in [Some(&data.images), data.test.as_ref().map(|(images, _)| images)].into_iter().flatten() {
         obverse_tools::require_images(file, &graph)?;
     }
-    let mut task = Task::begin(&arguments.common, Some(&arguments.output))?;
-    task.array(images.reader())?;
-    if let Some(test) = &test {
-        task.array(test.reader())?;
-    }
+    let mut task = Task::begin(&arguments.training.common, Some(&arguments.output))?;
+    data.declare(&mut task)?;
     if Path::new(&arguments.arch).exists() {
         task.input(&obverse_tools::network_file(Path::new(&arguments.arch)))?;
     }
-    task.seed(arguments.seed.seed);
-    task.parameter("mode", "fa")?;
+    task.parameter("mode", arguments.mode.name())?;
     task.parameter("arch", &arguments.arch)?;
     task.parameter("latent", arguments.latent)?;
     task.parameter("preset", format!("{:?}", arguments.preset))?;
     task.parameter("settings", &settings)?;
-    task.parameter("init", format!("{:?}", arguments.init))?;
-    task.parameter("epochs", arguments.epochs)?;
-    task.parameter("batch", arguments.batch)?;
-    task.parameter("precision", arguments.precision)?;
+    arguments.training.declare(&mut task)?;
     if task.is_fresh()? {
         return Ok(());
     }
-    match arguments.precision {
-        Precision::F32 => train::<f32>(&arguments, &settings, graph, &images, test.as_ref(), task),
-        Precision::F64 => train::<f64>(&arguments, &settings, graph, &images, test.as_ref(), task),
+    match arguments.training.precision {
+        Precision::F32 => train::<f32>(&arguments, settings, graph, &data, task),
+        Precision::F64 => train::<f64>(&arguments, settings, graph, &data, task),
     }
 }
 
-/// Trains to the end and puts the network in its place.
+/// Trains to the end and puts the networks in their place.
 fn train<E: Element + Scalar>(
     arguments: &Arguments,
-    settings: &Settings,
+    settings: Settings,
     graph: Graph,
-    images: &ImageFile,
-    test: Option<&ImageFile>,
+    data: &Data,
     task: Task,
 ) -> anyhow::Result<()> {
-    interrupted();
-    // An output that cannot be written is better known now than after hours of training.
-    drop(AtomicFolder::create(&arguments.output)?);
-    let seed = arguments.seed.seed;
-    let training = Loop {
-        epochs: arguments.epochs,
-        batch: arguments.batch as usize,
-        examples: images.count(),
-        seed,
-        every: Duration::from_secs_f64((60.0 * arguments.checkpoint_minutes).clamp(0.0, 1e9)),
-    };
-    let updates = training.epochs * training.updates_per_epoch();
-    let network = Network::<E>::initialised(graph, arguments.initialisation(), seed);
-    let mut alignment = Alignment::new(network, settings.clone(), seed, updates, images, test)?;
-    let checkpoint = Checkpoint::of(&arguments.output, task.identity());
-    let progress = Progress::new(updates, "updates", arguments.common.quiet);
-    let mut watch = Watcher { progress, batch: f64::from(arguments.batch) };
-    let (outcome, epochs) =
-        training.run(&mut alignment, &checkpoint, &mut watch).map_err(obverse_tools::training_failure)?;
-    if outcome == Outcome::Interrupted {
-        return Err(Interrupted.into());
-    }
-    drop(watch);
-    let folder = AtomicFolder::create(&arguments.output)?;
+    let training = &arguments.training;
+    let (seed, examples) = (training.seed.seed, data.images.count());
+    let updates = training.updates(examples);
     let origin = json!({
-        "tool": "fa-fit", "version": env!("CARGO_PKG_VERSION"), "mode": "fa", "settings": settings, "seed": seed,
-        "epochs": arguments.epochs, "batch": arguments.batch, "image_size": image_size(alignment.network().graph()),
+        "tool": "fa-fit", "version": env!("CARGO_PKG_VERSION"), "mode": arguments.mode.name(), "settings": settings,
+        "seed": seed, "epochs": training.epochs, "batch": training.batch, "image_size": image_size(&graph),
     });
-    alignment.network().save(folder.path(), &origin)?;
-    write_metrics(&folder.path().join("metrics.jsonl"), &epochs)?;
-    let mut metrics: Metrics = epochs.last().cloned().unwrap_or_default();
-    metrics.insert("parameters".into(), alignment.network().graph().parameter_count().into());
-    task.finish_folder(folder, metrics)?;
-    Ok(checkpoint.remove()?)
-}
-
-/// A line of JSON an epoch.
-fn write_metrics(path: &Path, epochs: &[Map<String, Value>]) -> anyhow::Result<()> {
-    let mut lines = String::new();
-    for epoch in epochs {
-        lines += &serde_json::to_string(epoch).context("the metrics")?;
-        lines.push('\n');
-    }
-    Ok(atomic::write(path, lines.as_bytes())?)
-}
-
-/// Shows progress, and stops the run when the user asks.
-struct Watcher {
-    progress: Progress,
-    /// Images an update, to turn a sum into a mean.
-    batch: f64,
-}
-
-impl Watch for Watcher {
-    fn updated(&mut self, _: &Position, losses: &Losses) -> ControlFlow<()> {
-        if let Some((name, sum)) = losses.first() {
-            self.progress.set_message(format!("{name} {:.5}", sum / self.batch));
+    let classes = graph.output("class").ok().map(|place| graph.size(place).channels);
+    let size = graph.input.shape;
+    let network = Network::<E>::initialised(graph, training.initialisation(), seed);
+    match arguments.mode {
+        Mode::Fa | Mode::Vfa | Mode::VfaGan => {
+            let adversary = arguments.adversary(&settings, size, classes)?;
+            let mut trainee =
+                Alignment::new(network, adversary, settings, seed, updates, data.examples(), data.test())?;
+            finish(arguments, task, examples, &mut trainee, |trainee, folder| {
+                trainee.network().save(folder, &origin)?;
+                trainee.adversary().map_or(Ok(()), |adversary| adversary.save_networks(folder, &origin))?;
+                Ok(counts(trainee.network().graph(), trainee.adversary().map(|a| a.generator().network().graph())))
+            })
         }
-        self.progress.advance(1);
-        if interrupted() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        Mode::Local => {
+            let chain = Chain::of(&network)?;
+            let mut trainee = LocalAlignment::new(chain, settings, seed, updates, data.examples(), data.test());
+            finish(arguments, task, examples, &mut trainee, |trainee, folder| {
+                let network = trainee.chain().network();
+                network.save(folder, &origin)?;
+                Ok(counts(network.graph(), None))
+            })
+        }
+        Mode::Regression => {
+            let targets = data.targets.as_ref().context("--mode regression needs --targets")?;
+            let mut trainee = Regression::new(network, settings, seed, updates, &data.images, targets)?;
+            finish(arguments, task, examples, &mut trainee, |trainee, folder| {
+                trainee.network().save(folder, &origin)?;
+                Ok(counts(trainee.network().graph(), None))
+            })
+        }
     }
+}
 
-    fn epoch(&mut self, metrics: &Map<String, Value>) {
-        let shown: Vec<String> = metrics.iter().map(|(name, value)| format!("{name} {value}")).collect();
-        self.progress.note(&shown.join(", "));
-    }
+fn finish<T: Trainee>(
+    arguments: &Arguments,
+    task: Task,
+    examples: usize,
+    trainee: &mut T,
+    save: impl FnOnce(&T, &Path) -> anyhow::Result<Metrics>,
+) -> anyhow::Result<()> {
+    arguments.training.run(task, &arguments.output, examples, trainee, save)
+}
 
-    fn resumed(&mut self, position: &Position) {
-        self.progress.note(&format!("goes on after update {} (epoch {})", position.update, position.epoch + 1));
-        self.progress.set(position.update);
+/// The number of parameters: the encoder's, and with the generator's.
+fn counts(encoder: &Graph, generator: Option<&Graph>) -> Metrics {
+    let mut metrics = Metrics::new();
+    let encoder = encoder.parameter_count();
+    metrics.insert("parameters".into(), Value::from(encoder));
+    if let Some(generator) = generator {
+        metrics.insert("parameters_with_generator".into(), (encoder + generator.parameter_count()).into());
     }
+    metrics
 }
 
 obverse_tools::main!(Arguments, run);

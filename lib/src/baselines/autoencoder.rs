@@ -1,0 +1,165 @@
+//! Autoencoders: x_hat = D(z) with z = E(x); variational (Kingma & Welling 2014) where E has a log-variance.
+//!
+//! C = mean_n( |x - x_hat|^2 + beta KL(N(mu, sigma^2) || N(0, 1)) ), z = mu + eps sigma; beta 0 and z = mu without one.
+
+use std::path::Path;
+
+use dfdx::prelude::{NoneTape, OwnedTape};
+use serde_json::{Map, Value};
+
+use crate::data::batches::ImageFile;
+use crate::net::{self, Mode, Network};
+use crate::ops::InputGradient;
+use crate::ops::arithmetic::combine;
+use crate::ops::gaussian::{exponential, multiply};
+use crate::ops::loss::{gaussian_divergence, squared_error};
+use crate::store::npy::Scalar;
+use crate::tensor::random::Stream;
+use crate::tensor::{Batch, Element, backward, batch, gradient, shape, view};
+use crate::train::Result;
+use crate::train::adam::Adam;
+use crate::train::checkpoint::{self, Position};
+use crate::train::evaluation::{EVALUATED, SquaredError};
+use crate::train::run::{Losses, Trainee};
+use crate::train::schedule::Pace;
+
+/// An encoder and a decoder in training.
+pub struct Autoencoder<'a, E: Element> {
+    encoder: Network<E>,
+    decoder: Network<E>,
+    encoder_adam: Adam<E>,
+    decoder_adam: Adam<E>,
+    latent: usize,
+    log_var: Option<usize>,
+    image: usize,
+    beta: f64,
+    pace: Pace,
+    seed: u64,
+    images: &'a ImageFile,
+    test: Option<&'a ImageFile>,
+}
+
+impl<'a, E: Element + Scalar> Autoencoder<'a, E> {
+    /// An encoder with an output "z", or "mu" and "log_var", and a decoder with one "image".
+    ///
+    /// # Errors
+    /// A network without those outputs.
+    pub fn new(
+        encoder: Network<E>,
+        decoder: Network<E>,
+        (beta, pace, seed): (f64, Pace, u64),
+        images: &'a ImageFile,
+        test: Option<&'a ImageFile>,
+    ) -> Result<Self> {
+        let (encoder_adam, decoder_adam) = (Adam::new(encoder.parameters()), Adam::new(decoder.parameters()));
+        let log_var = encoder.graph().output("log_var").ok();
+        let latent = encoder.graph().output(if log_var.is_some() { "mu" } else { "z" })?;
+        let image = decoder.graph().output("image")?;
+        Ok(Self {
+            encoder,
+            decoder,
+            encoder_adam,
+            decoder_adam,
+            latent,
+            log_var,
+            image,
+            beta,
+            pace,
+            seed,
+            images,
+            test,
+        })
+    }
+
+    /// Writes both networks, the decoder as `decoder` beside the encoder.
+    ///
+    /// # Errors
+    /// A file that cannot be written.
+    pub fn save_networks(&self, folder: &Path, origin: &Value) -> net::Result<()> {
+        self.encoder.save(folder, origin)?;
+        self.decoder.save_beside(folder, "decoder", origin)
+    }
+
+    fn pixels(&self, images: &ImageFile, rows: &[usize]) -> Result<Batch<E>> {
+        let size = self.encoder.graph().input.shape;
+        Ok(batch(images.batch(rows)?, (rows.len(), size.height, size.width, size.channels)))
+    }
+}
+
+impl<E: Element + Scalar> Trainee for Autoencoder<'_, E> {
+    fn update(&mut self, position: &Position, rows: &[usize]) -> Result<Losses> {
+        let x = self.pixels(self.images, rows)?;
+        let count = rows.len();
+        let mut tape = OwnedTape::default();
+        let mode = Mode::Training(Stream::new(self.seed, "dropout", position.update));
+        let trace = self.encoder.forward(&mut tape, &x, mode, InputGradient::Unwanted);
+        let mu = self.encoder.value(&trace, self.latent)?.clone();
+        let log_var = self.log_var.map(|place| self.encoder.value(&trace, place).cloned()).transpose()?;
+        let z = match &log_var {
+            None => mu.clone(),
+            Some(log_var) => {
+                let noise = Stream::new(self.seed, "noise", position.update).normal(0..view(&mu).len());
+                let deviation = exponential(&mut tape, log_var, 0.5);
+                let shift = multiply(&mut tape, &deviation, &batch(noise, shape(&mu)));
+                combine(&mut tape, E::one(), &mu, E::one(), &shift)
+            }
+        };
+        let decoded = self.decoder.forward(&mut tape, &z, mode, InputGradient::Wanted);
+        let image = self.decoder.value(&decoded, self.image)?;
+        let mean = 1.0 / count as f64;
+        let error = squared_error(&mut tape, image, &x, mean);
+        let pixels = view(&x).len() / count;
+        let mut losses: Losses = vec![("train_mse", view(&error)[0].wide() / mean / pixels as f64)];
+        let mut cost = error;
+        if let Some(log_var) = &log_var {
+            let weights = vec![self.beta * mean; count];
+            let divergence = gaussian_divergence(&mut tape, &mu, log_var, &weights);
+            losses.push(("weighted_divergence", view(&divergence)[0].wide() / mean));
+            cost = combine(&mut tape, E::one(), &cost, E::one(), &divergence);
+        }
+        let mut gradients = backward(tape, &cost, vec![E::one()]);
+        let adam = self.pace.at(position);
+        for (network, moments) in
+            [(&mut self.encoder, &mut self.encoder_adam), (&mut self.decoder, &mut self.decoder_adam)]
+        {
+            let of_network: Vec<_> = network.parameters().iter().map(|each| gradient(&mut gradients, each)).collect();
+            moments.step(network, &of_network, &adam, |_| None);
+        }
+        self.encoder.keep_running_statistics(&trace);
+        self.decoder.keep_running_statistics(&decoded);
+        Ok(losses)
+    }
+
+    fn evaluate(&mut self, _: u64) -> Result<Map<String, Value>> {
+        let Some(test) = self.test else { return Ok(Map::new()) };
+        let mut error = SquaredError::default();
+        for first in (0..test.count()).step_by(EVALUATED) {
+            let rows: Vec<usize> = (first..test.count().min(first + EVALUATED)).collect();
+            let x = self.pixels(test, &rows)?;
+            let trace = self.encoder.forward(&mut NoneTape, &x, Mode::Inference, InputGradient::Unwanted);
+            let image = decode(&self.decoder, self.encoder.value(&trace, self.latent)?)?;
+            error.add(view(&x), view(&image), view(&x).len() / rows.len());
+        }
+        Ok(error.metrics().into_iter().map(|(name, value)| (format!("test_{name}"), value)).collect())
+    }
+
+    fn save(&self, folder: &Path) -> Result<()> {
+        checkpoint::save(folder, "encoder", &self.encoder, &self.encoder_adam)?;
+        checkpoint::save(folder, "decoder", &self.decoder, &self.decoder_adam)
+    }
+
+    fn restore(&mut self, folder: &Path) -> Result<()> {
+        self.encoder_adam = checkpoint::restore(folder, "encoder", &mut self.encoder)?;
+        self.decoder_adam = checkpoint::restore(folder, "decoder", &mut self.decoder)?;
+        Ok(())
+    }
+}
+
+/// The images of latents (N, 1, 1, Z), by a decoder or a GAN's generator.
+///
+/// # Errors
+/// A network without an output "image".
+pub fn decode<E: Element>(decoder: &Network<E>, z: &Batch<E>) -> net::Result<Batch<E>> {
+    let trace = decoder.forward(&mut NoneTape, z, Mode::Inference, InputGradient::Unwanted);
+    Ok(decoder.value(&trace, decoder.graph().output("image")?)?.clone())
+}

@@ -1,0 +1,211 @@
+//! What the tools that train share: their arguments, the run with its checkpoints, and the folder at its end.
+
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::{Args, ValueEnum};
+use obverse::net::Initialisation;
+use obverse::store::atomic::{self, AtomicFolder};
+use obverse::train::checkpoint::{Checkpoint, Position};
+use obverse::train::run::{Loop, Losses, Outcome, Trainee, Watch};
+use obverse::train::schedule::{Pace, Schedule};
+use serde_json::{Map, Value};
+
+use crate::interrupt::Interrupted;
+use crate::{CommonArguments, Metrics, Precision, Progress, SeedArgument, Task, interrupted, training_failure};
+
+/// The arguments of a training.
+#[derive(Clone, Debug, Args)]
+pub struct TrainingArguments {
+    /// Passes over the images
+    #[arg(long, default_value_t = 10, value_name = "N")]
+    pub epochs: u64,
+    /// Images an update
+    #[arg(long, default_value_t = 128, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65536))]
+    pub batch: u32,
+    /// Adam's learning rate
+    #[arg(long, value_name = "R")]
+    pub learning_rate: Option<f64>,
+    /// Adam's decays
+    #[arg(long, value_name = "B1,B2", value_parser = pair)]
+    pub betas: Option<[f64; 2]>,
+    /// How the learning rate changes: constant, cosine, epoch:D or update:D (times D after each), steps:N:D (every N epochs)
+    #[arg(long, value_parser = schedule)]
+    pub schedule: Option<Schedule>,
+    /// How weights start
+    #[arg(long, value_enum, default_value_t = InitialisationArgument::Orthogonal)]
+    init: InitialisationArgument,
+    /// f64 is for checks: four times slower
+    #[arg(long, value_enum, default_value_t)]
+    pub precision: Precision,
+    /// Minutes between checkpoints
+    #[arg(long, default_value_t = 5.0, value_name = "M")]
+    checkpoint_minutes: f64,
+    /// `--seed`.
+    #[command(flatten)]
+    pub seed: SeedArgument,
+    /// `--threads`, `--json`, …
+    #[command(flatten)]
+    pub common: CommonArguments,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum InitialisationArgument {
+    Orthogonal,
+    Uniform,
+    He,
+    Glorot,
+}
+
+/// Two numbers with a comma between.
+///
+/// # Errors
+/// Anything else.
+pub fn pair(text: &str) -> Result<[f64; 2], String> {
+    let parsed = text.split_once(',').and_then(|(a, b)| Some([a.trim().parse().ok()?, b.trim().parse().ok()?]));
+    parsed.ok_or_else(|| "expected two numbers, such as 0.5,0.999".to_string())
+}
+
+fn schedule(text: &str) -> Result<Schedule, String> {
+    let wrong = || "expected constant, cosine, epoch:D, update:D or steps:N:D".to_string();
+    let number = |text: &str| text.parse::<f64>().ok().filter(|decay| *decay > 0.0 && *decay <= 1.0).ok_or_else(wrong);
+    match text.split(':').collect::<Vec<_>>().as_slice() {
+        ["constant"] => Ok(Schedule::Constant),
+        ["cosine"] => Ok(Schedule::Cosine),
+        ["epoch", decay] => Ok(Schedule::PerEpoch { decay: number(decay)? }),
+        ["update", decay] => Ok(Schedule::PerUpdate { decay: number(decay)? }),
+        ["steps", epochs, decay] => {
+            Ok(Schedule::Steps { epochs: epochs.parse().map_err(|_| wrong())?, decay: number(decay)? })
+        }
+        _ => Err(wrong()),
+    }
+}
+
+impl TrainingArguments {
+    /// How weights start.
+    pub fn initialisation(&self) -> Initialisation {
+        match self.init {
+            InitialisationArgument::Orthogonal => Initialisation::Orthogonal,
+            InitialisationArgument::Uniform => Initialisation::Uniform,
+            InitialisationArgument::He => Initialisation::He,
+            InitialisationArgument::Glorot => Initialisation::Glorot,
+        }
+    }
+
+    /// Adam's settings over a run on `examples` examples, with these defaults.
+    ///
+    /// # Errors
+    /// A number outside its range.
+    pub fn pace(&self, examples: usize, learning_rate: f64, betas: [f64; 2]) -> anyhow::Result<Pace> {
+        let (learning_rate, betas) = (self.learning_rate.unwrap_or(learning_rate), self.betas.unwrap_or(betas));
+        anyhow::ensure!(
+            learning_rate > 0.0 && learning_rate.is_finite(),
+            "--learning-rate: expected a positive number, found {learning_rate}"
+        );
+        anyhow::ensure!(
+            betas.iter().all(|beta| (0.0..1.0).contains(beta)),
+            "--betas: expected two numbers in [0, 1), found {betas:?}"
+        );
+        Ok(Pace { learning_rate, schedule: self.schedule.unwrap_or_default(), betas, updates: self.updates(examples) })
+    }
+
+    /// Updates of the whole run.
+    pub fn updates(&self, examples: usize) -> u64 {
+        let training = self.training(examples);
+        training.epochs * training.updates_per_epoch()
+    }
+
+    fn training(&self, examples: usize) -> Loop {
+        Loop {
+            epochs: self.epochs,
+            batch: self.batch as usize,
+            examples,
+            seed: self.seed.seed,
+            every: Duration::from_secs_f64((60.0 * self.checkpoint_minutes).clamp(0.0, 1e9)),
+        }
+    }
+
+    /// Declares what decides the result.
+    ///
+    /// # Errors
+    /// None in practice: the values have JSON forms.
+    pub fn declare(&self, task: &mut Task) -> anyhow::Result<()> {
+        task.seed(self.seed.seed);
+        task.parameter("init", format!("{:?}", self.init))?;
+        task.parameter("epochs", self.epochs)?;
+        task.parameter("batch", self.batch)?;
+        task.parameter("precision", self.precision)
+    }
+
+    /// Trains to the end, then puts the folder that `save` fills in its place, with `metrics.jsonl`, a line an epoch.
+    ///
+    /// # Errors
+    /// An interrupt, divergence, data or files that fail.
+    pub fn run<T: Trainee>(
+        &self,
+        task: Task,
+        output: &Path,
+        examples: usize,
+        trainee: &mut T,
+        save: impl FnOnce(&T, &Path) -> anyhow::Result<Metrics>,
+    ) -> anyhow::Result<()> {
+        interrupted();
+        // An output that cannot be written is better known now than after hours of training.
+        drop(AtomicFolder::create(output)?);
+        let checkpoint = Checkpoint::of(output, task.identity());
+        let progress = Progress::new(self.updates(examples), "updates", self.common.quiet);
+        let mut watch = Watcher { progress, batch: f64::from(self.batch) };
+        let (outcome, epochs) =
+            self.training(examples).run(trainee, &checkpoint, &mut watch).map_err(training_failure)?;
+        if outcome == Outcome::Interrupted {
+            return Err(Interrupted.into());
+        }
+        drop(watch);
+        let folder = AtomicFolder::create(output)?;
+        let more = save(trainee, folder.path())?;
+        write_metrics(&folder.path().join("metrics.jsonl"), &epochs)?;
+        let mut metrics: Metrics = epochs.last().cloned().unwrap_or_default();
+        metrics.extend(more);
+        task.finish_folder(folder, metrics)?;
+        Ok(checkpoint.remove()?)
+    }
+}
+
+/// A line of JSON an epoch.
+fn write_metrics(path: &Path, epochs: &[Map<String, Value>]) -> anyhow::Result<()> {
+    let mut lines = String::new();
+    for epoch in epochs {
+        lines += &serde_json::to_string(epoch).context("the metrics")?;
+        lines.push('\n');
+    }
+    Ok(atomic::write(path, lines.as_bytes())?)
+}
+
+/// Shows progress, and stops the run when the user asks.
+struct Watcher {
+    progress: Progress,
+    /// Images an update, to turn a sum into a mean.
+    batch: f64,
+}
+
+impl Watch for Watcher {
+    fn updated(&mut self, _: &Position, losses: &Losses) -> ControlFlow<()> {
+        if let Some((name, sum)) = losses.first() {
+            self.progress.set_message(format!("{name} {:.5}", sum / self.batch));
+        }
+        self.progress.advance(1);
+        if interrupted() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    fn epoch(&mut self, metrics: &Map<String, Value>) {
+        let shown: Vec<String> = metrics.iter().map(|(name, value)| format!("{name} {value}")).collect();
+        self.progress.note(&shown.join(", "));
+    }
+
+    fn resumed(&mut self, position: &Position) {
+        self.progress.note(&format!("goes on after update {} (epoch {})", position.update, position.epoch + 1));
+        self.progress.set(position.update);
+    }
+}
