@@ -1,8 +1,7 @@
 //! The conventions that all tools share: common arguments, the cache and the sidecar around a run, progress, interrupts,
 //! and the one place that turns errors into a line and an exit code.
 //!
-//! A tool is `src/bin/<tool>.rs`: a clap struct that is its manual, a `run` that reads like the manual's summary, and
-//! `obverse_tools::main!(Arguments, run);`.
+//! A tool is a module of [`tools`] and a line in `src/bin/<tool>.rs`: `obverse_tools::main!(obverse_tools::tools::<tool>);`.
 
 pub mod alignment;
 pub mod arguments;
@@ -11,6 +10,7 @@ pub mod interrupt;
 pub mod network;
 pub mod progress;
 pub mod task;
+pub mod tools;
 pub mod training;
 
 pub use arguments::{BatchArgument, CommonArguments, SeedArgument, Shard, ShardArgument};
@@ -18,7 +18,7 @@ pub use exit::Failure;
 pub use interrupt::{check_interrupted, interrupted};
 #[doc(hidden)]
 pub use mimalloc::MiMalloc;
-pub use network::{Precision, RowsArguments, network_file, require_images, training_failure};
+pub use network::{Precision, RowsArguments, architecture_file, require_images, training_failure};
 pub use progress::Progress;
 pub use task::{Metrics, Task};
 
@@ -44,16 +44,17 @@ pub const TOOLS: &[&str] = &[
     "report",
 ];
 
-/// The `main` of a tool: its allocator, its arguments' type and its `fn(Arguments) -> anyhow::Result<()>`.
+/// The `main` of a tool: its allocator, and the module that holds its `Arguments` and its `run`.
 #[macro_export]
 macro_rules! main {
-    ($arguments:ty, $run:path) => {
+    ($($tool:tt)*) => {
         // The buffers of tensors are freed and asked for again at every step: mimalloc recycles them.
         #[global_allocator]
         static ALLOCATOR: $crate::MiMalloc = $crate::MiMalloc;
 
         fn main() -> std::process::ExitCode {
-            $crate::exit::run_tool::<$arguments>(env!("CARGO_BIN_NAME"), $run)
+            use $($tool)*::{Arguments, run};
+            $crate::exit::run_tool::<Arguments>(env!("CARGO_BIN_NAME"), run)
         }
     };
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use obverse::data::batches::ImageFile;
-use obverse::net::Graph;
+use obverse::net::{Graph, architectures};
 use obverse::train;
 use serde::Serialize;
 
@@ -62,6 +62,14 @@ impl RowsArguments {
     ) -> anyhow::Result<()> {
         for_each_batch(self.shard.shard.rows(total), self.batch.or(usual), self.common.quiet, step)
     }
+}
+
+/// The file that `--arch` means: `None` where it is the name of an architecture, which a file of that name does not hide.
+pub fn architecture_file(arch: &str) -> Option<PathBuf> {
+    let path = Path::new(arch);
+    let named = architectures::NAMES.contains(&arch) || arch == architectures::TOY;
+    let is_file = path.is_dir() || path.extension().is_some_and(|extension| extension == "json");
+    (!named && is_file).then(|| network_file(path))
 }
 
 /// The file that describes a network: itself, or `net.json` in its folder.

@@ -19,6 +19,9 @@ use crate::ops::activation::LEAKY_SLOPE;
 /// The names of the architectures.
 pub const NAMES: [&str; 4] = ["mnist", "cifar10", "celeba", "stl10"];
 
+/// The name of the network of the toy example.
+pub const TOY: &str = "toy";
+
 /// An output of an encoder: a linear layer of this name and number of features on top of the last hidden one.
 pub type Head<'a> = (&'a str, usize);
 

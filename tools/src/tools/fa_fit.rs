@@ -1,0 +1,417 @@
+//! `fa-fit`: trains an encoder by feature alignment.
+
+use std::path::{Path, PathBuf};
+
+use crate::alignment::RecoveryArguments;
+use crate::training::{TrainingArguments, pair};
+use crate::{Metrics, Precision, Task};
+use anyhow::{Context, bail, ensure};
+use clap::{Parser, ValueEnum};
+use obverse::align::adversarial::{AdversarialSettings, Adversary, Fakes};
+use obverse::align::local::{Chain, LocalAlignment};
+use obverse::align::regression::Regression;
+use obverse::align::settings::{Beta, Clamp, Settings};
+use obverse::align::training::{Alignment, Dataset, count_classes, image_size};
+use obverse::data::batches::{ImageFile, LabelFile};
+use obverse::net::architectures::{self, Head};
+use obverse::net::{Graph, Network, Size};
+use obverse::ops::adversarial::Rule;
+use obverse::store::npy::{Reader, Scalar};
+use obverse::tensor::Element;
+use obverse::train::run::Trainee;
+use serde_json::{Value, json};
+
+/// Train an encoder so that a gradient step on a neutral input recovers what it encoded (feature alignment).
+///
+/// The result is a network folder for fa-encode and fa-invert, with `metrics.jsonl`, a line an epoch. Progress is kept in
+/// OUT.checkpoint: a run that was stopped, by any means, goes on from there and ends with the same bytes.
+#[derive(Parser)]
+#[command(
+    version,
+    after_help = "Modes:
+  fa          Algorithm 1: recover images from their latents
+  vfa         variational: latents near a standard normal, so that draws of it can be recovered too
+  vfa-gan     vfa with a generator that refines recoveries and a discriminator that teaches it
+  local       Algorithm 2: each layer learns to recover its own input, with asinh between layers
+  regression  section 3.2: learn --targets, and a latent that keeps what they forget; --arch toy is the paper's network
+
+Examples:
+  fa-fit train-images.npy --test test-images.npy --arch mnist --preset published-code --epochs 5 -o encoder
+  fa-fit train-images.npy --mode vfa-gan --labels train-labels.npy --preset published-code --epochs 10 -o model
+  fa-fit train-images.npy --arch cifar10 --latent 256 --start zeros --sigmoid on --learning-rate 1e-4 -o encoder"
+)]
+pub struct Arguments {
+    /// Images to train on: .npy, (N, C, H, W), u8 or floats in 0..1
+    images: PathBuf,
+    /// What is trained, and how (see below)
+    #[arg(long, value_enum, default_value_t = Mode::Fa)]
+    mode: Mode,
+    /// Encoder by name (mnist, cifar10, celeba, stl10: its first linear layer adapts to the images' size), or a net.json
+    #[arg(long, default_value = "mnist", value_name = "NAME|FILE")]
+    arch: String,
+    /// Features of the latent, Z; 0 leaves it out of a regression
+    #[arg(long, default_value_t = 128, value_name = "Z", value_parser = clap::value_parser!(u32).range(0..=65536))]
+    latent: u32,
+    /// Hyper-parameters: those of the paper's section 4, or of its authors' repository; the flags below change single ones
+    #[arg(long, value_enum, default_value_t = Preset::Paper)]
+    preset: Preset,
+    /// Images that the recovery error is reported on after each epoch
+    #[arg(long, value_name = "IMAGES.npy")]
+    test: Option<PathBuf>,
+    /// Classes of the images: a linear head learns them, and recoveries aim at them too
+    #[arg(long, value_name = "L.npy")]
+    labels: Option<PathBuf>,
+    /// Classes of the test images
+    #[arg(long, value_name = "L.npy", requires = "test", requires = "labels")]
+    test_labels: Option<PathBuf>,
+    /// What a regression learns: .npy, (N, F)
+    #[arg(long, value_name = "Y.npy")]
+    targets: Option<PathBuf>,
+    #[command(flatten)]
+    recovery: RecoveryArguments,
+    /// Which parameters are clamped to ±sqrt 2 (equation 9)
+    #[arg(long, value_enum)]
+    clamp: Option<ClampArgument>,
+    /// Clamp pixels to this range first, or none
+    #[arg(long, value_name = "LOW,HIGH|none", value_parser = range)]
+    clamp_inputs: Option<InputRange>,
+    /// Weight of the divergence from the prior: uniform (drawn from U(0, 1) for each example), or a number
+    #[arg(long, value_name = "uniform|B", value_parser = beta)]
+    beta: Option<Beta>,
+    /// Weight of the generator's perceptual loss
+    #[arg(long, value_name = "L")]
+    lambda: Option<f64>,
+    /// What the discriminator is: a judge by least squares, or a Wasserstein critic
+    #[arg(long, value_enum)]
+    discriminator: Option<DiscriminatorArgument>,
+    /// Limit of the critic's weights
+    #[arg(long, value_name = "W")]
+    critic_limit: Option<f64>,
+    /// What the discriminator is shown as fakes: G of the batch's recoveries, or G of recoveries from draws of the prior
+    #[arg(long, value_enum)]
+    fakes: Option<FakesArgument>,
+    #[command(flatten)]
+    training: TrainingArguments,
+    /// The network folder to write
+    #[arg(short, long, value_name = "NET")]
+    output: PathBuf,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
+enum Mode {
+    Fa,
+    Vfa,
+    VfaGan,
+    Local,
+    Regression,
+}
+
+impl Mode {
+    /// The name in sidecars and net.json.
+    fn name(self) -> String {
+        self.to_possible_value().map(|value| value.get_name().to_string()).unwrap_or_default()
+    }
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Preset {
+    Paper,
+    PublishedCode,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum ClampArgument {
+    All,
+    Weights,
+    None,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum DiscriminatorArgument {
+    LeastSquares,
+    Wasserstein,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum FakesArgument {
+    Reconstructions,
+    Prior,
+}
+
+/// A range of pixels, or none.
+#[derive(Clone, Copy)]
+struct InputRange(Option<[f64; 2]>);
+
+fn range(text: &str) -> Result<InputRange, String> {
+    if text == "none" { Ok(InputRange(None)) } else { pair(text).map(|range| InputRange(Some(range))) }
+}
+
+fn beta(text: &str) -> Result<Beta, String> {
+    match text {
+        "uniform" => Ok(Beta::Uniform),
+        _ => text.parse().map(Beta::Fixed).map_err(|_| "expected uniform or a number".to_string()),
+    }
+}
+
+impl Arguments {
+    /// The preset, with what was asked otherwise.
+    fn settings(&self) -> obverse::train::Result<Settings> {
+        let preset = match self.preset {
+            Preset::Paper => Settings::paper(),
+            Preset::PublishedCode => Settings::published_code(),
+        };
+        let clamp = self.clamp.map(|clamp| match clamp {
+            ClampArgument::All => Clamp::All,
+            ClampArgument::Weights => Clamp::Weights,
+            ClampArgument::None => Clamp::None,
+        });
+        let training = &self.training;
+        Settings {
+            input_range: self.clamp_inputs.map_or(preset.input_range, |InputRange(range)| range),
+            learning_rate: training.learning_rate.unwrap_or(preset.learning_rate),
+            schedule: training.schedule.unwrap_or(preset.schedule),
+            betas: training.betas.unwrap_or(preset.betas),
+            clamp: clamp.unwrap_or(preset.clamp),
+            beta: self.beta.unwrap_or(preset.beta),
+            adversarial: self.adversarial(preset.adversarial),
+            ..self.recovery.applied_to(preset)
+        }
+        .check()
+    }
+
+    fn adversarial(&self, preset: AdversarialSettings) -> AdversarialSettings {
+        let rule = self.discriminator.map(|discriminator| match discriminator {
+            DiscriminatorArgument::LeastSquares => Rule::LeastSquares,
+            DiscriminatorArgument::Wasserstein => Rule::Wasserstein,
+        });
+        let fakes = self.fakes.map(|fakes| match fakes {
+            FakesArgument::Reconstructions => Fakes::Reconstructions,
+            FakesArgument::Prior => Fakes::Prior,
+        });
+        AdversarialSettings {
+            rule: rule.unwrap_or(preset.rule),
+            lambda: self.lambda.unwrap_or(preset.lambda),
+            fakes: fakes.unwrap_or(preset.fakes),
+            critic_limit: self.critic_limit.unwrap_or(preset.critic_limit),
+            ..preset
+        }
+    }
+
+    /// The encoder's graph, for images of this size and this many classes.
+    fn graph(&self, size: Size, classes: Option<usize>, targets: Option<usize>) -> anyhow::Result<Graph> {
+        let latent = self.latent as usize;
+        ensure!(latent > 0 || self.mode == Mode::Regression, "--latent: expected at least 1, found 0");
+        if let Some(file) = crate::architecture_file(&self.arch) {
+            return Ok(Graph::load(&file)?);
+        }
+        let mut heads: Vec<Head> = match self.mode {
+            Mode::Fa | Mode::Local => vec![("z", latent)],
+            Mode::Vfa | Mode::VfaGan => vec![("mu", latent), ("log_var", latent)],
+            Mode::Regression => vec![("f", targets.unwrap_or(1))],
+        };
+        if self.mode == Mode::Regression && latent > 0 {
+            heads.push(("z", latent));
+        }
+        heads.extend(classes.map(|classes| ("class", classes)));
+        Ok(match (self.arch.as_str(), self.mode) {
+            (architectures::TOY, _) => architectures::perceptron(size, &heads)?,
+            (name, Mode::Local) => architectures::local_encoder(name, size, &heads)?,
+            (name, _) => architectures::encoder(name, size, &heads)?,
+        })
+    }
+
+    /// The generator and the discriminator that play with the encoder.
+    fn adversary<E: Element + Scalar>(
+        &self,
+        settings: &Settings,
+        size: Size,
+        classes: Option<usize>,
+    ) -> anyhow::Result<Option<Adversary<E>>> {
+        if self.mode != Mode::VfaGan {
+            return Ok(None);
+        }
+        ensure!(
+            architectures::NAMES.contains(&self.arch.as_str()),
+            "--mode vfa-gan: expected an architecture by name ({}), which its generator and discriminator follow, found {}",
+            architectures::NAMES.join(", "),
+            self.arch
+        );
+        let (seed, start) = (self.training.seed.seed, self.training.initialisation());
+        let generator = architectures::generator(&self.arch, size, classes)?;
+        let discriminator = architectures::discriminator(&self.arch, size, settings.adversarial.batch_norm)?;
+        // Each draws from streams of its own: their layers share names.
+        let generator = Network::initialised(generator, start, seed ^ 0x6765_6e65_7261_746f);
+        let discriminator = Network::initialised(discriminator, start, seed ^ 0x6a75_6467_6500_0000);
+        Ok(Some(Adversary::new(generator, discriminator, settings.adversarial)?))
+    }
+
+    /// Which flags go with which mode.
+    fn check(&self) -> anyhow::Result<()> {
+        ensure!(
+            self.targets.is_some() == (self.mode == Mode::Regression),
+            "--targets and --mode regression go together: give both or neither"
+        );
+        ensure!(
+            self.labels.is_none() || !matches!(self.mode, Mode::Local | Mode::Regression),
+            "--labels: expected a mode with a class head (fa, vfa, vfa-gan), found {}",
+            self.mode.name()
+        );
+        Ok(())
+    }
+}
+
+/// Every file that a training reads.
+struct Data {
+    images: ImageFile,
+    labels: Option<LabelFile>,
+    targets: Option<Reader>,
+    test: Option<(ImageFile, Option<LabelFile>)>,
+}
+
+impl Data {
+    fn open(arguments: &Arguments) -> anyhow::Result<Self> {
+        let images = ImageFile::open(&arguments.images)?;
+        let labels = arguments.labels.as_deref().map(|path| LabelFile::open(path, images.count())).transpose()?;
+        let targets = arguments.targets.as_deref().map(Reader::open).transpose()?;
+        if let Some(targets) = &targets {
+            targets.require_rank(2, "targets (N, F)")?;
+            if targets.rows() != images.count() {
+                let path = targets.path().display();
+                bail!("{path}: expected {} rows, one an image, found {}", images.count(), targets.rows());
+            }
+        }
+        let test = arguments.test.as_deref().map(ImageFile::open).transpose()?;
+        let test = test
+            .map(|test| {
+                let labels = arguments.test_labels.as_deref().map(|path| LabelFile::open(path, test.count()));
+                anyhow::Ok((test, labels.transpose()?))
+            })
+            .transpose()?;
+        Ok(Self { images, labels, targets, test })
+    }
+
+    fn examples(&self) -> Dataset<'_> {
+        Dataset { images: &self.images, labels: self.labels.as_ref() }
+    }
+
+    fn test(&self) -> Option<Dataset<'_>> {
+        self.test.as_ref().map(|(images, labels)| Dataset { images, labels: labels.as_ref() })
+    }
+
+    fn declare(&self, task: &mut Task) -> anyhow::Result<()> {
+        task.array(self.images.reader())?;
+        if let Some((test, _)) = &self.test {
+            task.array(test.reader())?;
+        }
+        let test_labels = self.test.as_ref().and_then(|(_, labels)| labels.as_ref());
+        for labels in self.labels.iter().chain(test_labels) {
+            task.array(labels.reader())?;
+        }
+        self.targets.iter().try_for_each(|targets| task.array(targets))
+    }
+}
+
+/// Runs the tool.
+///
+/// # Errors
+/// Bad usage, bad input, a run that fails; the user's wish to stop.
+pub fn run(arguments: Arguments) -> anyhow::Result<()> {
+    arguments.check()?;
+    let settings = arguments.settings()?;
+    let data = Data::open(&arguments)?;
+    let shape = data.images.shape();
+    let size = Size::new(shape.channels, shape.height, shape.width);
+    let classes = data.labels.as_ref().map(count_classes).transpose()?;
+    let graph = arguments.graph(size, classes, data.targets.as_ref().map(Reader::row_len))?;
+    for file in [Some(&data.images), data.test.as_ref().map(|(images, _)| images)].into_iter().flatten() {
+        crate::require_images(file, &graph)?;
+    }
+    let mut task = Task::begin(&arguments.training.common, Some(&arguments.output))?;
+    data.declare(&mut task)?;
+    if let Some(file) = crate::architecture_file(&arguments.arch) {
+        task.input(&file)?;
+    }
+    task.parameter("mode", arguments.mode.name())?;
+    task.parameter("arch", &arguments.arch)?;
+    task.parameter("latent", arguments.latent)?;
+    task.parameter("preset", format!("{:?}", arguments.preset))?;
+    task.parameter("settings", &settings)?;
+    arguments.training.declare(&mut task)?;
+    if task.is_fresh()? {
+        return Ok(());
+    }
+    match arguments.training.precision {
+        Precision::F32 => train::<f32>(&arguments, settings, graph, &data, task),
+        Precision::F64 => train::<f64>(&arguments, settings, graph, &data, task),
+    }
+}
+
+/// Trains to the end and puts the networks in their place.
+fn train<E: Element + Scalar>(
+    arguments: &Arguments,
+    settings: Settings,
+    graph: Graph,
+    data: &Data,
+    task: Task,
+) -> anyhow::Result<()> {
+    let training = &arguments.training;
+    let (seed, examples) = (training.seed.seed, data.images.count());
+    let updates = training.updates(examples);
+    let origin = json!({
+        "tool": "fa-fit", "version": env!("CARGO_PKG_VERSION"), "mode": arguments.mode.name(), "settings": settings,
+        "seed": seed, "epochs": training.epochs, "batch": training.batch, "image_size": image_size(&graph),
+    });
+    let classes = graph.output("class").ok().map(|place| graph.size(place).channels);
+    let size = graph.input.shape;
+    let network = Network::<E>::initialised(graph, training.initialisation(), seed);
+    match arguments.mode {
+        Mode::Fa | Mode::Vfa | Mode::VfaGan => {
+            let adversary = arguments.adversary(&settings, size, classes)?;
+            let mut trainee =
+                Alignment::new(network, adversary, settings, seed, updates, data.examples(), data.test())?;
+            finish(arguments, task, examples, &mut trainee, |trainee, folder| {
+                trainee.network().save(folder, &origin)?;
+                trainee.adversary().map_or(Ok(()), |adversary| adversary.save_networks(folder, &origin))?;
+                Ok(counts(trainee.network().graph(), trainee.adversary().map(|a| a.generator().network().graph())))
+            })
+        }
+        Mode::Local => {
+            let chain = Chain::of(&network)?;
+            let mut trainee = LocalAlignment::new(chain, settings, seed, updates, data.examples(), data.test());
+            finish(arguments, task, examples, &mut trainee, |trainee, folder| {
+                let network = trainee.chain().network();
+                network.save(folder, &origin)?;
+                Ok(counts(network.graph(), None))
+            })
+        }
+        Mode::Regression => {
+            let targets = data.targets.as_ref().context("--mode regression needs --targets")?;
+            let mut trainee = Regression::new(network, settings, seed, updates, &data.images, targets)?;
+            finish(arguments, task, examples, &mut trainee, |trainee, folder| {
+                trainee.network().save(folder, &origin)?;
+                Ok(counts(trainee.network().graph(), None))
+            })
+        }
+    }
+}
+
+fn finish<T: Trainee>(
+    arguments: &Arguments,
+    task: Task,
+    examples: usize,
+    trainee: &mut T,
+    save: impl FnOnce(&T, &Path) -> anyhow::Result<Metrics>,
+) -> anyhow::Result<()> {
+    arguments.training.run(task, &arguments.output, examples, trainee, save)
+}
+
+/// The number of parameters: the encoder's, and with the generator's.
+fn counts(encoder: &Graph, generator: Option<&Graph>) -> Metrics {
+    let mut metrics = Metrics::new();
+    let encoder = encoder.parameter_count();
+    metrics.insert("parameters".into(), Value::from(encoder));
+    if let Some(generator) = generator {
+        metrics.insert("parameters_with_generator".into(), (encoder + generator.parameter_count()).into());
+    }
+    metrics
+}

@@ -1,0 +1,13 @@
+//! The tools, one module each: a clap struct that is its manual, and a `run` that reads like the manual's summary.
+//!
+//! They live in the library, so that the networks in f32 and f64 are compiled once for all binaries.
+
+pub mod dataset;
+pub mod fa_encode;
+pub mod fa_fit;
+pub mod fa_invert;
+pub mod net_fit;
+pub mod net_tap;
+pub mod npy_cat;
+pub mod npy_view;
+pub mod obverse_again;

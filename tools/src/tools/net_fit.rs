@@ -1,0 +1,229 @@
+//! `net-fit`: trains the networks that feature alignment is compared with, and classifiers.
+
+use std::path::{Path, PathBuf};
+
+use crate::training::TrainingArguments;
+use crate::{Metrics, Precision, Task};
+use anyhow::{Context, ensure};
+use clap::{Parser, ValueEnum};
+use obverse::align::training::count_classes;
+use obverse::baselines::autoencoder::Autoencoder;
+use obverse::baselines::classifier::Classifier;
+use obverse::baselines::gan::Gan;
+use obverse::data::batches::{ImageFile, LabelFile};
+use obverse::net::{Graph, Network, Size, architectures};
+use obverse::store::npy::Scalar;
+use obverse::tensor::Element;
+use serde_json::{Value, json};
+
+/// Train an autoencoder, a GAN or a classifier on the architectures of the papers.
+///
+/// The result is a network folder. fa-encode and fa-invert take those of autoencoders (the decoder lies in the folder
+/// `decoder` inside) and GANs; net-tap taps any. Progress is kept in OUT.checkpoint: a run that was stopped, by any means,
+/// goes on from there and ends with the same bytes.
+#[derive(Parser)]
+#[command(
+    version,
+    after_help = "What is trained:
+  autoencoder  x_hat = D(E(x)), by the squared error
+  vae          the same, variational (Kingma & Welling 2014)
+  gan          a generator of images from normal draws, and a discriminator (least squares, Mao et al. 2017)
+  classifier   class scores, by the cross entropy; needs --labels
+
+Examples:
+  net-fit vae train-images.npy --test test-images.npy --arch mnist --epochs 10 -o vae
+  net-fit classifier train-images.npy --labels train-labels.npy --test test-images.npy --test-labels test-labels.npy -o judge"
+)]
+pub struct Arguments {
+    /// What is trained (see below)
+    #[arg(value_enum)]
+    kind: Kind,
+    /// Images to train on: .npy, (N, C, H, W), u8 or floats in 0..1
+    images: PathBuf,
+    /// Architecture by name (mnist, cifar10, celeba, stl10), or the classifier's net.json
+    #[arg(long, default_value = "mnist", value_name = "NAME|FILE")]
+    arch: String,
+    /// Features of the latent, Z
+    #[arg(long, default_value_t = 128, value_name = "Z", value_parser = clap::value_parser!(u32).range(1..=65536))]
+    latent: u32,
+    /// Weight of a vae's divergence from the prior
+    #[arg(long, default_value_t = 1.0, value_name = "B")]
+    beta: f64,
+    /// Classes of the images
+    #[arg(long, value_name = "L.npy")]
+    labels: Option<PathBuf>,
+    /// Images that the error is reported on after each epoch
+    #[arg(long, value_name = "IMAGES.npy")]
+    test: Option<PathBuf>,
+    /// Classes of the test images
+    #[arg(long, value_name = "L.npy", requires = "test")]
+    test_labels: Option<PathBuf>,
+    #[command(flatten)]
+    training: TrainingArguments,
+    /// The network folder to write
+    #[arg(short, long, value_name = "NET")]
+    output: PathBuf,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
+enum Kind {
+    Autoencoder,
+    Vae,
+    Gan,
+    Classifier,
+}
+
+/// Adam's learning rate where none is asked for.
+const LEARNING_RATE: f64 = 1e-4;
+
+/// Adam's decays where none are asked for: a GAN's first one is 0.5 (Radford et al. 2016).
+fn betas(kind: Kind) -> [f64; 2] {
+    if kind == Kind::Gan { [0.5, 0.999] } else { [0.9, 0.999] }
+}
+
+/// Every file that a training reads.
+struct Data {
+    images: ImageFile,
+    labels: Option<LabelFile>,
+    test: Option<ImageFile>,
+    test_labels: Option<LabelFile>,
+}
+
+impl Data {
+    fn open(arguments: &Arguments) -> anyhow::Result<Self> {
+        let images = ImageFile::open(&arguments.images)?;
+        let labels = arguments.labels.as_deref().map(|path| LabelFile::open(path, images.count())).transpose()?;
+        let test = arguments.test.as_deref().map(ImageFile::open).transpose()?;
+        let count = test.as_ref().map_or(0, ImageFile::count);
+        let test_labels = arguments.test_labels.as_deref().map(|path| LabelFile::open(path, count)).transpose()?;
+        let (wanted, found) = (images.shape(), test.as_ref().map_or(images.shape(), ImageFile::shape));
+        ensure!(
+            wanted == found,
+            "{}: expected images of {}x{}x{}, as those to train on, found {}x{}x{}",
+            arguments.test.as_deref().unwrap_or(Path::new("")).display(),
+            wanted.channels,
+            wanted.height,
+            wanted.width,
+            found.channels,
+            found.height,
+            found.width
+        );
+        Ok(Self { images, labels, test, test_labels })
+    }
+
+    fn declare(&self, task: &mut Task) -> anyhow::Result<()> {
+        let images = [Some(&self.images), self.test.as_ref()].into_iter().flatten().map(ImageFile::reader);
+        let labels = [&self.labels, &self.test_labels].into_iter().flatten().map(LabelFile::reader);
+        images.chain(labels).try_for_each(|reader| task.array(reader))
+    }
+}
+
+/// Runs the tool.
+///
+/// # Errors
+/// Bad usage, bad input, a run that fails; the user's wish to stop.
+pub fn run(arguments: Arguments) -> anyhow::Result<()> {
+    ensure!(
+        (arguments.kind == Kind::Classifier) == arguments.labels.is_some(),
+        "--labels: a classifier needs them, and nothing else takes them"
+    );
+    ensure!(
+        arguments.beta >= 0.0 && arguments.beta.is_finite(),
+        "--beta: expected a number of at least 0, found {}",
+        arguments.beta
+    );
+    let data = Data::open(&arguments)?;
+    let mut task = Task::begin(&arguments.training.common, Some(&arguments.output))?;
+    data.declare(&mut task)?;
+    if let Some(file) = crate::architecture_file(&arguments.arch) {
+        task.input(&file)?;
+    }
+    let pace = arguments.training.pace(data.images.count(), LEARNING_RATE, betas(arguments.kind))?;
+    task.parameter("kind", format!("{:?}", arguments.kind))?;
+    task.parameter("arch", &arguments.arch)?;
+    task.parameter("latent", arguments.latent)?;
+    task.parameter("beta", arguments.beta)?;
+    task.parameter("pace", pace)?;
+    arguments.training.declare(&mut task)?;
+    if task.is_fresh()? {
+        return Ok(());
+    }
+    match arguments.training.precision {
+        Precision::F32 => train::<f32>(&arguments, &data, task),
+        Precision::F64 => train::<f64>(&arguments, &data, task),
+    }
+}
+
+impl Arguments {
+    /// A network with initial parameters; `salt` keeps networks of one run apart.
+    fn initialised<E: Element>(&self, graph: Graph, salt: u64) -> Network<E> {
+        Network::initialised(graph, self.training.initialisation(), self.training.seed.seed ^ salt)
+    }
+
+    fn classifier(&self, size: Size, classes: usize) -> anyhow::Result<Graph> {
+        match crate::architecture_file(&self.arch) {
+            Some(file) => Ok(Graph::load(&file)?),
+            None => Ok(architectures::encoder(&self.arch, size, &[("logits", classes)])?),
+        }
+    }
+}
+
+/// Keeps the streams of a decoder, and of a discriminator, apart from an encoder's.
+const SALTS: [u64; 2] = [0x6465_636f_6465_7200, 0x6a75_6467_6500_0000];
+
+fn train<E: Element + Scalar>(arguments: &Arguments, data: &Data, task: Task) -> anyhow::Result<()> {
+    let (training, output) = (&arguments.training, &arguments.output);
+    let examples = data.images.count();
+    let pace = training.pace(examples, LEARNING_RATE, betas(arguments.kind))?;
+    let seed = training.seed.seed;
+    let origin = json!({
+        "tool": "net-fit", "version": env!("CARGO_PKG_VERSION"), "kind": format!("{:?}", arguments.kind).to_lowercase(),
+        "seed": seed, "epochs": training.epochs, "batch": training.batch, "pace": pace,
+    });
+    let shape = data.images.shape();
+    let (size, latent) = (Size::new(shape.channels, shape.height, shape.width), arguments.latent as usize);
+    match arguments.kind {
+        Kind::Autoencoder | Kind::Vae => {
+            let heads = match arguments.kind {
+                Kind::Vae => vec![("mu", latent), ("log_var", latent)],
+                _ => vec![("z", latent)],
+            };
+            let encoder = arguments.initialised(architectures::encoder(&arguments.arch, size, &heads)?, 0);
+            let decoder = arguments.initialised(architectures::decoder(&arguments.arch, size, latent)?, SALTS[0]);
+            let count = encoder.graph().parameter_count() + decoder.graph().parameter_count();
+            let settings = (arguments.beta, pace, seed);
+            let mut trainee = Autoencoder::<E>::new(encoder, decoder, settings, &data.images, data.test.as_ref())?;
+            training.run(task, output, examples, &mut trainee, |trainee, folder| {
+                trainee.save_networks(folder, &origin)?;
+                Ok(parameters(count))
+            })
+        }
+        Kind::Gan => {
+            let generator = arguments.initialised(architectures::decoder(&arguments.arch, size, latent)?, SALTS[0]);
+            let judge = arguments.initialised(architectures::discriminator(&arguments.arch, size, true)?, SALTS[1]);
+            let count = generator.graph().parameter_count();
+            let mut trainee = Gan::<E>::new(generator, judge, pace, seed, &data.images)?;
+            training.run(task, output, examples, &mut trainee, |trainee, folder| {
+                trainee.save_networks(folder, &origin)?;
+                Ok(parameters(count))
+            })
+        }
+        Kind::Classifier => {
+            let labels = data.labels.as_ref().context("a classifier needs --labels")?;
+            let graph = arguments.classifier(size, count_classes(labels)?)?;
+            crate::require_images(&data.images, &graph)?;
+            let network = arguments.initialised(graph, 0);
+            let count = network.graph().parameter_count();
+            let test = data.test.as_ref().zip(data.test_labels.as_ref());
+            let mut trainee = Classifier::<E>::new(network, pace, seed, (&data.images, labels), test)?;
+            training.run(task, output, examples, &mut trainee, |trainee, folder| {
+                trainee.network().save(folder, &origin)?;
+                Ok(parameters(count))
+            })
+        }
+    }
+}
+
+fn parameters(count: usize) -> Metrics {
+    Metrics::from_iter([("parameters".to_string(), Value::from(count))])
+}

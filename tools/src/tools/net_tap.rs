@@ -1,0 +1,184 @@
+//! `net-tap`: what a node of a network computes.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use crate::{Metrics, Precision, RowsArguments, Task, require_images};
+use anyhow::Context;
+use clap::Parser;
+use dfdx::prelude::NoneTape;
+use obverse::data::batches::{ImageFile, LabelFile};
+use obverse::net::{Graph, Mode, Network};
+use obverse::ops::InputGradient;
+use obverse::store;
+use obverse::store::npy::{Scalar, Writer};
+use obverse::store::sidecar::metric;
+use obverse::tensor::{Element, batch, channels_first, shape, view};
+
+/// Write what a node of a network computes for each image, or describe the network.
+///
+/// A convolution's or pooling's output is (N, C, H, W), a vector (N, F).
+#[derive(Parser)]
+#[command(
+    version,
+    after_help = "Examples:
+  net-tap encoder --describe
+  net-tap encoder test-images.npy --layer act2 -o act2.npy"
+)]
+pub struct Arguments {
+    /// A network folder (with --describe also a net.json)
+    network: PathBuf,
+    /// Images: .npy, (N, C, H, W), u8 or floats in 0..1; - for standard input
+    #[arg(required_unless_present = "describe")]
+    images: Option<PathBuf>,
+    /// The node to tap, by its name in net.json
+    #[arg(long, value_name = "NODE", required_unless_present = "describe")]
+    layer: Option<String>,
+    /// Print the nodes with their shapes and parameter counts; with --json as one object
+    #[arg(long)]
+    describe: bool,
+    /// Where the values go; - for standard output
+    #[arg(short, long, value_name = "H.npy", required_unless_present = "describe")]
+    output: Option<PathBuf>,
+    /// Take the node's largest value as the class, and report how often it is this one (with the confusion matrix, a row a
+    /// true class)
+    #[arg(long, value_name = "LABELS.npy", conflicts_with = "describe")]
+    labels: Option<PathBuf>,
+    #[command(flatten)]
+    rows: RowsArguments,
+}
+
+/// Runs the tool.
+///
+/// # Errors
+/// Bad usage, bad input, a run that fails; the user's wish to stop.
+pub fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let graph = Graph::load(&arguments.network)?;
+    let (false, Some(images), Some(layer), Some(output)) =
+        (arguments.describe, &arguments.images, &arguments.layer, &arguments.output)
+    else {
+        return describe(&arguments.network, &graph, arguments.rows.common.json);
+    };
+    graph.place(layer)?;
+    let images = ImageFile::open(images)?;
+    require_images(&images, &graph)?;
+    let labels = arguments.labels.as_deref().map(|path| LabelFile::open(path, images.count())).transpose()?;
+    let mut task = Task::begin(&arguments.rows.common, Some(output))?;
+    task.input(&arguments.network)?;
+    task.array(images.reader())?;
+    if let Some(labels) = &labels {
+        task.array(labels.reader())?;
+    }
+    task.parameter("layer", layer)?;
+    arguments.rows.declare(&mut task)?;
+    if task.is_fresh()? {
+        return Ok(());
+    }
+    match arguments.rows.precision {
+        Precision::F32 => tap::<f32>(&arguments, &images, labels.as_ref(), (layer, output), task),
+        Precision::F64 => tap::<f64>(&arguments, &images, labels.as_ref(), (layer, output), task),
+    }
+}
+
+fn tap<E: Element + Scalar>(
+    arguments: &Arguments,
+    images: &ImageFile,
+    labels: Option<&LabelFile>,
+    (layer, output): (&str, &Path),
+    task: Task,
+) -> anyhow::Result<()> {
+    let network = Network::<E>::load(&arguments.network)?.only(&[layer])?;
+    let node = network.graph().place(layer)?;
+    let (size, input) = (network.graph().size(node), network.graph().input.shape);
+    let mut writer = Writer::create(output, E::DTYPE, &Vec::from(size))?;
+    let mut confusion = Confusion::new(size.elements());
+    arguments.rows.for_each_batch(images.count(), 64, |rows| {
+        let x = batch(images.batch::<E>(rows)?, (rows.len(), input.height, input.width, input.channels));
+        let trace = network.forward(&mut NoneTape, &x, Mode::Inference, InputGradient::Unwanted);
+        let value = channels_first(view(network.value(&trace, node)?), shape(network.value(&trace, node)?));
+        if let Some(labels) = labels {
+            confusion.add(&value, &labels.batch(rows)?)?;
+        }
+        Ok(writer.write_rows(&value)?)
+    })?;
+    task.finish(writer.finish()?, confusion.metrics())
+}
+
+/// How often each class was taken for each.
+struct Confusion {
+    classes: usize,
+    counts: Vec<usize>,
+}
+
+impl Confusion {
+    fn new(classes: usize) -> Self {
+        Self { classes, counts: Vec::new() }
+    }
+
+    /// Counts rows of values by their largest, the first of equals.
+    fn add<E: Element>(&mut self, values: &[E], labels: &[i64]) -> anyhow::Result<()> {
+        self.counts.resize(self.classes * self.classes, 0);
+        for (row, &label) in values.chunks_exact(self.classes).zip(labels) {
+            let largest = (1..self.classes).fold(0, |best, k| if row[k] > row[best] { k } else { best });
+            let label = usize::try_from(label).ok().filter(|&label| label < self.classes).with_context(|| {
+                format!(
+                    "--labels: expected classes from 0 to {}, as many as the node has, found {label}",
+                    self.classes - 1
+                )
+            })?;
+            self.counts[label * self.classes + largest] += 1;
+        }
+        Ok(())
+    }
+
+    /// Nothing where nothing was counted.
+    fn metrics(&self) -> Metrics {
+        let mut metrics = Metrics::new();
+        let total: usize = self.counts.iter().sum();
+        if total > 0 {
+            let right: usize = (0..self.classes).map(|class| self.counts[class * (self.classes + 1)]).sum();
+            metrics.insert("accuracy".into(), metric(right as f64 / total as f64));
+            let rows: Vec<&[usize]> = self.counts.chunks(self.classes).collect();
+            metrics.insert("confusion".into(), rows.into());
+        }
+        metrics
+    }
+}
+
+/// The networks that may lie beside another in its folder, and whether they are needed to make images of latents.
+const BESIDE: [(&str, bool); 3] = [("generator", true), ("decoder", true), ("discriminator", false)];
+
+/// Prints a line a node, or one JSON object; then the networks that lie beside this one.
+fn describe(path: &Path, graph: &Graph, json: bool) -> anyhow::Result<()> {
+    let (mut object, mut text) = (graph.description(), table(graph));
+    let mut total = graph.parameter_count();
+    for (name, needed) in BESIDE {
+        let beside = path.join(name);
+        if !beside.is_dir() {
+            continue;
+        }
+        let other = Graph::load(&beside)?;
+        total += if needed { other.parameter_count() } else { 0 };
+        text += &format!("\n{name}\n{}", table(&other));
+        object[name] = other.description();
+    }
+    if total != graph.parameter_count() {
+        text += &format!("\nparameters of all that makes images of latents: {total}\n");
+        object["total_parameters"] = total.into();
+    }
+    let text = if json { serde_json::to_string(&object)? + "\n" } else { text };
+    let mut output = std::io::stdout().lock();
+    Ok(output.write_all(text.as_bytes()).map_err(store::Error::write(Path::new("-")))?)
+}
+
+fn table(graph: &Graph) -> String {
+    let rows = graph.summary();
+    let name = rows.iter().map(|row| row.name.len()).max().unwrap_or(0).max("input".len());
+    let op = rows.iter().map(|row| row.op.len()).max().unwrap_or(0);
+    let line = |a: &str, b: &str, c: &str, d: &str| format!("{a:name$}  {b:op$}  {c:>12}  {d:>12}\n");
+    let mut text = line("input", "", &graph.input.shape.to_string(), "");
+    for row in &rows {
+        text += &line(&row.name, &row.op, &row.size.to_string(), &row.parameters.to_string());
+    }
+    text + &line("parameters", "", "", &graph.parameter_count().to_string())
+}

@@ -1,0 +1,96 @@
+//! Joins `.npy` parts along the first axis, a few rows at a time.
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use crate::{CommonArguments, Metrics, Progress, Task, check_interrupted};
+use anyhow::{Context, bail};
+use clap::Parser;
+use obverse::store::npy::{Reader, Writer, Written};
+
+/// Bytes copied at a time.
+const BLOCK: usize = 1 << 23;
+
+/// Join .npy arrays along the first axis
+///
+/// The parts must have the same type and the same shape but for the first axis. They are copied a few rows at a time, so
+/// memory does not grow with their number. Parts made with --shard 1/N to N/N join to what the whole would have been.
+#[derive(Parser)]
+#[command(
+    version,
+    after_help = "Examples:
+  npy-cat part-1.npy part-2.npy part-3.npy -o whole.npy
+  npy-cat train-images.npy --rows 0..1000 -o first-thousand.npy"
+)]
+pub struct Arguments {
+    /// The parts in order: .npy, .npy.zst, or - for standard input
+    #[arg(required = true, value_name = "PART.npy")]
+    parts: Vec<PathBuf>,
+    /// The joined array: .npy, .npy.zst, or - for standard output
+    #[arg(short, long, value_name = "OUT.npy")]
+    output: PathBuf,
+    /// Keep these rows of the joined array only, counted from 0, without the last
+    #[arg(long, value_name = "FIRST..END", value_parser = row_range)]
+    rows: Option<Range<usize>>,
+    #[command(flatten)]
+    common: CommonArguments,
+}
+
+fn row_range(text: &str) -> Result<Range<usize>, String> {
+    let bounds = text.split_once("..").and_then(|(start, end)| Some(start.parse().ok()?..end.parse().ok()?));
+    bounds
+        .filter(|rows: &Range<usize>| rows.start < rows.end)
+        .ok_or_else(|| "expected FIRST..END, such as 0..1000".to_string())
+}
+
+/// Runs the tool.
+///
+/// # Errors
+/// Bad usage, bad input, a run that fails; the user's wish to stop.
+pub fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let Arguments { parts, output, rows, common } = arguments;
+    let mut readers = parts.iter().map(|part| Reader::open(part)).collect::<Result<Vec<_>, _>>()?;
+    let first = readers.first().context("no parts")?;
+    for reader in &readers {
+        reader.require_rank(first.shape().len().max(1), "an array with rows, as the first part")?;
+        reader.require_row_shape(first.row_shape(), "rows, as in the first part,")?;
+        reader.require_dtype(&[first.dtype()])?;
+    }
+    let total: usize = readers.iter().map(Reader::rows).sum();
+    if let Some(rows) = rows.as_ref().filter(|rows| rows.end > total) {
+        bail!("--rows {}..{}: the parts have {total} rows together", rows.start, rows.end);
+    }
+    let mut task = Task::begin(&common, Some(&output))?;
+    readers.iter().try_for_each(|reader| task.array(reader))?;
+    task.parameter("rows", &rows)?;
+    if task.is_fresh()? {
+        return Ok(());
+    }
+    let rows = rows.unwrap_or(0..total);
+    let progress = Progress::new(rows.len() as u64, "rows", common.quiet);
+    let metrics =
+        Metrics::from_iter([("rows".to_owned(), rows.len().into()), ("parts".to_owned(), parts.len().into())]);
+    let written = join(&mut readers, rows, &output, progress)?;
+    task.finish(written, metrics)
+}
+
+/// Copies `rows`, counted over all parts, a block at a time.
+fn join(readers: &mut [Reader], rows: Range<usize>, output: &Path, mut progress: Progress) -> anyhow::Result<Written> {
+    let first = readers.first().context("no parts")?;
+    let row_bytes = first.row_len().saturating_mul(first.dtype().size());
+    let block = (BLOCK / row_bytes.max(1)).max(1);
+    let mut writer = Writer::create(output, first.dtype(), first.row_shape())?;
+    let mut before = 0;
+    for reader in readers {
+        let here = rows.start.max(before)..rows.end.min(before + reader.rows());
+        before += reader.rows();
+        reader.seek(here.start.saturating_sub(before - reader.rows()));
+        for start in here.clone().step_by(block) {
+            check_interrupted()?;
+            let count = block.min(here.end - start);
+            writer.write_bytes(&reader.read_bytes(count)?)?;
+            progress.advance(count as u64);
+        }
+    }
+    Ok(writer.finish()?)
+}
