@@ -114,3 +114,100 @@ fn a_wrong_input_is_one_line_and_leaves_nothing() {
     }
     assert_eq!(names(path), before);
 }
+
+/// Two curves, their abscissae, six points in two classes.
+fn numbers() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    write(&path("train.npy"), &[5], &[1.0f32, 0.5, 0.3, 0.2, 0.15]).unwrap();
+    write(&path("test.npy"), &[5, 1, 1, 1], &[1.1f64, 0.7, 0.5, 0.45, 0.44]).unwrap();
+    write(&path("epochs.npy"), &[5], &[0i64, 10, 20, 40, 80]).unwrap();
+    write(&path("latents.npy"), &[6, 2], &[0.0f32, 0.0, 1.0, 0.0, 0.0, 1.0, 3.0, 3.0, 3.0, 4.0, 4.0, 3.0]).unwrap();
+    write(&path("classes.npy"), &[6], &[0i64, 0, 0, 7, 7, 7]).unwrap();
+    folder
+}
+
+/// Pixels of exactly this colour.
+fn count(picture: &RgbImage, colour: [u8; 3]) -> usize {
+    picture.pixels().filter(|pixel| pixel.0 == colour).count()
+}
+
+const BLUE: [u8; 3] = [0x1f, 0x77, 0xb4];
+const ORANGE: [u8; 3] = [0xff, 0x7f, 0x0e];
+
+#[test]
+fn curves_share_a_frame_and_a_legend_of_their_names() {
+    let folder = numbers();
+    let path = folder.path();
+    run(path, "npy-view", "train.npy test.npy --plot line --title loss -o p.png").succeeds();
+    let plotted = picture(path, "p.png");
+    assert_eq!(plotted.dimensions(), (640, 480));
+    assert!(count(&plotted, BLUE) > 20 && count(&plotted, ORANGE) > 20);
+    let alone = "train.npy --plot line -o alone.png --size 320x240 --x-range 0,4 --y-range -1,1.5";
+    run(path, "npy-view", alone).succeeds();
+    assert_eq!(picture(path, "alone.png").dimensions(), (320, 240));
+    // Over other abscissae another picture; the same request, the same bytes.
+    run(path, "npy-view", "train.npy test.npy --plot line --title loss --against epochs.npy -o e.png").succeeds();
+    run(path, "npy-view", "train.npy test.npy --plot line --title loss -o again.png --threads 1").succeeds();
+    let bytes = |name: &str| std::fs::read(path.join(name)).unwrap();
+    assert_ne!(bytes("p.png"), bytes("e.png"));
+    assert_eq!(bytes("p.png"), bytes("again.png"));
+    assert_eq!(Sidecar::read(&path.join("p.png.json")).unwrap().metrics["points"], 10);
+}
+
+#[test]
+fn points_are_coloured_by_class() {
+    let folder = numbers();
+    let path = folder.path();
+    run(path, "npy-view", "latents.npy --plot scatter -o plain.png").succeeds();
+    assert_eq!(count(&picture(path, "plain.png"), ORANGE), 0);
+    run(path, "npy-view", "latents.npy --plot scatter --color-by classes.npy -o p.png").succeeds();
+    let plotted = picture(path, "p.png");
+    assert!(count(&plotted, BLUE) > 10 && count(&plotted, ORANGE) > 10);
+    let shown = run(path, "npy-view", "latents.npy --plot scatter").succeeds();
+    assert!(String::from_utf8_lossy(&shown.stdout).contains('▄'));
+}
+
+#[test]
+fn a_plot_is_fresh_until_its_data_or_its_legend_change() {
+    let folder = numbers();
+    let path = folder.path();
+    let plot = |arrays: &str| run(path, "npy-view", &format!("{arrays} --plot line -o p.png --explain")).succeeds();
+    plot("train.npy test.npy");
+    assert!(plot("train.npy test.npy").stderr.contains("fresh"));
+    std::fs::copy(path.join("test.npy"), path.join("validation.npy")).unwrap();
+    assert!(plot("train.npy validation.npy").stderr.contains("legend"));
+    assert!(!plot("train.npy validation.npy --captions a,b").stderr.contains("fresh"));
+}
+
+#[test]
+fn a_wrong_plot_is_one_line_and_leaves_nothing() {
+    let folder = numbers();
+    let path = folder.path();
+    write(&path.join("nan.npy"), &[3], &[0.0, f32::NAN, 1.0]).unwrap();
+    write(&path.join("none.npy"), &[0], &[0.0f32; 0]).unwrap();
+    write(&path.join("three.npy"), &[2, 3], &[0.0f32; 6]).unwrap();
+    let before = names(path);
+    let cases: [(&str, &[&str]); 16] = [
+        ("nan.npy --plot line", &["nan.npy", "NaN in row 1"]),
+        ("none.npy --plot line", &["none.npy", "at least one"]),
+        ("three.npy --plot line", &["three.npy", "(N, 1)", "[2, 3]"]),
+        ("three.npy --plot scatter", &["three.npy", "(N, 2)", "[2, 3]"]),
+        ("latents.npy --plot line", &["latents.npy", "(N, 1)"]),
+        ("latents.npy --plot scatter --against epochs.npy", &["latents.npy", "(N, 1)"]),
+        ("train.npy --plot line --against classes.npy", &["train.npy", "expected 6", "found 5"]),
+        ("latents.npy --plot scatter --color-by epochs.npy", &["epochs.npy", "expected 6", "found 5"]),
+        ("latents.npy --plot scatter --color-by train.npy", &["train.npy"]),
+        ("train.npy --plot line --color-by classes.npy", &["--color-by"]),
+        ("train.npy --plot line --x-range 1,0", &["x axis", "1,0"]),
+        ("train.npy --plot line --y-range nan,1", &["y axis"]),
+        ("train.npy --plot line --y-range 5", &["--y-range", "A,B"]),
+        ("train.npy --plot line --size 40x40", &["40 x 40", "--size"]),
+        ("train.npy --plot line --columns 3", &["--columns", "--plot"]),
+        ("train.npy --title loss", &["--plot"]),
+    ];
+    for (arguments, words) in cases {
+        run(path, "npy-view", &format!("{arguments} -o g.png")).fails(2, words);
+    }
+    assert_eq!(names(path), before);
+}

@@ -1,11 +1,14 @@
-//! Pictures of results: grids of images.
+//! Pictures of results: grids of images, plots of curves and points.
 
+mod axis;
 mod grid;
+mod plot;
 mod text;
 
 use std::path::PathBuf;
 
 pub use grid::{Images, Layout, encode_png, grid, read_images};
+pub use plot::{Mark, PlotLayout, Series, classes, plot, read_curve, read_points};
 
 use crate::store;
 
@@ -34,13 +37,46 @@ pub enum Error {
         columns: usize,
     },
     /// The picture would not fit in memory.
-    #[error("expected a picture of at most {limit} pixels, found {width} x {height}; lower --count or --scale")]
+    #[error("expected a picture of at most {limit} pixels, found {width} x {height}; lower --count, --scale or --size")]
     Large {
         /// The most that is drawn.
         limit: usize,
         /// Width it would have.
         width: usize,
         /// Height it would have.
+        height: usize,
+    },
+    /// An array holds more values than are drawn.
+    #[error("{path}: expected at most {limit} rows to plot, found {found}; take a part with npy-cat --rows")]
+    Long {
+        /// The file.
+        path: PathBuf,
+        /// The most that is drawn.
+        limit: usize,
+        /// Rows of the array.
+        found: usize,
+    },
+    /// There is nothing to plot.
+    #[error("expected at least one point, found none; give more")]
+    NoPoints,
+    /// An axis cannot span this.
+    #[error(
+        "{axis} axis: expected two finite numbers, the first well below the second, found {low},{high}; give others"
+    )]
+    Range {
+        /// `x` or `y`.
+        axis: &'static str,
+        /// Where it would begin.
+        low: f64,
+        /// Where it would end.
+        high: f64,
+    },
+    /// Title, numbers and legend leave no room for the points.
+    #[error("expected a picture with room for the points beside the legend, found {width} x {height}; raise --size")]
+    Crowded {
+        /// Width of the picture.
+        width: usize,
+        /// Height of the picture.
         height: usize,
     },
     /// The PNG encoder failed.

@@ -1,17 +1,19 @@
-//! Shows images as a grid, in a PNG file or in the terminal.
+//! Shows images as a grid, curves and points as a plot, in a PNG file or in the terminal.
 
 use std::io::{IsTerminal, Write, stdout};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
-use crate::{CommonArguments, Metrics, Task};
 use anyhow::{Context, ensure};
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use image::{DynamicImage, RgbImage};
-use obverse::report::{Images, Layout, encode_png, grid, read_images};
+use obverse::report::{
+    Images, Layout, Mark, PlotLayout, Series, classes, encode_png, grid, plot, read_curve, read_images, read_points,
+};
 use obverse::store::npy::Reader;
 use obverse::store::sidecar::Artifact;
 use obverse::store::{self, atomic, digest, is_standard_stream};
+use crate::{CommonArguments, Metrics, Task};
 
 /// Images shown of each file unless --count says otherwise: four rows.
 const COUNT: usize = 64;
@@ -22,40 +24,118 @@ const COLUMNS: usize = 16;
 /// Small images are enlarged to about this many pixels unless --scale says otherwise.
 const COMFORTABLE: usize = 64;
 
-/// Show images as a grid
+/// Width and height of a plot unless --size says otherwise.
+const SIZE: (usize, usize) = (640, 480);
+
+/// Show images as a grid, curves and points as a plot
 ///
-/// Arrays are (N, C, H, W) or (N, H, W), u8 0..255 or floats 0..1 (clamped). Several files are shown one below the other:
+/// Images are (N, C, H, W) or (N, H, W), u8 0..255 or floats 0..1 (clamped). Several files are shown one below the other:
 /// all of the first, all of the second; with --interleave a row of the first above a row of the second, so that originals
-/// stand above their recoveries. Without -o the grid is shown in the terminal.
+/// stand above their recoveries.
+///
+/// With --plot, arrays (N) or (N, 1) are curves over their index, or over --against; arrays (N, 2) are points of a scatter
+/// plot. Several files share a frame. Without -o the picture is shown in the terminal.
 #[derive(Parser)]
-#[command(version)]
+#[command(
+    version,
+    after_help = "Examples:
+  npy-view test-images.npy recovered.npy --interleave -o recovered.png
+  npy-view loss.npy test-loss.npy --plot line --title loss -o loss.png
+  npy-view latents.npy --plot scatter --color-by test-labels.npy -o latents.png"
+)]
 pub struct Arguments {
-    /// The images: .npy, .npy.zst, or - for standard input
-    #[arg(required = true, value_name = "IMAGES.npy")]
-    images: Vec<PathBuf>,
+    /// The images, curves or points: .npy, .npy.zst, or - for standard input
+    #[arg(required = true, value_name = "X.npy")]
+    arrays: Vec<PathBuf>,
     /// The picture, or - for standard output
-    #[arg(short, long, value_name = "GRID.png")]
+    #[arg(short, long, value_name = "PICTURE.png")]
     output: Option<PathBuf>,
-    /// Images in a row [default: 16]
-    #[arg(long, value_name = "N")]
-    columns: Option<NonZeroUsize>,
-    /// Images shown of each file, from the first [default: 64]
-    #[arg(long, value_name = "N")]
-    count: Option<NonZeroUsize>,
-    /// What to write left of the rows of each file
+    /// What to write left of the rows of each file, or in the legend of a plot [default there: the files' names]
     #[arg(long, value_name = "A,B,…", value_delimiter = ',')]
     captions: Vec<String>,
-    /// Whole numbers (N) to write below the images
-    #[arg(long, value_name = "LABELS.npy")]
-    labels: Option<PathBuf>,
-    /// Pixels of the picture for a pixel of an image [default: enlarge to about 64 pixels]
-    #[arg(long, value_name = "K")]
-    scale: Option<NonZeroUsize>,
-    /// Put a row of each file below a row of the file before
-    #[arg(long)]
-    interleave: bool,
+    // Before the others, which stand under headings of their own.
     #[command(flatten)]
     common: CommonArguments,
+    #[command(flatten)]
+    grid: GridArguments,
+    #[command(flatten)]
+    plot: PlotArguments,
+}
+
+/// How images are laid out.
+#[derive(clap::Args)]
+#[command(next_help_heading = "Grids")]
+struct GridArguments {
+    /// Images in a row [default: 16]
+    #[arg(long, value_name = "N", conflicts_with = "plot")]
+    columns: Option<NonZeroUsize>,
+    /// Images shown of each file, from the first [default: 64]
+    #[arg(long, value_name = "N", conflicts_with = "plot")]
+    count: Option<NonZeroUsize>,
+    /// Whole numbers (N) to write below the images
+    #[arg(long, value_name = "LABELS.npy", conflicts_with = "plot")]
+    labels: Option<PathBuf>,
+    /// Pixels of the picture for a pixel of an image [default: enlarge to about 64 pixels]
+    #[arg(long, value_name = "K", conflicts_with = "plot")]
+    scale: Option<NonZeroUsize>,
+    /// Put a row of each file below a row of the file before
+    #[arg(long, conflicts_with = "plot")]
+    interleave: bool,
+}
+
+/// How numbers are plotted.
+#[derive(clap::Args)]
+#[command(next_help_heading = "Plots")]
+struct PlotArguments {
+    /// Plot numbers instead of showing images
+    #[arg(long, value_enum)]
+    plot: Option<Plot>,
+    /// The abscissae (N) of all curves [default: 0, 1, 2 …]
+    #[arg(long, value_name = "X0.npy", requires = "plot")]
+    against: Option<PathBuf>,
+    /// Whole numbers (N): the classes of a scatter plot's points, each in its colour
+    #[arg(long, value_name = "LABELS.npy", requires = "plot", conflicts_with = "captions")]
+    color_by: Option<PathBuf>,
+    /// What to write above
+    #[arg(long, value_name = "TEXT", requires = "plot")]
+    title: Option<String>,
+    /// Ends of the horizontal axis [default: the data's]
+    #[arg(long, value_name = "A,B", requires = "plot", value_parser = parse_range, allow_hyphen_values = true)]
+    x_range: Option<[f64; 2]>,
+    /// Ends of the vertical axis [default: the data's]
+    #[arg(long, value_name = "A,B", requires = "plot", value_parser = parse_range, allow_hyphen_values = true)]
+    y_range: Option<[f64; 2]>,
+    /// Pixels of the picture [default: 640x480]
+    #[arg(long, value_name = "WxH", requires = "plot", value_parser = parse_size)]
+    size: Option<(usize, usize)>,
+}
+
+/// What a plot draws.
+#[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
+enum Plot {
+    /// A line from each value to the next
+    Line,
+    /// A dot for each value or point
+    Scatter,
+}
+
+impl Plot {
+    fn mark(self) -> Mark {
+        match self {
+            Self::Line => Mark::Line,
+            Self::Scatter => Mark::Dot,
+        }
+    }
+}
+
+fn parse_range(text: &str) -> Result<[f64; 2], String> {
+    let ends = text.split_once(',').and_then(|(low, high)| Some([low.parse().ok()?, high.parse().ok()?]));
+    ends.ok_or_else(|| "expected A,B, such as 0,1.5".to_owned())
+}
+
+fn parse_size(text: &str) -> Result<(usize, usize), String> {
+    let sides = text.split_once('x').and_then(|(width, height)| Some((width.parse().ok()?, height.parse().ok()?)));
+    sides.ok_or_else(|| "expected WxH, such as 640x480".to_owned())
 }
 
 /// Runs the tool.
@@ -63,30 +143,116 @@ pub struct Arguments {
 /// # Errors
 /// Bad usage, bad input, a run that fails; the user's wish to stop.
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let (files, captions) = (arguments.images.len(), arguments.captions.len());
+    let (files, captions) = (arguments.arrays.len(), arguments.captions.len());
     ensure!(captions == 0 || captions == files, "--captions: expected one for each of {files} files, found {captions}");
-    let mut readers = arguments.images.iter().map(|path| Reader::open(path)).collect::<Result<Vec<_>, _>>()?;
-    let mut labels = arguments.labels.as_deref().map(open_labels).transpose()?;
-    let mut task = Task::begin(&arguments.common, arguments.output.as_deref())?;
+    let readers = arguments.arrays.iter().map(|path| Reader::open(path)).collect::<Result<Vec<_>, _>>()?;
+    let task = Task::begin(&arguments.common, arguments.output.as_deref())?;
+    match arguments.plot.plot {
+        None => run_grid(&arguments, readers, task),
+        Some(kind) => run_plot(&arguments, kind, readers, task),
+    }
+}
+
+fn run_grid(arguments: &Arguments, mut readers: Vec<Reader>, mut task: Task) -> anyhow::Result<()> {
+    let options = &arguments.grid;
+    let mut labels = options.labels.as_deref().map(open_labels).transpose()?;
     readers.iter().chain(&labels).try_for_each(|reader| task.array(reader))?;
-    let count = arguments.count.map_or(COUNT, NonZeroUsize::get);
-    let columns = arguments.columns.map_or(COLUMNS, NonZeroUsize::get).min(count);
+    let count = options.count.map_or(COUNT, NonZeroUsize::get);
+    let columns = options.columns.map_or(COLUMNS, NonZeroUsize::get).min(count);
     task.parameter("count", count)?;
     task.parameter("columns", columns)?;
     task.parameter("captions", &arguments.captions)?;
     task.parameter("labels", labels.is_some())?;
-    task.parameter("scale", arguments.scale)?;
-    task.parameter("interleave", arguments.interleave)?;
+    task.parameter("scale", options.scale)?;
+    task.parameter("interleave", options.interleave)?;
     if task.is_fresh()? {
         return Ok(());
     }
     let sheets = readers.iter_mut().map(|reader| read_images(reader, count)).collect::<Result<Vec<_>, _>>()?;
     let labels = labels.as_mut().map(|labels| labels.read_rows_as_integer(count)).transpose()?.unwrap_or_default();
-    let picture = draw(&sheets, &labels, columns, &arguments)?;
+    let picture = draw(&sheets, &labels, columns, arguments)?;
     let shown: usize = sheets.iter().map(|sheet| sheet.tiles.len()).sum();
     let clamped: usize = sheets.iter().map(|sheet| sheet.clamped).sum();
     let metrics = Metrics::from_iter([("images".to_owned(), shown.into()), ("clamped".to_owned(), clamped.into())]);
-    match arguments.output.as_deref() {
+    deliver(picture, arguments.output.as_deref(), task, metrics)
+}
+
+fn run_plot(arguments: &Arguments, kind: Plot, mut readers: Vec<Reader>, mut task: Task) -> anyhow::Result<()> {
+    let options = &arguments.plot;
+    let mut against = options.against.as_deref().map(Reader::open).transpose()?;
+    let mut labels = options.color_by.as_deref().map(open_labels).transpose()?;
+    let is_one_scatter = kind == Plot::Scatter && readers.len() == 1;
+    ensure!(labels.is_none() || is_one_scatter, "--color-by: expected --plot scatter of one file");
+    readers.iter().chain(&against).chain(&labels).try_for_each(|reader| task.array(reader))?;
+    let names = legend(arguments);
+    let (title, size) = (options.title.clone().unwrap_or_default(), options.size.unwrap_or(SIZE));
+    let layout = PlotLayout { mark: kind.mark(), title, x_range: options.x_range, y_range: options.y_range, size };
+    task.parameter("plot", format!("{:?}", layout.mark))?;
+    task.parameter("legend", &names)?;
+    task.parameter("against", against.is_some())?;
+    task.parameter("color_by", labels.is_some())?;
+    task.parameter("title", &layout.title)?;
+    task.parameter("x_range", layout.x_range)?;
+    task.parameter("y_range", layout.y_range)?;
+    task.parameter("size", size)?;
+    if task.is_fresh()? {
+        return Ok(());
+    }
+    let abscissae = against.as_mut().map(read_curve).transpose()?;
+    let points = readers.iter_mut().map(|reader| read_series(reader, layout.mark, abscissae.as_deref()));
+    let points = points.collect::<anyhow::Result<Vec<_>>>()?;
+    let series = match &mut labels {
+        None => names.into_iter().zip(points).map(|(name, points)| Series { name, points }).collect(),
+        Some(labels) => coloured(&points[0], labels)?,
+    };
+    let picture = plot(&series, &layout)?;
+    let shown: usize = series.iter().map(|series| series.points.len()).sum();
+    let metrics = Metrics::from_iter([("points".to_owned(), shown.into())]);
+    deliver(picture, arguments.output.as_deref(), task, metrics)
+}
+
+/// What the legend calls each file; one file needs no name.
+fn legend(arguments: &Arguments) -> Vec<String> {
+    let stem = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+        name.trim_end_matches(".zst").trim_end_matches(".npy").to_owned()
+    };
+    match arguments.arrays.as_slice() {
+        _ if !arguments.captions.is_empty() => arguments.captions.clone(),
+        [_] => vec![String::new()],
+        several => several.iter().map(stem).collect(),
+    }
+}
+
+/// The points of a scatter plot, or a curve over its index or over the abscissae.
+fn read_series(reader: &mut Reader, mark: Mark, abscissae: Option<&[f64]>) -> anyhow::Result<Vec<[f64; 2]>> {
+    if mark == Mark::Dot && abscissae.is_none() && reader.row_len() != 1 {
+        return Ok(read_points(reader)?);
+    }
+    let values = read_curve(reader)?;
+    match abscissae {
+        None => Ok(values.iter().enumerate().map(|(index, &value)| [index as f64, value]).collect()),
+        Some(abscissae) => {
+            require_count(reader, abscissae.len(), "values, one for each of --against")?;
+            Ok(abscissae.iter().zip(values).map(|(&abscissa, value)| [abscissa, value]).collect())
+        }
+    }
+}
+
+fn coloured(points: &[[f64; 2]], labels: &mut Reader) -> anyhow::Result<Vec<Series>> {
+    require_count(labels, points.len(), "labels, one for each point")?;
+    Ok(classes(points, &labels.read_rows_as_integer(points.len())?))
+}
+
+fn require_count(reader: &Reader, expected: usize, what: &str) -> anyhow::Result<()> {
+    let (path, found) = (reader.path().display(), reader.rows());
+    ensure!(found == expected, "{path}: expected {expected} {what}, found {found}; give a file of as many");
+    Ok(())
+}
+
+/// Saves the picture or shows it.
+fn deliver(picture: RgbImage, output: Option<&Path>, task: Task, metrics: Metrics) -> anyhow::Result<()> {
+    match output {
         Some(output) => task.finish(save(&picture, output)?, metrics),
         None => {
             show(picture)?;
@@ -116,11 +282,11 @@ fn rows(sheets: &[Images], columns: usize, interleave: bool) -> Vec<(usize, usiz
 fn draw(sheets: &[Images], labels: &[i64], columns: usize, arguments: &Arguments) -> anyhow::Result<RgbImage> {
     let longest = sheets.iter().map(|sheet| sheet.tiles.len()).max().unwrap_or(0);
     let columns = columns.min(longest);
-    ensure!(columns > 0, "{}: expected images, found none", arguments.images[0].display());
+    ensure!(columns > 0, "{}: expected images, found none", arguments.arrays[0].display());
     let largest = sheets.iter().flat_map(|sheet| &sheet.tiles).map(|tile| tile.width().max(tile.height())).max();
     let comfortable = (COMFORTABLE / largest.unwrap_or(1).max(1) as usize).max(1);
     let (mut tiles, mut captions, mut row_captions) = (Vec::new(), Vec::new(), Vec::new());
-    for (row, file, images) in rows(sheets, columns, arguments.interleave) {
+    for (row, file, images) in rows(sheets, columns, arguments.grid.interleave) {
         row_captions.extend(arguments.captions.get(file).cloned());
         for index in 0..columns {
             // A short last row is filled up, so that the next file begins a row of its own.
@@ -133,7 +299,7 @@ fn draw(sheets: &[Images], labels: &[i64], columns: usize, arguments: &Arguments
     if labels.is_empty() {
         captions.clear();
     }
-    let scale = arguments.scale.map_or(comfortable, NonZeroUsize::get);
+    let scale = arguments.grid.scale.map_or(comfortable, NonZeroUsize::get);
     Ok(grid(&tiles, &Layout { columns, scale, row_captions, captions })?)
 }
 
