@@ -17,12 +17,12 @@ demo: build (shapes::demo)
 build:
     @if [ "$OBVERSE_BIN" = "{{ justfile_directory() }}/target/release" ]; then cargo build --release --locked --quiet --package obverse-tools; fi
 
-# Format check, clippy, every test.
+# Format check, clippy, every test, documentation without warnings.
 test:
     cargo fmt --all --check
     cargo clippy --workspace --all-targets --release --locked -- --deny warnings
     cargo test --workspace --release --locked
-    cargo doc --workspace --no-deps --locked --quiet
+    RUSTDOCFLAGS='--deny warnings' cargo doc --workspace --no-deps --release --locked --quiet
 
 # The same jobs in PyTorch, alternating (makes its own Python environment; wants an idle machine).
 bench *jobs:

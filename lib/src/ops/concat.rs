@@ -36,7 +36,7 @@ pub fn slice<E: Element>(tape: &mut impl Tape<E, Cpu>, x: &Batch<E>, range: Rang
     y
 }
 
-/// The cotangent of x for a cotangent of [`slice`]: zero in the other of x's `channels`.
+/// The cotangent of x for a cotangent of [`slice()`]: zero in the other of x's `channels`.
 pub fn slice_pullback<E: Element>(
     tape: &mut impl Tape<E, Cpu>,
     cotangent: &Batch<E>,

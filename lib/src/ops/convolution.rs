@@ -1,9 +1,9 @@
 //! Convolution, y = rectify(W * x + b), and its exact adjoint; x (N, H, W, C), y (N, H', W', O), W (O, kh, kw, C / groups).
 //!
-//! y[n, i, j, o] = rectify(b[o] + sum W[o, u, v, c] x[n, s i + d u - p, s j + d v - p, c]). For a group of images that fits
-//! in cache the patches are gathered channels-last, one row a position, and multiplied by W in one product; bias and slope
-//! are applied while the result is in cache. The adjoint multiplies first and scatters. Gradients of W are summed over a
-//! fixed number of lanes, in order, so that threads do not change a bit.
+//! `y[n, i, j, o] = rectify(b[o] + sum W[o, u, v, c] x[n, s i + d u - p, s j + d v - p, c])`. For a group of images that
+//! fits in cache the patches are gathered channels-last, one row a position, and multiplied by W in one product; bias and
+//! slope are applied while the result is in cache. The adjoint multiplies first and scatters. Gradients of W are summed over
+//! a fixed number of lanes, in order, so that threads do not change a bit.
 
 use dfdx::prelude::{Cpu, Gradients, Tape};
 use rayon::prelude::*;
@@ -480,7 +480,7 @@ fn add_lanes<E: Element>(
     Ok(())
 }
 
-/// target[j] += sum over rows of values[., j]; the gradient of a bias. Rows are summed in fixed blocks, in order.
+/// `target[j] += sum over rows of values[., j]`; the gradient of a bias. Rows are summed in fixed blocks, in order.
 pub(super) fn add_column_sums<E: Element>(target: &mut [E], values: &[E]) {
     const ROWS: usize = 1024;
     let columns = target.len();

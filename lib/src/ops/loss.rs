@@ -1,8 +1,8 @@
 //! What training makes small; each a number, (1, 1, 1, 1), whose terms are summed in f64 in an order that threads do not change.
 //!
-//! Cross entropy: the mean over examples of ln sum_k e^x[k] - x[label]. Squared error: factor sum (a - b)^2. Divergence of
-//! a diagonal Gaussian from the standard one: sum_n w[n] kl[n], kl = -1/2 sum (1 + log_var - mu^2 - e^log_var) (feature
-//! alignment, equation 6).
+//! Cross entropy: the mean over examples of `ln sum_k e^x[k] - x[label]`. Squared error: `factor sum (a - b)^2`. Divergence
+//! of a diagonal Gaussian from the standard one: `sum_n w[n] kl[n]`, `kl = -1/2 sum (1 + log_var - mu^2 - e^log_var)`
+//! (feature alignment, equation 6).
 
 use dfdx::prelude::{Cpu, Tape};
 use rayon::prelude::*;
@@ -46,7 +46,7 @@ pub fn squared_error<E: Element>(tape: &mut impl Tape<E, Cpu>, a: &Batch<E>, b: 
     loss
 }
 
-/// sum_n weights[n] KL(N(mu[n], e^log_var[n]) || N(0, 1)); mu and log_var (N, 1, 1, Z), a weight for each example.
+/// `sum_n weights[n] KL(N(mu[n], e^log_var[n]) || N(0, 1))`; mu and log_var (N, 1, 1, Z), a weight for each example.
 pub fn gaussian_divergence<E: Element>(
     tape: &mut impl Tape<E, Cpu>,
     mu: &Batch<E>,

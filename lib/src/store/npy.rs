@@ -698,7 +698,7 @@ fn element_count_error(path: &Path, shape: &[usize], elements: usize) -> Error {
 /// Writes a whole array of `ndarray`.
 ///
 /// # Errors
-/// Those of [`write`].
+/// Those of [`write()`].
 pub fn write_array<T, S, D>(path: &Path, array: &ArrayBase<S, D>) -> Result<Written>
 where
     T: Scalar,
