@@ -41,6 +41,18 @@ fn tools() -> &'static Path {
     })
 }
 
+/// The folder or file `name` of the datasets' mirror, the folder that OBVERSE_MIRROR names or `shared/data` beside the
+/// checkout. Where it is absent the test says that it is skipped.
+pub fn mirror(test: &str, name: &str) -> Option<PathBuf> {
+    let default = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data");
+    let path = std::env::var_os("OBVERSE_MIRROR").map_or_else(default, PathBuf::from).join(name);
+    if !path.exists() {
+        println!("skipped: {test}: no mirror");
+        return None;
+    }
+    Some(path)
+}
+
 /// A tool by name, ready for arguments.
 pub fn tool(name: &str) -> Command {
     let mut command = Command::new(tools().join(name));

@@ -4,24 +4,13 @@
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
 
 use obverse::data::output::Description;
 use obverse::store::npy::read;
 use obverse::store::sidecar::Sidecar;
-use obverse_tests::{names, run, tool};
-
-/// The folder or file `name` of the mirror; where it is absent the test says that it is skipped.
-fn mirror(test: &str, name: &str) -> Option<PathBuf> {
-    let default = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data");
-    let path = std::env::var_os("OBVERSE_MIRROR").map_or_else(default, PathBuf::from).join(name);
-    if !path.exists() {
-        println!("skipped: {test}: no mirror");
-        return None;
-    }
-    Some(path)
-}
+use obverse_tests::{mirror, names, run, tool};
 
 /// Runs `dataset` with a mirror folder (none where it is empty) and returns its code and standard error.
 fn fetch(folder: &Path, mirror: &Path, arguments: &str) -> (Option<i32>, String) {

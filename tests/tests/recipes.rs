@@ -1,0 +1,107 @@
+//! The recipes `just demo` and `just mnist quick`, whole, in a folder with copies of the justfiles: the checkout stays clean.
+
+// The helpers of a test file are no tests to clippy.
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use obverse::store::npy::Reader;
+use obverse::store::sidecar::Sidecar;
+use obverse_tests::{mirror, tool};
+use tempfile::TempDir;
+
+/// How many times smaller the error of a recovery must be than that of the mean training image, which is what an encoder
+/// that learns nothing recovers: measured 3.4 for the shapes and 2.7 for the digits.
+const BETTER: f64 = 2.0;
+
+/// Whether `just` is on the path; where it is not the test says that it is skipped.
+fn has_just(test: &str) -> bool {
+    let found = Command::new("just").arg("--version").stdout(Stdio::null()).status().is_ok();
+    if !found {
+        println!("skipped: {test}: no just on the path");
+    }
+    found
+}
+
+/// A folder in which the recipes of the checkout run.
+fn recipes() -> TempDir {
+    let checkout = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("pipelines")).unwrap();
+    fs::copy(checkout.join("justfile"), folder.path().join("justfile")).unwrap();
+    for entry in fs::read_dir(checkout.join("pipelines")).unwrap() {
+        let path = entry.unwrap().path();
+        fs::copy(&path, folder.path().join("pipelines").join(path.file_name().unwrap())).unwrap();
+    }
+    folder
+}
+
+/// The folder of the tools' binaries.
+fn tools() -> PathBuf {
+    Path::new(tool("fa-fit").get_program()).parent().unwrap().to_owned()
+}
+
+/// Runs a recipe, which must succeed, and returns the commands that it echoed and the tools' own lines.
+fn just(folder: &Path, recipe: &str, mirror: &Path) -> (Vec<String>, Vec<String>) {
+    let mut command = Command::new("just");
+    command.args(recipe.split(' ')).current_dir(folder).env("OBVERSE_BIN", tools()).env("OBVERSE_MIRROR", mirror);
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "just {recipe}\n{said}");
+    let tools = format!("{}/", tools().display());
+    said.lines().map(str::to_owned).partition(|line| line.starts_with(&tools))
+}
+
+/// Pixels of a file of images, and how many an image has.
+fn pixels(path: &Path) -> (Vec<f64>, usize) {
+    let mut reader = Reader::open(path).unwrap();
+    let values: Vec<u8> = reader.read_rows(reader.rows()).unwrap();
+    (values.into_iter().map(|value| f64::from(value) / 255.0).collect(), reader.row_len())
+}
+
+/// The mean squared error a pixel of the mean training image, taken for every test image: the best recovery that sees
+/// nothing of an image.
+fn error_of_the_mean_image(images: &Path) -> f64 {
+    let (train, length) = pixels(&images.join("train-images.npy"));
+    let mut mean = vec![0.0; length];
+    let share = length as f64 / train.len() as f64;
+    for image in train.chunks_exact(length) {
+        mean.iter_mut().zip(image).for_each(|(mean, pixel)| *mean += share * pixel);
+    }
+    let (test, _) = pixels(&images.join("test-images.npy"));
+    let squares = test.chunks_exact(length).flat_map(|image| image.iter().zip(&mean)).map(|(a, b)| (a - b) * (a - b));
+    squares.sum::<f64>() / test.len() as f64
+}
+
+/// Runs a recipe of `steps` tools twice: it recovers the images of the folder `images` into `out`, then all is fresh.
+fn check(recipe: &str, mirror: &Path, steps: usize, images: &str, out: &str) {
+    let folder = recipes();
+    let (commands, _) = just(folder.path(), recipe, mirror);
+    assert_eq!(commands.len(), steps, "{commands:#?}");
+    let out = folder.path().join(out);
+    let picture = image::open(out.join("recovered.png")).unwrap();
+    assert!(picture.width() > 300 && picture.height() > 100, "{} x {}", picture.width(), picture.height());
+    let error = Sidecar::read(&out.join("recovered.npy.json")).unwrap().metrics["mse"].as_f64().unwrap();
+    let blind = error_of_the_mean_image(&folder.path().join(images));
+    println!("just {recipe}: mean squared error {error:.4}, of the mean image {blind:.4}");
+    assert!(error * BETTER < blind, "{error} is not {BETTER} times below {blind}");
+    let (commands, lines) = just(folder.path(), recipe, mirror);
+    let fresh = lines.iter().filter(|line| line.ends_with(": fresh")).count();
+    assert_eq!((commands.len(), fresh), (steps, steps), "{lines:#?}");
+}
+
+#[test]
+fn just_demo_recovers_the_shapes_and_is_fresh_the_second_time() {
+    if has_just("just_demo_recovers_the_shapes_and_is_fresh_the_second_time") {
+        check("demo", Path::new(""), 5, "out/shapes/demo/data", "out/shapes/demo");
+    }
+}
+
+#[test]
+fn just_mnist_quick_recovers_the_digits_and_is_fresh_the_second_time() {
+    const TEST: &str = "just_mnist_quick_recovers_the_digits_and_is_fresh_the_second_time";
+    let Some(mirror) = mirror(TEST, "mnist").filter(|_| has_just(TEST)) else { return };
+    check("mnist quick", mirror.parent().unwrap(), 7, "out/mnist/quick", "out/mnist/quick/fa");
+}
