@@ -21,7 +21,8 @@ build:
 test:
     cargo fmt --all --check
     cargo clippy --workspace --all-targets --release --locked -- --deny warnings
-    cargo test --workspace --release --locked
+    cargo build --release --locked --package obverse-tools --bins
+    OBVERSE_TOOLS=built cargo test --workspace --release --locked
     RUSTDOCFLAGS='--deny warnings' cargo doc --workspace --no-deps --release --locked --quiet
 
 # The same jobs in PyTorch, alternating (makes its own Python environment; wants an idle machine).

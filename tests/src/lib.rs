@@ -20,7 +20,11 @@ pub struct Outcome {
     pub stderr: String,
 }
 
-/// The folder of the tools' binaries, built to the current sources once a test process.
+/// The environment variable by which `just test` says that it has built the tools: `built`. Nobody else sets it, so that
+/// whoever edits a tool and runs a test alone tests what was edited.
+const STATE: &str = "OBVERSE_TOOLS";
+
+/// The folder of the tools' binaries, built to the current sources once a test process unless they are already.
 fn tools() -> &'static Path {
     static TOOLS: OnceLock<PathBuf> = OnceLock::new();
     TOOLS.get_or_init(|| {
@@ -32,13 +36,18 @@ fn tools() -> &'static Path {
             Some(profile) => profile,
         };
         // Cargo builds a package's binaries for its own tests only. Outside cargo the tests take what is there.
-        if let Some(cargo) = std::env::var_os("CARGO") {
+        if let Some(cargo) = std::env::var_os("CARGO").filter(|_| !are_built(&folder)) {
             let arguments = ["build", "--quiet", "--package", "obverse-tools", "--bins", "--profile", profile];
             let built = Command::new(cargo).args(arguments).current_dir(env!("CARGO_MANIFEST_DIR")).status();
             assert!(built.is_ok_and(|status| status.success()), "the tools do not build");
         }
         folder
     })
+}
+
+/// Whether the tools in `folder` are those of the current sources.
+fn are_built(folder: &Path) -> bool {
+    std::env::var_os(STATE).is_some_and(|state| state == "built") && folder.join("fa-fit").is_file()
 }
 
 /// The folder or file `name` of the datasets' mirror, the folder that OBVERSE_MIRROR names or `shared/data` beside the
