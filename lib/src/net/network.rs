@@ -234,7 +234,7 @@ impl<E: Element> Network<E> {
             Op::ConvTranspose2d { .. } => {
                 let size = self.graph.size(place);
                 let size = (size.height, size.width);
-                conv_transpose2d(tape, x, &parameters[0], parameters.get(1), rectifier, op.window()?, size)
+                conv_transpose2d(tape, x, &parameters[0], parameters.get(1), rectifier, op.window()?, size, input)
             }
             Op::Linear { .. } => linear::linear(tape, x, &parameters[0], parameters.get(1), rectifier, input),
             Op::BatchNorm { eps, momentum } => self.batch_norm(tape, place, x, (*eps, *momentum), trace),

@@ -7,7 +7,7 @@
 use dfdx::prelude::{Cpu, Tape};
 
 use super::activation::{self, Activation};
-use super::convolution::{Convolution, Slopes, add_column_sums, adjoint, convolve, finish};
+use super::convolution::{Convolution, Slopes, add_column_sums, convolve, finish, transposed};
 use super::window::Window;
 use super::{InputGradient, accumulate};
 use crate::tensor::{Batch, Element, batch, shape, view};
@@ -15,6 +15,7 @@ use crate::tensor::{Batch, Element, batch, shape, view};
 /// y = rectify(W^T * x + b), with `slope` below zero, or without the rectifier. `size` is y's height and width.
 ///
 /// Shapes: x (N, H, W, C), weight (C, kh, kw, O), bias (1, 1, 1, O).
+#[expect(clippy::too_many_arguments, reason = "an operation's tensors and settings, named one by one")]
 pub fn conv_transpose2d<E: Element>(
     tape: &mut impl Tape<E, Cpu>,
     x: &Batch<E>,
@@ -23,8 +24,9 @@ pub fn conv_transpose2d<E: Element>(
     slope: Option<E>,
     window: Window,
     size: (usize, usize),
+    input: InputGradient,
 ) -> Batch<E> {
-    let linear = adjoint(tape, x, None, weight, Convolution { window, groups: 1 }, size);
+    let linear = transposed(tape, x, None, weight, Convolution { window, groups: 1 }, size, input);
     if bias.is_none() && slope.is_none() {
         return linear;
     }
@@ -103,7 +105,7 @@ mod tests {
             let (_, h, w, _) = shape(&expected("y"));
             let mut tape = OwnedTape::default();
             let window = Window::square(3, stride, padding);
-            let y = conv_transpose2d(&mut tape, x, weight, Some(bias), None, window, (h, w));
+            let y = conv_transpose2d(&mut tape, x, weight, Some(bias), None, window, (h, w), InputGradient::Wanted);
             assert_close(view(&y), view(&expected("y")), case.tolerance::<E>());
             let mut gradients = backward(tape, &y, view(&array("grad_y")).to_vec());
             for (input, name) in inputs.iter().zip(["grad_x", "grad_weight", "grad_bias"]) {
@@ -139,7 +141,8 @@ mod tests {
         for (bias, slope) in [(true, SLOPE), (true, None), (false, SLOPE), (false, None)] {
             let inputs = &example()[..if bias { 3 } else { 2 }];
             check_gradients(inputs, |tape, inputs| {
-                conv_transpose2d(tape, &inputs[0], &inputs[1], inputs.get(2), slope, window, size)
+                let bias = inputs.get(2);
+                conv_transpose2d(tape, &inputs[0], &inputs[1], bias, slope, window, size, InputGradient::Wanted)
             });
         }
     }
@@ -148,7 +151,9 @@ mod tests {
     fn the_pullback_is_the_transposed_derivative_also_with_one_image_for_all() {
         let (window, size) = uneven();
         let [x, weight, bias] = &example();
-        let forward = |x: &_, slope| conv_transpose2d(&mut NoneTape, x, weight, Some(bias), slope, window, size);
+        let forward = |x: &_, slope| {
+            conv_transpose2d(&mut NoneTape, x, weight, Some(bias), slope, window, size, InputGradient::Wanted)
+        };
         check_adjoint(x, |x| forward(x, None), |cotangent| pullback(&mut NoneTape, cotangent, None, weight, window));
         let one = normal("one", (1, 4, 3, 2));
         for (x, y) in [(x.clone(), forward(x, SLOPE)), (repeated(&one, 3), forward(&one, SLOPE))] {
@@ -164,11 +169,30 @@ mod tests {
     fn the_pullback_has_gradients_of_its_own() {
         let (window, size) = uneven();
         let [x, weight, bias] = &example();
-        let y = conv_transpose2d(&mut NoneTape, x, weight, Some(bias), SLOPE, window, size);
+        let unwanted = InputGradient::Unwanted;
+        let y = conv_transpose2d(&mut NoneTape, x, weight, Some(bias), SLOPE, window, size, unwanted);
         let first = normal("first", (1, size.0, size.1, 3));
         let inputs = [normal("upstream", (2, size.0, size.1, 3)), weight.clone()];
         for slopes in [None, Some((&y, 0.2)), Some((&first, 0.2))] {
             check_gradients(&inputs, |tape, inputs| pullback(tape, &inputs[0], slopes, &inputs[1], window));
+        }
+    }
+
+    #[test]
+    fn an_unwanted_gradient_is_left_out_and_the_others_are_the_same() {
+        let (window, size) = uneven();
+        let [x, weight, bias] = &example();
+        for (bias, slope) in [(Some(bias), SLOPE), (None, None)] {
+            let run = |input| {
+                let mut tape = OwnedTape::default();
+                let y = conv_transpose2d(&mut tape, x, weight, bias, slope, window, size, input);
+                let mut gradients = backward(tape, &y, view(&y).to_vec());
+                let inputs = [x, weight].into_iter().chain(bias);
+                inputs.map(|input| gradient(&mut gradients, input)).collect::<Vec<_>>()
+            };
+            let (wanted, unwanted) = (run(InputGradient::Wanted), run(InputGradient::Unwanted));
+            assert_eq!(wanted[1..], unwanted[1..]);
+            assert!(unwanted[0].iter().all(|&value| value == 0.0) && wanted[0].iter().any(|&value| value != 0.0));
         }
     }
 }

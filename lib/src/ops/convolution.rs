@@ -66,6 +66,19 @@ pub fn adjoint<E: Element>(
     convolution: Convolution,
     size: (usize, usize),
 ) -> Batch<E> {
+    transposed(tape, cotangent, slopes, weight, convolution, size, InputGradient::Wanted)
+}
+
+/// As [`adjoint`], of an input that may be a constant.
+pub(super) fn transposed<E: Element>(
+    tape: &mut impl Tape<E, Cpu>,
+    cotangent: &Batch<E>,
+    slopes: Option<(&Batch<E>, E)>,
+    weight: &Batch<E>,
+    convolution: Convolution,
+    size: (usize, usize),
+    input: InputGradient,
+) -> Batch<E> {
     let n = shape(cotangent).0;
     let plan = Plan::new(convolution, size, weight);
     let slopes = slopes.map(|(y, slope)| Slopes::new(y, slope));
@@ -77,7 +90,7 @@ pub fn adjoint<E: Element>(
         plan.backward(delta, view(weight), &mut scratch.patches, x);
     });
     let x = batch(x, (n, size.0, size.1, plan.channels));
-    record_adjoint(tape, cotangent, slopes, weight, &x, plan);
+    record_adjoint(tape, cotangent, slopes, weight, &x, plan, input);
     x
 }
 
@@ -412,6 +425,7 @@ fn record_adjoint<E: Element, T: Tape<E, Cpu>>(
     weight: &Batch<E>,
     x: &Batch<E>,
     plan: Plan,
+    input: InputGradient,
 ) {
     if !T::OWNS_TAPE {
         return;
@@ -419,18 +433,25 @@ fn record_adjoint<E: Element, T: Tape<E, Cpu>>(
     let (cotangent, weight, x) = (cotangent.clone(), weight.clone(), x.ghost());
     tape.add_backward_op(move |gradients| {
         let upstream = std::mem::take(&mut **gradients.get_or_alloc_mut(&x)?);
-        let mut gradient = std::mem::take(&mut **gradients.get_or_alloc_mut(&cotangent)?);
+        let mut gradient = match input {
+            InputGradient::Wanted => std::mem::take(&mut **gradients.get_or_alloc_mut(&cotangent)?),
+            InputGradient::Unwanted => Vec::new(),
+        };
         let lane = Plan::lane(shape(&cotangent).0);
-        let sums: Vec<Vec<E>> = gradient
-            .par_chunks_mut(lane * plan.output_len())
-            .zip(upstream.par_chunks(lane * plan.input_len()))
-            .zip(view(&cotangent).par_chunks(lane * plan.output_len()))
-            .enumerate()
-            .map(|(number, ((gradient, upstream), cotangent))| {
-                adjoint_lane(&plan, upstream, cotangent, slopes.as_ref(), number * lane, view(&weight), gradient)
-            })
+        let mut gradient_lanes = gradient.chunks_mut(lane * plan.output_len());
+        let lanes: Vec<_> = upstream
+            .chunks(lane * plan.input_len())
+            .zip(view(&cotangent).chunks(lane * plan.output_len()))
+            .map(|(upstream, cotangent)| (upstream, cotangent, gradient_lanes.next()))
             .collect();
-        **gradients.get_or_alloc_mut(&cotangent)? = gradient;
+        let sums = lanes.into_par_iter().enumerate().map(|(number, (upstream, cotangent, gradient))| {
+            adjoint_lane(&plan, upstream, cotangent, slopes.as_ref(), number * lane, view(&weight), gradient)
+        });
+        let sums: Vec<Vec<E>> = sums.collect();
+        drop(gradient_lanes);
+        if input == InputGradient::Wanted {
+            **gradients.get_or_alloc_mut(&cotangent)? = gradient;
+        }
         add_lanes(gradients, &weight, &sums)
     });
 }
@@ -444,23 +465,26 @@ fn adjoint_lane<E: Element>(
     slopes: Option<&Slopes<E>>,
     first: usize,
     weight: &[E],
-    gradient: &mut [E],
+    gradient: Option<&mut [E]>,
 ) -> Vec<E> {
     let Scratch { mut patches, mut delta, mut outputs } = Scratch::default();
     let mut sum = vec![E::zero(); weight.len()];
-    let tiles = cotangent.chunks(plan.tile * plan.output_len()).zip(gradient.chunks_mut(plan.tile * plan.output_len()));
-    for (tile, ((cotangent, gradient), upstream)) in
-        tiles.zip(upstream.chunks(plan.tile * plan.input_len())).enumerate()
-    {
+    let mut gradients = gradient.map(|gradient| gradient.chunks_mut(plan.tile * plan.output_len()));
+    let tiles = upstream.chunks(plan.tile * plan.input_len()).zip(cotangent.chunks(plan.tile * plan.output_len()));
+    for (tile, (upstream, cotangent)) in tiles.enumerate() {
+        let gradient = gradients.as_mut().and_then(Iterator::next);
         let first = first + tile * plan.tile;
         let delta = sloped(cotangent, slopes, first, &mut delta);
         outputs.resize(delta.len(), E::zero());
         for group in plan.groups() {
             let patches = plan.patches(upstream, group, &mut patches);
             plan.weight_gradient(delta, patches, group, &mut sum);
-            let target = Target::strided(&mut outputs[group * plan.group_outputs()..], plan.outputs);
-            product_in_place(target, patches, plan.weight(weight, group).transposed(), Write::Replace);
+            if gradient.is_some() {
+                let target = Target::strided(&mut outputs[group * plan.group_outputs()..], plan.outputs);
+                product_in_place(target, patches, plan.weight(weight, group).transposed(), Write::Replace);
+            }
         }
+        let Some(gradient) = gradient else { continue };
         if let Some(slopes) = slopes {
             slopes.apply(&mut outputs, first);
         }

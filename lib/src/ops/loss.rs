@@ -9,12 +9,41 @@ use rayon::prelude::*;
 
 use super::accumulate;
 use super::arithmetic::combine;
-use crate::tensor::{Batch, Element, GRAIN, batch, image_len, shape, view};
+use crate::tensor::{Batch, Element, GRAIN, Shape, batch, image_len, shape, view};
+
+/// Labels that do not belong to the logits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// There are more or fewer labels than rows of logits.
+    #[error("cross entropy: expected {expected} labels, one for each row of logits, found {found}")]
+    Count {
+        /// Rows of logits.
+        expected: usize,
+        /// Labels given.
+        found: usize,
+    },
+    /// A label is none of the classes.
+    #[error("cross entropy: expected labels below {classes}, the number of classes, found {label} in row {row}")]
+    Label {
+        /// Where it stands, from 0.
+        row: usize,
+        /// The label.
+        label: usize,
+        /// Logits in a row.
+        classes: usize,
+    },
+}
 
 /// The mean softmax cross entropy of logits (N, H, W, K) and N H W labels, each below K.
-pub fn cross_entropy<E: Element>(tape: &mut impl Tape<E, Cpu>, logits: &Batch<E>, labels: &[usize]) -> Batch<E> {
-    let classes = shape(logits).3;
-    debug_assert_eq!(labels.len() * classes, view(logits).len());
+///
+/// # Errors
+/// `Count` for another number of labels; `Label` for one that is not below K.
+pub fn cross_entropy<E: Element>(
+    tape: &mut impl Tape<E, Cpu>,
+    logits: &Batch<E>,
+    labels: &[usize],
+) -> Result<Batch<E>, Error> {
+    let classes = check_labels(shape(logits), labels)?;
     let rows: Vec<&[E]> = view(logits).chunks_exact(classes).collect();
     let total = sum(labels.len(), |row| log_sum(rows[row]) - rows[row][labels[row]].wide());
     let loss = scalar(total / labels.len().max(1) as f64);
@@ -31,7 +60,19 @@ pub fn cross_entropy<E: Element>(tape: &mut impl Tape<E, Cpu>, logits: &Batch<E>
         });
         [gradient]
     });
-    loss
+    Ok(loss)
+}
+
+/// The number of classes, at least 1, if the labels are as many as the rows of logits of this shape and below it.
+fn check_labels((n, h, w, classes): Shape, labels: &[usize]) -> Result<usize, Error> {
+    let (expected, found) = (n * h * w, labels.len());
+    if found != expected {
+        return Err(Error::Count { expected, found });
+    }
+    match labels.iter().position(|&label| label >= classes) {
+        Some(row) => Err(Error::Label { row, label: labels[row], classes }),
+        None => Ok(classes.max(1)),
+    }
 }
 
 /// factor sum (a - b)^2 over all elements; a batch of one image stands for all images of the other.
@@ -120,7 +161,7 @@ mod tests {
     use crate::store::npy::Scalar;
 
     fn agrees_with_the_oracle<E: Element + Scalar>() {
-        check_case::<E>("cross_entropy", &["x"], |tape, x| cross_entropy(tape, &x[0], &[1, 0, 3]));
+        check_case::<E>("cross_entropy", &["x"], |tape, x| cross_entropy(tape, &x[0], &[1, 0, 3]).unwrap());
         let case = Case::open("vfa_step");
         let (mu, log_var) = (case.array::<E>("mu"), case.array::<E>("log_var"));
         let kl = case.array::<f64>("kl");
@@ -153,7 +194,7 @@ mod tests {
 
     #[test]
     fn gradients_are_differences() {
-        check_gradients(&[normal("x", (2, 1, 2, 3))], |tape, x| cross_entropy(tape, &x[0], &[1, 0, 2, 2]));
+        check_gradients(&[normal("x", (2, 1, 2, 3))], |tape, x| cross_entropy(tape, &x[0], &[1, 0, 2, 2]).unwrap());
         let pair = [normal("a", (3, 2, 1, 2)), normal("b", (3, 2, 1, 2))];
         check_gradients(&pair, |tape, x| squared_error(tape, &x[0], &x[1], 0.5));
         let one = [normal("a", (3, 2, 1, 2)), normal("b", (1, 2, 1, 2))];
@@ -166,8 +207,22 @@ mod tests {
     #[test]
     fn large_logits_do_not_overflow() {
         let x: Batch<f32> = batch(vec![1e4, 0.0], (1, 1, 1, 2));
-        assert_eq!(view(&cross_entropy(&mut NoneTape, &x, &[0])), [0.0]);
-        assert_eq!(view(&cross_entropy(&mut NoneTape, &x, &[1])), [1e4]);
+        assert_eq!(view(&cross_entropy(&mut NoneTape, &x, &[0]).unwrap()), [0.0]);
+        assert_eq!(view(&cross_entropy(&mut NoneTape, &x, &[1]).unwrap()), [1e4]);
+    }
+
+    #[test]
+    fn labels_that_do_not_belong_to_the_logits_are_refused() {
+        let x: Batch<f32> = normal("x", (3, 1, 1, 4));
+        let refused = |labels: &[usize]| cross_entropy(&mut NoneTape, &x, labels).unwrap_err();
+        assert_eq!(refused(&[3, 0, 4]), Error::Label { row: 2, label: 4, classes: 4 });
+        assert_eq!(refused(&[usize::MAX, 9, 0]), Error::Label { row: 0, label: usize::MAX, classes: 4 });
+        assert_eq!(refused(&[0, 1]), Error::Count { expected: 3, found: 2 });
+        assert_eq!(refused(&[0; 4]), Error::Count { expected: 3, found: 4 });
+        let message = refused(&[3, 0, 4]).to_string();
+        assert!(["row 2", "found 4", "below 4"].iter().all(|words| message.contains(words)), "{message}");
+        let none: Batch<f32> = batch(Vec::new(), (0, 1, 1, 4));
+        assert_eq!(view(&cross_entropy(&mut NoneTape, &none, &[]).unwrap()), [0.0]);
     }
 
     #[test]
