@@ -2,6 +2,7 @@
 
 mod mnist 'pipelines/mnist.just'
 mod shapes 'pipelines/shapes.just'
+mod toy 'pipelines/toy.just'
 
 # Where the tools are: built here unless OBVERSE_BIN says where they are installed.
 export OBVERSE_BIN := env('OBVERSE_BIN', justfile_directory() / 'target/release')

@@ -56,16 +56,11 @@ impl<'a, E: Element + Scalar> Classifier<'a, E> {
         &self.network
     }
 
-    /// Images and classes of a batch, checked against the number of logits.
+    /// Images and classes of a batch; a class below 0 becomes one that no network has.
     fn batch(&self, (images, labels): Labelled, rows: &[usize]) -> Result<(Batch<E>, Vec<usize>)> {
-        let (size, classes) = (self.network.graph().input.shape, self.network.graph().size(self.logits).channels);
+        let size = self.network.graph().input.shape;
         let x = batch(images.batch(rows)?, (rows.len(), size.height, size.width, size.channels));
-        let class = |label: i64| {
-            usize::try_from(label).ok().filter(|&label| label < classes).ok_or_else(|| {
-                Error::Settings(format!("--labels: expected classes from 0 to {}, found {label}", classes - 1))
-            })
-        };
-        Ok((x, labels.batch(rows)?.into_iter().map(class).collect::<Result<_>>()?))
+        Ok((x, labels.batch(rows)?.into_iter().map(|label| usize::try_from(label).unwrap_or(usize::MAX)).collect()))
     }
 }
 
@@ -88,7 +83,8 @@ impl<E: Element + Scalar> Trainee for Classifier<'_, E> {
         let mut tape = OwnedTape::default();
         let mode = Mode::Training(Stream::new(self.seed, "dropout", position.update));
         let trace = self.network.forward(&mut tape, &x, mode, InputGradient::Unwanted);
-        let loss = cross_entropy(&mut tape, self.network.value(&trace, self.logits)?, &labels);
+        let loss = cross_entropy(&mut tape, self.network.value(&trace, self.logits)?, &labels)
+            .map_err(|error| Error::Settings(format!("--labels: {error}")))?;
         let mut gradients = backward(tape, &loss, vec![E::one()]);
         let gradients: Vec<_> = self.network.parameters().iter().map(|each| gradient(&mut gradients, each)).collect();
         self.adam.step(&mut self.network, &gradients, &self.pace.at(position), |_| None);

@@ -18,6 +18,7 @@ mod matlab;
 pub mod output;
 pub mod resize;
 pub mod shapes;
+pub mod sine;
 mod source;
 pub mod stl10;
 pub mod svhn;

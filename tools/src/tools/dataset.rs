@@ -13,7 +13,7 @@ use obverse::data::import::{self, Format};
 use obverse::data::manifest::Manifest;
 use obverse::data::output::{self, Description, SourceFile};
 use obverse::data::resize::Filter;
-use obverse::data::{Error, Part, Source, shapes};
+use obverse::data::{Error, Part, Source, shapes, sine};
 use obverse::store::atomic::AtomicFolder;
 use obverse::store::digest;
 
@@ -173,6 +173,25 @@ struct SynthArguments {
 #[derive(Subcommand)]
 enum Synthetic {
     Shapes(ShapesArguments),
+    Sine(SineArguments),
+}
+
+/// Draw points of y = sin(3 pi x), the toy example of feature alignment
+///
+/// DIR/train-images.npy (N, 1, 1, 1) is uniform in [-1, 1), DIR/train-targets.npy (N, 1) its sine; the test part is 1,000
+/// points evenly spaced over [-1, 1].
+#[derive(Args)]
+struct SineArguments {
+    /// The number of points to train on
+    #[arg(long, value_name = "N", default_value_t = 25_600)]
+    count: usize,
+    /// The folder to make
+    #[arg(short, long, value_name = "DIR")]
+    output: PathBuf,
+    #[command(flatten)]
+    seed: SeedArgument,
+    #[command(flatten)]
+    common: CommonArguments,
 }
 
 /// Draw geometric shapes in colour on black, in 60 classes
@@ -259,6 +278,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Fetch(arguments) => fetch(arguments),
         Command::Import(arguments) => import(arguments),
         Command::Synth(SynthArguments { kind: Synthetic::Shapes(arguments) }) => draw(arguments),
+        Command::Synth(SynthArguments { kind: Synthetic::Sine(arguments) }) => draw_sine(arguments),
         Command::Affine(arguments) => warp(arguments),
         Command::Info(arguments) => info(&arguments),
     }
@@ -379,6 +399,23 @@ fn draw(arguments: ShapesArguments) -> anyhow::Result<()> {
     }
     let description = Description { classes: Some(shapes::class_names()), ..Description::new("shapes") };
     write(task, &output, description, parts, common.quiet)
+}
+
+fn draw_sine(arguments: SineArguments) -> anyhow::Result<()> {
+    let SineArguments { count, output, seed: SeedArgument { seed }, common } = arguments;
+    anyhow::ensure!(count > 0, "--count: expected at least 1, found 0");
+    let mut task = Task::begin(&common, Some(&output))?;
+    task.seed(seed);
+    task.parameter("command", "synth sine")?;
+    task.parameter("count", count)?;
+    if task.is_fresh()? {
+        return Ok(());
+    }
+    let parent = output.parent().filter(|parent| !parent.as_os_str().is_empty());
+    parent.map_or(Ok(()), fs::create_dir_all).map_err(obverse::store::Error::write(&output))?;
+    let folder = AtomicFolder::create(&output)?;
+    sine::write_sine(folder.path(), count, seed)?;
+    task.finish_folder(folder, Metrics::from_iter([("train".to_string(), count.into())]))
 }
 
 fn warp(arguments: AffineArguments) -> anyhow::Result<()> {

@@ -4,6 +4,7 @@ use std::io::{IsTerminal, Write, stdout};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
+use crate::{CommonArguments, Metrics, Task};
 use anyhow::{Context, ensure};
 use clap::{Parser, ValueEnum};
 use image::{DynamicImage, RgbImage};
@@ -13,7 +14,6 @@ use obverse::report::{
 use obverse::store::npy::Reader;
 use obverse::store::sidecar::Artifact;
 use obverse::store::{self, atomic, digest, is_standard_stream};
-use crate::{CommonArguments, Metrics, Task};
 
 /// Images shown of each file unless --count says otherwise: four rows.
 const COUNT: usize = 64;
