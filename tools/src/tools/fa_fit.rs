@@ -76,7 +76,7 @@ pub struct Arguments {
     #[arg(long, value_name = "LOW,HIGH|none", value_parser = range)]
     clamp_inputs: Option<InputRange>,
     /// Weight of the divergence from the prior: uniform (drawn from U(0, 1) for each example), or a number
-    #[arg(long, value_name = "uniform|B", value_parser = beta)]
+    #[arg(long, value_name = "uniform|B", value_parser = beta, allow_hyphen_values = true)]
     beta: Option<Beta>,
     /// Weight of the generator's perceptual loss
     #[arg(long, value_name = "L")]
