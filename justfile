@@ -1,5 +1,7 @@
 # Obverse: just demo, just test, just bench, just <dataset> <recipe>. `just --list --list-submodules` shows everything.
 
+mod alignment 'pipelines/alignment.just'
+mod cifar10 'pipelines/cifar10.just'
 mod mnist 'pipelines/mnist.just'
 mod shapes 'pipelines/shapes.just'
 mod toy 'pipelines/toy.just'
