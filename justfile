@@ -1,9 +1,11 @@
 # Obverse: just demo, just test, just bench, just <dataset> <recipe>. `just --list --list-submodules` shows everything.
 
 mod alignment 'pipelines/alignment.just'
+mod celeba 'pipelines/celeba.just'
 mod cifar10 'pipelines/cifar10.just'
 mod mnist 'pipelines/mnist.just'
 mod shapes 'pipelines/shapes.just'
+mod stl10 'pipelines/stl10.just'
 mod toy 'pipelines/toy.just'
 
 # Where the tools are: built here unless OBVERSE_BIN says where they are installed.
@@ -24,7 +26,6 @@ build:
 test:
     cargo fmt --all --check
     cargo clippy --workspace --all-targets --release --locked -- --deny warnings
-    cargo build --release --locked --package obverse-tools --bins
     OBVERSE_TOOLS=built cargo test --workspace --release --locked
     RUSTDOCFLAGS='--deny warnings' cargo doc --workspace --no-deps --release --locked --quiet
 

@@ -6,12 +6,16 @@
 use std::time::Instant;
 
 use dfdx::prelude::NoneTape;
+use obverse::align::adversarial::{Adversary, Round};
+use obverse::align::local::Chain;
 use obverse::align::recovery::{Aim, Recovery};
-use obverse::align::step::{AimWeights, Examples, Heads, Objective, step};
-use obverse::net::architectures::encoder;
+use obverse::align::settings::{Settings, Start};
+use obverse::align::step::{AimWeights, Draw, Examples, Heads, Objective, step};
+use obverse::align::training::one_hot;
+use obverse::net::architectures::{discriminator, encoder, generator, local_encoder};
 use obverse::net::{Initialisation, Network, Size};
-use obverse::tensor::batch;
 use obverse::tensor::random::Stream;
+use obverse::tensor::{batch, zeros};
 use obverse::train::adam::{Adam, AdamSettings};
 
 #[global_allocator]
@@ -19,12 +23,14 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 type Job = (&'static str, fn() -> Box<dyn FnMut()>);
 
-const JOBS: [Job; 5] = [
+const JOBS: [Job; 7] = [
     ("fa_train_mnist", || fa_train("mnist", Size::new(1, 28, 28), 128)),
     ("fa_train_cifar10", || fa_train("cifar10", Size::new(3, 32, 32), 128)),
     ("fa_train_celeba", || fa_train("celeba", Size::new(3, 64, 64), 32)),
     ("fa_train_celeba_128", || fa_train("celeba", Size::new(3, 64, 64), 128)),
+    ("fa_local_celeba_128", || fa_local("celeba", Size::new(3, 64, 64), 128)),
     ("fa_invert_mnist", fa_invert_mnist),
+    ("vfa_gan_cifar10", || vfa_gan("cifar10", Size::new(3, 32, 32), 128)),
 ];
 
 /// One Algorithm 1 step, T = 1, Adam and clamp included, as the preset `paper` takes it.
@@ -43,9 +49,65 @@ fn fa_train(name: &str, size: Size, images: usize) -> Box<dyn FnMut()> {
         update += 1;
         let r = batch(Stream::new(0, "r", update).uniform(0..images * size.elements()), shape);
         let examples = Examples { x: &x, labels: None, r: &r };
-        let Ok(step) = step(&network, &heads, &objective, &examples, None) else { unreachable!("a built-in encoder") };
+        let step = made(step(&network, &heads, &objective, &examples, None));
         adam.step(&mut network, &step.gradients, &settings, |_| Some(2f64.sqrt()));
     })
+}
+
+/// One update of every layer by Algorithm 2, T = 1, Adam and clamp included.
+fn fa_local(name: &str, size: Size, images: usize) -> Box<dyn FnMut()> {
+    let graph = made(local_encoder(name, size, &[("z", 128)]));
+    let mut chain = made(Chain::of(&Network::<f32>::initialised(graph, Initialisation::Orthogonal, 0)));
+    let mut adams: Vec<_> = chain.layers().iter().map(|layer| Adam::new(layer.network().parameters())).collect();
+    let objective = Settings { start: Start::Zeros, ..Settings::paper() }.objective(images);
+    let adam = AdamSettings::with_rate(1e-5);
+    let shape = (images, size.height, size.width, size.channels);
+    let first = batch(Stream::new(0, "x", 0).uniform(0..images * size.elements()), shape);
+    Box::new(move || {
+        let mut x = first.clone();
+        for (layer, moments) in chain.layers_mut().iter_mut().zip(&mut adams) {
+            let input = layer.network().graph().input.shape;
+            let r = zeros((1, input.height, input.width, input.channels));
+            let step = made(layer.step(&objective, &x, &r));
+            x = layer.activate(&step.latents);
+            moments.step(layer.network_mut(), &step.gradients, &adam, |_| Some(2f64.sqrt()));
+        }
+    })
+}
+
+/// One VFA-GAN update as the preset `paper` takes it, with ten classes.
+fn vfa_gan(name: &str, size: Size, images: usize) -> Box<dyn FnMut()> {
+    let settings = Settings::paper();
+    let graph = made(encoder(name, size, &[("mu", 128), ("log_var", 128), ("class", 10)]));
+    let mut network = Network::<f32>::initialised(graph, Initialisation::Orthogonal, 0);
+    let (heads, mut moments) = (heads_of(&network), Adam::new(network.parameters()));
+    let built = |graph| Network::<f32>::initialised(made(graph), Initialisation::Uniform, 0);
+    let (refiner, judge) = (built(generator(name, size, Some(10))), built(discriminator(name, size, true)));
+    let mut adversary = made(Adversary::new(refiner, judge, settings.adversarial));
+    let adam = AdamSettings::with_rate(1e-5);
+    let shape = (images, size.height, size.width, size.channels);
+    let x = batch(Stream::new(0, "x", 0).uniform(0..images * size.elements()), shape);
+    let labels = one_hot(&(0..images as i64).map(|i| i % 10).collect::<Vec<_>>(), 10, 1.0);
+    let (objective, mut update) = (settings.objective(images), 0);
+    Box::new(move || {
+        update += 1;
+        let stream = |purpose| Stream::new(0, purpose, update);
+        let r = settings.start.draw(&stream("start"), 0, images, (size.height, size.width, size.channels));
+        let noise = batch(stream("noise").normal(0..images * 128), (images, 1, 1, 128));
+        let draw = Draw { noise, weights: settings.divergence_weights(&stream("beta"), images) };
+        let examples = Examples { x: &x, labels: Some(&labels), r: &r };
+        let step = made(step(&network, &heads, &objective, &examples, Some(&draw)));
+        moments.step(&mut network, &step.gradients, &adam, |_| Some(2f64.sqrt()));
+        let statistics = step.log_variances.as_ref().map(|log_var| [&step.latents, log_var]);
+        let (labels, r, factor) = (Some(&labels), &step.recovered, objective.factor);
+        let round = Round { x: &x, r, labels, statistics, factor, stream: stream("round") };
+        made(adversary.update(&network, &heads, &round, None, &adam));
+    })
+}
+
+/// What a built-in architecture cannot fail to give.
+fn made<T, E: std::fmt::Display>(result: Result<T, E>) -> T {
+    result.unwrap_or_else(|error| unreachable!("a built-in architecture: {error}"))
 }
 
 /// 10 gradient steps on the input for 256 latents.
@@ -63,18 +125,12 @@ fn fa_invert_mnist() -> Box<dyn FnMut()> {
 }
 
 fn network(name: &str, size: Size) -> Network<f32> {
-    match encoder(name, size, &[("z", 128)]) {
-        Ok(graph) => Network::initialised(graph, Initialisation::Orthogonal, 0),
-        Err(error) => unreachable!("a built-in encoder: {error}"),
-    }
+    Network::initialised(made(encoder(name, size, &[("z", 128)])), Initialisation::Orthogonal, 0)
 }
 
 /// The places of the outputs.
 fn heads_of(network: &Network<f32>) -> Heads {
-    match Heads::of(network.graph()) {
-        Ok(heads) => heads,
-        Err(error) => unreachable!("an encoder's output: {error}"),
-    }
+    made(Heads::of(network.graph()))
 }
 
 fn main() {

@@ -10,7 +10,7 @@ import argparse, json, os, pathlib, statistics, subprocess, sys
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
-JOBS = ["fa_train_mnist", "fa_train_cifar10", "fa_train_celeba", "fa_invert_mnist"]
+JOBS = ["fa_train_mnist", "fa_train_cifar10", "fa_train_celeba", "fa_invert_mnist", "vfa_gan_cifar10"]
 # Multiply-adds of one image through the encoder, by convolution and linear layers, times the 9 products of a training
 # step (x and r forward, the pullback of r, its derivative twice, x and r backward to inputs and to weights) or the 2 of
 # each of 10 inversion steps.
@@ -25,6 +25,8 @@ WORK = {
     "fa_train_cifar10": 2 * 9 * 128 * ENCODER["cifar10"],
     "fa_train_celeba": 2 * 9 * 32 * ENCODER["celeba"],
     "fa_invert_mnist": 2 * 2 * 10 * 256 * ENCODER["mnist"],
+    # The encoder's 9 products and 2 for the perceptual loss; generator 3; discriminator 2 for the generator, 6 for itself.
+    "vfa_gan_cifar10": 2 * 128 * (19 * ENCODER["cifar10"] + 3 * 1024 * (9 * 4 * 128 + 1152 * 128 + 1152 * 3)),
 }
 
 

@@ -58,7 +58,68 @@ def fa_invert_mnist():
     return step
 
 
+def vfa_gan(channels, side, hidden, batch, latent=128, classes=10):
+    """One VFA-GAN update as the paper has it (equations 5 to 9): encoder, generator (Table 11, label plane), discriminator
+    (Table 10, batch normalisation), least squares, lambda 0.01. Gradients that nobody uses are switched off."""
+    body = encoder(channels, side, hidden)[:-1]
+    heads = nn.ModuleDict({name: nn.Linear(hidden, size) for name, size in (("mu", latent), ("log_var", latent), ("label", classes))})
+    plane = nn.Linear(classes, side * side)
+    generator = nn.Sequential(
+        nn.Conv2d(channels + 1, 128, 3, 1, 1), nn.LeakyReLU(), nn.BatchNorm2d(128),
+        nn.Conv2d(128, 128, 3, 1, 1), nn.LeakyReLU(), nn.BatchNorm2d(128), nn.Conv2d(128, channels, 3, 1, 1), nn.Sigmoid())
+    layers, inputs = [], channels
+    for width in WIDTHS[side]:
+        layers += [nn.Conv2d(inputs, width, 3, 1, 1), nn.LeakyReLU(), nn.Conv2d(width, width, 3, 2, 1), nn.LeakyReLU(), nn.BatchNorm2d(width)]
+        inputs = width
+    left = side // 2 ** len(WIDTHS[side])
+    discriminator = nn.Sequential(*layers, nn.Flatten(), nn.Linear(inputs * left * left, hidden), nn.LeakyReLU(), nn.Linear(hidden, 1))
+    of_encoder = [*body.parameters(), *heads.parameters()]
+    of_generator = [*generator.parameters(), *plane.parameters()]
+    optimisers = [torch.optim.Adam(each, 1e-5) for each in (of_encoder, of_generator, discriminator.parameters())]
+    x = torch.rand(batch, channels, side, side)
+    labels = torch.eye(classes)[torch.arange(batch) % classes]
+
+    def encode(images):
+        hidden = body(images)
+        return heads["mu"](hidden), heads["log_var"](hidden), heads["label"](hidden)
+
+    def update(optimiser, loss):
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        optimiser.step()
+
+    def trainable(parameters, wanted):
+        for parameter in parameters:
+            parameter.requires_grad_(wanted)
+
+    def step():
+        mu, log_var, _ = encode(x)
+        z = mu + torch.randn_like(mu) * (0.5 * log_var).exp()
+        r = torch.rand_like(x, requires_grad=True)
+        mu_r, _, label_r = encode(r)
+        inner = 0.5 * (z - mu_r).square().sum() + 0.5 * (labels - label_r).square().sum()
+        (gradient,) = torch.autograd.grad(inner, r, create_graph=True)
+        recovered = r - gradient
+        divergence = -0.5 * (1 + log_var - mu.square() - log_var.exp()).sum(1)
+        cost = ((x - recovered).square().sum(dim=(1, 2, 3)) + torch.rand(batch) * divergence).mean()
+        update(optimisers[0], cost)
+        with torch.no_grad():
+            for parameter in of_encoder:
+                parameter.clamp_(-math.sqrt(2), math.sqrt(2))
+        trainable([*of_encoder, *discriminator.parameters()], False)
+        label_plane = plane(labels).view(batch, 1, side, side)
+        fake = generator(torch.cat([recovered.detach(), label_plane], 1))
+        mu_g, log_var_g, _ = encode(fake)
+        perceptual = (mu.detach() - mu_g).square().sum(1) + (log_var.detach().exp() - log_var_g.exp()).square().sum(1)
+        update(optimisers[1], ((1 - discriminator(fake)).square().sum(1) + 0.01 * perceptual).mean())
+        trainable([*of_encoder, *discriminator.parameters()], True)
+        judged = (1 - discriminator(x)).square().mean() + (-1 - discriminator(fake.detach())).square().mean()
+        update(optimisers[2], judged)
+    return step
+
+
 JOBS = {
+    "vfa_gan_cifar10": lambda: vfa_gan(3, 32, 2048, 128),
     "fa_train_mnist": lambda: fa_train(1, 28, 4096, 128),
     "fa_train_cifar10": lambda: fa_train(3, 32, 2048, 128),
     "fa_train_celeba": lambda: fa_train(3, 64, 4096, 32),

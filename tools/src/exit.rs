@@ -30,12 +30,18 @@ pub struct Failure(pub String);
 pub fn run_tool<A: clap::Parser>(name: &'static str, run: fn(A) -> anyhow::Result<()>) -> ExitCode {
     TOOL.get_or_init(|| name);
     std::panic::set_hook(Box::new(report_panic));
-    let outcome = catch_unwind(AssertUnwindSafe(|| match A::try_parse() {
+    let outcome = catch_unwind(AssertUnwindSafe(|| match parse::<A>(name) {
         Ok(arguments) => run(arguments).map_or_else(|error| conclude(&error), |()| 0),
         Err(error) => conclude_usage(&error),
     }));
     // The hook has said what happened.
     ExitCode::from(outcome.unwrap_or(FAILED))
+}
+
+/// The arguments of this process. The manuals live in the library, so the tool's name is given here.
+fn parse<A: clap::Parser>(name: &'static str) -> Result<A, clap::Error> {
+    let matches = A::command().name(name).try_get_matches()?;
+    A::from_arg_matches(&matches)
 }
 
 fn report_panic(panic: &PanicHookInfo<'_>) {

@@ -6,6 +6,7 @@
 pub mod adversarial;
 pub mod latents;
 pub mod local;
+pub mod orthogonality;
 pub mod recovery;
 pub mod regression;
 pub mod settings;

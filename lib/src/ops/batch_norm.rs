@@ -24,11 +24,11 @@ pub struct Statistics {
 impl Statistics {
     /// The statistics of a batch.
     pub fn of<E: Element>(x: &Batch<E>) -> Self {
-        let channels = shape(x).3;
-        let count = view(x).len() / channels.max(1);
-        let mean = means(channels, count, |i| [view(x)[i].wide()]).map(|[mean]| mean);
+        let (channels, values) = (shape(x).3, view(x));
+        let count = values.len() / channels.max(1);
+        let mean = means(channels, count, |i, _| [values[i].wide()]).map(|[mean]| mean);
         let mean: Vec<f64> = mean.collect();
-        let variance = means(channels, count, |i| [(view(x)[i].wide() - mean[i % channels]).powi(2)]);
+        let variance = means(channels, count, |i, channel| [(values[i].wide() - mean[channel]).powi(2)]);
         let variance = variance.map(|[variance]| variance).collect();
         Self { mean, variance, count }
     }
@@ -105,7 +105,8 @@ pub fn pullback<E: Element>(
     epsilon: f64,
 ) -> Batch<E> {
     let scales = running.scales::<E>(epsilon);
-    let factors = |i: usize, channel: usize| view(cotangent)[i] * view(gain)[channel] * scales[channel].1;
+    let (values, gains) = (view(cotangent), view(gain));
+    let factors = |i: usize, channel: usize| values[i] * gains[channel] * scales[channel].1;
     let result = batch(each(cotangent, factors), shape(cotangent));
     record_pullback(tape, cotangent, gain, &result, scales);
     result
@@ -139,17 +140,17 @@ fn each<E: Element>(x: &Batch<E>, f: impl Fn(usize, usize) -> E + Sync) -> Vec<E
     result
 }
 
-/// The means over a batch of K quantities of each channel; f is given the index of an element.
+/// The means over a batch of K quantities of each channel; f is given the index of an element and its channel.
 fn means<const K: usize>(
     channels: usize,
     rows: usize,
-    f: impl Fn(usize) -> [f64; K] + Sync,
+    f: impl Fn(usize, usize) -> [f64; K] + Sync,
 ) -> impl Iterator<Item = [f64; K]> {
     let block = |block: usize| {
         let mut sums = vec![[0.0; K]; channels];
         for row in block * ROWS..rows.min((block + 1) * ROWS) {
             for (channel, sums) in sums.iter_mut().enumerate() {
-                let values = f(row * channels + channel);
+                let values = f(row * channels + channel, channel);
                 sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
             }
         }
@@ -163,9 +164,10 @@ fn means<const K: usize>(
 
 /// y = g (x - m) s + b.
 fn normalised<E: Element>(x: &Batch<E>, gain: &Batch<E>, bias: &Batch<E>, scales: &[(E, E)]) -> Batch<E> {
+    let (values, gain, bias) = (view(x), view(gain), view(bias));
     let y = each(x, |i, channel| {
         let (mean, factor) = scales[channel];
-        view(gain)[channel] * (view(x)[i] - mean) * factor + view(bias)[channel]
+        gain[channel] * (values[i] - mean) * factor + bias[channel]
     });
     batch(y, shape(x))
 }
@@ -180,9 +182,10 @@ impl Sums {
     fn of<E: Element>(cotangent: &[E], x: &Batch<E>, scales: &[(E, E)]) -> Self {
         let channels = shape(x).3;
         let count = cotangent.len() / channels.max(1);
-        let pair = |i: usize| {
-            let (mean, factor) = scales[i % channels];
-            [cotangent[i].wide(), (cotangent[i] * (view(x)[i] - mean) * factor).wide()]
+        let values = view(x);
+        let pair = |i: usize, channel: usize| {
+            let (mean, factor) = scales[channel];
+            [cotangent[i].wide(), (cotangent[i] * (values[i] - mean) * factor).wide()]
         };
         Self { means: means(channels, count, pair).collect(), count }
     }
@@ -195,10 +198,10 @@ impl Sums {
 
 /// g s (c - <c> - z <c z>).
 fn project<E: Element>(cotangent: &[E], x: &Batch<E>, gain: &[E], scales: &[(E, E)], sums: &Sums) -> Vec<E> {
+    let (values, sums): (_, Vec<[E; 2]>) = (view(x), sums.means.iter().map(|means| means.map(E::of)).collect());
     each(x, |i, channel| {
-        let (mean, factor) = scales[channel];
-        let [plain, along] = sums.means[channel].map(E::of);
-        gain[channel] * factor * (cotangent[i] - plain - (view(x)[i] - mean) * factor * along)
+        let ((mean, factor), [plain, along]) = (scales[channel], sums[channel]);
+        gain[channel] * factor * (cotangent[i] - plain - (values[i] - mean) * factor * along)
     })
 }
 
@@ -245,11 +248,12 @@ fn record_pullback<E: Element, T: Tape<E, Cpu>>(
     tape.add_backward_op(move |gradients| {
         let upstream = std::mem::take(&mut **gradients.get_or_alloc_mut(&result)?);
         let channels = scales.len();
-        let product = |i: usize| [(upstream[i] * view(&cotangent)[i] * scales[i % channels].1).wide()];
+        let (values, gains) = (view(&cotangent), view(&gain));
+        let product = |i: usize, channel: usize| [(upstream[i] * values[i] * scales[channel].1).wide()];
         let rows = upstream.len() / channels.max(1);
         let products: Vec<_> = means(channels, rows, product).collect();
         add_channels(gradients.get_or_alloc_mut(&gain)?, |channel| products[channel][0] * rows as f64);
-        let gradient = each(&cotangent, |i, channel| upstream[i] * view(&gain)[channel] * scales[channel].1);
+        let gradient = each(&cotangent, |i, channel| upstream[i] * gains[channel] * scales[channel].1);
         super::accumulate(gradients.get_or_alloc_mut(&cotangent)?, &gradient);
         Ok(())
     });
@@ -298,7 +302,7 @@ struct Second<E> {
 impl<E: Element> Second<E> {
     fn of(upstream: &[E], of_upstream: Sums, cotangent: &[E], x: &Batch<E>, scales: Vec<(E, E)>) -> Self {
         let of_cotangent = Sums::of(cotangent, x, &scales);
-        let products = means(scales.len(), of_upstream.count, |i| [upstream[i].wide() * cotangent[i].wide()]);
+        let products = means(scales.len(), of_upstream.count, |i, _| [upstream[i].wide() * cotangent[i].wide()]);
         let pairs = products.zip(of_upstream.means.iter().zip(&of_cotangent.means));
         let covariances = pairs.map(|([product], (u, c))| product - u[0] * c[0]).collect();
         Self { of_upstream, of_cotangent, covariances, scales }
@@ -306,12 +310,13 @@ impl<E: Element> Second<E> {
 
     /// The derivative in x.
     fn x_gradient(&self, upstream: &[E], cotangent: &[E], x: &Batch<E>, gain: &[E]) -> Vec<E> {
+        let values = view(x);
         each(x, |i, channel| {
             let (mean, factor) = self.scales[channel];
             let [mean_u, b] = self.of_upstream.means[channel];
             let [mean_c, d] = self.of_cotangent.means[channel];
             let bend = E::of(self.covariances[channel] - 3.0 * b * d);
-            let sum = (view(x)[i] - mean) * factor * bend
+            let sum = (values[i] - mean) * factor * bend
                 + E::of(d) * (upstream[i] - E::of(mean_u))
                 + E::of(b) * (cotangent[i] - E::of(mean_c));
             -gain[channel] * factor * factor * sum

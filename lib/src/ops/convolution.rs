@@ -2,15 +2,16 @@
 //!
 //! `y[n, i, j, o] = rectify(b[o] + sum W[o, u, v, c] x[n, s i + d u - p, s j + d v - p, c])`. For a group of images that
 //! fits in cache the patches are gathered channels-last, one row a position, and multiplied by W in one product; bias and
-//! slope are applied while the result is in cache. The adjoint multiplies first and scatters. Gradients of W are summed over
-//! a fixed number of lanes, in order, so that threads do not change a bit.
+//! slope are applied while the result is in cache. The adjoint multiplies first and scatters; with stride 1, where that
+//! costs less, it is the convolution by the kernel turned round. Gradients of W are summed over a fixed number of lanes,
+//! in order, so that threads do not change a bit.
 
 use dfdx::prelude::{Cpu, Gradients, Tape};
 use rayon::prelude::*;
 
 use super::activation::{rectify, slope_at};
 use super::product::{Matrix, Target, Write, product_in_place};
-use super::window::Window;
+use super::window::{Padding, Window};
 use super::{InputGradient, accumulate};
 use crate::tensor::{Batch, Element, GRAIN, Shape, batch, filled_in_chunks, image_len, shape, view};
 
@@ -83,11 +84,12 @@ pub(super) fn transposed<E: Element>(
     let plan = Plan::new(convolution, size, weight);
     let slopes = slopes.map(|(y, slope)| Slopes::new(y, slope));
     let (x_tile, y_tile) = (plan.tile * plan.input_len(), plan.tile * plan.output_len());
+    let backward = Backward::new(plan, view(weight));
     let x = filled_in_chunks(n * plan.input_len(), x_tile, Scratch::default, |scratch, tile, x| {
         let images = x.len() / plan.input_len();
         let cotangent = &view(cotangent)[tile * y_tile..][..images * plan.output_len()];
         let delta = sloped(cotangent, slopes.as_ref(), tile * plan.tile, &mut scratch.delta);
-        plan.backward(delta, view(weight), &mut scratch.patches, x);
+        backward.add(delta, &mut scratch.patches, x);
     });
     let x = batch(x, (n, size.0, size.1, plan.channels));
     record_adjoint(tape, cotangent, slopes, weight, &x, plan, input);
@@ -157,6 +159,29 @@ fn sloped<'a, E: Element>(
     scratch.extend_from_slice(values);
     slopes.apply(scratch, first);
     scratch
+}
+
+/// How cotangents of outputs become those of inputs: by the turned kernel, or by a scatter.
+struct Backward<'a, E> {
+    plan: Plan,
+    weight: &'a [E],
+    turned: Option<(Plan, Vec<E>)>,
+}
+
+impl<'a, E: Element> Backward<'a, E> {
+    fn new(plan: Plan, weight: &'a [E]) -> Self {
+        Self { plan, weight, turned: plan.turned().map(|turned| (turned, plan.turn(weight))) }
+    }
+
+    /// x += W^T * delta for a few images.
+    fn add(&self, delta: &[E], patches: &mut Vec<E>, x: &mut [E]) {
+        let Some((plan, weight)) = &self.turned else {
+            return self.plan.backward(delta, self.weight, patches, x);
+        };
+        let patches = plan.patches(delta, 0, patches);
+        let target = Target::new(x, plan.outputs);
+        product_in_place(target, patches, plan.weight(weight, 0).transposed(), Write::Add);
+    }
 }
 
 /// Buffers a thread uses again and again.
@@ -248,6 +273,38 @@ impl Plan {
             let y = Target::strided(&mut y[group * self.group_outputs()..], self.outputs);
             product_in_place(y, patches, self.weight(weight, group).transposed(), Write::Replace);
         }
+    }
+
+    /// The convolution that is this one's adjoint, where there is one that costs less than a scatter: with stride 1 it is the
+    /// convolution by the kernel turned round, whose patches are longer the more outputs there are for an input.
+    fn turned(&self) -> Option<Self> {
+        let Window { kernel: [kh, kw], stride, padding, dilation } = self.convolution.window;
+        let plain = stride == [1, 1] && dilation == [1, 1] && self.convolution.groups == 1;
+        if !plain || self.is_pointwise() || self.outputs > 2 * self.channels {
+            return None;
+        }
+        let padding = Padding {
+            top: (kh - 1).checked_sub(padding.top)?,
+            bottom: (kh - 1).checked_sub(padding.bottom)?,
+            left: (kw - 1).checked_sub(padding.left)?,
+            right: (kw - 1).checked_sub(padding.right)?,
+        };
+        let window = Window { padding, ..self.convolution.window };
+        let convolution = Convolution { window, groups: 1 };
+        let (input, output) = (self.output, self.input);
+        Some(Self { convolution, input, output, channels: self.outputs, outputs: self.channels, tile: self.tile })
+    }
+
+    /// The weights of [`Plan::turned`]: W'[c, u, v, o] = W[o, kh - 1 - u, kw - 1 - v, c].
+    fn turn<E: Element>(&self, weight: &[E]) -> Vec<E> {
+        let [kh, kw] = self.convolution.window.kernel;
+        let (taps, channels, outputs) = (kh * kw, self.channels, self.outputs);
+        let mut turned = vec![E::zero(); weight.len()];
+        for (i, &value) in weight.iter().enumerate() {
+            let (o, tap, c) = (i / (taps * channels), i / channels % taps, i % channels);
+            turned[(c * taps + taps - 1 - tap) * outputs + o] = value;
+        }
+        turned
     }
 
     /// x += W^T * delta for a few images.
@@ -380,11 +437,12 @@ fn record_convolve<E: Element, T: Tape<E, Cpu>>(
             .zip(view(&x).chunks(lane * plan.input_len()))
             .map(|(delta, x)| (delta, x, x_lanes.next()))
             .collect();
+        let backward = Backward::new(plan, view(&weight));
         let sums = lanes.into_par_iter().enumerate().map(|(number, (delta, x, x_gradient))| {
             if let Some(slopes) = &slopes {
                 slopes.apply(delta, number * lane);
             }
-            backward_lane(&plan, delta, x, view(&weight), x_gradient)
+            backward_lane(&backward, delta, x, x_gradient)
         });
         let sums: Vec<Vec<E>> = sums.collect();
         drop(x_lanes);
@@ -399,7 +457,8 @@ fn record_convolve<E: Element, T: Tape<E, Cpu>>(
 }
 
 /// One lane's share of the gradients of x (added to `x_gradient`) and W (returned).
-fn backward_lane<E: Element>(plan: &Plan, delta: &[E], x: &[E], weight: &[E], x_gradient: Option<&mut [E]>) -> Vec<E> {
+fn backward_lane<E: Element>(backward: &Backward<E>, delta: &[E], x: &[E], x_gradient: Option<&mut [E]>) -> Vec<E> {
+    let (plan, weight) = (&backward.plan, backward.weight);
     let mut scratch = Scratch::default();
     let mut sum = vec![E::zero(); weight.len()];
     let tiles = delta.chunks(plan.tile * plan.output_len());
@@ -411,7 +470,7 @@ fn backward_lane<E: Element>(plan: &Plan, delta: &[E], x: &[E], weight: &[E], x_
     }
     if let Some(x_gradient) = x_gradient {
         for (delta, x) in tiles.zip(x_gradient.chunks_mut(plan.tile * plan.input_len())) {
-            plan.backward(delta, weight, &mut scratch.patches, x);
+            backward.add(delta, &mut scratch.patches, x);
         }
     }
     sum
@@ -526,7 +585,6 @@ mod tests {
 
     use super::*;
     use crate::ops::checks::{Case, assert_close, check_adjoint, check_gradients, normal, repeated};
-    use crate::ops::window::Padding;
     use crate::store::npy::Scalar;
     use crate::tensor::{backward, gradient};
 

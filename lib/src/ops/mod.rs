@@ -24,6 +24,8 @@ pub mod reshape;
 pub mod upsample;
 pub mod window;
 
+pub(crate) use product::gram_distance;
+
 use dfdx::prelude::{Cpu, Tape};
 use rayon::prelude::*;
 

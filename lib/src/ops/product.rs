@@ -151,6 +151,19 @@ pub(crate) fn streamed_product<E: Element>(a: Matrix<E>, b: Matrix<E>) -> Vec<E>
     result
 }
 
+/// The Frobenius norm of G - I, where G is the smaller Gram matrix of a `rows` x `columns` matrix in row order.
+pub(crate) fn gram_distance<E: Element>(values: &[E], rows: usize, columns: usize) -> f64 {
+    let matrix = Matrix::new(values, rows, columns);
+    let (size, left, right) = match rows <= columns {
+        true => (rows, matrix, matrix.transposed()),
+        false => (columns, matrix.transposed(), matrix),
+    };
+    let mut gram = vec![E::zero(); size * size];
+    product(&mut gram, left, right, Write::Replace);
+    let identity = |i: usize| f64::from(i.is_multiple_of(size + 1));
+    gram.iter().enumerate().map(|(i, value)| (value.wide() - identity(i)).powi(2)).sum::<f64>().sqrt()
+}
+
 /// C = A B or C += A B on the calling thread.
 pub(crate) fn product_in_place<E: Element>(c: Target<E>, a: Matrix<E>, b: Matrix<E>, write: Write) {
     let (rows, columns) = (a.rows, b.columns);

@@ -7,6 +7,7 @@ use crate::{Metrics, Precision, RowsArguments, Task, require_images};
 use anyhow::Context;
 use clap::Parser;
 use dfdx::prelude::NoneTape;
+use obverse::align::orthogonality::orthogonality;
 use obverse::data::batches::{ImageFile, LabelFile};
 use obverse::net::{Graph, Mode, Network};
 use obverse::ops::InputGradient;
@@ -37,6 +38,10 @@ pub struct Arguments {
     /// Print the nodes with their shapes and parameter counts; with --json as one object
     #[arg(long)]
     describe: bool,
+    /// With --describe, also how far each layer's weight is from orthogonal: |W^T W - I| / sqrt n of the smaller Gram matrix,
+    /// n x n
+    #[arg(long, requires = "describe")]
+    orthogonality: bool,
     /// Where the values go; - for standard output
     #[arg(short, long, value_name = "H.npy", required_unless_present = "describe")]
     output: Option<PathBuf>,
@@ -57,7 +62,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let (false, Some(images), Some(layer), Some(output)) =
         (arguments.describe, &arguments.images, &arguments.layer, &arguments.output)
     else {
-        return describe(&arguments.network, &graph, arguments.rows.common.json);
+        return describe(&arguments, &graph);
     };
     graph.place(layer)?;
     let images = ImageFile::open(images)?;
@@ -149,7 +154,8 @@ impl Confusion {
 const BESIDE: [(&str, bool); 3] = [("generator", true), ("decoder", true), ("discriminator", false)];
 
 /// Prints a line a node, or one JSON object; then the networks that lie beside this one.
-fn describe(path: &Path, graph: &Graph, json: bool) -> anyhow::Result<()> {
+fn describe(arguments: &Arguments, graph: &Graph) -> anyhow::Result<()> {
+    let path = arguments.network.as_path();
     let (mut object, mut text) = (graph.description(), table(graph));
     let mut total = graph.parameter_count();
     for (name, needed) in BESIDE {
@@ -166,7 +172,15 @@ fn describe(path: &Path, graph: &Graph, json: bool) -> anyhow::Result<()> {
         text += &format!("\nparameters of all that makes images of latents: {total}\n");
         object["total_parameters"] = total.into();
     }
-    let text = if json { serde_json::to_string(&object)? + "\n" } else { text };
+    if arguments.orthogonality {
+        let layers = orthogonality(&Network::<f64>::load(path)?);
+        text += "\ndistance from orthogonal\n";
+        for layer in &layers {
+            text += &format!("{}  {:.4}\n", layer.node, layer.relative);
+        }
+        object["orthogonality"] = serde_json::to_value(&layers)?;
+    }
+    let text = if arguments.rows.common.json { serde_json::to_string(&object)? + "\n" } else { text };
     let mut output = std::io::stdout().lock();
     Ok(output.write_all(text.as_bytes()).map_err(store::Error::write(Path::new("-")))?)
 }

@@ -1,10 +1,6 @@
 //! Variational and local steps through the public interface, against PyTorch's (`tests/oracle`: vfa_step, published_step,
 //! local_step), and the perceptual loss of gan_losses.
 
-#![allow(clippy::unwrap_used, reason = "a helper of tests fails its test")]
-
-mod common;
-
 use obverse::align::adversarial::AdversarialSettings;
 use obverse::align::local::Chain;
 use obverse::align::recovery::Recovery;
@@ -15,7 +11,7 @@ use obverse::store::npy::Scalar;
 use obverse::tensor::{Batch, Element, batch, shape, view, zeros};
 use serde_json::json;
 
-use common::Case;
+use super::common::Case;
 
 const FROM_MU: AimWeights = AimWeights { deviated: false, alpha: 0.0 };
 

@@ -1,7 +1,5 @@
 //! What the tests against the oracle share: a case's folder, its arrays, and the small encoder that several cases have.
 
-#![allow(clippy::unwrap_used, dead_code, reason = "helpers fail their test; not every test uses each")]
-
 use std::path::{Path, PathBuf};
 
 use obverse::net::Network;

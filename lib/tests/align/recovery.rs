@@ -1,10 +1,6 @@
 //! One step of Algorithm 1 through the public interface, against PyTorch's (`tests/oracle/fa_step`), against the closed
 //! form that it has at r0 = 0 with T = 1, and against central differences.
 
-#![allow(clippy::unwrap_used, reason = "a helper of tests fails its test")]
-
-mod common;
-
 use std::path::Path;
 
 use dfdx::prelude::NoneTape;
@@ -18,7 +14,7 @@ use obverse::tensor::random::Stream;
 use obverse::tensor::{Batch, Element, batch, shape, view, zeros};
 use serde_json::json;
 
-use common::{Case, assert_close};
+use super::common::{Case, assert_close};
 
 /// The case's encoder.
 fn encoder<E: Element + Scalar>() -> Network<E> {
@@ -174,5 +170,31 @@ fn gradients_through_smooth_activations_and_the_sigmoid_are_differences() {
                 assert_close(activation, gradient, &differences, 1e-7);
             }
         }
+    }
+}
+
+/// Equation 18: one weight w, T steps of tau 1 from r0 towards the activation of x.
+#[test]
+fn r_after_t_steps_is_that_of_equation_18() {
+    let description = json!({"format": "obverse-net/1", "input": {"shape": [1]}, "outputs": {"z": "z"}, "nodes": [
+        {"name": "z", "op": "linear", "input": "input", "features": 1, "bias": false}]});
+    let graph = Graph::from_json(Path::new("net.json"), &description).unwrap();
+    let mut encoder = Network::<f64>::initialised(graph, obverse::net::Initialisation::Uniform, 0);
+    for (w, x, r0) in [(0.3f64, 0.7f64, -0.4f64), (1.0, 0.7, 0.9), (1.3, -0.2, 0.5), (-0.8, 0.6, 0.0)] {
+        encoder.parameters_mut()[0] = batch(vec![w], (1, 1, 1, 1));
+        let z = batch(vec![w * x], (1, 1, 1, 1));
+        for steps in 1..=8 {
+            let recovery = Recovery { steps, tau: 1.0, squash: false };
+            let start = batch(vec![r0], (1, 1, 1, 1));
+            let r = recovery.recover(&mut NoneTape, &encoder, &[Aim::at(0, &z)], &start).unwrap();
+            let left = 1.0 - w * w;
+            let sum: f64 = (0..steps).map(|q| left.powi(q as i32)).sum();
+            let expected = r0 * left.powi(steps as i32) + sum * w * (w * x);
+            assert!((view(&r)[0] - expected).abs() < 1e-12, "w {w}, T {steps}");
+        }
+        // Equation 19: the activation divided by the weight, where w^2 < 2.
+        let recovery = Recovery { steps: 2000, tau: 1.0, squash: false };
+        let r = recovery.recover(&mut NoneTape, &encoder, &[Aim::at(0, &z)], &batch(vec![r0], (1, 1, 1, 1))).unwrap();
+        assert!((view(&r)[0] - x).abs() < 1e-9, "w {w}");
     }
 }

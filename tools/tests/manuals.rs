@@ -1,0 +1,28 @@
+//! Every binary answers `--help` and `--version`. That cargo builds the binaries for this test is what the tests of whole
+//! tools, in a crate of their own, rely on.
+
+use std::process::Command;
+
+const BINARIES: [(&str, &str); 9] = [
+    ("dataset", env!("CARGO_BIN_EXE_dataset")),
+    ("fa-encode", env!("CARGO_BIN_EXE_fa-encode")),
+    ("fa-fit", env!("CARGO_BIN_EXE_fa-fit")),
+    ("fa-invert", env!("CARGO_BIN_EXE_fa-invert")),
+    ("net-fit", env!("CARGO_BIN_EXE_net-fit")),
+    ("net-tap", env!("CARGO_BIN_EXE_net-tap")),
+    ("npy-cat", env!("CARGO_BIN_EXE_npy-cat")),
+    ("npy-view", env!("CARGO_BIN_EXE_npy-view")),
+    ("obverse-again", env!("CARGO_BIN_EXE_obverse-again")),
+];
+
+#[test]
+fn every_tool_has_a_manual_and_a_version() {
+    for (name, path) in BINARIES {
+        for (flag, expected) in [("--help", "Usage:"), ("--version", env!("CARGO_PKG_VERSION"))] {
+            let output = Command::new(path).arg(flag).output().expect("the binary starts");
+            let said = String::from_utf8_lossy(&output.stdout).into_owned();
+            assert!(output.status.success(), "{name} {flag}");
+            assert!(said.contains(expected) && said.contains(name), "{name} {flag}: {said}");
+        }
+    }
+}
