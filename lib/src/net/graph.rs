@@ -81,14 +81,20 @@ impl From<Size> for Vec<usize> {
     }
 }
 
-/// One number for both axes, or (height, width).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// One number for both axes, or (height, width): equal where the numbers are, however they are written.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Pair {
     /// The same along height and width.
     Both(usize),
     /// Along height, along width.
     Each([usize; 2]),
+}
+
+impl PartialEq for Pair {
+    fn eq(&self, other: &Self) -> bool {
+        self.values() == other.values()
+    }
 }
 
 impl Pair {
@@ -108,8 +114,8 @@ impl Pair {
     }
 }
 
-/// Padding: one number for all sides, (height, width), or a number a side.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Padding: one number for all sides, (height, width), or a number a side; equal where the numbers are.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Sides {
     /// The same along height and width, or each.
@@ -125,6 +131,12 @@ pub enum Sides {
         /// Columns to the right.
         right: usize,
     },
+}
+
+impl PartialEq for Sides {
+    fn eq(&self, other: &Self) -> bool {
+        self.padding() == other.padding()
+    }
 }
 
 impl Sides {

@@ -204,8 +204,21 @@ fn every_operation_returns_from_its_own_json() {
     assert_eq!(Value::Object(second.to_json())["nodes"], description["nodes"]);
 }
 
+#[test]
+fn the_same_numbers_written_otherwise_are_the_same_graph() {
+    let sides = |padding: Value, stride: Value| {
+        graph(&described(json!([{"name": "c", "op": "conv2d", "input": "input", "channels": 1, "kernel": 1,
+            "padding": padding, "stride": stride}])))
+        .unwrap()
+    };
+    let written = sides(json!({"top": 0, "bottom": 0, "left": 0, "right": 0}), json!([1, 1]));
+    assert_eq!(written, sides(json!(0), json!(1)));
+    assert_eq!(graph(&Value::Object(written.to_json())).unwrap(), written);
+    assert_ne!(written, sides(json!({"top": 0, "bottom": 1, "left": 0, "right": 0}), json!(1)));
+}
+
 /// Each operation with its settings.
-const OPERATIONS: [(&str, &[&str]); 24] = [
+const OPERATIONS: [(&str, &[&str]); 25] = [
     ("conv2d", &["channels", "kernel", "stride", "padding", "dilation", "groups", "bias"]),
     ("conv_transpose2d", &["channels", "kernel", "stride", "padding", "output_padding", "bias"]),
     ("linear", &["features", "bias"]),
@@ -230,6 +243,7 @@ const OPERATIONS: [(&str, &[&str]); 24] = [
     ("slice", &["start", "end"]),
     ("flatten", &[]),
     ("reshape", &["shape"]),
+    ("input", &["shape"]),
 ];
 
 /// Any JSON, not deep.

@@ -14,7 +14,7 @@ use obverse::align::settings::{Beta, Clamp, Settings};
 use obverse::align::training::{Alignment, Dataset, count_classes, image_size};
 use obverse::data::batches::{ImageFile, LabelFile};
 use obverse::net::architectures::{self, Head};
-use obverse::net::{Graph, Network, Size};
+use obverse::net::{Graph, Initialisation, Network, Size};
 use obverse::ops::adversarial::Rule;
 use obverse::store::npy::{Reader, Scalar};
 use obverse::tensor::Element;
@@ -237,11 +237,16 @@ impl Arguments {
             self.arch
         );
         let (seed, start) = (self.training.seed.seed, self.training.initialisation());
+        // Section 4 starts encoder and generator orthogonal; the published code the discriminator too.
+        let judge_start = match self.preset {
+            Preset::Paper => Initialisation::Uniform,
+            Preset::PublishedCode => start,
+        };
         let generator = architectures::generator(&self.arch, size, classes)?;
         let discriminator = architectures::discriminator(&self.arch, size, settings.adversarial.batch_norm)?;
         // Each draws from streams of its own: their layers share names.
         let generator = Network::initialised(generator, start, seed ^ 0x6765_6e65_7261_746f);
-        let discriminator = Network::initialised(discriminator, start, seed ^ 0x6a75_6467_6500_0000);
+        let discriminator = Network::initialised(discriminator, judge_start, seed ^ 0x6a75_6467_6500_0000);
         Ok(Some(Adversary::new(generator, discriminator, settings.adversarial)?))
     }
 
