@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::{Graph, Initialisation, Mode, Network};
 use crate::ops::InputGradient;
-use crate::tensor::{batch, shape, zeros};
+use crate::tensor::{batch, channels_first, channels_last, shape, view, zeros};
 
 /// A network of these nodes for images of 3 x 8 x 8.
 fn described(nodes: Value) -> Value {
@@ -215,6 +215,21 @@ fn the_same_numbers_written_otherwise_are_the_same_graph() {
     assert_eq!(written, sides(json!(0), json!(1)));
     assert_eq!(graph(&Value::Object(written.to_json())).unwrap(), written);
     assert_ne!(written, sides(json!({"top": 0, "bottom": 1, "left": 0, "right": 0}), json!(1)));
+}
+
+#[test]
+fn an_image_is_reshaped_in_channels_first_order_and_back() {
+    let description = described(json!([{"name": "r", "op": "reshape", "input": "input", "shape": [8, 3, 8]}]));
+    let network = Network::<f32>::initialised(graph(&description).unwrap(), Initialisation::Uniform, 0);
+    let network = network.tapped(&["r"]).unwrap();
+    let values: Vec<f32> = (0..192).map(|value| value as f32).collect();
+    let x = batch(channels_last(&values, (1, 8, 8, 3)), (1, 8, 8, 3));
+    let trace = network.forward(&mut NoneTape, &x, Mode::Inference, InputGradient::Wanted);
+    let reshaped = trace.value(0).unwrap();
+    assert_eq!(shape(reshaped), (1, 3, 8, 8));
+    assert_eq!(channels_first(view(reshaped), shape(reshaped)), values);
+    let pulled = network.pullback(&mut NoneTape, &trace, &[(0, reshaped)]).unwrap();
+    assert_eq!(view(&pulled), view(&x));
 }
 
 /// Each operation with its settings.

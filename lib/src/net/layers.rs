@@ -32,7 +32,7 @@ pub(super) fn forward<E: Element, T: Tape<E, Cpu>>(
         Op::Slice { start, end } => slice(tape, x, *start..*end),
         Op::ConcatElu => concat_elu(tape, x),
         Op::Flatten => flatten(tape, x),
-        Op::Reshape { .. } => unflatten(tape, x, (to.channels, to.height, to.width)),
+        Op::Reshape { .. } => reshape(tape, x, from, to),
         _ => activate(tape, x, activation_of(op)?),
     })
 }
@@ -56,9 +56,17 @@ pub(super) fn pullback<E: Element, T: Tape<E, Cpu>>(
         Op::Slice { start, end } => slice_pullback(tape, cotangent, from.channels, *start..*end),
         Op::ConcatElu => concat_elu_pullback(tape, cotangent, x),
         Op::Flatten => unflatten(tape, cotangent, (from.channels, from.height, from.width)),
-        Op::Reshape { .. } => flatten(tape, cotangent),
+        Op::Reshape { shape: [channels, height, width] } => {
+            reshape(tape, cotangent, Size::new(*channels, *height, *width), from)
+        }
         _ => activation::pullback(tape, cotangent, x, activation_of(op)?),
     })
+}
+
+/// The same values in channels-first order, as an image of another size.
+fn reshape<E: Element, T: Tape<E, Cpu>>(tape: &mut T, x: &Batch<E>, from: Size, to: Size) -> Batch<E> {
+    let vector = if from.is_vector() { x.clone() } else { flatten(tape, x) };
+    if to.is_vector() { vector } else { unflatten(tape, &vector, (to.channels, to.height, to.width)) }
 }
 
 fn pooling(window: Window, ceil_mode: bool) -> Pooling {
