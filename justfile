@@ -31,7 +31,7 @@ test:
 
 # The same jobs in PyTorch, alternating (makes its own Python environment; wants an idle machine).
 bench *jobs:
-    cargo bench --package obverse --bench peers --no-run --locked
+    cargo build --workspace --release --bench peers --locked
     test -x target/peers/bin/python || python3 -m venv target/peers
     target/peers/bin/python -c 'import torch, numpy, scipy, sklearn' 2>/dev/null || target/peers/bin/pip install --quiet torch numpy scipy scikit-learn
     target/peers/bin/python tests/peers/bench.py {{ jobs }}

@@ -1,4 +1,4 @@
-//! The jobs of the peers' comparison, timed: `cargo bench -p obverse --bench peers -- [--rounds N] [--memory] [JOB ...]`.
+//! The jobs of the peers' comparison, timed: `cargo bench --workspace --bench peers -- [--rounds N] [--memory] [JOB ...]`.
 //!
 //! Prints one JSON line a job, as the peers' script does; `just bench` alternates the two. With `--memory` also the peak of
 //! the process, and how much it still grew in the second half of the rounds.

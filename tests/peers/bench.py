@@ -41,7 +41,7 @@ def ours_binary():
     """The benchmark that cargo has built, newest first."""
     built = sorted((ROOT / "target/release/deps").glob("peers-*"), key=lambda path: path.stat().st_mtime)
     built = [path for path in built if path.suffix == "" and os.access(path, os.X_OK)]
-    return built[-1] if built else sys.exit("cargo bench --no-run has built no benchmark")
+    return built[-1] if built else sys.exit("cargo has built no benchmark")
 
 
 def main():
