@@ -59,6 +59,14 @@ enum InitialisationArgument {
     Glorot,
 }
 
+/// What a seed is combined with for networks that are initialised beside an encoder: layers of the same name then draw from
+/// streams of their own.
+pub const GENERATOR: u64 = 0x6765_6e65_7261_746f;
+/// As [`GENERATOR`], for a discriminator.
+pub const DISCRIMINATOR: u64 = 0x6a75_6467_6500_0000;
+/// As [`GENERATOR`], for a decoder.
+pub const DECODER: u64 = 0x6465_636f_6465_7200;
+
 /// Two numbers with a comma between.
 ///
 /// # Errors

@@ -8,19 +8,20 @@
 
 use std::path::Path;
 
-use dfdx::prelude::{NoneTape, OwnedTape};
+use dfdx::prelude::{Cpu, NoneTape, OwnedTape, Tape};
 use serde::{Deserialize, Serialize};
 
 use super::step::Heads;
-use crate::net::{self, Graph, Mode, Network};
+use crate::net::{self, Mode, Network, Trace};
 use crate::ops::InputGradient;
 use crate::ops::adversarial::{Role, Rule};
 use crate::ops::arithmetic::combine;
 use crate::store::npy::Scalar;
 use crate::tensor::random::Stream;
-use crate::tensor::{Batch, Element, backward, batch, gradient, shape, view};
+use crate::tensor::{Batch, Element, backward, batch, shape, view};
 use crate::train::adam::{Adam, AdamSettings};
 use crate::train::checkpoint;
+use crate::train::discriminator::Discriminator;
 use crate::train::run::Losses;
 use crate::train::{Error, Result};
 
@@ -164,11 +165,9 @@ pub struct Round<'a, E: Element> {
 #[derive(Debug)]
 pub struct Adversary<E: Element> {
     generator: Refiner<E>,
-    discriminator: Network<E>,
+    discriminator: Discriminator<E>,
     generator_adam: Adam<E>,
-    discriminator_adam: Adam<E>,
     settings: AdversarialSettings,
-    score: usize,
 }
 
 /// A generator and the places that matter in it.
@@ -205,15 +204,18 @@ impl<E: Element> Refiner<E> {
     /// # Errors
     /// A generator that reads classes, without `labels`.
     pub fn refine(&self, r: &Batch<E>, labels: Option<&Batch<E>>) -> net::Result<Batch<E>> {
-        let given: Vec<_> = self.labels.zip(labels).into_iter().collect();
-        let trace = self.network.forward_given(&mut NoneTape, r, &given, Mode::Inference, InputGradient::Unwanted);
+        let trace = self.forward(&mut NoneTape, r, labels, Mode::Inference);
         self.network.value(&trace, self.image).cloned()
+    }
+
+    fn forward(&self, tape: &mut impl Tape<E, Cpu>, r: &Batch<E>, labels: Option<&Batch<E>>, mode: Mode) -> Trace<E> {
+        let given: Vec<_> = self.labels.zip(labels).into_iter().collect();
+        self.network.forward_given(tape, r, &given, mode, InputGradient::Unwanted)
     }
 
     /// G(r) as in training; the running statistics move.
     fn refine_in_training(&mut self, r: &Batch<E>, labels: Option<&Batch<E>>, mode: Mode) -> net::Result<Batch<E>> {
-        let given: Vec<_> = self.labels.zip(labels).into_iter().collect();
-        let trace = self.network.forward_given(&mut NoneTape, r, &given, mode, InputGradient::Unwanted);
+        let trace = self.forward(&mut NoneTape, r, labels, mode);
         self.network.keep_running_statistics(&trace);
         self.network.value(&trace, self.image).cloned()
     }
@@ -225,21 +227,15 @@ impl<E: Element + Scalar> Adversary<E> {
     /// # Errors
     /// A generator without an output "image", a discriminator without one "score".
     pub fn new(generator: Network<E>, discriminator: Network<E>, settings: AdversarialSettings) -> net::Result<Self> {
-        let (generator_adam, discriminator_adam) =
-            (Adam::new(generator.parameters()), Adam::new(discriminator.parameters()));
-        let score = discriminator.graph().output("score")?;
-        let generator = Refiner::new(generator)?;
-        Ok(Self { generator, discriminator, generator_adam, discriminator_adam, settings, score })
+        let generator_adam = Adam::new(generator.parameters());
+        let limit = (settings.rule == Rule::Wasserstein).then_some(settings.critic_limit);
+        let discriminator = Discriminator::new(discriminator, settings.rule, limit)?;
+        Ok(Self { generator: Refiner::new(generator)?, discriminator, generator_adam, settings })
     }
 
     /// The generator.
     pub fn generator(&self) -> &Refiner<E> {
         &self.generator
-    }
-
-    /// The discriminator.
-    pub fn discriminator(&self) -> &Graph {
-        self.discriminator.graph()
     }
 
     /// One update of the generator; returns its loss and G(r), as it was before.
@@ -255,11 +251,9 @@ impl<E: Element + Scalar> Adversary<E> {
     ) -> Result<(f64, Batch<E>)> {
         let mode = Mode::Training(round.stream);
         let mut tape = OwnedTape::default();
-        let given: Vec<_> = self.generator.labels.zip(round.labels).into_iter().collect();
-        let network = &self.generator.network;
-        let trace = network.forward_given(&mut tape, round.r, &given, mode, InputGradient::Unwanted);
-        let image = network.value(&trace, self.generator.image)?.clone();
-        let (mut loss, mut cotangent) = self.wanted(&image, mode, round.factor)?;
+        let trace = self.generator.forward(&mut tape, round.r, round.labels, mode);
+        let image = self.generator.network.value(&trace, self.generator.image)?.clone();
+        let (mut loss, mut cotangent) = self.discriminator.wanted(&image, mode, round.factor)?;
         if let (true, Some(real), Some(log_var)) = (self.settings.lambda > 0.0, round.statistics, heads.log_var) {
             let seen = encoder.forward(&mut NoneTape, &image, Mode::Inference, InputGradient::Wanted);
             let fake = [encoder.value(&seen, heads.latent)?, encoder.value(&seen, log_var)?];
@@ -272,17 +266,9 @@ impl<E: Element + Scalar> Adversary<E> {
         let mut gradients = backward(tape, &image, view(&cotangent).to_vec());
         let network = &mut self.generator.network;
         network.keep_running_statistics(&trace);
-        let gradients: Vec<_> = network.parameters().iter().map(|each| gradient(&mut gradients, each)).collect();
+        let gradients = network.take_gradients(&mut gradients);
         self.generator_adam.step(network, &gradients, adam, |_| None);
         Ok((loss, image))
-    }
-
-    /// What the discriminator says of fakes that want to pass, and the cotangent of the images.
-    fn wanted(&self, image: &Batch<E>, mode: Mode, factor: f64) -> Result<(f64, Batch<E>)> {
-        let trace = self.discriminator.forward(&mut NoneTape, image, mode, InputGradient::Wanted);
-        let score = self.discriminator.value(&trace, self.score)?;
-        let (loss, slope) = self.settings.rule.judge(score, Role::Wanted, factor);
-        Ok((loss, self.discriminator.gradient_at_input(&mut NoneTape, &trace, &[(self.score, &slope)])?))
     }
 
     /// One update of the discriminator on real images beside fakes, or two, one on each; returns the loss.
@@ -290,36 +276,17 @@ impl<E: Element + Scalar> Adversary<E> {
     /// # Errors
     /// A discriminator that does not compute its score.
     pub fn update_discriminator(&mut self, round: &Round<E>, fakes: &Batch<E>, adam: &AdamSettings) -> Result<f64> {
-        let (real_loss, real) = self.judge(round.x, Role::Real, round)?;
-        if self.settings.fakes == Fakes::Prior {
-            self.move_discriminator(&real, adam);
-            let (fake_loss, fake) = self.judge(fakes, Role::Fake, round)?;
-            self.move_discriminator(&fake, adam);
-            return Ok(real_loss + fake_loss);
+        let (mode, factor) = (Mode::Training(round.stream), round.factor);
+        if self.settings.fakes == Fakes::Reconstructions {
+            return self.discriminator.update_on_both([round.x, fakes], mode, factor, adam);
         }
-        let (fake_loss, fake) = self.judge(fakes, Role::Fake, round)?;
-        let sum = |(real, fake): (&Vec<E>, &Vec<E>)| real.iter().zip(fake).map(|(&real, &fake)| real + fake).collect();
-        let both: Vec<Vec<E>> = real.iter().zip(&fake).map(sum).collect();
-        self.move_discriminator(&both, adam);
-        Ok(real_loss + fake_loss)
-    }
-
-    /// The loss of some images and the gradients of the discriminator's parameters; running statistics move.
-    fn judge(&mut self, images: &Batch<E>, role: Role, round: &Round<E>) -> Result<(f64, Vec<Vec<E>>)> {
-        let mut tape = OwnedTape::default();
-        let mode = Mode::Training(round.stream);
-        let trace = self.discriminator.forward(&mut tape, images, mode, InputGradient::Unwanted);
-        let score = self.discriminator.value(&trace, self.score)?.clone();
-        self.discriminator.keep_running_statistics(&trace);
-        let (loss, slope) = self.settings.rule.judge(&score, role, round.factor);
-        let mut gradients = backward(tape, &score, view(&slope).to_vec());
-        let parameters = self.discriminator.parameters().iter();
-        Ok((loss, parameters.map(|parameter| gradient(&mut gradients, parameter)).collect()))
-    }
-
-    fn move_discriminator(&mut self, gradients: &[Vec<E>], adam: &AdamSettings) {
-        let limit = (self.settings.rule == Rule::Wasserstein).then_some(self.settings.critic_limit);
-        self.discriminator_adam.step(&mut self.discriminator, gradients, adam, |_| limit);
+        let mut total = 0.0;
+        for (images, role) in [(round.x, Role::Real), (fakes, Role::Fake)] {
+            let (loss, gradients) = self.discriminator.judge(images, role, mode, factor)?;
+            self.discriminator.step(&gradients, adam);
+            total += loss;
+        }
+        Ok(total)
     }
 
     /// One round: the generator learns to pass, then the discriminator to tell. `prior` holds a recovery and its one-hot
@@ -351,7 +318,7 @@ impl<E: Element + Scalar> Adversary<E> {
     /// A file that cannot be written.
     pub fn save_networks(&self, folder: &Path, origin: &serde_json::Value) -> net::Result<()> {
         self.generator.network.save_beside(folder, "generator", origin)?;
-        self.discriminator.save_beside(folder, "discriminator", origin)
+        self.discriminator.network().save_beside(folder, "discriminator", origin)
     }
 
     /// Writes all state into a checkpoint's folder.
@@ -360,7 +327,7 @@ impl<E: Element + Scalar> Adversary<E> {
     /// A file that cannot be written.
     pub fn save(&self, folder: &Path) -> Result<()> {
         checkpoint::save(folder, "generator", &self.generator.network, &self.generator_adam)?;
-        checkpoint::save(folder, "discriminator", &self.discriminator, &self.discriminator_adam)
+        self.discriminator.save(folder)
     }
 
     /// Reads back what `save` wrote.
@@ -369,7 +336,6 @@ impl<E: Element + Scalar> Adversary<E> {
     /// A file that is missing or damaged.
     pub fn restore(&mut self, folder: &Path) -> Result<()> {
         self.generator_adam = checkpoint::restore(folder, "generator", &mut self.generator.network)?;
-        self.discriminator_adam = checkpoint::restore(folder, "discriminator", &mut self.discriminator)?;
-        Ok(())
+        self.discriminator.restore(folder)
     }
 }

@@ -22,7 +22,7 @@ use crate::tensor::{Batch, Element, batch, shape, view};
 use crate::train::Result;
 use crate::train::adam::Adam;
 use crate::train::checkpoint::{self, Position};
-use crate::train::evaluation::{EVALUATED, SquaredError};
+use crate::train::evaluation::SquaredError;
 use crate::train::run::{Losses, Trainee};
 
 /// A network cut into layers that learn alone.
@@ -119,6 +119,11 @@ impl<E: Element> Chain<E> {
             }
         }
         Ok(Self { graph: graph.clone(), layers })
+    }
+
+    /// The graph of the whole network.
+    pub fn graph(&self) -> &Graph {
+        &self.graph
     }
 
     /// The layers, first to last.
@@ -233,16 +238,10 @@ pub fn local_recovery_error<E: Element + Scalar>(
     data: &Dataset,
     seed: u64,
 ) -> Result<SquaredError> {
-    let (h, w, c) = image_size(&chain.graph);
     let stream = Stream::new(seed, "recovery", 0);
-    let mut error = SquaredError::default();
-    for first in (0..data.images.count()).step_by(EVALUATED) {
-        let rows: Vec<usize> = (first..data.images.count().min(first + EVALUATED)).collect();
-        let x = batch(data.images.batch::<E>(&rows)?, (rows.len(), h, w, c));
-        let r = chain.recover(&settings.recovery(), &chain.encode(&x)?, settings.start, &stream, first)?;
-        error.add(view(&x), view(&r), h * w * c);
-    }
-    Ok(error)
+    SquaredError::of(data.images, |x, rows| {
+        Ok(chain.recover(&settings.recovery(), &chain.encode(x)?, settings.start, &stream, rows[0])?)
+    })
 }
 
 impl<E: Element + Scalar> Trainee for LocalAlignment<'_, E> {
@@ -267,12 +266,8 @@ impl<E: Element + Scalar> Trainee for LocalAlignment<'_, E> {
     }
 
     fn evaluate(&mut self, _: u64) -> Result<Map<String, Value>> {
-        let mut metrics = Map::new();
-        if let Some(test) = &self.test {
-            let error = local_recovery_error(&self.chain, &self.settings, test, self.seed)?;
-            metrics.extend(error.metrics().into_iter().map(|(name, value)| (format!("test_{name}"), value)));
-        }
-        Ok(metrics)
+        let Some(test) = &self.test else { return Ok(Map::new()) };
+        Ok(local_recovery_error(&self.chain, &self.settings, test, self.seed)?.test_metrics())
     }
 
     fn save(&self, folder: &Path) -> Result<()> {

@@ -18,7 +18,7 @@ use crate::ops::arithmetic::combine;
 use crate::ops::loss::squared_error;
 use crate::store::npy::{Reader, Scalar, require_finite};
 use crate::tensor::random::Stream;
-use crate::tensor::{Batch, Element, backward, batch, gradient, view};
+use crate::tensor::{Batch, Element, backward, batch, view};
 use crate::train::Result;
 use crate::train::adam::Adam;
 use crate::train::checkpoint::{self, Position};
@@ -95,7 +95,7 @@ impl<'a, E: Element + Scalar> Regression<'a, E> {
             }
         };
         let mut gradients = backward(tape, &cost, vec![E::one()]);
-        let gradients = self.network.parameters().iter().map(|each| gradient(&mut gradients, each)).collect();
+        let gradients = self.network.take_gradients(&mut gradients);
         Ok((view(&fit)[0].wide() / factor, recovered, gradients))
     }
 }

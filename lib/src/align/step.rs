@@ -11,7 +11,7 @@ use crate::ops::InputGradient;
 use crate::ops::arithmetic::combine;
 use crate::ops::gaussian::{exponential, multiply};
 use crate::ops::loss::{gaussian_divergence, squared_error};
-use crate::tensor::{Batch, Element, backward, gradient, view};
+use crate::tensor::{Batch, Element, backward, view};
 
 /// The outputs of an encoder that alignment knows, by the places of their nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -158,7 +158,7 @@ pub fn step<E: Element>(
         }
     };
     let mut gradients = backward(tape, &cost, vec![E::one()]);
-    let gradients = encoder.parameters().iter().map(|parameter| gradient(&mut gradients, parameter)).collect();
+    let gradients = encoder.take_gradients(&mut gradients);
     let squared_error = view(&error)[0].wide() / objective.factor;
     Ok(Step { latents, log_variances, recovered, squared_error, divergence, gradients })
 }

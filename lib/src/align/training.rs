@@ -19,7 +19,7 @@ use crate::tensor::random::Stream;
 use crate::tensor::{Batch, Element, batch, shape, view};
 use crate::train::adam::{Adam, AdamSettings};
 use crate::train::checkpoint::{self, Position};
-use crate::train::evaluation::{EVALUATED, SquaredError};
+use crate::train::evaluation::SquaredError;
 use crate::train::run::{Losses, Trainee};
 use crate::train::{Error, Result};
 
@@ -212,18 +212,13 @@ pub fn recovery_error<E: Element + Scalar>(
 ) -> Result<SquaredError> {
     let (heads, size) = (Heads::of(encoder.graph())?, image_size(encoder.graph()));
     let stream = Stream::new(seed, "recovery", 0);
-    let mut error = SquaredError::default();
-    for first in (0..data.images.count()).step_by(EVALUATED) {
-        let rows: Vec<usize> = (first..data.images.count().min(first + EVALUATED)).collect();
-        let x = batch(data.images.batch::<E>(&rows)?, (rows.len(), size.0, size.1, size.2));
-        let (z, labels) = (encode(encoder, heads.latent, &x)?, labels_of(data, encoder.graph(), &heads, &rows)?);
-        let start = settings.start.draw(&stream, first, rows.len(), size);
+    SquaredError::of(data.images, |x, rows| {
+        let (z, labels) = (encode(encoder, heads.latent, x)?, labels_of(data, encoder.graph(), &heads, rows)?);
+        let start = settings.start.draw(&stream, rows[0], rows.len(), size);
         let wanted = Wanted { z: &z, labels: labels.as_ref(), values: None };
         let aims = heads.aims(&wanted, &settings.weights());
-        let r = settings.recovery().recover(&mut NoneTape, encoder, &aims, &start)?;
-        error.add(view(&x), view(&r), size.0 * size.1 * size.2);
-    }
-    Ok(error)
+        Ok(settings.recovery().recover(&mut NoneTape, encoder, &aims, &start)?)
+    })
 }
 
 /// What a node of the encoder computes of a batch: its latents, (N, 1, 1, Z).
@@ -252,12 +247,8 @@ impl<E: Element + Scalar> Trainee for Alignment<'_, E> {
     }
 
     fn evaluate(&mut self, _: u64) -> Result<Map<String, Value>> {
-        let mut metrics = Map::new();
-        if let Some(test) = &self.test {
-            let error = recovery_error(&self.network, &self.settings, test, self.seed)?;
-            metrics.extend(error.metrics().into_iter().map(|(name, value)| (format!("test_{name}"), value)));
-        }
-        Ok(metrics)
+        let Some(test) = &self.test else { return Ok(Map::new()) };
+        Ok(recovery_error(&self.network, &self.settings, test, self.seed)?.test_metrics())
     }
 
     fn save(&self, folder: &Path) -> Result<()> {

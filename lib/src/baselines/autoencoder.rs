@@ -15,11 +15,11 @@ use crate::ops::gaussian::{exponential, multiply};
 use crate::ops::loss::{gaussian_divergence, squared_error};
 use crate::store::npy::Scalar;
 use crate::tensor::random::Stream;
-use crate::tensor::{Batch, Element, backward, batch, gradient, shape, view};
+use crate::tensor::{Batch, Element, backward, batch, shape, view};
 use crate::train::Result;
 use crate::train::adam::Adam;
 use crate::train::checkpoint::{self, Position};
-use crate::train::evaluation::{EVALUATED, SquaredError};
+use crate::train::evaluation::SquaredError;
 use crate::train::run::{Losses, Trainee};
 use crate::train::schedule::Pace;
 
@@ -79,17 +79,12 @@ impl<'a, E: Element + Scalar> Autoencoder<'a, E> {
         self.encoder.save(folder, origin)?;
         self.decoder.save_beside(folder, "decoder", origin)
     }
-
-    fn pixels(&self, images: &ImageFile, rows: &[usize]) -> Result<Batch<E>> {
-        let size = self.encoder.graph().input.shape;
-        Ok(batch(images.batch(rows)?, (rows.len(), size.height, size.width, size.channels)))
-    }
 }
 
 impl<E: Element + Scalar> Trainee for Autoencoder<'_, E> {
     fn update(&mut self, position: &Position, rows: &[usize]) -> Result<Losses> {
-        let x = self.pixels(self.images, rows)?;
-        let count = rows.len();
+        let (count, size) = (rows.len(), self.encoder.graph().input.shape);
+        let x = batch(self.images.batch::<E>(rows)?, (count, size.height, size.width, size.channels));
         let mut tape = OwnedTape::default();
         let mode = Mode::Training(Stream::new(self.seed, "dropout", position.update));
         let trace = self.encoder.forward(&mut tape, &x, mode, InputGradient::Unwanted);
@@ -122,7 +117,7 @@ impl<E: Element + Scalar> Trainee for Autoencoder<'_, E> {
         for (network, moments) in
             [(&mut self.encoder, &mut self.encoder_adam), (&mut self.decoder, &mut self.decoder_adam)]
         {
-            let of_network: Vec<_> = network.parameters().iter().map(|each| gradient(&mut gradients, each)).collect();
+            let of_network = network.take_gradients(&mut gradients);
             moments.step(network, &of_network, &adam, |_| None);
         }
         self.encoder.keep_running_statistics(&trace);
@@ -132,15 +127,11 @@ impl<E: Element + Scalar> Trainee for Autoencoder<'_, E> {
 
     fn evaluate(&mut self, _: u64) -> Result<Map<String, Value>> {
         let Some(test) = self.test else { return Ok(Map::new()) };
-        let mut error = SquaredError::default();
-        for first in (0..test.count()).step_by(EVALUATED) {
-            let rows: Vec<usize> = (first..test.count().min(first + EVALUATED)).collect();
-            let x = self.pixels(test, &rows)?;
-            let trace = self.encoder.forward(&mut NoneTape, &x, Mode::Inference, InputGradient::Unwanted);
-            let image = decode(&self.decoder, self.encoder.value(&trace, self.latent)?)?;
-            error.add(view(&x), view(&image), view(&x).len() / rows.len());
-        }
-        Ok(error.metrics().into_iter().map(|(name, value)| (format!("test_{name}"), value)).collect())
+        let error = SquaredError::of(test, |x, _| {
+            let trace = self.encoder.forward(&mut NoneTape, x, Mode::Inference, InputGradient::Unwanted);
+            Ok(decode(&self.decoder, self.encoder.value(&trace, self.latent)?)?)
+        })?;
+        Ok(error.test_metrics())
     }
 
     fn save(&self, folder: &Path) -> Result<()> {

@@ -12,7 +12,7 @@ use crate::ops::loss::cross_entropy;
 use crate::store::npy::Scalar;
 use crate::store::sidecar::metric;
 use crate::tensor::random::Stream;
-use crate::tensor::{Batch, Element, backward, batch, gradient, view};
+use crate::tensor::{Batch, Element, backward, batch, view};
 use crate::train::adam::Adam;
 use crate::train::checkpoint::{self, Position};
 use crate::train::evaluation::EVALUATED;
@@ -86,7 +86,7 @@ impl<E: Element + Scalar> Trainee for Classifier<'_, E> {
         let loss = cross_entropy(&mut tape, self.network.value(&trace, self.logits)?, &labels)
             .map_err(|error| Error::Settings(format!("--labels: {error}")))?;
         let mut gradients = backward(tape, &loss, vec![E::one()]);
-        let gradients: Vec<_> = self.network.parameters().iter().map(|each| gradient(&mut gradients, each)).collect();
+        let gradients = self.network.take_gradients(&mut gradients);
         self.adam.step(&mut self.network, &gradients, &self.pace.at(position), |_| None);
         self.network.keep_running_statistics(&trace);
         Ok(vec![("cross_entropy", view(&loss)[0].wide() * rows.len() as f64)])

@@ -11,25 +11,24 @@ use serde_json::{Map, Value};
 use crate::data::batches::ImageFile;
 use crate::net::{self, Mode, Network};
 use crate::ops::InputGradient;
-use crate::ops::adversarial::{Role, Rule};
+use crate::ops::adversarial::Rule;
 use crate::ops::arithmetic::combine;
 use crate::store::npy::Scalar;
 use crate::tensor::random::Stream;
-use crate::tensor::{Batch, Element, backward, batch, gradient, view};
+use crate::tensor::{Batch, Element, backward, batch, shape, view};
 use crate::train::Result;
 use crate::train::adam::{Adam, AdamSettings};
 use crate::train::checkpoint::{self, Position};
+use crate::train::discriminator::Discriminator;
 use crate::train::run::{Losses, Trainee};
 use crate::train::schedule::Pace;
 
 /// A generator and a discriminator in training.
 pub struct Gan<'a, E: Element> {
     generator: Network<E>,
-    discriminator: Network<E>,
+    discriminator: Discriminator<E>,
     generator_adam: Adam<E>,
-    discriminator_adam: Adam<E>,
     image: usize,
-    score: usize,
     pace: Pace,
     seed: u64,
     images: &'a ImageFile,
@@ -47,10 +46,9 @@ impl<'a, E: Element + Scalar> Gan<'a, E> {
         seed: u64,
         images: &'a ImageFile,
     ) -> Result<Self> {
-        let (image, score) = (generator.graph().output("image")?, discriminator.graph().output("score")?);
-        let (generator_adam, discriminator_adam) =
-            (Adam::new(generator.parameters()), Adam::new(discriminator.parameters()));
-        Ok(Self { generator, discriminator, generator_adam, discriminator_adam, image, score, pace, seed, images })
+        let (generator_adam, image) = (Adam::new(generator.parameters()), generator.graph().output("image")?);
+        let discriminator = Discriminator::new(discriminator, Rule::LeastSquares, None)?;
+        Ok(Self { generator, discriminator, generator_adam, image, pace, seed, images })
     }
 
     /// Writes both networks, the discriminator as `discriminator` beside the generator.
@@ -59,7 +57,7 @@ impl<'a, E: Element + Scalar> Gan<'a, E> {
     /// A file that cannot be written.
     pub fn save_networks(&self, folder: &Path, origin: &Value) -> net::Result<()> {
         self.generator.save(folder, origin)?;
-        self.discriminator.save_beside(folder, "discriminator", origin)
+        self.discriminator.network().save_beside(folder, "discriminator", origin)
     }
 
     /// One update of the generator: its loss, and its images as they were before.
@@ -67,51 +65,26 @@ impl<'a, E: Element + Scalar> Gan<'a, E> {
         let mut tape = OwnedTape::default();
         let trace = self.generator.forward(&mut tape, z, mode, InputGradient::Unwanted);
         let image = self.generator.value(&trace, self.image)?.clone();
-        let judged = self.discriminator.forward(&mut NoneTape, &image, mode, InputGradient::Wanted);
-        let score = self.discriminator.value(&judged, self.score)?;
-        let (loss, slope) = Rule::LeastSquares.judge(score, Role::Wanted, mean_of(score));
-        let cotangent = self.discriminator.gradient_at_input(&mut NoneTape, &judged, &[(self.score, &slope)])?;
+        let (loss, cotangent) = self.discriminator.wanted(&image, mode, 1.0 / shape(z).0 as f64)?;
         let mut gradients = backward(tape, &image, view(&cotangent).to_vec());
-        let gradients: Vec<_> = self.generator.parameters().iter().map(|each| gradient(&mut gradients, each)).collect();
+        let gradients = self.generator.take_gradients(&mut gradients);
         self.generator_adam.step(&mut self.generator, &gradients, adam, |_| None);
         self.generator.keep_running_statistics(&trace);
         Ok((loss, image))
     }
-
-    /// The discriminator's loss on some images and the gradients of its parameters.
-    fn judge(&mut self, images: &Batch<E>, role: Role, mode: Mode) -> Result<(f64, Vec<Vec<E>>)> {
-        let mut tape = OwnedTape::default();
-        let trace = self.discriminator.forward(&mut tape, images, mode, InputGradient::Unwanted);
-        let score = self.discriminator.value(&trace, self.score)?.clone();
-        let (loss, slope) = Rule::LeastSquares.judge(&score, role, mean_of(&score));
-        let mut gradients = backward(tape, &score, view(&slope).to_vec());
-        self.discriminator.keep_running_statistics(&trace);
-        let parameters = self.discriminator.parameters().iter();
-        Ok((loss, parameters.map(|parameter| gradient(&mut gradients, parameter)).collect()))
-    }
-}
-
-/// The weight of an example in a mean over scores.
-fn mean_of<E: Element>(scores: &Batch<E>) -> f64 {
-    1.0 / view(scores).len().max(1) as f64
 }
 
 impl<E: Element + Scalar> Trainee for Gan<'_, E> {
     fn update(&mut self, position: &Position, rows: &[usize]) -> Result<Losses> {
-        let (count, size) = (rows.len(), self.discriminator.graph().input.shape);
+        let (count, size) = (rows.len(), self.discriminator.network().graph().input.shape);
         let features = self.generator.graph().input.shape.channels;
         let x = batch(self.images.batch::<E>(rows)?, (count, size.height, size.width, size.channels));
         let z = Stream::new(self.seed, "prior", position.update).normal(0..count * features);
         let (mode, adam) = (Mode::Training(Stream::new(self.seed, "dropout", position.update)), self.pace.at(position));
         let (generator, fakes) = self.update_generator(&batch(z, (count, 1, 1, features)), mode, &adam)?;
-        let (real_loss, mut gradients) = self.judge(&x, Role::Real, mode)?;
-        let (fake_loss, fake) = self.judge(&fakes, Role::Fake, mode)?;
-        for (sum, more) in gradients.iter_mut().zip(&fake) {
-            sum.iter_mut().zip(more).for_each(|(sum, &more)| *sum += more);
-        }
-        self.discriminator_adam.step(&mut self.discriminator, &gradients, &adam, |_| None);
+        let judged = self.discriminator.update_on_both([&x, &fakes], mode, 1.0 / count as f64, &adam)?;
         let sum = count as f64;
-        Ok(vec![("generator", generator * sum), ("discriminator", (real_loss + fake_loss) * sum)])
+        Ok(vec![("generator", generator * sum), ("discriminator", judged * sum)])
     }
 
     fn evaluate(&mut self, _: u64) -> Result<Map<String, Value>> {
@@ -120,13 +93,12 @@ impl<E: Element + Scalar> Trainee for Gan<'_, E> {
 
     fn save(&self, folder: &Path) -> Result<()> {
         checkpoint::save(folder, "generator", &self.generator, &self.generator_adam)?;
-        checkpoint::save(folder, "discriminator", &self.discriminator, &self.discriminator_adam)
+        self.discriminator.save(folder)
     }
 
     fn restore(&mut self, folder: &Path) -> Result<()> {
         self.generator_adam = checkpoint::restore(folder, "generator", &mut self.generator)?;
-        self.discriminator_adam = checkpoint::restore(folder, "discriminator", &mut self.discriminator)?;
-        Ok(())
+        self.discriminator.restore(folder)
     }
 }
 

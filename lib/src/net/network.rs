@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use dfdx::prelude::{Cpu, NoneTape, Tape};
+use dfdx::prelude::{Cpu, Gradients, NoneTape, Tape};
 
 use super::error::{Error, Result};
 use super::graph::{Graph, Op};
@@ -20,7 +20,7 @@ use crate::ops::convolution::{Convolution, adjoint, convolve};
 use crate::ops::dropout::{self, dropout};
 use crate::ops::{InputGradient, linear, normalise};
 use crate::tensor::random::Stream;
-use crate::tensor::{Batch, Element, shape};
+use crate::tensor::{Batch, Element, gradient, shape};
 
 /// Whether dropout drops and batch normalisation looks at the batch.
 #[derive(Clone, Copy, Debug)]
@@ -161,6 +161,11 @@ impl<E: Element> Network<E> {
                 .collect::<Vec<_>>()
                 .join(", "),
         })
+    }
+
+    /// Takes the gradients of the parameters, in their order; zeros where nothing reached one.
+    pub fn take_gradients(&self, gradients: &mut Gradients<E, Cpu>) -> Vec<Vec<E>> {
+        self.parameters.iter().map(|parameter| gradient(gradients, parameter)).collect()
     }
 
     /// Puts running statistics of batch normalisation, as a training batch left them, in place.

@@ -437,12 +437,12 @@ fn record_convolve<E: Element, T: Tape<E, Cpu>>(
             .zip(view(&x).chunks(lane * plan.input_len()))
             .map(|(delta, x)| (delta, x, x_lanes.next()))
             .collect();
-        let backward = Backward::new(plan, view(&weight));
+        let backward = (input == InputGradient::Wanted).then(|| Backward::new(plan, view(&weight)));
         let sums = lanes.into_par_iter().enumerate().map(|(number, (delta, x, x_gradient))| {
             if let Some(slopes) = &slopes {
                 slopes.apply(delta, number * lane);
             }
-            backward_lane(&backward, delta, x, x_gradient)
+            backward_lane(&plan, delta, x, view(&weight).len(), backward.as_ref().zip(x_gradient))
         });
         let sums: Vec<Vec<E>> = sums.collect();
         drop(x_lanes);
@@ -456,21 +456,27 @@ fn record_convolve<E: Element, T: Tape<E, Cpu>>(
     });
 }
 
-/// One lane's share of the gradients of x (added to `x_gradient`) and W (returned).
-fn backward_lane<E: Element>(backward: &Backward<E>, delta: &[E], x: &[E], x_gradient: Option<&mut [E]>) -> Vec<E> {
-    let (plan, weight) = (&backward.plan, backward.weight);
-    let mut scratch = Scratch::default();
-    let mut sum = vec![E::zero(); weight.len()];
+/// One lane's share of the gradients of W, of `length` values (returned), and of x, where it is wanted: added to the slice
+/// beside the way there.
+fn backward_lane<E: Element>(
+    plan: &Plan,
+    delta: &[E],
+    x: &[E],
+    length: usize,
+    wanted: Option<(&Backward<E>, &mut [E])>,
+) -> Vec<E> {
+    let mut patches = Vec::new();
+    let mut sum = vec![E::zero(); length];
     let tiles = delta.chunks(plan.tile * plan.output_len());
     for (delta, x) in tiles.clone().zip(x.chunks(plan.tile * plan.input_len())) {
         for group in plan.groups() {
-            let patches = plan.patches(x, group, &mut scratch.patches);
+            let patches = plan.patches(x, group, &mut patches);
             plan.weight_gradient(delta, patches, group, &mut sum);
         }
     }
-    if let Some(x_gradient) = x_gradient {
+    if let Some((backward, x_gradient)) = wanted {
         for (delta, x) in tiles.zip(x_gradient.chunks_mut(plan.tile * plan.input_len())) {
-            backward.add(delta, &mut scratch.patches, x);
+            backward.add(delta, &mut patches, x);
         }
     }
     sum

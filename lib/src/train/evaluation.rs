@@ -2,8 +2,12 @@
 
 use serde_json::{Map, Value};
 
+use super::error::Result;
+use crate::data::Shape;
+use crate::data::batches::ImageFile;
+use crate::store::npy::Scalar;
 use crate::store::sidecar::metric;
-use crate::tensor::Element;
+use crate::tensor::{Batch, Element, batch, view};
 
 /// Images evaluated at a time.
 pub(crate) const EVALUATED: usize = 256;
@@ -16,11 +20,29 @@ pub struct SquaredError {
     absolute: f64,
     pixels: usize,
     images: usize,
-    /// Sum over images of the square of an image's clipped error, for the spread of the mean.
+    /// Sum over images of the square of an image's error, for the spread of the mean.
     squares: f64,
 }
 
 impl SquaredError {
+    /// The error of what `recover` makes of batches (N, H, W, C) of images, whose rows in the file it is told.
+    ///
+    /// # Errors
+    /// Images that cannot be read, and what `recover` says.
+    pub fn of<E: Element + Scalar>(
+        images: &ImageFile,
+        recover: impl Fn(&Batch<E>, &[usize]) -> Result<Batch<E>>,
+    ) -> Result<Self> {
+        let Shape { channels, height, width } = images.shape();
+        let mut error = Self::default();
+        for first in (0..images.count()).step_by(EVALUATED) {
+            let rows: Vec<usize> = (first..images.count().min(first + EVALUATED)).collect();
+            let x = batch(images.batch::<E>(&rows)?, (rows.len(), height, width, channels));
+            error.add(view(&x), view(&recover(&x, &rows)?), channels * height * width);
+        }
+        Ok(error)
+    }
+
     /// Adds the pixels of one image and of its recovery, in one order.
     pub fn add_image<E: Element>(&mut self, x: &[E], r: &[E]) {
         let (mut plain, mut clipped) = (0.0, 0.0);
@@ -54,5 +76,10 @@ impl SquaredError {
             metrics.insert("mse_error".into(), metric((variance / images).sqrt()));
         }
         metrics
+    }
+
+    /// The same metrics as those of a test part: `test_mse`, …
+    pub fn test_metrics(&self) -> Map<String, Value> {
+        self.metrics().into_iter().map(|(name, value)| (format!("test_{name}"), value)).collect()
     }
 }

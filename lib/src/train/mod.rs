@@ -2,6 +2,7 @@
 
 pub mod adam;
 pub mod checkpoint;
+pub mod discriminator;
 mod error;
 pub mod evaluation;
 pub mod run;

@@ -411,9 +411,7 @@ fn draw_sine(arguments: SineArguments) -> anyhow::Result<()> {
     if task.is_fresh()? {
         return Ok(());
     }
-    let parent = output.parent().filter(|parent| !parent.as_os_str().is_empty());
-    parent.map_or(Ok(()), fs::create_dir_all).map_err(obverse::store::Error::write(&output))?;
-    let folder = AtomicFolder::create(&output)?;
+    let folder = folder_at(&output)?;
     sine::write_sine(folder.path(), count, seed)?;
     task.finish_folder(folder, Metrics::from_iter([("train".to_string(), count.into())]))
 }
@@ -448,11 +446,16 @@ fn warp(arguments: AffineArguments) -> anyhow::Result<()> {
     write(task, &output, description, parts, common.quiet)
 }
 
-/// Writes the parts into the folder and ends the task; the metrics are the number of images of each part.
-fn write(task: Task, output: &Path, description: Description, parts: Vec<Part>, quiet: bool) -> anyhow::Result<()> {
+/// A folder under construction, and the folders above it.
+fn folder_at(output: &Path) -> anyhow::Result<AtomicFolder> {
     let parent = output.parent().filter(|parent| !parent.as_os_str().is_empty());
     parent.map_or(Ok(()), fs::create_dir_all).map_err(obverse::store::Error::write(output))?;
-    let folder = AtomicFolder::create(output)?;
+    Ok(AtomicFolder::create(output)?)
+}
+
+/// Writes the parts into the folder and ends the task; the metrics are the number of images of each part.
+fn write(task: Task, output: &Path, description: Description, parts: Vec<Part>, quiet: bool) -> anyhow::Result<()> {
+    let folder = folder_at(output)?;
     let total: Option<usize> = parts.iter().map(|part| part.images.count).sum();
     let mut progress = total.map(|total| Progress::new(total as u64, "images", quiet));
     let written = output::write(folder.path(), description, parts, &mut |_, _| {

@@ -5,12 +5,14 @@ use std::path::PathBuf;
 use crate::{Metrics, Precision, RowsArguments, SeedArgument, Task, require_images};
 use anyhow::{Context, ensure};
 use clap::Parser;
+use dfdx::prelude::NoneTape;
 use obverse::align::step::Heads;
 use obverse::align::training::encode;
 use obverse::baselines::gan::Search;
 use obverse::data::Shape;
 use obverse::data::batches::ImageFile;
-use obverse::net::{Graph, Network, Size};
+use obverse::net::{Graph, Mode, Network, Size};
+use obverse::ops::InputGradient;
 use obverse::store::npy::{Scalar, Writer};
 use obverse::tensor::random::Stream;
 use obverse::tensor::{Batch, Element, batch, view};
@@ -142,9 +144,10 @@ impl<E: Element + Scalar> Encoder<E> {
         Ok(match self {
             Self::Node { network, place } => encode(network, *place, x)?,
             Self::Drawn { network, mean, log_var, stream } => {
-                let (mu, log_var) = (encode(network, *mean, x)?, encode(network, *log_var, x)?);
+                let trace = network.forward(&mut NoneTape, x, Mode::Inference, InputGradient::Unwanted);
+                let (mu, log_var) = (network.value(&trace, *mean)?, network.value(&trace, *log_var)?);
                 let noise = stream.normal::<E>(range);
-                let drawn = view(&mu).iter().zip(view(&log_var)).zip(noise);
+                let drawn = view(mu).iter().zip(view(log_var)).zip(noise);
                 batch(drawn.map(|((&mu, &log_var), noise)| mu + noise * (E::of(0.5) * log_var).exp()).collect(), shape)
             }
             Self::Searched { network, search, stream } => {

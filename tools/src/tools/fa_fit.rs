@@ -1,9 +1,9 @@
 //! `fa-fit`: trains an encoder by feature alignment.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::alignment::RecoveryArguments;
-use crate::training::{TrainingArguments, pair};
+use crate::training::{DISCRIMINATOR, GENERATOR, TrainingArguments, pair};
 use crate::{Metrics, Precision, Task};
 use anyhow::{Context, bail, ensure};
 use clap::{Parser, ValueEnum};
@@ -18,7 +18,6 @@ use obverse::net::{Graph, Initialisation, Network, Size};
 use obverse::ops::adversarial::Rule;
 use obverse::store::npy::{Reader, Scalar};
 use obverse::tensor::Element;
-use obverse::train::run::Trainee;
 use serde_json::{Value, json};
 
 /// Train an encoder so that a gradient step on a neutral input recovers what it encoded (feature alignment).
@@ -244,9 +243,8 @@ impl Arguments {
         };
         let generator = architectures::generator(&self.arch, size, classes)?;
         let discriminator = architectures::discriminator(&self.arch, size, settings.adversarial.batch_norm)?;
-        // Each draws from streams of its own: their layers share names.
-        let generator = Network::initialised(generator, start, seed ^ 0x6765_6e65_7261_746f);
-        let discriminator = Network::initialised(discriminator, judge_start, seed ^ 0x6a75_6467_6500_0000);
+        let generator = Network::initialised(generator, start, seed ^ GENERATOR);
+        let discriminator = Network::initialised(discriminator, judge_start, seed ^ DISCRIMINATOR);
         Ok(Some(Adversary::new(generator, discriminator, settings.adversarial)?))
     }
 
@@ -374,7 +372,7 @@ fn train<E: Element + Scalar>(
             let adversary = arguments.adversary(&settings, size, classes)?;
             let mut trainee =
                 Alignment::new(network, adversary, settings, seed, updates, data.examples(), data.test())?;
-            finish(arguments, task, examples, &mut trainee, |trainee, folder| {
+            training.run(task, &arguments.output, examples, &mut trainee, |trainee, folder| {
                 trainee.network().save(folder, &origin)?;
                 trainee.adversary().map_or(Ok(()), |adversary| adversary.save_networks(folder, &origin))?;
                 Ok(counts(trainee.network().graph(), trainee.adversary().map(|a| a.generator().network().graph())))
@@ -383,7 +381,7 @@ fn train<E: Element + Scalar>(
         Mode::Local => {
             let chain = Chain::of(&network)?;
             let mut trainee = LocalAlignment::new(chain, settings, seed, updates, data.examples(), data.test());
-            finish(arguments, task, examples, &mut trainee, |trainee, folder| {
+            training.run(task, &arguments.output, examples, &mut trainee, |trainee, folder| {
                 let network = trainee.chain().network();
                 network.save(folder, &origin)?;
                 Ok(counts(network.graph(), None))
@@ -392,22 +390,12 @@ fn train<E: Element + Scalar>(
         Mode::Regression => {
             let targets = data.targets.as_ref().context("--mode regression needs --targets")?;
             let mut trainee = Regression::new(network, settings, seed, updates, &data.images, targets)?;
-            finish(arguments, task, examples, &mut trainee, |trainee, folder| {
+            training.run(task, &arguments.output, examples, &mut trainee, |trainee, folder| {
                 trainee.network().save(folder, &origin)?;
                 Ok(counts(trainee.network().graph(), None))
             })
         }
     }
-}
-
-fn finish<T: Trainee>(
-    arguments: &Arguments,
-    task: Task,
-    examples: usize,
-    trainee: &mut T,
-    save: impl FnOnce(&T, &Path) -> anyhow::Result<Metrics>,
-) -> anyhow::Result<()> {
-    arguments.training.run(task, &arguments.output, examples, trainee, save)
 }
 
 /// The number of parameters: the encoder's, and with the generator's.

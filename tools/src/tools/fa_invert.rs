@@ -279,19 +279,19 @@ impl<E: Element + Scalar> Inverter<E> {
     }
 
     /// Features of a latent.
-    fn features(&self) -> anyhow::Result<usize> {
-        Ok(match self {
+    fn features(&self) -> usize {
+        match self {
             Self::Alignment { encoder, heads } => encoder.graph().size(heads.latent).channels,
-            Self::Local(chain) => last_size(chain.network().graph()).channels,
+            Self::Local(chain) => last_size(chain.graph()).channels,
             Self::Decoder(network) => network.graph().input.shape.channels,
-        })
+        }
     }
 
     /// The size of the images.
     fn image(&self) -> anyhow::Result<Size> {
         Ok(match self {
             Self::Alignment { encoder, .. } => encoder.graph().input.shape,
-            Self::Local(chain) => chain.network().graph().input.shape,
+            Self::Local(chain) => chain.graph().input.shape,
             Self::Decoder(network) => network.graph().size(network.graph().output("image")?),
         })
     }
@@ -330,14 +330,13 @@ fn last_size(graph: &Graph) -> Size {
     graph.nodes.len().checked_sub(1).map_or(graph.input.shape, |last| graph.size(last))
 }
 
-/// The one-hot classes of rows, where some are asked for.
-fn classes_of<E: Element>(
+/// The classes of rows, where some are asked for, and how many classes there are.
+fn classes_of(
     arguments: &Arguments,
     data: &Data,
     rows: &[usize],
     classes: Option<usize>,
-    strength: f64,
-) -> anyhow::Result<Option<Batch<E>>> {
+) -> anyhow::Result<Option<(Vec<i64>, usize)>> {
     let chosen: Vec<i64> = match (&data.labels, arguments.class.as_slice()) {
         (Some(labels), _) => labels.batch(rows)?,
         (None, []) => return Ok(None),
@@ -347,7 +346,7 @@ fn classes_of<E: Element>(
     if let Some(wrong) = chosen.iter().find(|&&class| class < 0 || class >= classes as i64) {
         bail!("--class and --labels: expected classes from 0 to {}, found {wrong}", classes - 1);
     }
-    Ok(Some(one_hot(&chosen, classes, strength)))
+    Ok(Some((chosen, classes)))
 }
 
 /// The generator in a network's folder.
@@ -376,7 +375,7 @@ fn invert_all<E: Element + Scalar>(
         );
     }
     let latents = Latents::<E>::new(arguments, data)?;
-    let (features, image) = (inverter.features()?, inverter.image()?);
+    let (features, image) = (inverter.features(), inverter.image()?);
     let Size { channels, height, width } = image;
     if let Some(originals) = &data.originals {
         let found = originals.shape();
@@ -394,12 +393,13 @@ fn invert_all<E: Element + Scalar>(
         let (first, count) = (rows[0], rows.len());
         let z = latents.rows(first, count, features)?;
         let values = data.values.as_ref().map(|values| values_of(values, first, count)).transpose()?;
-        let labels = classes_of(arguments, data, rows, inverter.classes(), arguments.strength)?;
+        let classes = classes_of(arguments, data, rows, inverter.classes())?;
+        let labels = classes.as_ref().map(|(chosen, count)| one_hot(chosen, *count, arguments.strength));
         let wanted = Wanted { z: &z, labels: labels.as_ref(), values: values.as_ref() };
         let mut r = inverter.invert(&settings, &wanted, &stream, first)?;
         if let Some(refiner) = &refiner {
             // The generator has learned on one-hot classes, whatever the strength at the encoder.
-            let plain = classes_of(arguments, data, rows, inverter.classes(), 1.0)?;
+            let plain = classes.as_ref().map(|(chosen, count)| one_hot(chosen, *count, 1.0));
             r = refiner.refine(&r, plain.as_ref())?;
         }
         if let Some(originals) = &data.originals {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::training::TrainingArguments;
+use crate::training::{DECODER, DISCRIMINATOR, TrainingArguments};
 use crate::{Metrics, Precision, Task};
 use anyhow::{Context, ensure};
 use clap::{Parser, ValueEnum};
@@ -14,6 +14,7 @@ use obverse::data::batches::{ImageFile, LabelFile};
 use obverse::net::{Graph, Network, Size, architectures};
 use obverse::store::npy::Scalar;
 use obverse::tensor::Element;
+use obverse::train::schedule::Pace;
 use serde_json::{Value, json};
 
 /// Train an autoencoder, a GAN or a classifier on the architectures of the papers.
@@ -149,8 +150,8 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
         return Ok(());
     }
     match arguments.training.precision {
-        Precision::F32 => train::<f32>(&arguments, &data, task),
-        Precision::F64 => train::<f64>(&arguments, &data, task),
+        Precision::F32 => train::<f32>(&arguments, pace, &data, task),
+        Precision::F64 => train::<f64>(&arguments, pace, &data, task),
     }
 }
 
@@ -168,13 +169,9 @@ impl Arguments {
     }
 }
 
-/// Keeps the streams of a decoder, and of a discriminator, apart from an encoder's.
-const SALTS: [u64; 2] = [0x6465_636f_6465_7200, 0x6a75_6467_6500_0000];
-
-fn train<E: Element + Scalar>(arguments: &Arguments, data: &Data, task: Task) -> anyhow::Result<()> {
+fn train<E: Element + Scalar>(arguments: &Arguments, pace: Pace, data: &Data, task: Task) -> anyhow::Result<()> {
     let (training, output) = (&arguments.training, &arguments.output);
     let examples = data.images.count();
-    let pace = training.pace(examples, LEARNING_RATE, betas(arguments.kind))?;
     let seed = training.seed.seed;
     let origin = json!({
         "tool": "net-fit", "version": env!("CARGO_PKG_VERSION"), "kind": format!("{:?}", arguments.kind).to_lowercase(),
@@ -189,7 +186,7 @@ fn train<E: Element + Scalar>(arguments: &Arguments, data: &Data, task: Task) ->
                 _ => vec![("z", latent)],
             };
             let encoder = arguments.initialised(architectures::encoder(&arguments.arch, size, &heads)?, 0);
-            let decoder = arguments.initialised(architectures::decoder(&arguments.arch, size, latent)?, SALTS[0]);
+            let decoder = arguments.initialised(architectures::decoder(&arguments.arch, size, latent)?, DECODER);
             let count = encoder.graph().parameter_count() + decoder.graph().parameter_count();
             let settings = (arguments.beta, pace, seed);
             let mut trainee = Autoencoder::<E>::new(encoder, decoder, settings, &data.images, data.test.as_ref())?;
@@ -199,8 +196,9 @@ fn train<E: Element + Scalar>(arguments: &Arguments, data: &Data, task: Task) ->
             })
         }
         Kind::Gan => {
-            let generator = arguments.initialised(architectures::decoder(&arguments.arch, size, latent)?, SALTS[0]);
-            let judge = arguments.initialised(architectures::discriminator(&arguments.arch, size, true)?, SALTS[1]);
+            let generator = arguments.initialised(architectures::decoder(&arguments.arch, size, latent)?, DECODER);
+            let judge =
+                arguments.initialised(architectures::discriminator(&arguments.arch, size, true)?, DISCRIMINATOR);
             let count = generator.graph().parameter_count();
             let mut trainee = Gan::<E>::new(generator, judge, pace, seed, &data.images)?;
             training.run(task, output, examples, &mut trainee, |trainee, folder| {
