@@ -14,12 +14,13 @@ use obverse::align::step::{AimWeights, Draw, Examples, Heads, Objective, step};
 use obverse::align::training::one_hot;
 use obverse::net::architectures::{discriminator, encoder, generator, local_encoder};
 use obverse::net::{Initialisation, Network, Size};
+use obverse::tensor::memory::{MiMalloc, keep_pages};
 use obverse::tensor::random::Stream;
 use obverse::tensor::{batch, zeros};
 use obverse::train::adam::{Adam, AdamSettings};
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 type Job = (&'static str, fn() -> Box<dyn FnMut()>);
 
@@ -134,6 +135,7 @@ fn heads_of(network: &Network<f32>) -> Heads {
 }
 
 fn main() {
+    keep_pages();
     let (mut rounds, mut memory) = (5, false);
     let mut wanted = Vec::new();
     let mut arguments = std::env::args().skip(1).filter(|argument| argument != "--bench");

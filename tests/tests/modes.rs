@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use obverse::store::npy::{Reader, write};
+use obverse::store::npy::{Reader, read, write};
 use obverse_tests::{run, tool, write_images};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -161,6 +161,29 @@ fn samples_and_ways_between_latents_do_not_depend_on_batches_and_shards() {
 }
 
 #[test]
+fn classes_change_along_a_way_as_latents_do() {
+    let folder = folder();
+    run(folder.path(), "fa-fit", &arguments(TRAININGS[3].1, "--epochs 1 -o model")).succeeds();
+    run(folder.path(), "fa-encode", "model images.npy -o z.npy").succeeds();
+    let invert = |words: &str| {
+        run(folder.path(), "fa-invert", &format!("model z.npy {words} --generator --quiet -o x.npy")).succeeds();
+        read::<f32>(&folder.path().join("x.npy")).unwrap().into_raw_vec_and_offset().0
+    };
+    let close = |a: &[f32], b: &[f32]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-5);
+    let all = invert("--labels labels.npy");
+    let image = |row: usize| &all[row * 64..(row + 1) * 64];
+    // Rows 3 and 14 are of classes 3 and 2.
+    let way = invert("--labels labels.npy --interpolate 3,14 --points 3");
+    assert!(close(&way[..64], image(3)) && close(&way[128..], image(14)));
+    let square = invert("--labels labels.npy --interpolate 1,2,3,4 --square --points 2");
+    assert!((0..4).all(|corner| close(&square[corner * 64..], image(corner + 1))));
+    // Classes taken in turn stay whole: the middle is of class 1, not half of class 3 and half of class 2.
+    let turned = invert("--class 3,1,2 --interpolate 3,14 --points 3");
+    assert!(close(&turned[..64], image(3)) && close(&turned[128..], image(14)));
+    assert!(!close(&turned[64..128], &way[64..128]));
+}
+
+#[test]
 fn a_gan_is_searched_and_an_autoencoder_decodes() {
     let folder = folder();
     run(folder.path(), "net-fit", &arguments("gan", "--epochs 3 -o gan")).succeeds();
@@ -188,6 +211,8 @@ fn what_cannot_be_done_is_said_in_one_line() {
     for (name, words, expected) in [
         ("fa-invert", "plain --sample 3 --generator -o x.npy", "generator"),
         ("fa-invert", "plain --sample 3 --class 1 -o x.npy", "class head"),
+        ("net-tap", "plain images.npy --layer z --class 0,6 -o x.npy", "from 0 to 5, found 6"),
+        ("net-tap", "plain images.npy --layer z --labels negative.npy -o x.npy", "negative.npy: expected classes"),
         ("fa-encode", "plain images.npy --sample -o x.npy", "variational"),
         ("fa-encode", "plain images.npy --search 3 -o x.npy", "net-fit gan"),
         ("fa-fit", "images.npy --mode vfa --labels negative.npy --latent 4 --quiet -o x", "-1"),

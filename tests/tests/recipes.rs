@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 
 use obverse::store::npy::Reader;
 use obverse::store::sidecar::Sidecar;
-use obverse_tests::{mirror, tool};
+use obverse_tests::{mirror, run, tool};
 use tempfile::TempDir;
 
 /// How many times smaller the error of a recovery must be than that of the mean training image, which is what an encoder
@@ -97,6 +97,61 @@ fn just_demo_recovers_the_shapes_and_is_fresh_the_second_time() {
     if has_just("just_demo_recovers_the_shapes_and_is_fresh_the_second_time") {
         check("demo", Path::new(""), 5, "out/shapes/demo/data", "out/shapes/demo");
     }
+}
+
+/// One update of every model of a study, on 80 shapes: what the recipes write is there, and what they print has its rows.
+#[test]
+fn just_alignment_study_draws_every_figure_and_is_fresh_the_second_time() {
+    if !has_just("just_alignment_study_draws_every_figure_and_is_fresh_the_second_time") {
+        return;
+    }
+    let folder = recipes();
+    run(folder.path(), "dataset", "synth shapes --count 100 --size 16 -o data").succeeds();
+    let study = || just(folder.path(), "alignment study data mnist 1 out 16", Path::new("")).1;
+    study();
+    just(folder.path(), "alignment two-neurons data mnist 1 out", Path::new(""));
+    just(folder.path(), "alignment classes out vfa 2", Path::new(""));
+    let out = folder.path().join("out");
+    for picture in [
+        "vfa-samples",
+        "vfa-gan-samples",
+        "vae-samples",
+        "gan-samples",
+        "reconstructions",
+        "local-recovered",
+        "vfa-way",
+        "vfa-gan-way",
+        "vfa-gan-square",
+        "two-neurons",
+        "vfa-classes",
+    ] {
+        let picture = image::open(out.join(picture).with_extension("png")).unwrap();
+        assert!(picture.width() > 150 && picture.height() > 50, "{} x {}", picture.width(), picture.height());
+    }
+    // The rows of a study's table: a model, its parameters, milliseconds, error, half its interval.
+    let table = Command::new("just")
+        .args(["alignment", "table", "data", "out"])
+        .current_dir(folder.path())
+        .env("OBVERSE_BIN", tools())
+        .output()
+        .unwrap();
+    let table = String::from_utf8(table.stdout).unwrap();
+    let rows: Vec<Vec<&str>> = table.lines().skip(1).map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(
+        rows.iter().map(|row| row[0]).collect::<Vec<_>>(),
+        ["autoencoder", "vae", "gan", "vfa", "vfa-gan", "local"]
+    );
+    for row in &rows {
+        let numbers: Vec<f64> = row[1..].iter().map(|number| number.parse().unwrap()).collect();
+        assert!(numbers.len() == 4 && numbers[0] > 1e5 && numbers[1..].iter().all(|&number| number > 0.0), "{row:?}");
+    }
+    // The class head of the encoder itself judges here: it has as many classes as the shapes.
+    just(folder.path(), "alignment judge out out/vfa vfa-gan --generator", Path::new(""));
+    let judged = Sidecar::read(&out.join("vfa-gan-judged.npy.json")).unwrap();
+    assert_eq!(judged.metrics["confusion"].as_array().unwrap().len(), 60);
+    let stale: Vec<String> =
+        study().into_iter().filter(|line| line.starts_with("fa-") && !line.ends_with(": fresh")).collect();
+    assert!(stale.is_empty(), "{stale:#?}");
 }
 
 #[test]

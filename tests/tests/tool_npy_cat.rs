@@ -35,6 +35,20 @@ fn parts_are_joined_in_order_and_the_sidecar_says_how() {
 }
 
 #[test]
+fn rows_and_a_head_are_kept_across_parts() {
+    let folder = parts();
+    for (words, expected) in [
+        ("--head 3", &[0.0, 1.0, 2.0, 3.0, 4.0, 5.0][..]),
+        ("--head 9", &[0.0, 1.0, 2.0, 3.0, 4.0, 5.0]),
+        ("--head 0", &[]),
+        ("--rows 1..3", &[2.0, 3.0, 4.0, 5.0]),
+    ] {
+        run(folder.path(), "npy-cat", &format!("a.npy b.npy {words} -o c.npy")).succeeds();
+        assert_eq!(joined(folder.path(), "c.npy"), expected, "{words}");
+    }
+}
+
+#[test]
 fn a_second_run_is_fresh_until_something_changes() {
     let folder = parts();
     let again = || run(folder.path(), "npy-cat", "a.npy b.npy -o c.npy --explain").succeeds().stderr;

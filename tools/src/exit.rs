@@ -29,6 +29,7 @@ pub struct Failure(pub String);
 /// Parses the arguments, runs the tool, and turns what comes of it into a line and an exit code.
 pub fn run_tool<A: clap::Parser>(name: &'static str, run: fn(A) -> anyhow::Result<()>) -> ExitCode {
     TOOL.get_or_init(|| name);
+    obverse::tensor::memory::keep_pages();
     std::panic::set_hook(Box::new(report_panic));
     let outcome = catch_unwind(AssertUnwindSafe(|| match parse::<A>(name) {
         Ok(arguments) => run(arguments).map_or_else(|error| conclude(&error), |()| 0),

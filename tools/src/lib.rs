@@ -16,9 +16,9 @@ pub mod training;
 pub use arguments::{BatchArgument, CommonArguments, SeedArgument, Shard, ShardArgument};
 pub use exit::Failure;
 pub use interrupt::{check_interrupted, interrupted};
+pub use network::{Classes, Precision, RowsArguments, architecture_file, require_images, training_failure};
 #[doc(hidden)]
-pub use mimalloc::MiMalloc;
-pub use network::{Precision, RowsArguments, architecture_file, require_images, training_failure};
+pub use obverse::tensor::memory::MiMalloc;
 pub use progress::Progress;
 pub use task::{Metrics, Task};
 

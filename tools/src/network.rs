@@ -3,8 +3,9 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use anyhow::bail;
 use clap::{Args, ValueEnum};
-use obverse::data::batches::ImageFile;
+use obverse::data::batches::{ImageFile, LabelFile};
 use obverse::net::{Graph, architectures};
 use obverse::train;
 use serde::Serialize;
@@ -61,6 +62,57 @@ impl RowsArguments {
         step: impl FnMut(&[usize]) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
         for_each_batch(self.shard.shard.rows(total), self.batch.or(usual), self.common.quiet, step)
+    }
+}
+
+/// The classes of rows: of a file, or listed and taken in turn.
+#[derive(Debug)]
+pub enum Classes {
+    /// Those of a file, a row each.
+    File(LabelFile),
+    /// The first for row 0, the second for row 1, …, then the first again.
+    InTurn(Vec<usize>),
+}
+
+impl Classes {
+    /// What `--labels` (of `count` rows) and `--class` say; `None` where neither is given.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or with another number of labels.
+    pub fn open(labels: Option<&Path>, listed: &[usize], count: usize) -> anyhow::Result<Option<Self>> {
+        Ok(match labels {
+            Some(path) => Some(Self::File(LabelFile::open(path, count)?)),
+            None => (!listed.is_empty()).then(|| Self::InTurn(listed.to_vec())),
+        })
+    }
+
+    /// Declares the file, where there is one.
+    ///
+    /// # Errors
+    /// A file that cannot be read.
+    pub fn declare(&self, task: &mut Task) -> anyhow::Result<()> {
+        match self {
+            Self::File(labels) => task.array(labels.reader()),
+            Self::InTurn(_) => Ok(()),
+        }
+    }
+
+    /// The classes of `rows`, each below `count`.
+    ///
+    /// # Errors
+    /// A class that is not, a file that fails.
+    pub fn of(&self, rows: &[usize], count: usize) -> anyhow::Result<Vec<i64>> {
+        let (chosen, source) = match self {
+            Self::File(labels) => (labels.batch(rows)?, labels.reader().path().display().to_string()),
+            Self::InTurn(listed) => {
+                let chosen = rows.iter().map(|row| i64::try_from(listed[row % listed.len()]).unwrap_or(i64::MAX));
+                (chosen.collect(), "--class".into())
+            }
+        };
+        if let Some(wrong) = chosen.iter().find(|&&class| usize::try_from(class).map_or(true, |class| class >= count)) {
+            bail!("{source}: expected classes from 0 to {}, found {wrong}", count.saturating_sub(1));
+        }
+        Ok(chosen)
     }
 }
 

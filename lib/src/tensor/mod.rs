@@ -2,6 +2,7 @@
 //!
 //! The tape is passed to operations, not carried by tensors; [`backward`] runs it from any tensor and cotangent.
 
+pub mod memory;
 pub mod random;
 
 use std::sync::OnceLock;

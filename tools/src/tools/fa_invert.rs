@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use crate::alignment::RecoveryArguments;
-use crate::{Precision, RowsArguments, SeedArgument, Task};
-use anyhow::{Context, bail, ensure};
+use crate::{Classes, Precision, RowsArguments, SeedArgument, Task};
+use anyhow::{Context, ensure};
 use clap::Parser;
 use dfdx::prelude::NoneTape;
 use obverse::align::adversarial::Refiner;
@@ -15,7 +15,7 @@ use obverse::align::step::{Heads, Wanted};
 use obverse::align::training::{image_size, one_hot};
 use obverse::baselines::autoencoder::decode;
 use obverse::data::Shape;
-use obverse::data::batches::{ImageFile, LabelFile};
+use obverse::data::batches::ImageFile;
 use obverse::net::{self, Graph, Network, Size};
 use obverse::store::npy::{Reader, Scalar, Writer, require_finite};
 use obverse::tensor::random::Stream;
@@ -67,8 +67,8 @@ pub struct Arguments {
     /// How high the class's entry is: above 1 emphasises it (section 3.4)
     #[arg(long, default_value_t = 1.0, value_name = "S")]
     strength: f64,
-    /// Classes to aim at, one a latent
-    #[arg(long, value_name = "L.npy", requires = "latents", conflicts_with = "interpolate")]
+    /// Classes to aim at, one a latent; with --interpolate they change along the way
+    #[arg(long, value_name = "L.npy", requires = "latents")]
     labels: Option<PathBuf>,
     /// Values to aim at beside the latents, (N, F), of a network of --mode regression
     #[arg(long, value_name = "F.npy", requires = "latents", conflicts_with = "interpolate")]
@@ -103,7 +103,7 @@ enum PathArgument {
 /// Every file that an inversion reads.
 struct Data {
     latents: Option<Reader>,
-    labels: Option<LabelFile>,
+    classes: Option<Classes>,
     values: Option<Reader>,
     originals: Option<ImageFile>,
 }
@@ -115,7 +115,7 @@ impl Data {
         if let Some(latents) = &latents {
             latents.require_rank(2, "latents (N, Z)")?;
         }
-        let labels = arguments.labels.as_deref().map(|path| LabelFile::open(path, count)).transpose()?;
+        let classes = Classes::open(arguments.labels.as_deref(), &arguments.class, count)?;
         let values = arguments.values.as_deref().map(Reader::open).transpose()?;
         if let Some(values) = &values {
             values.require_rank(2, "values (N, F)")?;
@@ -125,14 +125,14 @@ impl Data {
         if let Some(originals) = &originals {
             require_as_many(originals.reader(), count)?;
         }
-        Ok(Self { latents, labels, values, originals })
+        Ok(Self { latents, classes, values, originals })
     }
 
     fn declare(&self, task: &mut Task) -> anyhow::Result<()> {
-        let labels = self.labels.as_ref().map(LabelFile::reader);
+        self.latents.as_ref().map_or(Ok(()), |latents| task.array(latents))?;
+        self.classes.as_ref().map_or(Ok(()), |classes| classes.declare(task))?;
         let originals = self.originals.as_ref().map(ImageFile::reader);
-        let readers = [self.latents.as_ref(), labels, self.values.as_ref(), originals];
-        readers.into_iter().flatten().try_for_each(|reader| task.array(reader))
+        [self.values.as_ref(), originals].into_iter().flatten().try_for_each(|reader| task.array(reader))
     }
 }
 
@@ -200,11 +200,7 @@ impl<'a, E: Element + Scalar> Latents<'a, E> {
         }
         let ends =
             arguments.interpolate.iter().map(|&row| end(reader, row)).collect::<anyhow::Result<Vec<Vec<E>>>>()?;
-        let (path, points) = (arguments.path.path(), arguments.points as usize);
-        if let ([a, b, c, d], true) = (ends.as_slice(), arguments.square) {
-            return Ok(Self::Way(path.square([a, b, c, d], points)));
-        }
-        Ok(Self::Way(ends.windows(2).flat_map(|pair| path.walk(&pair[0], &pair[1], points)).collect()))
+        Ok(Self::Way(way(arguments, arguments.path.path(), &ends)))
     }
 
     fn count(&self) -> usize {
@@ -228,6 +224,52 @@ impl<'a, E: Element + Scalar> Latents<'a, E> {
             Self::Way(rows) => rows[first..first + count].concat(),
         };
         Ok(batch(values, (count, 1, 1, features)))
+    }
+}
+
+/// The way between some rows: each to the next, or over the square between four.
+fn way<E: Element>(arguments: &Arguments, path: latents::Path, ends: &[Vec<E>]) -> Vec<Vec<E>> {
+    let points = arguments.points as usize;
+    match (ends, arguments.square) {
+        ([a, b, c, d], true) => path.square([a, b, c, d], points),
+        _ => ends.windows(2).flat_map(|pair| path.walk(&pair[0], &pair[1], points)).collect(),
+    }
+}
+
+/// The classes that recoveries aim at, row by row.
+enum ClassTargets<'a> {
+    Chosen {
+        classes: &'a Classes,
+        count: usize,
+    },
+    /// Shares of the classes on the way between rows of different ones.
+    Way(Vec<Vec<f64>>),
+}
+
+impl<'a> ClassTargets<'a> {
+    /// None where no classes are asked for.
+    fn new(arguments: &Arguments, data: &'a Data, count: Option<usize>) -> anyhow::Result<Option<Self>> {
+        let Some(classes) = &data.classes else { return Ok(None) };
+        let count = count.context("--class and --labels: expected a network with a class head, found none")?;
+        if !matches!(classes, Classes::File(_)) || arguments.interpolate.is_empty() {
+            return Ok(Some(Self::Chosen { classes, count }));
+        }
+        let ends = classes.of(&arguments.interpolate, count)?;
+        let ends: Vec<Vec<f64>> = ends.iter().map(|&end| view(&one_hot(&[end], count, 1.0)).to_vec()).collect();
+        Ok(Some(Self::Way(way(arguments, latents::Path::Linear, &ends))))
+    }
+
+    /// One-hot classes, or shares of them, (N, 1, 1, K), `strength` high.
+    fn of<E: Element>(&self, rows: &[usize], strength: f64) -> anyhow::Result<Batch<E>> {
+        match self {
+            Self::Chosen { classes, count } => Ok(one_hot(&classes.of(rows, *count)?, *count, strength)),
+            Self::Way(shares) => {
+                let values: Vec<E> =
+                    rows.iter().flat_map(|&row| &shares[row]).map(|share| E::of(share * strength)).collect();
+                let count = values.len() / rows.len();
+                Ok(batch(values, (rows.len(), 1, 1, count)))
+            }
+        }
     }
 }
 
@@ -330,25 +372,6 @@ fn last_size(graph: &Graph) -> Size {
     graph.nodes.len().checked_sub(1).map_or(graph.input.shape, |last| graph.size(last))
 }
 
-/// The classes of rows, where some are asked for, and how many classes there are.
-fn classes_of(
-    arguments: &Arguments,
-    data: &Data,
-    rows: &[usize],
-    classes: Option<usize>,
-) -> anyhow::Result<Option<(Vec<i64>, usize)>> {
-    let chosen: Vec<i64> = match (&data.labels, arguments.class.as_slice()) {
-        (Some(labels), _) => labels.batch(rows)?,
-        (None, []) => return Ok(None),
-        (None, listed) => rows.iter().map(|row| listed[row % listed.len()] as i64).collect(),
-    };
-    let classes = classes.context("--class and --labels: expected a network with a class head, found none")?;
-    if let Some(wrong) = chosen.iter().find(|&&class| class < 0 || class >= classes as i64) {
-        bail!("--class and --labels: expected classes from 0 to {}, found {wrong}", classes - 1);
-    }
-    Ok(Some((chosen, classes)))
-}
-
 /// The generator in a network's folder.
 fn refiner<E: Element + Scalar>(folder: &Path) -> anyhow::Result<Refiner<E>> {
     let path = folder.join("generator");
@@ -370,10 +393,11 @@ fn invert_all<E: Element + Scalar>(
     let refiner = arguments.generator.then(|| refiner::<E>(&arguments.network)).transpose()?;
     if let Some(classes) = refiner.as_ref().and_then(Refiner::classes) {
         ensure!(
-            !arguments.class.is_empty() || data.labels.is_some(),
+            data.classes.is_some(),
             "--generator: expected --class or --labels, since this generator reads one of {classes} classes"
         );
     }
+    let classes = ClassTargets::new(arguments, data, inverter.classes())?;
     let latents = Latents::<E>::new(arguments, data)?;
     let (features, image) = (inverter.features(), inverter.image()?);
     let Size { channels, height, width } = image;
@@ -393,13 +417,12 @@ fn invert_all<E: Element + Scalar>(
         let (first, count) = (rows[0], rows.len());
         let z = latents.rows(first, count, features)?;
         let values = data.values.as_ref().map(|values| values_of(values, first, count)).transpose()?;
-        let classes = classes_of(arguments, data, rows, inverter.classes())?;
-        let labels = classes.as_ref().map(|(chosen, count)| one_hot(chosen, *count, arguments.strength));
+        let labels = classes.as_ref().map(|classes| classes.of(rows, arguments.strength)).transpose()?;
         let wanted = Wanted { z: &z, labels: labels.as_ref(), values: values.as_ref() };
         let mut r = inverter.invert(&settings, &wanted, &stream, first)?;
         if let Some(refiner) = &refiner {
             // The generator has learned on one-hot classes, whatever the strength at the encoder.
-            let plain = classes.as_ref().map(|(chosen, count)| one_hot(chosen, *count, 1.0));
+            let plain = classes.as_ref().map(|classes| classes.of(rows, 1.0)).transpose()?;
             r = refiner.refine(&r, plain.as_ref())?;
         }
         if let Some(originals) = &data.originals {

@@ -3,12 +3,11 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use crate::{Metrics, Precision, RowsArguments, Task, require_images};
-use anyhow::Context;
+use crate::{Classes, Metrics, Precision, RowsArguments, Task, require_images};
 use clap::Parser;
 use dfdx::prelude::NoneTape;
 use obverse::align::orthogonality::orthogonality;
-use obverse::data::batches::{ImageFile, LabelFile};
+use obverse::data::batches::ImageFile;
 use obverse::net::{Graph, Mode, Network};
 use obverse::ops::InputGradient;
 use obverse::store;
@@ -24,7 +23,8 @@ use obverse::tensor::{Element, batch, channels_first, shape, view};
     version,
     after_help = "Examples:
   net-tap encoder --describe
-  net-tap encoder test-images.npy --layer act2 -o act2.npy"
+  net-tap encoder test-images.npy --layer act2 -o act2.npy
+  net-tap judge samples.npy --layer class --class 0,1,2,3,4,5,6,7,8,9 --json -o judged.npy"
 )]
 pub struct Arguments {
     /// A network folder (with --describe also a net.json)
@@ -49,6 +49,9 @@ pub struct Arguments {
     /// true class)
     #[arg(long, value_name = "LABELS.npy", conflicts_with = "describe")]
     labels: Option<PathBuf>,
+    /// The same with classes taken in turn, as fa-invert takes its own
+    #[arg(long, value_name = "K,…", value_delimiter = ',', conflicts_with_all = ["describe", "labels"])]
+    class: Vec<usize>,
     #[command(flatten)]
     rows: RowsArguments,
 }
@@ -67,28 +70,27 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     graph.place(layer)?;
     let images = ImageFile::open(images)?;
     require_images(&images, &graph)?;
-    let labels = arguments.labels.as_deref().map(|path| LabelFile::open(path, images.count())).transpose()?;
+    let classes = Classes::open(arguments.labels.as_deref(), &arguments.class, images.count())?;
     let mut task = Task::begin(&arguments.rows.common, Some(output))?;
     task.input(&arguments.network)?;
     task.array(images.reader())?;
-    if let Some(labels) = &labels {
-        task.array(labels.reader())?;
-    }
+    classes.as_ref().map_or(Ok(()), |classes| classes.declare(&mut task))?;
     task.parameter("layer", layer)?;
+    task.parameter("class", &arguments.class)?;
     arguments.rows.declare(&mut task)?;
     if task.is_fresh()? {
         return Ok(());
     }
     match arguments.rows.precision {
-        Precision::F32 => tap::<f32>(&arguments, &images, labels.as_ref(), (layer, output), task),
-        Precision::F64 => tap::<f64>(&arguments, &images, labels.as_ref(), (layer, output), task),
+        Precision::F32 => tap::<f32>(&arguments, &images, classes.as_ref(), (layer, output), task),
+        Precision::F64 => tap::<f64>(&arguments, &images, classes.as_ref(), (layer, output), task),
     }
 }
 
 fn tap<E: Element + Scalar>(
     arguments: &Arguments,
     images: &ImageFile,
-    labels: Option<&LabelFile>,
+    classes: Option<&Classes>,
     (layer, output): (&str, &Path),
     task: Task,
 ) -> anyhow::Result<()> {
@@ -101,8 +103,8 @@ fn tap<E: Element + Scalar>(
         let x = batch(images.batch::<E>(rows)?, (rows.len(), input.height, input.width, input.channels));
         let trace = network.forward(&mut NoneTape, &x, Mode::Inference, InputGradient::Unwanted);
         let value = channels_first(view(network.value(&trace, node)?), shape(network.value(&trace, node)?));
-        if let Some(labels) = labels {
-            confusion.add(&value, &labels.batch(rows)?)?;
+        if let Some(classes) = classes {
+            confusion.add(&value, &classes.of(rows, size.elements())?);
         }
         Ok(writer.write_rows(&value)?)
     })?;
@@ -121,19 +123,12 @@ impl Confusion {
     }
 
     /// Counts rows of values by their largest, the first of equals.
-    fn add<E: Element>(&mut self, values: &[E], labels: &[i64]) -> anyhow::Result<()> {
+    fn add<E: Element>(&mut self, values: &[E], classes: &[i64]) {
         self.counts.resize(self.classes * self.classes, 0);
-        for (row, &label) in values.chunks_exact(self.classes).zip(labels) {
+        for (row, &class) in values.chunks_exact(self.classes).zip(classes) {
             let largest = (1..self.classes).fold(0, |best, k| if row[k] > row[best] { k } else { best });
-            let label = usize::try_from(label).ok().filter(|&label| label < self.classes).with_context(|| {
-                format!(
-                    "--labels: expected classes from 0 to {}, as many as the node has, found {label}",
-                    self.classes - 1
-                )
-            })?;
-            self.counts[label * self.classes + largest] += 1;
+            self.counts[class as usize * self.classes + largest] += 1;
         }
-        Ok(())
     }
 
     /// Nothing where nothing was counted.

@@ -20,7 +20,8 @@ const BLOCK: usize = 1 << 23;
     version,
     after_help = "Examples:
   npy-cat part-1.npy part-2.npy part-3.npy -o whole.npy
-  npy-cat train-images.npy --rows 0..1000 -o first-thousand.npy"
+  npy-cat train-images.npy --head 1000 -o first-thousand.npy
+  npy-cat train-images.npy --rows 1000..2000 -o second-thousand.npy"
 )]
 pub struct Arguments {
     /// The parts in order: .npy, .npy.zst, or - for standard input
@@ -32,6 +33,9 @@ pub struct Arguments {
     /// Keep these rows of the joined array only, counted from 0, without the last
     #[arg(long, value_name = "FIRST..END", value_parser = row_range)]
     rows: Option<Range<usize>>,
+    /// Keep the first N rows of the joined array, or all where it has no more
+    #[arg(long, value_name = "N", conflicts_with = "rows")]
+    head: Option<usize>,
     #[command(flatten)]
     common: CommonArguments,
 }
@@ -48,7 +52,7 @@ fn row_range(text: &str) -> Result<Range<usize>, String> {
 /// # Errors
 /// Bad usage, bad input, a run that fails; the user's wish to stop.
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let Arguments { parts, output, rows, common } = arguments;
+    let Arguments { parts, output, rows, head, common } = arguments;
     let mut readers = parts.iter().map(|part| Reader::open(part)).collect::<Result<Vec<_>, _>>()?;
     let first = readers.first().context("no parts")?;
     for reader in &readers {
@@ -63,10 +67,11 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let mut task = Task::begin(&common, Some(&output))?;
     readers.iter().try_for_each(|reader| task.array(reader))?;
     task.parameter("rows", &rows)?;
+    task.parameter("head", head)?;
     if task.is_fresh()? {
         return Ok(());
     }
-    let rows = rows.unwrap_or(0..total);
+    let rows = rows.unwrap_or(0..head.map_or(total, |head| head.min(total)));
     let progress = Progress::new(rows.len() as u64, "rows", common.quiet);
     let metrics =
         Metrics::from_iter([("rows".to_owned(), rows.len().into()), ("parts".to_owned(), parts.len().into())]);
