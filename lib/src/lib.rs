@@ -7,9 +7,11 @@
 pub mod align;
 pub mod baselines;
 pub mod data;
+pub mod fidelity;
 pub mod net;
 pub mod ops;
 pub mod report;
+pub mod similarity;
 pub mod store;
 pub mod tensor;
 pub mod train;

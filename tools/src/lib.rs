@@ -6,6 +6,7 @@
 pub mod alignment;
 pub mod arguments;
 pub mod exit;
+pub mod features;
 pub mod interrupt;
 pub mod network;
 pub mod progress;

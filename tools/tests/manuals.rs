@@ -3,12 +3,15 @@
 
 use std::process::Command;
 
-const BINARIES: [(&str, &str); 9] = [
+const BINARIES: [(&str, &str); 12] = [
     ("dataset", env!("CARGO_BIN_EXE_dataset")),
     ("fa-encode", env!("CARGO_BIN_EXE_fa-encode")),
     ("fa-fit", env!("CARGO_BIN_EXE_fa-fit")),
     ("fa-invert", env!("CARGO_BIN_EXE_fa-invert")),
+    ("fid-score", env!("CARGO_BIN_EXE_fid-score")),
+    ("nearest", env!("CARGO_BIN_EXE_nearest")),
     ("net-fit", env!("CARGO_BIN_EXE_net-fit")),
+    ("net-import", env!("CARGO_BIN_EXE_net-import")),
     ("net-tap", env!("CARGO_BIN_EXE_net-tap")),
     ("npy-cat", env!("CARGO_BIN_EXE_npy-cat")),
     ("npy-view", env!("CARGO_BIN_EXE_npy-view")),

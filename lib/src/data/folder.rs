@@ -172,6 +172,14 @@ fn examples(source: Arc<Source>, options: Options, shape: Shape, entries: Vec<En
     Box::new(blocks.flatten())
 }
 
+/// One image file's pixels, channels first, whatever its size.
+///
+/// # Errors
+/// A file that cannot be read or decoded, or is too small for a crop.
+pub fn decode(source: &Source, name: &str, options: Options) -> Result<(Shape, Vec<u8>)> {
+    Decoder { source, options, shape: None }.decode(name)
+}
+
 /// From a file's name to the pixels of one shape.
 struct Decoder<'a> {
     source: &'a Source,

@@ -27,6 +27,8 @@ pub enum Format {
     Affnist,
     /// Image files in folders named for their classes.
     Images,
+    /// A network's weights, which are no images: see [`crate::store::weights`].
+    Weights,
 }
 
 /// A dataset that is being read.
@@ -47,6 +49,7 @@ impl Format {
             Self::Stl10 => stl10::wanted(name),
             Self::Affnist => affnist::wanted(name),
             Self::Images => folder::wanted(name),
+            Self::Weights => false,
         }
     }
 
@@ -89,6 +92,7 @@ impl Format {
             Self::Svhn => (svhn::open(source)?, names(&DIGITS)),
             Self::Stl10 => (stl10::open(source)?, names(&stl10::CLASSES)),
             Self::Affnist => (affnist::open(source)?, names(&DIGITS)),
+            Self::Weights => return Err(Error::request("import", "a format of images", "weights; see net-import")),
         };
         let parts = match options.resize {
             None => parts,
@@ -123,7 +127,10 @@ pub(crate) fn file_name(path: &Path) -> String {
 }
 
 /// The sha256 of a file in hexadecimal.
-pub(crate) fn sha256_of(path: &Path) -> Result<String> {
+///
+/// # Errors
+/// A file that cannot be read.
+pub fn sha256_of(path: &Path) -> Result<String> {
     let failed = |source| Error::read(path, source);
     sha256(File::open(path).map_err(failed)?).map_err(failed)
 }

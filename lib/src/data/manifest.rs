@@ -12,7 +12,7 @@ use super::{Error, Result};
 pub const UNVERIFIED: &str = "unverified";
 
 /// The manifests of the suite.
-const MANIFESTS: [&str; 8] = [
+const MANIFESTS: [&str; 9] = [
     include_str!("../../../data/mnist.toml"),
     include_str!("../../../data/fashion-mnist.toml"),
     include_str!("../../../data/cifar10.toml"),
@@ -21,6 +21,7 @@ const MANIFESTS: [&str; 8] = [
     include_str!("../../../data/stl10.toml"),
     include_str!("../../../data/affnist.toml"),
     include_str!("../../../data/celeba.toml"),
+    include_str!("../../../data/inception.toml"),
 ];
 
 /// What is known of a dataset before it is fetched.

@@ -16,6 +16,7 @@ pub mod import;
 pub mod manifest;
 mod matlab;
 pub mod output;
+pub mod pictures;
 pub mod resize;
 pub mod shapes;
 pub mod sine;

@@ -53,15 +53,56 @@ fn sinc(x: f64) -> f64 {
     if x == 0.0 { 1.0 } else { x.sin() / x }
 }
 
+/// A pixel that is resampled as Pillow does it: bytes in fixed point (its modes L and RGB), floats in f64 (its mode F).
+pub trait Pixel: Copy {
+    /// How a weight of the filter is held.
+    type Weight: Copy;
+
+    /// A weight from its value.
+    fn weight(value: f64) -> Self::Weight;
+
+    /// The weighted sum of pixels.
+    fn weigh(weights: &[Self::Weight], pixels: impl Iterator<Item = Self>) -> Self;
+}
+
+impl Pixel for u8 {
+    type Weight = i64;
+
+    fn weight(value: f64) -> i64 {
+        let scaled = value * f64::from(1 << PRECISION);
+        (if value < 0.0 { scaled - 0.5 } else { scaled + 0.5 }) as i64
+    }
+
+    /// Rounded and clamped to a byte.
+    fn weigh(weights: &[i64], pixels: impl Iterator<Item = Self>) -> Self {
+        let half = 1 << (PRECISION - 1);
+        let sum = weights.iter().zip(pixels).fold(half, |sum, (weight, pixel)| sum + weight * i64::from(pixel));
+        (sum >> PRECISION).clamp(0, 255) as Self
+    }
+}
+
+impl Pixel for f32 {
+    type Weight = f64;
+
+    fn weight(value: f64) -> f64 {
+        value
+    }
+
+    fn weigh(weights: &[f64], pixels: impl Iterator<Item = Self>) -> Self {
+        weights.iter().zip(pixels).fold(0.0, |sum, (weight, pixel)| sum + weight * f64::from(pixel)) as Self
+    }
+}
+
 /// The image `pixels` of shape `from` at `height` x `width`.
 ///
 /// ```
 /// use obverse::data::{Shape, resize::{Filter, resize}};
 /// let shape = Shape { channels: 1, height: 2, width: 2 };
-/// assert_eq!(resize(&[0, 100, 100, 200], shape, 1, 1, Filter::Triangle), [100]);
+/// assert_eq!(resize(&[0u8, 100, 100, 200], shape, 1, 1, Filter::Triangle), [100]);
 /// ```
-pub fn resize(pixels: &[u8], from: Shape, height: usize, width: usize, filter: Filter) -> Vec<u8> {
-    let (rows, columns) = (Weights::new(from.height, height, filter), Weights::new(from.width, width, filter));
+pub fn resize<P: Pixel>(pixels: &[P], from: Shape, height: usize, width: usize, filter: Filter) -> Vec<P> {
+    let rows = Weights::<P>::new(from.height, height, filter);
+    let columns = Weights::<P>::new(from.width, width, filter);
     let mut resized = Vec::with_capacity(from.channels * height * width);
     for plane in pixels.chunks_exact((from.height * from.width).max(1)) {
         let wide = if width == from.width { plane.to_vec() } else { columns.across(plane, from.width) };
@@ -101,10 +142,10 @@ pub(crate) fn check_size(size: usize) -> Result<()> {
     }
 }
 
-/// For each output position the first input it looks at and the fixed-point weights of that and the following inputs.
-struct Weights(Vec<(usize, Vec<i64>)>);
+/// For each output position the first input it looks at and the weights of that and the following inputs.
+struct Weights<P: Pixel>(Vec<(usize, Vec<P::Weight>)>);
 
-impl Weights {
+impl<P: Pixel> Weights<P> {
     fn new(from: usize, to: usize, filter: Filter) -> Self {
         let scale = from as f64 / to as f64;
         let stretch = scale.max(1.0);
@@ -120,41 +161,32 @@ impl Weights {
             let sum: f64 = values.iter().fold(0.0, |sum, value| sum + value);
             (
                 first,
-                values.into_iter().map(|value| fixed(if sum == 0.0 { value } else { value * (1.0 / sum) })).collect(),
+                values
+                    .into_iter()
+                    .map(|value| P::weight(if sum == 0.0 { value } else { value * (1.0 / sum) }))
+                    .collect(),
             )
         };
         Self((0..to).map(weigh).collect())
     }
 
     /// Resizes every row of `width` pixels.
-    fn across(&self, plane: &[u8], width: usize) -> Vec<u8> {
-        let row = |row: &[u8]| -> Vec<u8> {
-            self.0.iter().map(|(first, weights)| weigh(weights, row[*first..].iter().copied())).collect()
+    fn across(&self, plane: &[P], width: usize) -> Vec<P> {
+        let row = |row: &[P]| -> Vec<P> {
+            self.0.iter().map(|(first, weights)| P::weigh(weights, row[*first..].iter().copied())).collect()
         };
         plane.chunks_exact(width).flat_map(row).collect()
     }
 
     /// Resizes every column of a plane `width` pixels wide.
-    fn down(&self, plane: &[u8], width: usize) -> Vec<u8> {
+    fn down(&self, plane: &[P], width: usize) -> Vec<P> {
         let mut result = Vec::with_capacity(self.0.len() * width);
         for (first, weights) in &self.0 {
-            result
-                .extend((0..width).map(|x| weigh(weights, plane[first * width + x..].iter().step_by(width).copied())));
+            let column = |x: usize| P::weigh(weights, plane[first * width + x..].iter().step_by(width).copied());
+            result.extend((0..width).map(column));
         }
         result
     }
-}
-
-fn fixed(weight: f64) -> i64 {
-    let scaled = weight * f64::from(1 << PRECISION);
-    (if weight < 0.0 { scaled - 0.5 } else { scaled + 0.5 }) as i64
-}
-
-/// A weighted sum of pixels, rounded and clamped to a byte.
-fn weigh(weights: &[i64], pixels: impl Iterator<Item = u8>) -> u8 {
-    let half = 1 << (PRECISION - 1);
-    let sum = weights.iter().zip(pixels).fold(half, |sum, (weight, pixel)| sum + weight * i64::from(pixel));
-    (sum >> PRECISION).clamp(0, 255) as u8
 }
 
 #[cfg(test)]

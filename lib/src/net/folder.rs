@@ -106,6 +106,19 @@ impl<E: Element + Scalar> Network<E> {
         self.save(&own, origin)
     }
 
+    /// A network whose parameters `value` gives by node, name and shape, in PyTorch's layouts.
+    ///
+    /// # Errors
+    /// What `value` says.
+    pub fn of_parameters(graph: Graph, mut value: impl FnMut(&Node, &ParameterSpec) -> Result<Vec<E>>) -> Result<Self> {
+        let values = graph
+            .parameters()
+            .iter()
+            .map(|(place, spec)| Ok(from_file_order(spec, value(&graph.nodes[*place], spec)?)))
+            .collect::<Result<_>>()?;
+        Ok(Self::assembled(graph, values))
+    }
+
     /// Reads a network from its folder, casting parameters to `E`.
     ///
     /// # Errors

@@ -19,7 +19,7 @@ pub mod linear;
 pub mod loss;
 pub mod normalise;
 pub mod pooling;
-mod product;
+pub(crate) mod product;
 pub mod reshape;
 pub mod upsample;
 pub mod window;

@@ -84,6 +84,16 @@ pub enum Error {
         /// Its index inside the row, from 0.
         element: usize,
     },
+    /// A file of weights is not what it should be.
+    #[error("{path}: expected {expected}, found {found}")]
+    Weights {
+        /// The file.
+        path: PathBuf,
+        /// What the format or the network asks for.
+        expected: String,
+        /// What stands there.
+        found: String,
+    },
     /// A folder would be replaced that no tool of this suite has written.
     #[error(
         "{path}: expected a free name or a folder with run.json, found a folder of other things; choose another -o"

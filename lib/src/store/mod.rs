@@ -8,8 +8,10 @@ pub mod digest;
 mod error;
 mod header;
 pub mod npy;
+pub mod npz;
 pub mod pickle;
 pub mod sidecar;
+pub mod weights;
 
 pub use error::Error;
 

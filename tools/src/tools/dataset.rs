@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::net_import;
 use crate::{CommonArguments, Failure, Metrics, Progress, SeedArgument, Task};
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -14,6 +15,7 @@ use obverse::data::manifest::Manifest;
 use obverse::data::output::{self, Description, SourceFile};
 use obverse::data::resize::Filter;
 use obverse::data::{Error, Part, Source, shapes, sine};
+use obverse::net::inception;
 use obverse::store::atomic::AtomicFolder;
 use obverse::store::digest;
 
@@ -48,7 +50,7 @@ enum Command {
 /// Fetch a dataset by name and import it
 ///
 /// Names: mnist, fashion-mnist, cifar10, cifar10-jpeg (a lossy copy, a dataset of its own), svhn, stl10, affnist, celeba
-/// (your own copy). A folder named by the environment variable OBVERSE_MIRROR is asked first. Downloads are kept in
+/// (your own copy); inception, the network of fid-score, becomes a network folder. A folder named by the environment variable OBVERSE_MIRROR is asked first. Downloads are kept in
 /// DIR.download, are continued where they were broken off, and must have the sha256 of the dataset's manifest.
 #[derive(Args)]
 #[command(after_help = "Examples:
@@ -296,6 +298,9 @@ fn fetch(arguments: FetchArguments) -> anyhow::Result<()> {
         Request { manifest: &manifest, downloads: &downloads, mirror: mirror.as_deref(), all, recorded: &recorded };
     let fetched = download(&request, common.quiet)?;
     let mut task = Task::begin(&common, Some(&output))?;
+    if let (Format::Weights, [weights]) = (manifest.format, fetched.as_slice()) {
+        return net_import::import(task, &weights.path, inception::NAME, &output);
+    }
     fetched.iter().try_for_each(|file| task.input(&file.path))?;
     task.parameter("command", "fetch")?;
     task.parameter("name", &name)?;
@@ -447,7 +452,7 @@ fn warp(arguments: AffineArguments) -> anyhow::Result<()> {
 }
 
 /// A folder under construction, and the folders above it.
-fn folder_at(output: &Path) -> anyhow::Result<AtomicFolder> {
+pub(crate) fn folder_at(output: &Path) -> anyhow::Result<AtomicFolder> {
     let parent = output.parent().filter(|parent| !parent.as_os_str().is_empty());
     parent.map_or(Ok(()), fs::create_dir_all).map_err(obverse::store::Error::write(output))?;
     Ok(AtomicFolder::create(output)?)

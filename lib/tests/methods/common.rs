@@ -29,6 +29,11 @@ impl Case {
         self.description["tolerance"][E::NAME.replace('f', "float")].as_f64().unwrap()
     }
 
+    /// The file of an array.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(format!("{name}.npy"))
+    }
+
     /// An array as in its file, with its shape.
     pub fn array<E: Element + Scalar>(&self, name: &str) -> (Vec<usize>, Vec<E>) {
         let mut reader = Reader::open(&self.folder.join(format!("{name}.npy"))).unwrap();

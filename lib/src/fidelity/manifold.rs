@@ -1,0 +1,164 @@
+//! Precision and recall (Kynkäänniemi et al. 2019), density and coverage (Naeem et al. 2020): how much of one set lies among
+//! the k nearest neighbours of the other.
+//!
+//! Every image of a set has a ball, up to its k-th nearest neighbour in the set. Precision: the share of generated images in a
+//! real ball. Recall: the share of real images in a generated ball. Density: the mean number of real balls that a generated
+//! image lies in, over k. Coverage: the share of real balls with a generated image in them.
+
+use rayon::prelude::*;
+
+use super::{Error, Features, Result};
+use crate::ops::product::{Matrix, Target, Write, product_in_place};
+
+/// Rows whose distances to all others are computed at a time.
+const BLOCK: usize = 128;
+
+/// The four shares.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Manifold {
+    /// Of the generated images, how many are like real ones.
+    pub precision: f64,
+    /// Of the real images, how many are like generated ones.
+    pub recall: f64,
+    /// How many real neighbourhoods a generated image lies in, over k; may pass 1.
+    pub density: f64,
+    /// Of the real neighbourhoods, how many have a generated image in them.
+    pub coverage: f64,
+}
+
+/// What each image says to the four shares.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Memberships {
+    k: usize,
+    /// Of each generated image, the number of real balls it lies in.
+    real_balls: Vec<usize>,
+    /// Of each real image, whether it lies in a generated ball.
+    recalled: Vec<bool>,
+    /// Of each real image, whether a generated image lies in its ball.
+    covered: Vec<bool>,
+}
+
+impl Memberships {
+    /// The shares over all images.
+    pub fn shares(&self) -> Manifold {
+        self.shares_of(0..self.recalled.len(), 0..self.real_balls.len())
+    }
+
+    /// The shares over some of the real and of the generated images, such as a bootstrap draws.
+    pub fn shares_of<R, G>(&self, real: R, generated: G) -> Manifold
+    where
+        R: ExactSizeIterator<Item = usize> + Clone,
+        G: ExactSizeIterator<Item = usize> + Clone,
+    {
+        let share = |count: usize, of: usize| count as f64 / of as f64;
+        let (n, m) = (real.len(), generated.len());
+        Manifold {
+            precision: share(generated.clone().filter(|&row| self.real_balls[row] > 0).count(), m),
+            recall: share(real.clone().filter(|&row| self.recalled[row]).count(), n),
+            density: share(generated.map(|row| self.real_balls[row]).sum(), self.k * m),
+            coverage: share(real.filter(|&row| self.covered[row]).count(), n),
+        }
+    }
+}
+
+/// Compares generated with real images by their `k` nearest neighbours.
+///
+/// # Errors
+/// No more than `k` rows on a side, features of different lengths.
+pub fn memberships(real: Features, generated: Features, k: usize) -> Result<Memberships> {
+    real.require_alike(generated)?;
+    let fewest = real.count().min(generated.count());
+    if fewest <= k {
+        return Err(Error::TooFew { needed: k + 1, found: fewest, what: "neighbourhoods (--neighbours)" });
+    }
+    let (balls, generated_balls) = (radii(real, k), radii(generated, k));
+    // A generated image a row, then a real image a row.
+    let real_balls = distances(generated, real, |row| row.iter().zip(&balls).filter(|(d, ball)| d < ball).count());
+    let seen = distances(real, generated, |row| {
+        let recalled = row.iter().zip(&generated_balls).any(|(distance, ball)| distance < ball);
+        (recalled, row.iter().fold(f64::INFINITY, |nearest, &distance| nearest.min(distance)))
+    });
+    let covered = seen.iter().zip(&balls).map(|((_, nearest), ball)| nearest < ball).collect();
+    Ok(Memberships { k, real_balls, recalled: seen.into_iter().map(|(recalled, _)| recalled).collect(), covered })
+}
+
+/// Of each row the squared distance of its `k`-th nearest other row.
+fn radii(features: Features, k: usize) -> Vec<f64> {
+    // The row itself is among them, at no distance.
+    distances(features, features, |row| *row.select_nth_unstable_by(k, f64::total_cmp).1)
+}
+
+/// What `take` makes of each row's squared distances to all of `to`.
+fn distances<T: Send>(from: Features, to: Features, take: impl Fn(&mut [f64]) -> T + Sync) -> Vec<T> {
+    let (dimension, columns) = (from.dimension(), to.count());
+    let square = |row: &[f64]| row.iter().map(|value| value * value).sum::<f64>();
+    let squares: Vec<f64> = to.rows().par_chunks(dimension).map(square).collect();
+    let right = Matrix::new(to.rows(), columns, dimension).transposed();
+    let strips: Vec<Vec<T>> = from
+        .rows()
+        .par_chunks(BLOCK * dimension)
+        .map(|rows| {
+            let left = Matrix::new(rows, rows.len() / dimension, dimension);
+            let mut products = vec![0.0; rows.len() / dimension * columns];
+            product_in_place(Target::new(&mut products, columns), left, right, Write::Replace);
+            let rows = rows.chunks_exact(dimension).zip(products.chunks_exact_mut(columns));
+            rows.map(|(row, products)| {
+                let own = square(row);
+                // Rounding may make the distance of equal rows negative.
+                let distance = |(product, other): (&mut f64, &f64)| *product = (own + other - 2.0 * *product).max(0.0);
+                products.iter_mut().zip(&squares).for_each(distance);
+                take(products)
+            })
+            .collect()
+        })
+        .collect();
+    strips.into_iter().flatten().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tensor::random::Stream;
+
+    /// The definitions, pair by pair.
+    fn by_definition(real: Features, generated: Features, k: usize) -> Manifold {
+        let distance = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| (a - b) * (a - b)).sum::<f64>();
+        let ball = |set: Features, i: usize| {
+            let mut all: Vec<f64> = (0..set.count()).map(|j| distance(set.row(i), set.row(j))).collect();
+            all.sort_by(f64::total_cmp);
+            all[k]
+        };
+        let inside = |x: &[f64], set: Features, i: usize| distance(x, set.row(i)) < ball(set, i);
+        let balls = |x: &[f64], set: Features| (0..set.count()).filter(|&i| inside(x, set, i)).count();
+        let (n, m) = (real.count(), generated.count());
+        let count = |rows: usize, test: &dyn Fn(usize) -> bool| (0..rows).filter(|&row| test(row)).count() as f64;
+        Manifold {
+            precision: count(m, &|j| balls(generated.row(j), real) > 0) / m as f64,
+            recall: count(n, &|i| balls(real.row(i), generated) > 0) / n as f64,
+            density: (0..m).map(|j| balls(generated.row(j), real)).sum::<usize>() as f64 / (k * m) as f64,
+            coverage: count(n, &|i| (0..m).any(|j| inside(generated.row(j), real, i))) / n as f64,
+        }
+    }
+
+    #[test]
+    fn shares_are_those_of_the_definitions() {
+        for (shift, k) in [(0.0, 3), (1.0, 5), (6.0, 3)] {
+            let real: Vec<f64> = Stream::new(0, "real", 0).normal(0..40 * 4);
+            let generated: Vec<f64> = Stream::new(0, "generated", 0).normal(0..30 * 4);
+            let generated: Vec<f64> = generated.iter().map(|value| value + shift).collect();
+            let (real, generated) = (Features::new(&real, 4), Features::new(&generated, 4));
+            assert_eq!(
+                memberships(real, generated, k).unwrap().shares(),
+                by_definition(real, generated, k),
+                "{shift} {k}"
+            );
+        }
+    }
+
+    #[test]
+    fn as_few_images_as_neighbours_are_refused() {
+        let rows = [0.0; 5];
+        let error = memberships(Features::new(&rows, 1), Features::new(&rows, 1), 5).unwrap_err();
+        assert!(error.to_string().contains("at least 6 images, found 5"), "{error}");
+    }
+}

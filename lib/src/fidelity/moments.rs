@@ -1,0 +1,277 @@
+//! The mean and covariance of feature vectors, in one pass and flat memory, in f64; parts merge.
+//!
+//! Blocks of rows are centred on their own mean and joined by Chan, Golub and LeVeque's update (1979): no sum of squares is
+//! ever subtracted from another. Blocks are counted from the first row, so how rows arrive does not matter.
+
+use rayon::prelude::*;
+
+use super::{Error, Result};
+use crate::ops::product::{Matrix, Target, Write, product_in_place};
+
+/// Rows that are centred and multiplied at a time.
+const BLOCK: usize = 1024;
+
+/// Columns of the tiles that a scatter matrix is computed in.
+const TILE: usize = 128;
+
+/// The number of rows, their mean (d) and their scatter, the sum of (x - mean)(x - mean)^T (d x d, in row order).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Moments {
+    count: usize,
+    mean: Vec<f64>,
+    scatter: Vec<f64>,
+}
+
+impl Moments {
+    /// Those of no rows.
+    pub fn empty(dimension: usize) -> Self {
+        Self { count: 0, mean: vec![0.0; dimension], scatter: vec![0.0; dimension * dimension] }
+    }
+
+    /// Those of `rows`, (N, d) in row order.
+    pub fn of(rows: &[f64], dimension: usize) -> Self {
+        let mut accumulator = Accumulator::new(dimension);
+        accumulator.add(rows);
+        accumulator.finish()
+    }
+
+    /// Those of rows of which each counts `weights` times.
+    pub fn weighted(rows: &[f64], dimension: usize, weights: &[u32]) -> Self {
+        let repeated: Vec<f64> = rows
+            .chunks_exact(dimension)
+            .zip(weights)
+            .flat_map(|(row, &weight)| std::iter::repeat_n(row, weight as usize).flatten())
+            .copied()
+            .collect();
+        Self::of(&repeated, dimension)
+    }
+
+    /// What a file of statistics holds: the number of rows, mean and covariance.
+    ///
+    /// # Errors
+    /// Fewer than two rows, a covariance of another size than the mean's.
+    pub fn from_covariance(count: usize, mean: Vec<f64>, covariance: Vec<f64>) -> Result<Self> {
+        let dimension = mean.len();
+        if count < 2 {
+            return Err(Error::TooFew { needed: 2, found: count, what: "a covariance" });
+        }
+        if covariance.len() != dimension * dimension {
+            return Err(Error::Dimensions { expected: dimension * dimension, found: covariance.len() });
+        }
+        let freedom = (count - 1) as f64;
+        Ok(Self { count, mean, scatter: covariance.into_iter().map(|value| value * freedom).collect() })
+    }
+
+    /// The number of rows.
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// The number of features, d.
+    pub fn dimension(&self) -> usize {
+        self.mean.len()
+    }
+
+    /// The mean, (d).
+    pub fn mean(&self) -> &[f64] {
+        &self.mean
+    }
+
+    /// The unbiased covariance, (d, d).
+    ///
+    /// # Errors
+    /// Fewer than two rows.
+    pub fn covariance(&self) -> Result<Vec<f64>> {
+        if self.count < 2 {
+            return Err(Error::TooFew { needed: 2, found: self.count, what: "a covariance" });
+        }
+        let share = ((self.count - 1) as f64).recip();
+        Ok(self.scatter.iter().map(|value| value * share).collect())
+    }
+
+    /// Joins the rows of another part to these.
+    ///
+    /// # Errors
+    /// Another number of features.
+    pub fn merge(&mut self, other: &Self) -> Result<()> {
+        if other.dimension() != self.dimension() {
+            return Err(Error::Dimensions { expected: self.dimension(), found: other.dimension() });
+        }
+        if other.count == 0 {
+            return Ok(());
+        }
+        let (mine, theirs) = (self.count as f64, other.count as f64);
+        let total = mine + theirs;
+        let delta: Vec<f64> = other.mean.iter().zip(&self.mean).map(|(theirs, mine)| theirs - mine).collect();
+        let weight = mine * theirs / total;
+        let dimension = self.dimension();
+        self.scatter.par_chunks_mut(dimension).zip(other.scatter.par_chunks(dimension)).zip(&delta).for_each(
+            |((row, other), down)| {
+                for ((value, other), across) in row.iter_mut().zip(other).zip(&delta) {
+                    *value += other + weight * down * across;
+                }
+            },
+        );
+        self.mean.iter_mut().zip(&delta).for_each(|(mean, delta)| *mean += delta * theirs / total);
+        self.count += other.count;
+        Ok(())
+    }
+}
+
+/// Rows on their way into [`Moments`].
+#[derive(Debug)]
+pub struct Accumulator {
+    moments: Moments,
+    waiting: Vec<f64>,
+}
+
+impl Accumulator {
+    /// No rows yet, of this many features.
+    pub fn new(dimension: usize) -> Self {
+        Self { moments: Moments::empty(dimension), waiting: Vec::new() }
+    }
+
+    /// Takes rows (N, d) in row order, any number at a time.
+    pub fn add(&mut self, rows: &[f64]) {
+        let block = BLOCK * self.moments.dimension().max(1);
+        let mut rows = rows;
+        if !self.waiting.is_empty() {
+            let taken = rows.len().min(block - self.waiting.len());
+            self.waiting.extend_from_slice(&rows[..taken]);
+            rows = &rows[taken..];
+            if self.waiting.len() < block {
+                return;
+            }
+            let mut full = std::mem::take(&mut self.waiting);
+            self.join(&mut full);
+            full.clear();
+            self.waiting = full;
+        }
+        let whole = rows.len() / block * block;
+        for rows in rows[..whole].chunks_exact(block) {
+            self.join(&mut rows.to_vec());
+        }
+        self.waiting.extend_from_slice(&rows[whole..]);
+    }
+
+    /// The moments of all rows.
+    pub fn finish(mut self) -> Moments {
+        let mut rest = std::mem::take(&mut self.waiting);
+        if !rest.is_empty() {
+            self.join(&mut rest);
+        }
+        self.moments
+    }
+
+    /// Joins a block, which is centred in place.
+    fn join(&mut self, rows: &mut [f64]) {
+        let dimension = self.moments.dimension();
+        let count = rows.len() / dimension.max(1);
+        let mut mean = vec![0.0; dimension];
+        for row in rows.chunks_exact(dimension) {
+            mean.iter_mut().zip(row).for_each(|(mean, value)| *mean += value);
+        }
+        mean.iter_mut().for_each(|mean| *mean /= count as f64);
+        rows.par_chunks_exact_mut(dimension).for_each(|row| {
+            row.iter_mut().zip(&mean).for_each(|(value, mean)| *value -= mean);
+        });
+        let block = Moments { count, mean, scatter: gram(rows, dimension) };
+        // Cannot fail: the dimensions are the same.
+        let _ = self.moments.merge(&block);
+    }
+}
+
+/// X^T X of X (N, d) in row order: the tiles on and below the diagonal are computed, the others are their mirror.
+fn gram(rows: &[f64], dimension: usize) -> Vec<f64> {
+    let count = rows.len() / dimension.max(1);
+    let mut gram = vec![0.0; dimension * dimension];
+    gram.par_chunks_mut(TILE * dimension.max(1)).enumerate().for_each(|(tile, strip)| {
+        let first = tile * TILE;
+        let height = strip.len() / dimension;
+        let down = Matrix::strided(&rows[first..], count, height, dimension).transposed();
+        let across = Matrix::strided(rows, count, first + height, dimension);
+        product_in_place(Target::strided(strip, dimension), down, across, Write::Replace);
+    });
+    for i in 0..dimension {
+        for j in 0..i {
+            gram[j * dimension + i] = gram[i * dimension + j];
+        }
+    }
+    gram
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tensor::random::Stream;
+
+    /// Far from zero, so that sums of squares would lose most digits.
+    fn rows(count: usize, dimension: usize) -> Vec<f64> {
+        let normal: Vec<f64> = Stream::new(3, "rows", 0).normal(0..count * dimension);
+        normal.iter().enumerate().map(|(i, value)| 1e4 + value * (1.0 + (i % dimension) as f64)).collect()
+    }
+
+    fn largest_difference(a: &[f64], b: &[f64]) -> f64 {
+        let scale = b.iter().fold(0.0f64, |largest, value| largest.max(value.abs()));
+        a.iter().zip(b).fold(0.0f64, |largest, (a, b)| largest.max((a - b).abs())) / scale
+    }
+
+    #[test]
+    fn the_covariance_is_that_of_the_definition() {
+        let (count, dimension) = (301, 7);
+        let rows = rows(count, dimension);
+        let moments = Moments::of(&rows, dimension);
+        let mean = |j: usize| (0..count).map(|n| rows[n * dimension + j]).sum::<f64>() / count as f64;
+        let expected: Vec<f64> = (0..dimension * dimension)
+            .map(|k| {
+                let (i, j) = (k / dimension, k % dimension);
+                let product = |n: usize| (rows[n * dimension + i] - mean(i)) * (rows[n * dimension + j] - mean(j));
+                (0..count).map(product).sum::<f64>() / (count - 1) as f64
+            })
+            .collect();
+        assert!(largest_difference(&moments.covariance().unwrap(), &expected) < 1e-10);
+        assert!((0..dimension).all(|j| (moments.mean()[j] - mean(j)).abs() < 1e-8));
+    }
+
+    #[test]
+    fn parts_merge_to_the_whole_and_how_rows_arrive_does_not_matter() {
+        let (count, dimension) = (2500, 5);
+        let rows = rows(count, dimension);
+        let whole = Moments::of(&rows, dimension);
+        let mut by_pieces = Accumulator::new(dimension);
+        rows.chunks(dimension * 37).for_each(|rows| by_pieces.add(rows));
+        assert_eq!(by_pieces.finish(), whole);
+        for split in [1, 700, 1024, 2499] {
+            let (a, b) = rows.split_at(split * dimension);
+            let mut merged = Moments::of(a, dimension);
+            merged.merge(&Moments::of(b, dimension)).unwrap();
+            assert_eq!(merged.count(), count);
+            assert!(largest_difference(&merged.scatter, &whole.scatter) < 1e-12, "split at {split}");
+            assert!(largest_difference(&merged.mean, &whole.mean) < 1e-12);
+        }
+    }
+
+    #[test]
+    fn wide_features_use_every_tile() {
+        let (count, dimension) = (9, 300);
+        let rows: Vec<f64> = Stream::new(4, "rows", 0).normal(0..count * dimension);
+        let gram = gram(&rows, dimension);
+        for (i, j) in [(0, 0), (299, 3), (3, 299), (130, 127), (128, 256), (257, 257)] {
+            let expected: f64 = (0..count).map(|n| rows[n * dimension + i] * rows[n * dimension + j]).sum();
+            assert!((gram[i * dimension + j] - expected).abs() < 1e-12);
+        }
+    }
+
+    #[test]
+    fn weights_are_repetitions() {
+        let rows = rows(3, 2);
+        let twice: Vec<f64> = [&rows[..2], &rows[..2], &rows[4..]].concat();
+        assert_eq!(Moments::weighted(&rows, 2, &[2, 0, 1]), Moments::of(&twice, 2));
+    }
+
+    #[test]
+    fn one_row_has_no_covariance() {
+        let error = Moments::of(&rows(1, 2), 2).covariance().unwrap_err();
+        assert!(error.to_string().contains("at least 2"), "{error}");
+    }
+}

@@ -1,0 +1,39 @@
+//! How alike two images, or two rows of features, are: L1, L2, structural similarity; and nearest neighbours by any of them.
+
+pub mod nearest;
+pub mod ssim;
+
+/// How a row is compared with another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Metric {
+    /// Mean |a - b| over the values of a row.
+    L1,
+    /// Root of the sum of (a - b)^2.
+    L2,
+    /// 1 - SSIM, of images of this many channels, rows and columns.
+    Ssim {
+        /// Channels.
+        channels: usize,
+        /// Rows of a channel.
+        height: usize,
+        /// Columns of a channel.
+        width: usize,
+    },
+}
+
+impl Metric {
+    /// How far `a` is from `b`, rows of one length; 0 for equal rows.
+    ///
+    /// ```
+    /// use obverse::similarity::Metric;
+    /// assert_eq!(Metric::L1.distance(&[0.0, 1.0], &[0.5, 0.5]), 0.5);
+    /// assert_eq!(Metric::L2.distance(&[0.0, 0.0], &[3.0, 4.0]), 5.0);
+    /// ```
+    pub fn distance(self, a: &[f64], b: &[f64]) -> f64 {
+        match self {
+            Self::L1 => a.iter().zip(b).map(|(a, b)| (a - b).abs()).sum::<f64>() / a.len().max(1) as f64,
+            Self::L2 => a.iter().zip(b).map(|(a, b)| (a - b) * (a - b)).sum::<f64>().sqrt(),
+            Self::Ssim { channels, height, width } => 1.0 - ssim::ssim(a, b, [channels, height, width]),
+        }
+    }
+}

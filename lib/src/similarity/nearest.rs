@@ -1,0 +1,84 @@
+//! The nearest rows of a pool, by any [`Metric`].
+
+use rayon::prelude::*;
+
+use super::Metric;
+
+/// A row of a pool, and how far it is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Neighbour {
+    /// The row's number in the pool.
+    pub row: usize,
+    /// Its distance.
+    pub distance: f64,
+}
+
+/// The nearest rows seen so far, of one query.
+#[derive(Clone, Debug)]
+pub struct Nearest {
+    k: usize,
+    found: Vec<Neighbour>,
+}
+
+impl Nearest {
+    /// None yet, of at most `k`.
+    pub fn new(k: usize) -> Self {
+        Self { k, found: Vec::with_capacity(k + 1) }
+    }
+
+    /// Takes a row in, if it is among the nearest; of equally far rows the first taken stays before.
+    pub fn take(&mut self, neighbour: Neighbour) {
+        let place = self.found.partition_point(|found| found.distance <= neighbour.distance);
+        if place < self.k {
+            self.found.insert(place, neighbour);
+            self.found.truncate(self.k);
+        }
+    }
+
+    /// The nearest first.
+    pub fn found(&self) -> &[Neighbour] {
+        &self.found
+    }
+}
+
+/// Takes rows of a pool, `pool` (M, d) from row `first` on, into what `queries` (N, d) have found so far.
+pub fn search(metric: Metric, queries: &[f64], pool: &[f64], length: usize, first: usize, nearest: &mut [Nearest]) {
+    queries.par_chunks_exact(length).zip(nearest.par_iter_mut()).for_each(|(query, nearest)| {
+        for (offset, row) in pool.chunks_exact(length).enumerate() {
+            nearest.take(Neighbour { row: first + offset, distance: metric.distance(query, row) });
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tensor::random::Stream;
+
+    #[test]
+    fn the_nearest_are_those_of_a_sort_however_the_pool_is_cut() {
+        let length = 4;
+        let queries: Vec<f64> = Stream::new(0, "q", 0).normal(0..3 * length);
+        let pool: Vec<f64> = Stream::new(0, "p", 0).normal(0..50 * length);
+        for cut in [1, 7, 50] {
+            let mut nearest = vec![Nearest::new(5); 3];
+            for (part, rows) in pool.chunks(cut * length).enumerate() {
+                search(Metric::L2, &queries, rows, length, part * cut, &mut nearest);
+            }
+            for (query, nearest) in queries.chunks(length).zip(&nearest) {
+                let mut all: Vec<(f64, usize)> =
+                    pool.chunks(length).map(|row| Metric::L2.distance(query, row)).zip(0..).collect();
+                all.sort_by(|a, b| a.0.total_cmp(&b.0));
+                let expected: Vec<usize> = all[..5].iter().map(|&(_, row)| row).collect();
+                assert_eq!(nearest.found().iter().map(|found| found.row).collect::<Vec<_>>(), expected);
+            }
+        }
+    }
+
+    #[test]
+    fn of_equally_far_rows_the_first_is_nearest() {
+        let mut nearest = vec![Nearest::new(2)];
+        search(Metric::L1, &[0.0], &[1.0, -1.0, 1.0], 1, 0, &mut nearest);
+        assert_eq!(nearest[0].found().iter().map(|found| found.row).collect::<Vec<_>>(), [0, 1]);
+    }
+}

@@ -1,0 +1,229 @@
+//! Files of weights by name: safetensors, and PyTorch's state dictionaries (`.pth`, `.pt`, `.th`), in a zip or as the older
+//! stream. Read as data: nothing in them is imported or executed, and no length is believed before its bytes are there.
+//!
+//! A file may hold the dictionary itself, a checkpoint with it under `state_dict` or `model`, or names that all begin with
+//! `module.`, which data-parallel training leaves behind and which is taken off.
+
+mod torch;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::{Error, Result};
+
+/// The largest file that is read: above VGG-16's 553 MB and GPT-sized surprises' below.
+const LIMIT: u64 = 1 << 32;
+
+/// One tensor, as 32-bit floats in PyTorch's layout.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tensor {
+    /// Its axes.
+    pub shape: Vec<usize>,
+    /// Its values in row order.
+    pub values: Vec<f32>,
+}
+
+/// A file of weights.
+#[derive(Clone, Debug)]
+pub struct Weights {
+    path: PathBuf,
+    tensors: BTreeMap<String, Tensor>,
+}
+
+impl Weights {
+    /// Reads a file, whose first bytes say what it is. Tensors of whole numbers (counters) are left out.
+    ///
+    /// # Errors
+    /// A file that cannot be read, is none of these formats, is cut short, or lies about itself.
+    pub fn open(path: &Path) -> Result<Self> {
+        let length = fs::metadata(path).map_err(Error::read(path))?.len();
+        if length > LIMIT {
+            return Err(broken(path, format!("at most {LIMIT} bytes"), format!("{length} bytes")));
+        }
+        let bytes = fs::read(path).map_err(Error::read(path))?;
+        let tensors = match bytes.as_slice() {
+            [b'P', b'K', 3, 4, ..] => torch::archive(&bytes),
+            [0x80, ..] => torch::stream(&bytes),
+            _ => safe(&bytes),
+        };
+        let tensors = tensors.map_err(|Broken { expected, found }| broken(path, expected, found))?;
+        Ok(Self { path: path.to_owned(), tensors: without_module(tensors) })
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The names, sorted.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.tensors.keys().map(String::as_str)
+    }
+
+    /// The tensor of this name, where there is one.
+    pub fn get(&self, name: &str) -> Option<&Tensor> {
+        self.tensors.get(name)
+    }
+
+    /// The tensor of this name and shape.
+    ///
+    /// # Errors
+    /// No tensor of the name, or one of another shape, or with a value that is not finite.
+    pub fn require(&self, name: &str, shape: &[usize]) -> Result<&Tensor> {
+        let tensor = self.get(name).ok_or_else(|| {
+            broken(&self.path, format!("a tensor \"{name}\""), format!("{} of other names", self.tensors.len()))
+        })?;
+        if tensor.shape != shape {
+            return Err(broken(
+                &self.path,
+                format!("shape {shape:?} of \"{name}\""),
+                format!("shape {:?}", tensor.shape),
+            ));
+        }
+        match tensor.values.iter().find(|value| !value.is_finite()) {
+            Some(value) => Err(broken(&self.path, format!("finite values in \"{name}\""), value.to_string())),
+            None => Ok(tensor),
+        }
+    }
+}
+
+fn broken(path: &Path, expected: String, found: String) -> Error {
+    Error::Weights { path: path.to_owned(), expected, found }
+}
+
+/// What is wrong with a file's content.
+struct Broken {
+    expected: String,
+    found: String,
+}
+
+impl Broken {
+    fn new(expected: impl Into<String>, found: impl ToString) -> Self {
+        Self { expected: expected.into(), found: found.to_string() }
+    }
+}
+
+/// A type of number, and how a file spells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Number {
+    F64,
+    F32,
+    F16,
+    Bf16,
+}
+
+impl Number {
+    fn size(self) -> usize {
+        match self {
+            Self::F64 => 8,
+            Self::F32 => 4,
+            Self::F16 | Self::Bf16 => 2,
+        }
+    }
+
+    /// Little-endian bytes as numbers.
+    fn decoded(self, bytes: &[u8]) -> Vec<f32> {
+        fn each<const N: usize>(bytes: &[u8], number: impl Fn([u8; N]) -> f32) -> Vec<f32> {
+            bytes.as_chunks::<N>().0.iter().map(|&bytes| number(bytes)).collect()
+        }
+        match self {
+            Self::F64 => each(bytes, |bytes| f64::from_le_bytes(bytes) as f32),
+            Self::F32 => each(bytes, f32::from_le_bytes),
+            Self::F16 => each(bytes, |bytes| half::f16::from_le_bytes(bytes).to_f32()),
+            Self::Bf16 => each(bytes, |bytes| half::bf16::from_le_bytes(bytes).to_f32()),
+        }
+    }
+}
+
+/// A file of the format safetensors.
+fn safe(bytes: &[u8]) -> std::result::Result<BTreeMap<String, Tensor>, Broken> {
+    let file = safetensors::SafeTensors::deserialize(bytes).map_err(|error| {
+        Broken::new("safetensors, or PyTorch's state dictionary (.pth)", format!("neither ({error})"))
+    })?;
+    let number = |dtype| match dtype {
+        safetensors::Dtype::F64 => Some(Number::F64),
+        safetensors::Dtype::F32 => Some(Number::F32),
+        safetensors::Dtype::F16 => Some(Number::F16),
+        safetensors::Dtype::BF16 => Some(Number::Bf16),
+        _ => None,
+    };
+    let tensors = file.iter().filter_map(|(name, view)| {
+        let values = number(view.dtype())?.decoded(view.data());
+        Some((name.to_string(), Tensor { shape: view.shape().to_vec(), values }))
+    });
+    Ok(tensors.collect())
+}
+
+/// The names without the `module.` that all of them begin with.
+fn without_module(tensors: BTreeMap<String, Tensor>) -> BTreeMap<String, Tensor> {
+    const WRAPPER: &str = "module.";
+    match !tensors.is_empty() && tensors.keys().all(|name| name.starts_with(WRAPPER)) {
+        true => tensors.into_iter().map(|(name, tensor)| (name[WRAPPER.len()..].to_string(), tensor)).collect(),
+        false => tensors,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn testdata(name: &str) -> Weights {
+        Weights::open(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src/store/testdata").join(name)).unwrap()
+    }
+
+    /// Written by PyTorch 2.15: a transposed view, doubles, halves, a counter, a part of a matrix; in legacy.pth under
+    /// `state_dict`, each name after `module.`.
+    #[test]
+    fn both_formats_of_pytorch_are_read() {
+        for file in ["zip.pth", "legacy.pth"] {
+            let weights = testdata(file);
+            assert_eq!(weights.names().collect::<Vec<_>>(), ["b", "h", "part", "w"], "{file}");
+            let turned: Vec<f32> = (0..4).flat_map(|j| (0..3).map(move |i| (4 * i + j) as f32)).collect();
+            assert_eq!(weights.require("w", &[4, 3]).unwrap().values, turned, "{file}");
+            assert_eq!(weights.require("b", &[2]).unwrap().values, [0.5, -2.0]);
+            assert_eq!(weights.require("h", &[2]).unwrap().values, [1.5, 3.0]);
+            assert_eq!(weights.require("part", &[2, 2]).unwrap().values, [5.0, 6.0, 9.0, 10.0]);
+            let error = weights.require("w", &[3, 4]).unwrap_err().to_string();
+            assert!(error.contains(file) && error.contains("[3, 4]") && error.contains("[4, 3]"), "{error}");
+            assert!(weights.require("x", &[1]).unwrap_err().to_string().contains("\"x\""));
+        }
+    }
+
+    #[test]
+    fn safetensors_are_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("w.safetensors");
+        let bytes: Vec<u8> = [1.0f32, 2.0, 3.0].iter().flat_map(|value| value.to_le_bytes()).collect();
+        let header = br#"{"w":{"dtype":"F32","shape":[3],"data_offsets":[0,12]}}"#;
+        let file = [&(header.len() as u64).to_le_bytes()[..], header, &bytes].concat();
+        fs::write(&path, &file).unwrap();
+        assert_eq!(Weights::open(&path).unwrap().require("w", &[3]).unwrap().values, [1.0, 2.0, 3.0]);
+        fs::write(&path, &file[..file.len() - 1]).unwrap();
+        assert!(Weights::open(&path).unwrap_err().to_string().contains("w.safetensors"));
+    }
+
+    /// Every prefix and every single changed byte is read or refused, and never panics or asks for memory that is not there.
+    #[test]
+    fn damaged_files_are_refused_or_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("w.pth");
+        for file in ["zip.pth", "legacy.pth"] {
+            let good = fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/store/testdata").join(file)).unwrap();
+            for length in 0..good.len() {
+                fs::write(&path, &good[..length]).unwrap();
+                if file == "legacy.pth" {
+                    assert!(Weights::open(&path).is_err(), "{file} cut at {length}");
+                } else {
+                    let _ = Weights::open(&path);
+                }
+            }
+            for place in 0..good.len() {
+                let mut bad = good.clone();
+                bad[place] ^= 0x55;
+                fs::write(&path, &bad).unwrap();
+                let _ = Weights::open(&path);
+            }
+        }
+    }
+}

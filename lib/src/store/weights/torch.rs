@@ -1,0 +1,240 @@
+//! PyTorch's state dictionaries. A pickle names the tensors, each a view of a storage kept outside it: in a zip as
+//! `<name>/data/<key>`, in the older stream one after the other behind the pickles.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io::{Cursor, Read};
+
+use super::{Broken, Number, Tensor};
+use crate::store::pickle::{Item, Pickle, Value};
+
+type Result<T> = std::result::Result<T, Broken>;
+
+/// The first object of the older stream, 0x1950a86a20f9469cfc6c, as a pickle holds it: ten bytes, the lowest first.
+const MAGIC: [u8; 10] = [0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
+
+/// Under which names checkpoints keep the dictionary.
+const KEPT_UNDER: [&str; 3] = ["state_dict", "model_state_dict", "model"];
+
+/// A tensor's place in a storage.
+struct View {
+    name: String,
+    storage: String,
+    offset: usize,
+    shape: Vec<usize>,
+    stride: Vec<usize>,
+}
+
+/// A storage's type, `None` for whole numbers, and its length in elements.
+#[derive(Clone, Copy)]
+struct Storage {
+    number: Option<Number>,
+    size: usize,
+    length: usize,
+}
+
+/// The format of PyTorch 1.6 and after: a zip.
+pub(super) fn archive(bytes: &[u8]) -> Result<BTreeMap<String, Tensor>> {
+    let damaged = |error: zip::result::ZipError| Broken::new("a zip archive of PyTorch", error);
+    let mut zip = zip::ZipArchive::new(Cursor::new(bytes)).map_err(damaged)?;
+    let names: Vec<String> =
+        zip.file_names().map(|name| Ok(name.map_err(damaged)?.into_owned())).collect::<Result<_>>()?;
+    let root = names.iter().find_map(|name| name.strip_suffix("data.pkl"));
+    let root = root.ok_or_else(|| Broken::new("a zip archive with data.pkl, as torch.save writes it", "none"))?;
+    let mut member = |name: &str, limit: usize| -> Result<Vec<u8>> {
+        let file = zip.by_name(&format!("{root}{name}")).map_err(damaged)?;
+        let mut content = Vec::new();
+        file.take(limit as u64).read_to_end(&mut content).map_err(|error| Broken::new(name, error))?;
+        Ok(content)
+    };
+    let order = if names.contains(&format!("{root}byteorder")) { member("byteorder", 16)? } else { b"little".to_vec() };
+    if order != b"little" {
+        return Err(Broken::new("little-endian values", String::from_utf8_lossy(&order)));
+    }
+    // No honest pickle is longer than the file: it is stored, not compressed.
+    let dictionary = member("data.pkl", bytes.len())?;
+    let pickle = parsed(&dictionary)?;
+    let (views, storages) = views(&pickle)?;
+    let mut kept = HashMap::new();
+    for (key, storage) in &storages {
+        if storage.number.is_some() && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+            kept.insert(key.clone(), member(&format!("data/{key}"), bytes.len())?);
+        }
+    }
+    tensors(&views, &storages, |key| kept.get(key).map(Vec::as_slice))
+}
+
+/// The older format: pickles, and then the storages.
+pub(super) fn stream(bytes: &[u8]) -> Result<BTreeMap<String, Tensor>> {
+    let first = parsed(bytes)?;
+    let is_magic = match first.root().value() {
+        Value::Large(number) => number.starts_with(&MAGIC) && number[MAGIC.len()..].iter().all(|&byte| byte == 0),
+        _ => false,
+    };
+    if !is_magic {
+        return Err(Broken::new("PyTorch's magic number in the first pickle", "another pickle"));
+    }
+    let mut position = first.length();
+    // The protocol's version and the system's description.
+    for _ in 0..2 {
+        position += parsed(rest(bytes, position)?)?.length();
+    }
+    let dictionary = parsed(rest(bytes, position)?)?;
+    position += dictionary.length();
+    let (views, storages) = views(&dictionary)?;
+    let keys = parsed(rest(bytes, position)?)?;
+    position += keys.length();
+    let mut kept: HashMap<String, &[u8]> = HashMap::new();
+    for key in keys.root().elements().unwrap_or_default() {
+        let key = text_of(&key).ok_or_else(|| Broken::new("keys of storages", "something else"))?;
+        let storage = storages
+            .get(&key)
+            .ok_or_else(|| Broken::new("storages that the dictionary names", format!("\"{key}\"")))?;
+        let (count, after) = rest(bytes, position)?.split_first_chunk::<8>().ok_or_else(cut_short)?;
+        let length = usize::try_from(u64::from_le_bytes(*count)).ok().and_then(|count| count.checked_mul(storage.size));
+        let content = length.and_then(|length| after.get(..length)).ok_or_else(cut_short)?;
+        kept.insert(key, content);
+        position += 8 + content.len();
+    }
+    tensors(&views, &storages, |key| kept.get(key).copied())
+}
+
+fn cut_short() -> Broken {
+    Broken::new("a whole file", "one that is cut short")
+}
+
+fn rest(bytes: &[u8], position: usize) -> Result<&[u8]> {
+    bytes.get(position..).ok_or_else(cut_short)
+}
+
+fn parsed(bytes: &[u8]) -> Result<Pickle<'_>> {
+    Pickle::parse(bytes).map_err(|error| Broken::new("a pickle of PyTorch", error))
+}
+
+/// A key of a storage: text, or a number in the oldest files.
+fn text_of(item: &Item) -> Option<String> {
+    item.text().map(|text| text.into_owned()).or_else(|| item.integer().map(|number| number.to_string()))
+}
+
+/// The tensors that the dictionary names, and the storages they lie in.
+fn views(pickle: &Pickle) -> Result<(Vec<View>, HashMap<String, Storage>)> {
+    let root = pickle.root();
+    let kept = KEPT_UNDER.iter().find_map(|name| root.entry(name).filter(|item| item.entries().is_some()));
+    let dictionary = kept.unwrap_or(root);
+    let entries = dictionary
+        .entries()
+        .ok_or_else(|| Broken::new("a state dictionary (torch.save of model.state_dict())", "another object"))?;
+    let (mut views, mut storages) = (Vec::new(), HashMap::new());
+    for (name, value) in entries {
+        let Some(name) = name.text() else { continue };
+        let Some(tensor) = tensor_of(&value) else { continue };
+        let (view, storage) = view(name.into_owned(), &tensor)?;
+        storages.insert(view.storage.clone(), storage);
+        views.push(view);
+    }
+    match views.is_empty() {
+        true => Err(Broken::new("tensors in the state dictionary", "none")),
+        false => Ok((views, storages)),
+    }
+}
+
+/// The arguments of the call that rebuilds a tensor, or of the one inside a parameter.
+fn tensor_of<'p>(item: &Item<'p>) -> Option<Vec<Item<'p>>> {
+    match item.callable()? {
+        "torch._utils._rebuild_tensor" | "torch._utils._rebuild_tensor_v2" => Some(item.arguments()),
+        "torch._utils._rebuild_parameter" => tensor_of(item.arguments().first()?),
+        _ => None,
+    }
+}
+
+fn view(name: String, arguments: &[Item]) -> Result<(View, Storage)> {
+    let wrong = || Broken::new(format!("a tensor (storage, offset, size, stride) as \"{name}\""), "something else");
+    let [storage, offset, shape, stride, ..] = arguments else { return Err(wrong()) };
+    let index = |item: &Item| item.integer().and_then(|value| usize::try_from(value).ok());
+    let indices = |item: &Item| item.elements()?.iter().map(index).collect::<Option<Vec<_>>>();
+    let identifier = storage.persistent().and_then(|id| id.elements()).unwrap_or_default();
+    let [_, kind, key, _, length, ..] = identifier.as_slice() else { return Err(wrong()) };
+    let Value::Global(kind) = kind.value() else { return Err(wrong()) };
+    let (number, size) = match kind.rsplit('.').next() {
+        Some("DoubleStorage") => (Some(Number::F64), 8),
+        Some("FloatStorage") => (Some(Number::F32), 4),
+        Some("HalfStorage") => (Some(Number::F16), 2),
+        Some("BFloat16Storage") => (Some(Number::Bf16), 2),
+        Some("LongStorage") => (None, 8),
+        Some("IntStorage") => (None, 4),
+        Some("ShortStorage") => (None, 2),
+        Some("CharStorage" | "ByteStorage" | "BoolStorage") => (None, 1),
+        _ => return Err(Broken::new(format!("a storage of floats or whole numbers for \"{name}\""), kind)),
+    };
+    let parts = (text_of(key), index(length), index(offset), indices(shape), indices(stride));
+    let (Some(key), Some(length), Some(offset), Some(shape), Some(stride)) = parts else { return Err(wrong()) };
+    if shape.len() != stride.len() {
+        return Err(wrong());
+    }
+    Ok((View { name, storage: key, offset, shape, stride }, Storage { number, size, length }))
+}
+
+/// Every tensor of floats, copied out of its storage.
+fn tensors<'b>(
+    views: &[View],
+    storages: &HashMap<String, Storage>,
+    bytes: impl Fn(&str) -> Option<&'b [u8]>,
+) -> Result<BTreeMap<String, Tensor>> {
+    let mut tensors = BTreeMap::new();
+    for view in views {
+        let Some((storage, number)) = storages.get(&view.storage).and_then(|it| Some((it, it.number?))) else {
+            continue;
+        };
+        let content = bytes(&view.storage)
+            .ok_or_else(|| Broken::new(format!("the storage \"{}\" of \"{}\"", view.storage, view.name), "none"))?;
+        if content.len() / storage.size != storage.length || content.len() % storage.size != 0 {
+            let expected = format!("{} values in the storage of \"{}\"", storage.length, view.name);
+            return Err(Broken::new(expected, format!("{} bytes", content.len())));
+        }
+        let values = viewed(view, number, content)
+            .ok_or_else(|| Broken::new(format!("\"{}\" to lie within its storage", view.name), "a view beyond it"))?;
+        tensors.insert(view.name.clone(), Tensor { shape: view.shape.clone(), values });
+    }
+    Ok(tensors)
+}
+
+/// The values of a view in row order; `None` where it leaves its storage, or holds more values than the storage does.
+fn viewed(view: &View, number: Number, content: &[u8]) -> Option<Vec<f32>> {
+    let length = content.len() / number.size();
+    let count = view.shape.iter().try_fold(1usize, |count, &axis| count.checked_mul(axis))?;
+    if count == 0 {
+        return Some(Vec::new());
+    }
+    let spans = view.shape.iter().zip(&view.stride);
+    let last = spans
+        .clone()
+        .try_fold(view.offset, |last, (&axis, &stride)| last.checked_add((axis - 1).checked_mul(stride)?))?;
+    if last >= length || count > length {
+        return None;
+    }
+    let mut expected = 1;
+    let contiguous = spans.rev().all(|(&axis, &stride)| {
+        let fits = axis == 1 || stride == expected;
+        expected *= axis;
+        fits
+    });
+    if contiguous {
+        return Some(number.decoded(&content[view.offset * number.size()..(view.offset + count) * number.size()]));
+    }
+    let values = number.decoded(content);
+    let mut place = vec![0; view.shape.len()];
+    Some(
+        (0..count)
+            .map(|_| {
+                let at = place.iter().zip(&view.stride).map(|(place, stride)| place * stride).sum::<usize>();
+                for (place, &axis) in place.iter_mut().zip(&view.shape).rev() {
+                    *place += 1;
+                    if *place < axis {
+                        break;
+                    }
+                    *place = 0;
+                }
+                values[view.offset + at]
+            })
+            .collect(),
+    )
+}

@@ -1,0 +1,9 @@
+//! The methods through the public interface, against the oracle and against closed forms. One binary: the networks are
+//! compiled once for all of them.
+
+#![allow(clippy::unwrap_used, reason = "a helper of tests fails its test")]
+
+mod common;
+mod fidelity;
+mod recovery;
+mod variational;

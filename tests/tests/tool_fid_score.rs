@@ -1,0 +1,179 @@
+//! `fid-score`, `nearest`: distances of the oracle by the command line, statistics in shards, sets of images of every kind, and
+//! what cannot be compared.
+
+// The helpers of a test file are no tests to clippy.
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use obverse::store::npy::{read, write};
+use obverse_tests::{run, write_images};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// The case of the oracle: `OBVERSE_ORACLE`'s, or the bundled one.
+fn case(name: &str) -> PathBuf {
+    let bundled = Path::new(env!("CARGO_MANIFEST_DIR")).join("oracle");
+    let chosen = std::env::var_os("OBVERSE_ORACLE").map(PathBuf::from);
+    chosen.filter(|root| root.join(name).is_dir()).unwrap_or(bundled).join(name)
+}
+
+fn json(folder: &Path, tool: &str, words: &str) -> Value {
+    serde_json::from_slice(&run(folder, tool, &format!("{words} --json --quiet")).succeeds().stdout).unwrap()
+}
+
+fn close(value: &Value, expected: f64, relative: f64) -> bool {
+    (value.as_f64().unwrap() - expected).abs() <= relative * expected.abs()
+}
+
+/// A folder with 40 images of 8 x 8 and a small network.
+fn images() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    write_images(&folder.path().join("images.npy"), 40, 3, 8).unwrap();
+    run(folder.path(), "npy-cat", "images.npy --rows 20..40 -o half.npy").succeeds();
+    run(folder.path(), "fa-fit", "images.npy --arch mnist --latent 4 --init uniform --epochs 0 --quiet -o net")
+        .succeeds();
+    folder
+}
+
+const NET: &str = "--net net --layer act2";
+
+#[test]
+fn features_give_the_distances_of_the_oracle() {
+    let folder = case("frechet");
+    let expected: Value = serde_json::from_slice(&fs::read(folder.join("case.json")).unwrap()).unwrap();
+    let expected = &expected["expected"];
+    for (set, label) in [("full", "frechet-features-"), ("deficient", "deficient")] {
+        let found = json(&folder, "fid-score", &format!("{set}.a.npy {set}.b.npy"));
+        for name in ["fid", "kid"] {
+            assert!(close(&found[name], expected[set][name].as_f64().unwrap(), 1e-6), "{set} {name}: {found}");
+        }
+        assert!(found["features"]["label"].as_str().unwrap().contains(label), "{found}");
+        assert!(found["n_a"].as_u64().unwrap() > 1 && found["n_b"].as_u64().unwrap() > 1);
+    }
+    let found = json(&folder, "fid-score", "full.a.npy full.b.npy --bootstrap 50 --prdc --infinity");
+    assert_eq!(found, json(&folder, "fid-score", "full.a.npy full.b.npy --bootstrap 50 --prdc --infinity --threads 1"));
+    for name in ["fid", "kid", "precision", "recall", "density", "coverage"] {
+        let (interval, value) = (&found[format!("{name}_interval")], found[name].as_f64().unwrap());
+        let (low, high) = (interval["low"].as_f64().unwrap(), interval["high"].as_f64().unwrap());
+        assert!(low <= value && value <= high, "{name}: {found}");
+    }
+    assert!(found["fid_infinity"].as_f64().unwrap() < found["fid"].as_f64().unwrap());
+}
+
+#[test]
+fn statistics_of_shards_merge_to_the_whole_in_any_order() {
+    let folder = images();
+    let run = |words: &str| run(folder.path(), "fid-score", words).succeeds();
+    let bytes = |name: &str| fs::read(folder.path().join(name)).unwrap();
+    run(&format!("stats images.npy {NET} -o whole.npz"));
+    for part in 1..=3 {
+        run(&format!("stats images.npy {NET} --shard {part}/3 --batch {part} -o p{part}.npz"));
+    }
+    run("merge p1.npz p2.npz p3.npz -o one.npz");
+    run("merge p3.npz p1.npz p2.npz -o other.npz");
+    assert_eq!(bytes("one.npz"), bytes("other.npz"));
+    run(&format!("features images.npy {NET} -o f.npy"));
+    run("stats f.npy -o features.npz");
+    let fid = |b: &str| json(folder.path(), "fid-score", &format!("whole.npz {b}"));
+    for same in ["one.npz", "features.npz", "f.npy"] {
+        assert!(fid(same)["fid"].as_f64().unwrap() < 1e-10, "{same}: {}", fid(same));
+    }
+    assert!(run(&format!("stats images.npy {NET} -o whole.npz")).stderr.contains("fresh"));
+    for part in 1..=2 {
+        run(&format!("features images.npy {NET} --shard {part}/2 --batch 3 -o f{part}.npy"));
+    }
+    obverse_tests::run(folder.path(), "npy-cat", "f1.npy f2.npy -o joined.npy").succeeds();
+    assert_eq!(bytes("joined.npy"), bytes("f.npy"));
+    // As the JSON says, from the network, its node and the resizing.
+    let described = &fid("f.npy")["features"];
+    assert_eq!((described["layer"].as_str(), described["resize"].as_str()), (Some("act2"), Some("bilinear")));
+}
+
+#[test]
+fn folders_and_archives_of_any_size_are_images_too() {
+    let folder = images();
+    let path = folder.path();
+    let pixels = read::<u8>(&path.join("images.npy")).unwrap();
+    fs::create_dir_all(path.join("files/a")).unwrap();
+    for (i, image) in pixels.outer_iter().enumerate() {
+        let pixel = |x: u32, y: u32| image::Rgb([0, 1, 2].map(|c| image[[c, y as usize, x as usize]]));
+        image::RgbImage::from_fn(8, 8, pixel).save(path.join(format!("files/a/{i:03}.png"))).unwrap();
+    }
+    let fid = |a: &str, b: &str, more: &str| json(path, "fid-score", &format!("{a} {b} {NET} {more}"));
+    assert!(fid("images.npy", "files", "")["fid"].as_f64().unwrap() < 1e-10);
+    let archive = fs::File::create(path.join("files.tar")).unwrap();
+    let mut archive = tar::Builder::new(archive);
+    archive.append_dir_all("files", path.join("files")).unwrap();
+    archive.finish().unwrap();
+    assert!(fid("files.tar", "files", "")["fid"].as_f64().unwrap() < 1e-10);
+    // Other sizes are resized, 16 bits and grey are taken.
+    image::RgbImage::from_pixel(20, 5, image::Rgb([9, 99, 199])).save(path.join("files/wide.png")).unwrap();
+    let deep = image::ImageBuffer::from_pixel(8, 8, image::Luma([40_000u16]));
+    deep.save(path.join("files/deep.png")).unwrap();
+    assert_eq!(fid("files", "images.npy", "")["n_a"], 42);
+    assert_eq!(fid("files", "images.npy", "--resize clean")["n_a"], 42);
+    // One that is broken is named, and stops the run unless it may be skipped.
+    fs::write(path.join("files/broken.png"), "no image").unwrap();
+    run(path, "fid-score", &format!("files images.npy {NET}")).fails(2, &["broken.png"]);
+    let found = fid("files", "images.npy", "--on-error skip");
+    assert_eq!((&found["n_a"], &found["skipped_a"]), (&Value::from(42), &Value::from(1)));
+}
+
+#[test]
+fn pairs_have_a_similarity_and_pools_have_neighbours() {
+    let folder = images();
+    let found = json(folder.path(), "fid-score", "images.npy images.npy --paired --bootstrap 20");
+    assert!(close(&found["ssim"], 1.0, 1e-12) && found["l2"].as_f64() == Some(0.0), "{found}");
+    let case = case("similarity");
+    let expected = read::<f64>(&case.join("ssim.npy")).unwrap();
+    let found = json(&case, "fid-score", "a.npy b.npy --paired");
+    assert!(close(&found["ssim"], expected.mean().unwrap(), 1e-6), "{found}");
+    for metric in ["l1", "l2", "ssim"] {
+        let words = format!("half.npy images.npy --metric {metric} -k 3 -o near");
+        assert_eq!(json(folder.path(), "nearest", &words)["mean_distance"], 0.0);
+        let rows = read::<i64>(&folder.path().join("near/neighbours.npy")).unwrap();
+        assert_eq!(rows.shape(), [20, 3]);
+        assert!((0..20).all(|row| rows[[row, 0]] == 20 + row as i64), "{metric}: {rows}");
+        let distances = read::<f64>(&folder.path().join("near/distances.npy")).unwrap();
+        assert!((0..20).all(|row| 0.0 < distances[[row, 1]] && distances[[row, 1]] <= distances[[row, 2]]));
+    }
+    run(folder.path(), "nearest", "half.npy images.npy --metric l2 --group 2 -k 2 -o groups").succeeds();
+    let rows = read::<i64>(&folder.path().join("groups/neighbours.npy")).unwrap();
+    assert!((0..20).all(|row| rows[[row, 0]] / 2 == row as i64 && rows[[row, 1]] / 2 == row as i64), "{rows}");
+    run(folder.path(), "nearest", "half.npy images.npy --metric l2 --paired -o x")
+        .fails(2, &["images.npy", "20", "40"]);
+}
+
+#[test]
+fn what_cannot_be_compared_is_said_in_one_line() {
+    let folder = images();
+    let path = folder.path();
+    let refused = |words: &str, expected: &[&str]| {
+        run(path, "fid-score", words).fails(2, expected);
+    };
+    run(path, "npy-cat", "images.npy --head 1 -o one.npy").succeeds();
+    run(path, "npy-cat", "images.npy --head 0 -o none.npy").succeeds();
+    write(&path.join("two.npy"), &[5, 2, 8, 8], &[7u8; 5 * 2 * 64]).unwrap();
+    write(&path.join("f3.npy"), &[5, 3], &[1.0f32; 15]).unwrap();
+    write(&path.join("f4.npy"), &[5, 4], &[1.0f32; 20]).unwrap();
+    write(&path.join("nan.npy"), &[2, 4], &[f32::NAN; 8]).unwrap();
+    fs::create_dir(path.join("empty")).unwrap();
+    refused(&format!("images.npy one.npy {NET}"), &["at least 2 images, found 1"]);
+    refused(&format!("images.npy none.npy {NET}"), &["none.npy"]);
+    refused(&format!("images.npy empty {NET}"), &["empty"]);
+    refused(&format!("images.npy two.npy {NET}"), &["two.npy", "3 channels"]);
+    refused("f3.npy f4.npy", &["expected 3 features, found 4"]);
+    refused("f4.npy nan.npy", &["nan.npy"]);
+    refused("images.npy half.npy --net nowhere", &["nowhere", "dataset fetch inception"]);
+    refused(&format!("images.npy half.npy {NET}x"), &["act2x"]);
+    refused("f4.npy f4.npy --prdc", &["at least 6 images, found 5"]);
+    run(path, "fid-score", &format!("stats images.npy {NET} -o s.npz")).succeeds();
+    refused("s.npz s.npz --bootstrap 5", &["--bootstrap"]);
+    refused("s.npz half.npy --net net --layer act1", &["act1", "act2"]);
+    write(&path.join("sixteen.npy"), &[3, 3, 16, 16], &[1u8; 3 * 3 * 256]).unwrap();
+    refused(&format!("images.npy sixteen.npy {NET} --resize none"), &["sixteen.npy", "8x8"]);
+    fs::write(path.join("bad.npz"), "no zip").unwrap();
+    refused("bad.npz f4.npy", &["bad.npz"]);
+}
