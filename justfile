@@ -33,7 +33,7 @@ test:
 bench *jobs:
     cargo build --workspace --release --bench peers --locked
     test -x target/peers/bin/python || python3 -m venv target/peers
-    target/peers/bin/python -c 'import torch, numpy, scipy, sklearn' 2>/dev/null || target/peers/bin/pip install --quiet torch numpy scipy scikit-learn
+    target/peers/bin/python -c 'import torch, torchvision, numpy, scipy, sklearn' 2>/dev/null || target/peers/bin/pip install --quiet torch torchvision numpy scipy scikit-learn
     target/peers/bin/python tests/peers/bench.py {{ jobs }}
 
 # Run again what made a file or folder, from its sidecar.

@@ -6,14 +6,18 @@
 use std::time::Instant;
 
 use dfdx::prelude::NoneTape;
+use faer::{Mat, MatRef};
 use obverse::align::adversarial::{Adversary, Round};
 use obverse::align::local::Chain;
 use obverse::align::recovery::{Aim, Recovery};
 use obverse::align::settings::{Settings, Start};
 use obverse::align::step::{AimWeights, Draw, Examples, Heads, Objective, step};
 use obverse::align::training::one_hot;
+use obverse::fidelity::frechet::frechet;
+use obverse::fidelity::moments::Moments;
 use obverse::net::architectures::{discriminator, encoder, generator, local_encoder};
-use obverse::net::{Initialisation, Network, Size};
+use obverse::net::{Initialisation, Mode, Network, Size, inception};
+use obverse::ops::InputGradient;
 use obverse::tensor::memory::{MiMalloc, keep_pages};
 use obverse::tensor::random::Stream;
 use obverse::tensor::{batch, zeros};
@@ -24,15 +28,48 @@ static ALLOCATOR: MiMalloc = MiMalloc;
 
 type Job = (&'static str, fn() -> Box<dyn FnMut()>);
 
-const JOBS: [Job; 7] = [
+const JOBS: [Job; 9] = [
     ("fa_train_mnist", || fa_train("mnist", Size::new(1, 28, 28), 128)),
     ("fa_train_cifar10", || fa_train("cifar10", Size::new(3, 32, 32), 128)),
     ("fa_train_celeba", || fa_train("celeba", Size::new(3, 64, 64), 32)),
     ("fa_train_celeba_128", || fa_train("celeba", Size::new(3, 64, 64), 128)),
     ("fa_local_celeba_128", || fa_local("celeba", Size::new(3, 64, 64), 128)),
     ("fa_invert_mnist", fa_invert_mnist),
+    ("inception_features", inception_features),
+    ("frechet_2048", frechet_2048),
     ("vfa_gan_cifar10", || vfa_gan("cifar10", Size::new(3, 32, 32), 128)),
 ];
+
+/// The 2,048 features of 16 images of 3 x 299 x 299.
+fn inception_features() -> Box<dyn FnMut()> {
+    let graph = made(inception::graph(2048));
+    let output = inception::output(2048);
+    let network = made(Network::<f32>::initialised(graph, Initialisation::He, 0).only(&[&output]));
+    let shape = (16, inception::SIDE, inception::SIDE, 3);
+    let x = batch(Stream::new(0, "x", 0).uniform(0..16 * inception::SIDE * inception::SIDE * 3), shape);
+    Box::new(move || {
+        std::hint::black_box(network.forward(&mut NoneTape, &x, Mode::Inference, InputGradient::Unwanted));
+    })
+}
+
+/// The Fréchet distance of 10,000 x 2,048 features a side, means and covariances included.
+fn frechet_2048() -> Box<dyn FnMut()> {
+    let (count, dimension) = (10_000, 2048);
+    let normal = |purpose: &str, count: usize| -> Vec<f64> { Stream::new(0, purpose, 0).normal(0..count) };
+    let mix: Vec<f64> = normal("mix", dimension * dimension).into_iter().map(|value| value / 45.0).collect();
+    let side = |purpose: &str, shift: f64| -> Vec<f64> {
+        let rows = Mat::from_fn(count, dimension, {
+            let rows = normal(purpose, count * dimension);
+            move |i, j| rows[i * dimension + j]
+        });
+        let mixed = rows * MatRef::from_row_major_slice(&mix, dimension, dimension);
+        (0..count * dimension).map(|k| (mixed[(k / dimension, k % dimension)] + shift).max(0.0)).collect()
+    };
+    let (a, b) = (side("a", 0.0), side("b", 0.1));
+    Box::new(move || {
+        std::hint::black_box(made(frechet(&Moments::of(&a, dimension), &Moments::of(&b, dimension))));
+    })
+}
 
 /// One Algorithm 1 step, T = 1, Adam and clamp included, as the preset `paper` takes it.
 fn fa_train(name: &str, size: Size, images: usize) -> Box<dyn FnMut()> {

@@ -10,7 +10,7 @@ import argparse, json, os, pathlib, statistics, subprocess, sys
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
-JOBS = ["fa_train_mnist", "fa_train_cifar10", "fa_train_celeba", "fa_invert_mnist", "vfa_gan_cifar10"]
+JOBS = ["fa_train_mnist", "fa_train_cifar10", "fa_train_celeba", "fa_invert_mnist", "vfa_gan_cifar10", "inception_features", "frechet_2048"]
 # Multiply-adds of one image through the encoder, by convolution and linear layers, times the 9 products of a training
 # step (x and r forward, the pullback of r, its derivative twice, x and r backward to inputs and to weights) or the 2 of
 # each of 10 inversion steps.
@@ -21,6 +21,7 @@ ENCODER = {
               + 64 * 1152 * 256 + 16 * 2304 * 256 + 4096 * 4096 + 4096 * 128,
 }
 WORK = {
+    "inception_features": 2 * 16 * 5.71e9,
     "fa_train_mnist": 2 * 9 * 128 * ENCODER["mnist"],
     "fa_train_cifar10": 2 * 9 * 128 * ENCODER["cifar10"],
     "fa_train_celeba": 2 * 9 * 32 * ENCODER["celeba"],
@@ -65,7 +66,7 @@ def main():
         ratios = sorted(a / b for a, b in pairs)
         mine = statistics.median(a for a, _ in pairs)
         theirs = statistics.median(b for _, b in pairs)
-        share = WORK[job] / 1e9 / peak / mine
+        share = WORK[job] / 1e9 / peak / mine if job in WORK else float("nan")
         print(f"{job:18} {mine:9.4f} {theirs:11.4f} {statistics.median(ratios):7.3f} {ratios[0]:6.3f}-{ratios[-1]:.3f} {share:8.2f}", flush=True)
     for side, name in ((ours, "ours"), (peers, "PyTorch")):
         line = run([*side, "--rounds", "8", "--memory", "fa_train_celeba_128"])

@@ -118,7 +118,33 @@ def vfa_gan(channels, side, hidden, batch, latent=128, classes=10):
     return step
 
 
+def inception_features():
+    """Inception-v3 pool features, 16 images of 299 x 299."""
+    import torchvision
+    net = torchvision.models.inception_v3(weights=None, init_weights=False, aux_logits=True).eval().requires_grad_(False)
+    net.fc = nn.Identity()
+    x = torch.rand(16, 3, 299, 299)
+    return lambda: net(x)
+
+
+def frechet_2048():
+    """The Frechet distance from 10,000 x 2,048 features a side as pytorch-fid has it: means, covariances, sqrtm."""
+    import numpy as np
+    from scipy import linalg
+    rng = np.random.default_rng(0)
+    mix = rng.standard_normal((2048, 2048)) / 45
+    a, b = np.maximum(rng.standard_normal((10000, 2048)) @ mix, 0), np.maximum(rng.standard_normal((10000, 2048)) @ mix + 0.1, 0)
+
+    def step():
+        covariances = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
+        root = linalg.sqrtm(covariances[0] @ covariances[1])
+        return ((a.mean(0) - b.mean(0)) ** 2).sum() + np.trace(covariances[0] + covariances[1] - 2 * root.real)
+    return step
+
+
 JOBS = {
+    "inception_features": inception_features,
+    "frechet_2048": frechet_2048,
     "vfa_gan_cifar10": lambda: vfa_gan(3, 32, 2048, 128),
     "fa_train_mnist": lambda: fa_train(1, 28, 4096, 128),
     "fa_train_cifar10": lambda: fa_train(3, 32, 2048, 128),

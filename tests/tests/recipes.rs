@@ -145,8 +145,9 @@ fn just_alignment_study_draws_every_figure_and_is_fresh_the_second_time() {
         let numbers: Vec<f64> = row[1..].iter().map(|number| number.parse().unwrap()).collect();
         assert!(numbers.len() == 4 && numbers[0] > 1e5 && numbers[1..].iter().all(|&number| number > 0.0), "{row:?}");
     }
-    // The class head of the encoder itself judges here: it has as many classes as the shapes.
-    just(folder.path(), "alignment judge out out/vfa vfa-gan --generator", Path::new(""));
+    let words = "classifier data/train-images.npy --labels data/train-labels.npy --epochs 1 --quiet -o judge";
+    run(folder.path(), "net-fit", words).succeeds();
+    just(folder.path(), "alignment judge out judge vfa-gan --generator", Path::new(""));
     let judged = Sidecar::read(&out.join("vfa-gan-judged.npy.json")).unwrap();
     assert_eq!(judged.metrics["confusion"].as_array().unwrap().len(), 60);
     let stale: Vec<String> =

@@ -177,3 +177,33 @@ fn what_cannot_be_compared_is_said_in_one_line() {
     fs::write(path.join("bad.npz"), "no zip").unwrap();
     refused("bad.npz f4.npy", &["bad.npz"]);
 }
+
+/// The inception network from the developers' weights: the features of the oracle, and what they are called.
+#[test]
+fn inception_features_are_named_and_are_those_of_the_oracle() {
+    const TEST: &str = "inception_features_are_named_and_are_those_of_the_oracle";
+    let Some(weights) = obverse_tests::mirror(TEST, "weights/inception-v3-2015-to-mixed-6e.safetensors") else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    run(path, "net-import", &format!("{} -o net", weights.display())).succeeds();
+    let images = case("inception").join("images.npy");
+    run(path, "fid-score", &format!("features {} --net net -o f.npy", images.display())).succeeds();
+    let (found, expected) =
+        (read::<f32>(&path.join("f.npy")).unwrap(), read::<f32>(&case("inception").join("features_768.npy")).unwrap());
+    let norm = |values: ndarray::ArrayD<f32>| values.iter().map(|value| value * value).sum::<f32>().sqrt();
+    assert!(norm(&found - &expected) < 1e-4 * norm(expected));
+    let label = |layer: &str, more: &str| {
+        let words = format!("{0} {0} --net net {layer} {more}", images.display());
+        let found = json(path, "fid-score", &words);
+        assert!(found["fid"].as_f64().unwrap() < 1e-6, "{found}");
+        found["features"]["label"].as_str().unwrap().to_string()
+    };
+    // Eight images are fewer than any of its features.
+    assert_eq!(label("", ""), "fid-768-deficient");
+    assert_eq!(label("--layer features_64", "--resize clean"), "fid-64-deficient");
+    assert_eq!(label("--layer Mixed_5b", ""), "frechet-Mixed_5b-256-deficient");
+    run(path, "fid-score", &format!("{0} {0} --net net --layer features_2048", images.display()))
+        .fails(2, &["features_768"]);
+}

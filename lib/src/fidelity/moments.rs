@@ -35,17 +35,6 @@ impl Moments {
         accumulator.finish()
     }
 
-    /// Those of rows of which each counts `weights` times.
-    pub fn weighted(rows: &[f64], dimension: usize, weights: &[u32]) -> Self {
-        let repeated: Vec<f64> = rows
-            .chunks_exact(dimension)
-            .zip(weights)
-            .flat_map(|(row, &weight)| std::iter::repeat_n(row, weight as usize).flatten())
-            .copied()
-            .collect();
-        Self::of(&repeated, dimension)
-    }
-
     /// What a file of statistics holds: the number of rows, mean and covariance.
     ///
     /// # Errors
@@ -260,13 +249,6 @@ mod tests {
             let expected: f64 = (0..count).map(|n| rows[n * dimension + i] * rows[n * dimension + j]).sum();
             assert!((gram[i * dimension + j] - expected).abs() < 1e-12);
         }
-    }
-
-    #[test]
-    fn weights_are_repetitions() {
-        let rows = rows(3, 2);
-        let twice: Vec<f64> = [&rows[..2], &rows[..2], &rows[4..]].concat();
-        assert_eq!(Moments::weighted(&rows, 2, &[2, 0, 1]), Moments::of(&twice, 2));
     }
 
     #[test]

@@ -205,7 +205,9 @@ fn compare(arguments: &CompareArguments) -> anyhow::Result<()> {
             let (a, b) = (Features::new(&a_rows, dimension), Features::new(&b_rows, dimension));
             Ok(frechet_of_features(a, b)?.distance())
         })?;
-        insert_interval(&mut metrics, "fid", interval(distance.distance(), &replicates, 0.95));
+        let interval = interval(distance.distance(), &replicates, 0.95);
+        // A distance is not below 0.
+        insert_interval(&mut metrics, "fid", Interval { low: interval.low.max(0.0), ..interval });
     }
     if let Some((a, b)) = both {
         kernel(arguments, a, b, &mut metrics)?;

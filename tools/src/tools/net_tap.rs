@@ -24,7 +24,7 @@ use obverse::tensor::{Element, batch, channels_first, shape, view};
     after_help = "Examples:
   net-tap encoder --describe
   net-tap encoder test-images.npy --layer act2 -o act2.npy
-  net-tap judge samples.npy --layer class --class 0,1,2,3,4,5,6,7,8,9 --json -o judged.npy"
+  net-tap judge samples.npy --layer logits --class 0,1,2,3,4,5,6,7,8,9 --json -o judged.npy"
 )]
 pub struct Arguments {
     /// A network folder (with --describe also a net.json)
