@@ -8,7 +8,7 @@ const PURGE_DELAY: libmimalloc_sys::mi_option_t = 15;
 /// Keeps the pages of freed buffers in the process, where MIMALLOC_PURGE_DELAY does not say otherwise.
 ///
 /// A training asks for the same gigabyte of buffers at every update. Pages that went back to the system come again cleared,
-/// which took a fifth of an update; kept, they are reused as they are, and the peak of memory is the same.
+/// which took a fifth of an update; kept, they are reused as they are. A CelebA step's peak grew by a fifth with it.
 #[allow(unsafe_code)]
 pub fn keep_pages() {
     // SAFETY: stores one aligned machine word, a valid value, in a table of the linked C library; nothing is freed or moved by it,

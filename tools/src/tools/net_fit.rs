@@ -197,9 +197,8 @@ fn train<E: Element + Scalar>(arguments: &Arguments, pace: Pace, data: &Data, ta
         }
         Kind::Gan => {
             let generator = arguments.initialised(architectures::decoder(&arguments.arch, size, latent)?, DECODER);
-            // Normalised over the batch, real and generated images apart, it wins within an epoch and teaches nothing.
             let judge =
-                arguments.initialised(architectures::discriminator(&arguments.arch, size, false)?, DISCRIMINATOR);
+                arguments.initialised(architectures::discriminator(&arguments.arch, size, true)?, DISCRIMINATOR);
             let count = generator.graph().parameter_count();
             let mut trainee = Gan::<E>::new(generator, judge, pace, seed, &data.images)?;
             training.run(task, output, examples, &mut trainee, |trainee, folder| {
