@@ -14,12 +14,14 @@ use crate::ops::arithmetic::combine;
 use crate::ops::gaussian::{exponential, multiply};
 use crate::ops::loss::{gaussian_divergence, squared_error};
 use crate::store::npy::Scalar;
+use crate::store::sidecar::metric;
 use crate::tensor::random::Stream;
 use crate::tensor::{Batch, Element, backward, batch, shape, view};
 use crate::train::Result;
 use crate::train::adam::Adam;
+use crate::train::best::Best;
 use crate::train::checkpoint::{self, Position};
-use crate::train::evaluation::SquaredError;
+use crate::train::evaluation::{HeldOut, SquaredError};
 use crate::train::run::{Losses, Trainee};
 use crate::train::schedule::Pace;
 
@@ -36,7 +38,8 @@ pub struct Autoencoder<'a, E: Element> {
     pace: Pace,
     seed: u64,
     images: &'a ImageFile,
-    test: Option<&'a ImageFile>,
+    held_out: HeldOut<&'a ImageFile>,
+    best: Best<E>,
 }
 
 impl<'a, E: Element + Scalar> Autoencoder<'a, E> {
@@ -49,7 +52,7 @@ impl<'a, E: Element + Scalar> Autoencoder<'a, E> {
         decoder: Network<E>,
         (beta, pace, seed): (f64, Pace, u64),
         images: &'a ImageFile,
-        test: Option<&'a ImageFile>,
+        held_out: HeldOut<&'a ImageFile>,
     ) -> Result<Self> {
         let (encoder_adam, decoder_adam) = (Adam::new(encoder.parameters()), Adam::new(decoder.parameters()));
         let log_var = encoder.graph().output("log_var").ok();
@@ -67,17 +70,32 @@ impl<'a, E: Element + Scalar> Autoencoder<'a, E> {
             pace,
             seed,
             images,
-            test,
+            held_out,
+            best: Best::default(),
         })
     }
 
-    /// Writes both networks, the decoder as `decoder` beside the encoder.
+    /// Writes both networks, the decoder as `decoder` beside the encoder; those of the best epoch, where there is a validation
+    /// part.
     ///
     /// # Errors
     /// A file that cannot be written.
     pub fn save_networks(&self, folder: &Path, origin: &Value) -> net::Result<()> {
-        self.encoder.save(folder, origin)?;
-        self.decoder.save_beside(folder, "decoder", origin)
+        self.best.network(0, &self.encoder).save(folder, origin)?;
+        self.best.network(1, &self.decoder).save_beside(folder, "decoder", origin)
+    }
+
+    /// The metrics of the best epoch, where there is a validation part.
+    pub fn best_metrics(&self) -> Map<String, Value> {
+        self.best.metrics()
+    }
+
+    /// The squared error of the reconstructions of mu.
+    fn error(&self, images: &ImageFile) -> Result<SquaredError> {
+        SquaredError::of(images, |x, _| {
+            let trace = self.encoder.forward(&mut NoneTape, x, Mode::Inference, InputGradient::Unwanted);
+            Ok(decode(&self.decoder, self.encoder.value(&trace, self.latent)?)?)
+        })
     }
 }
 
@@ -125,24 +143,29 @@ impl<E: Element + Scalar> Trainee for Autoencoder<'_, E> {
         Ok(losses)
     }
 
-    fn evaluate(&mut self, _: u64) -> Result<Map<String, Value>> {
-        let Some(test) = self.test else { return Ok(Map::new()) };
-        let error = SquaredError::of(test, |x, _| {
-            let trace = self.encoder.forward(&mut NoneTape, x, Mode::Inference, InputGradient::Unwanted);
-            Ok(decode(&self.decoder, self.encoder.value(&trace, self.latent)?)?)
-        })?;
-        Ok(error.test_metrics())
+    fn evaluate(&mut self, epoch: u64) -> Result<Map<String, Value>> {
+        let mut metrics = match self.held_out.test {
+            Some(test) => self.error(test)?.test_metrics(),
+            None => Map::new(),
+        };
+        if let Some(validation) = self.held_out.validation {
+            let loss = self.error(validation)?.mean();
+            metrics.insert("validation_mse".into(), metric(loss));
+            self.best.offer(loss, epoch, &metrics, &[&self.encoder, &self.decoder]);
+        }
+        Ok(metrics)
     }
 
     fn save(&self, folder: &Path) -> Result<()> {
         checkpoint::save(folder, "encoder", &self.encoder, &self.encoder_adam)?;
-        checkpoint::save(folder, "decoder", &self.decoder, &self.decoder_adam)
+        checkpoint::save(folder, "decoder", &self.decoder, &self.decoder_adam)?;
+        self.best.save(folder)
     }
 
     fn restore(&mut self, folder: &Path) -> Result<()> {
         self.encoder_adam = checkpoint::restore(folder, "encoder", &mut self.encoder)?;
         self.decoder_adam = checkpoint::restore(folder, "decoder", &mut self.decoder)?;
-        Ok(())
+        self.best.restore(folder, &[&self.encoder, &self.decoder])
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use dfdx::prelude::{NoneTape, OwnedTape};
+use dfdx::prelude::{Cpu, NoneTape, OwnedTape, Tape};
 use serde_json::{Map, Value};
 
 use crate::data::batches::{ImageFile, LabelFile};
@@ -12,10 +12,11 @@ use crate::ops::loss::cross_entropy;
 use crate::store::npy::Scalar;
 use crate::store::sidecar::metric;
 use crate::tensor::random::Stream;
-use crate::tensor::{Batch, Element, backward, batch, view};
+use crate::tensor::{Batch, Element, backward, batch, image_len, view};
 use crate::train::adam::Adam;
+use crate::train::best::Best;
 use crate::train::checkpoint::{self, Position};
-use crate::train::evaluation::EVALUATED;
+use crate::train::evaluation::{EVALUATED, HeldOut};
 use crate::train::run::{Losses, Trainee};
 use crate::train::schedule::Pace;
 use crate::train::{Error, Result};
@@ -31,7 +32,8 @@ pub struct Classifier<'a, E: Element> {
     pace: Pace,
     seed: u64,
     examples: Labelled<'a>,
-    test: Option<Labelled<'a>>,
+    held_out: HeldOut<Labelled<'a>>,
+    best: Best<E>,
 }
 
 impl<'a, E: Element + Scalar> Classifier<'a, E> {
@@ -44,16 +46,38 @@ impl<'a, E: Element + Scalar> Classifier<'a, E> {
         pace: Pace,
         seed: u64,
         examples: Labelled<'a>,
-        test: Option<Labelled<'a>>,
+        held_out: HeldOut<Labelled<'a>>,
     ) -> Result<Self> {
         let adam = Adam::new(network.parameters());
         let logits = network.graph().output("logits")?;
-        Ok(Self { network, adam, logits, pace, seed, examples, test })
+        Ok(Self { network, adam, logits, pace, seed, examples, held_out, best: Best::default() })
     }
 
-    /// The classifier.
-    pub fn network(&self) -> &Network<E> {
-        &self.network
+    /// The classifier: of the best epoch, where there is a validation part.
+    pub fn network(&self) -> Network<E> {
+        self.best.network(0, &self.network)
+    }
+
+    /// The metrics of the best epoch, where there is a validation part.
+    pub fn best_metrics(&self) -> Map<String, Value> {
+        self.best.metrics()
+    }
+
+    /// The mean cross entropy and the share of images classified rightly.
+    fn judge(&self, part: Labelled) -> Result<(f64, f64)> {
+        let (mut loss, mut right, count) = (0.0, 0, part.0.count());
+        for first in (0..count).step_by(EVALUATED) {
+            let rows: Vec<usize> = (first..count.min(first + EVALUATED)).collect();
+            let (x, labels) = self.batch(part, &rows)?;
+            let trace = self.network.forward(&mut NoneTape, &x, Mode::Inference, InputGradient::Unwanted);
+            let logits = self.network.value(&trace, self.logits)?;
+            let classes = image_len(logits);
+            right +=
+                view(logits).chunks_exact(classes).map(largest).zip(&labels).filter(|(k, label)| k == *label).count();
+            loss += view(&entropy(&mut NoneTape, logits, &labels)?)[0].wide() * rows.len() as f64;
+        }
+        let count = count.max(1) as f64;
+        Ok((loss / count, right as f64 / count))
     }
 
     /// Images and classes of a batch; a class below 0 becomes one that no network has.
@@ -70,11 +94,18 @@ impl<'a, E: Element + Scalar> Classifier<'a, E> {
 /// A network without an output "logits".
 pub fn classify<E: Element>(network: &Network<E>, x: &Batch<E>) -> net::Result<Vec<usize>> {
     let trace = network.forward(&mut NoneTape, x, Mode::Inference, InputGradient::Unwanted);
-    let logits = network.graph().output("logits")?;
-    let classes = network.graph().size(logits).channels;
-    let largest =
-        |row: &[E]| (0..classes).rev().fold(classes - 1, |best, k| if row[k] >= row[best] { k } else { best });
-    Ok(view(network.value(&trace, logits)?).chunks_exact(classes).map(largest).collect())
+    let logits = network.value(&trace, network.graph().output("logits")?)?;
+    Ok(view(logits).chunks_exact(image_len(logits)).map(largest).collect())
+}
+
+/// The place of the largest value, the first of equals.
+fn largest<E: Element>(row: &[E]) -> usize {
+    (1..row.len()).fold(0, |best, k| if row[k] > row[best] { k } else { best })
+}
+
+/// The cross entropy, with labels that fit none of the logits as an error of the arguments.
+fn entropy<E: Element>(tape: &mut impl Tape<E, Cpu>, logits: &Batch<E>, labels: &[usize]) -> Result<Batch<E>> {
+    cross_entropy(tape, logits, labels).map_err(|error| Error::Settings(format!("--labels: {error}")))
 }
 
 impl<E: Element + Scalar> Trainee for Classifier<'_, E> {
@@ -83,8 +114,7 @@ impl<E: Element + Scalar> Trainee for Classifier<'_, E> {
         let mut tape = OwnedTape::default();
         let mode = Mode::Training(Stream::new(self.seed, "dropout", position.update));
         let trace = self.network.forward(&mut tape, &x, mode, InputGradient::Unwanted);
-        let loss = cross_entropy(&mut tape, self.network.value(&trace, self.logits)?, &labels)
-            .map_err(|error| Error::Settings(format!("--labels: {error}")))?;
+        let loss = entropy(&mut tape, self.network.value(&trace, self.logits)?, &labels)?;
         let mut gradients = backward(tape, &loss, vec![E::one()]);
         let gradients = self.network.take_gradients(&mut gradients);
         self.adam.step(&mut self.network, &gradients, &self.pace.at(position), |_| None);
@@ -92,25 +122,27 @@ impl<E: Element + Scalar> Trainee for Classifier<'_, E> {
         Ok(vec![("cross_entropy", view(&loss)[0].wide() * rows.len() as f64)])
     }
 
-    fn evaluate(&mut self, _: u64) -> Result<Map<String, Value>> {
+    fn evaluate(&mut self, epoch: u64) -> Result<Map<String, Value>> {
         let mut metrics = Map::new();
-        let Some(test) = self.test else { return Ok(metrics) };
-        let (mut right, count) = (0, test.0.count());
-        for first in (0..count).step_by(EVALUATED) {
-            let rows: Vec<usize> = (first..count.min(first + EVALUATED)).collect();
-            let (x, labels) = self.batch(test, &rows)?;
-            right += classify(&self.network, &x)?.iter().zip(&labels).filter(|(found, label)| found == label).count();
+        if let Some(test) = self.held_out.test {
+            metrics.insert("test_accuracy".into(), metric(self.judge(test)?.1));
         }
-        metrics.insert("test_accuracy".into(), metric(right as f64 / count.max(1) as f64));
+        if let Some(validation) = self.held_out.validation {
+            let (loss, accuracy) = self.judge(validation)?;
+            metrics.insert("validation_accuracy".into(), metric(accuracy));
+            metrics.insert("validation_cross_entropy".into(), metric(loss));
+            self.best.offer(loss, epoch, &metrics, &[&self.network]);
+        }
         Ok(metrics)
     }
 
     fn save(&self, folder: &Path) -> Result<()> {
-        checkpoint::save(folder, "classifier", &self.network, &self.adam)
+        checkpoint::save(folder, "classifier", &self.network, &self.adam)?;
+        self.best.save(folder)
     }
 
     fn restore(&mut self, folder: &Path) -> Result<()> {
         self.adam = checkpoint::restore(folder, "classifier", &mut self.network)?;
-        Ok(())
+        self.best.restore(folder, &[&self.network])
     }
 }

@@ -1,5 +1,6 @@
 //! A generative adversarial network (Goodfellow et al. 2014): a decoder that makes images of normal draws, and the
-//! discriminator of Table 10, with least-squares losses (Mao et al. 2017).
+//! discriminator of Table 10, with least-squares losses (Mao et al. 2017) and a penalty on the discriminator's slope (Mescheder et
+//! al. 2018), without which it outruns a generator that has no batch normalisation.
 //!
 //! An image is reconstructed by a search: argmin_z |x - G(z)|^2, by Adam (section 4).
 
@@ -35,19 +36,18 @@ pub struct Gan<'a, E: Element> {
 }
 
 impl<'a, E: Element + Scalar> Gan<'a, E> {
-    /// A decoder with an output "image" and a discriminator with one "score".
+    /// A decoder with an output "image" and a discriminator with one "score"; gamma weighs the penalty on its slope.
     ///
     /// # Errors
     /// A network without that output.
     pub fn new(
         generator: Network<E>,
         discriminator: Network<E>,
-        pace: Pace,
-        seed: u64,
+        (pace, gamma, seed): (Pace, f64, u64),
         images: &'a ImageFile,
     ) -> Result<Self> {
         let (generator_adam, image) = (Adam::new(generator.parameters()), generator.graph().output("image")?);
-        let discriminator = Discriminator::new(discriminator, Rule::LeastSquares, None)?;
+        let discriminator = Discriminator::new(discriminator, Rule::LeastSquares, None)?.penalised(gamma);
         Ok(Self { generator, discriminator, generator_adam, image, pace, seed, images })
     }
 

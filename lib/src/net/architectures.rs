@@ -12,12 +12,16 @@
 
 use std::collections::BTreeMap;
 
+use super::clarke;
 use super::error::{Error, Result};
 use super::graph::{Graph, INPUT, InputSpec, Node, Op, Pair, Sides, Size};
 use crate::ops::activation::LEAKY_SLOPE;
 
-/// The names of the architectures.
+/// The names of feature alignment's architectures.
 pub const NAMES: [&str; 4] = ["mnist", "cifar10", "celeba", "stl10"];
+
+/// The name of the classifier and autoencoder of "Generative model regularisation for feature visualisation".
+pub const CLARKE: &str = clarke::NAME;
 
 /// The name of the network of the toy example.
 pub const TOY: &str = "toy";
@@ -52,24 +56,24 @@ fn plan(name: &str) -> Result<Plan> {
 }
 
 /// Nodes, each reading the one before.
-struct Chain {
+pub(super) struct Chain {
     nodes: Vec<Node>,
     last: String,
 }
 
 impl Chain {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { nodes: Vec::new(), last: INPUT.to_string() }
     }
 
-    fn push(&mut self, name: impl Into<String>, op: Op) {
+    pub(super) fn push(&mut self, name: impl Into<String>, op: Op) {
         let name = name.into();
         self.nodes.push(Node::new(name.clone(), op, self.last.clone()));
         self.last = name;
     }
 
     /// The graph with linear layers, its outputs, on top.
-    fn with_heads(mut self, input: Size, heads: &[Head]) -> Result<Graph> {
+    pub(super) fn with_heads(mut self, input: Size, heads: &[Head]) -> Result<Graph> {
         let trunk = self.last.clone();
         for &(head, features) in heads {
             self.last = trunk.clone();
@@ -80,7 +84,7 @@ impl Chain {
     }
 
     /// A graph whose outputs are nodes of the same names.
-    fn graph(self, input: Size, outputs: &[&str]) -> Result<Graph> {
+    pub(super) fn graph(self, input: Size, outputs: &[&str]) -> Result<Graph> {
         let outputs: BTreeMap<_, _> = outputs.iter().map(|&name| (name.to_string(), name.to_string())).collect();
         Graph::new(InputSpec::plain(input), self.nodes, outputs)
     }
@@ -98,6 +102,9 @@ impl Chain {
 /// # Errors
 /// An unknown name; images that the strides shrink to nothing.
 pub fn encoder(name: &str, input: Size, heads: &[Head]) -> Result<Graph> {
+    if name == clarke::NAME {
+        return clarke::encoder(input, heads);
+    }
     encoder_of(name, input, heads, &leaky())
 }
 
@@ -107,6 +114,18 @@ pub fn encoder(name: &str, input: Size, heads: &[Head]) -> Result<Graph> {
 /// As [`encoder`].
 pub fn local_encoder(name: &str, input: Size, heads: &[Head]) -> Result<Graph> {
     encoder_of(name, input, heads, &Op::Asinh)
+}
+
+/// A classifier with an output "logits" of `classes` features: an encoder with that head, or the classifier of its paper.
+///
+/// # Errors
+/// As [`encoder`].
+pub fn classifier(name: &str, input: Size, classes: usize) -> Result<Graph> {
+    let heads = [("logits", classes)];
+    match name {
+        clarke::NAME => clarke::classifier(input, &heads),
+        _ => encoder(name, input, &heads),
+    }
 }
 
 fn encoder_of(name: &str, input: Size, heads: &[Head], activation: &Op) -> Result<Graph> {
@@ -189,11 +208,27 @@ pub fn generator(name: &str, image: Size, classes: Option<usize>) -> Result<Grap
     chain.graph(image, &["image"])
 }
 
-/// A decoder (Table 12) from `latent` features to images of `image` size; its output is "image".
+/// A decoder (Table 12, or of the paper of its encoder) from `latent` features to images of `image` size; its output is "image".
 ///
 /// # Errors
 /// An unknown name.
 pub fn decoder(name: &str, image: Size, latent: usize) -> Result<Graph> {
+    if name == clarke::NAME {
+        return clarke::decoder(image, latent);
+    }
+    decoder_of(name, image, latent, None)
+}
+
+/// The decoder of a GAN: [`decoder`] with batch normalisation after each hidden layer. Without it, which Table 12 does not print,
+/// all draws become one image (Radford et al. 2016, section 3, and our measurement).
+///
+/// # Errors
+/// An unknown name.
+pub fn sampler(name: &str, image: Size, latent: usize) -> Result<Graph> {
+    decoder_of(name, image, latent, Some(&normalisation()))
+}
+
+fn decoder_of(name: &str, image: Size, latent: usize, normalisation: Option<&Op>) -> Result<Graph> {
     let plan = plan(name)?;
     // The sizes that the encoder's strides leave, largest first: the transposed convolutions undo them.
     let halved = |side: usize| side.div_ceil(2);
@@ -202,13 +237,18 @@ pub fn decoder(name: &str, image: Size, latent: usize) -> Result<Graph> {
     let (smallest, deepest) = (sides[plan.widths.len()], plan.widths[plan.widths.len() - 1]);
     let flat = deepest * smallest.0 * smallest.1;
     let mut chain = Chain::new();
+    let normalise = |chain: &mut Chain, name: String| {
+        if let Some(normalisation) = normalisation {
+            chain.push(name, normalisation.clone());
+        }
+    };
+    let hidden = if plan.two_linear { plan.hidden } else { flat };
+    chain.push("fc1", Op::Linear { features: hidden, bias: true });
+    chain.push("act_fc1", leaky());
+    normalise(&mut chain, "norm_fc1".into());
     if plan.two_linear {
-        chain.push("fc1", Op::Linear { features: plan.hidden, bias: true });
-        chain.push("act_fc1", leaky());
         chain.push("fc2", Op::Linear { features: flat, bias: true });
-    } else {
-        chain.push("fc1", Op::Linear { features: flat, bias: true });
-        chain.push("act_fc1", leaky());
+        normalise(&mut chain, "norm_fc2".into());
     }
     chain.push("unflatten", Op::Reshape { shape: [deepest, smallest.0, smallest.1] });
     let mut number = 0;
@@ -216,11 +256,13 @@ pub fn decoder(name: &str, image: Size, latent: usize) -> Result<Graph> {
         number += 1;
         chain.push(format!("conv{number}"), doubling(width, sides[stage + 1], sides[stage]));
         chain.push(format!("act{number}"), leaky());
+        normalise(&mut chain, format!("norm{number}"));
         if stage > 0 {
             number += 1;
             let same = Sides::Pair(Pair::Both(0));
             chain.push(format!("conv{number}"), transposed(plan.widths[stage - 1], 1, same));
             chain.push(format!("act{number}"), leaky());
+            normalise(&mut chain, format!("norm{number}"));
         }
     }
     chain.push("conv_out", convolution(image.channels, 3, 1));
@@ -250,7 +292,7 @@ fn transposed(channels: usize, stride: usize, output_padding: Sides) -> Op {
     }
 }
 
-fn convolution(channels: usize, kernel: usize, stride: usize) -> Op {
+pub(super) fn convolution(channels: usize, kernel: usize, stride: usize) -> Op {
     Op::Conv2d {
         channels,
         kernel: Pair::Both(kernel),

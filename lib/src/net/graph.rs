@@ -711,8 +711,7 @@ impl Graph {
         let places: HashMap<&str, usize> = nodes.iter().enumerate().map(|(i, node)| (node.name.as_str(), i)).collect();
         for target in outputs.values() {
             if !places.contains_key(target.as_str()) {
-                let known = nodes.iter().map(|node| node.name.as_str()).collect::<Vec<_>>().join(", ");
-                return Err(Error::NoSuchNode { node: target.clone(), known });
+                return Err(no_such_node(target, &nodes));
             }
         }
         let sources: Vec<Vec<_>> = nodes
@@ -744,12 +743,10 @@ impl Graph {
     /// The place of a node.
     ///
     /// # Errors
-    /// No node of that name: the error lists those there are.
+    /// No node of that name: the error lists those there are, the nearest first.
     pub fn place(&self, name: &str) -> Result<usize> {
-        self.nodes.iter().position(|node| node.name == name).ok_or_else(|| Error::NoSuchNode {
-            node: name.to_string(),
-            known: self.nodes.iter().map(|node| node.name.as_str()).collect::<Vec<_>>().join(", "),
-        })
+        let position = self.nodes.iter().position(|node| node.name == name);
+        position.ok_or_else(|| no_such_node(name, &self.nodes))
     }
 
     /// The place of the node behind an output's name.
@@ -781,6 +778,19 @@ impl Graph {
     pub fn parameter_name(&self, place: usize, spec: &ParameterSpec) -> String {
         format!("{}.{}", self.nodes[place].name, spec.name)
     }
+}
+
+/// The most names that an error lists.
+const LISTED: usize = 12;
+
+/// No node is called `name`: the names most like it.
+fn no_such_node(name: &str, nodes: &[Node]) -> Error {
+    let mut names: Vec<&str> = nodes.iter().map(|node| node.name.as_str()).collect();
+    names.sort_by(|a, b| strsim::jaro_winkler(b, name).total_cmp(&strsim::jaro_winkler(a, name)));
+    let more = names.len().saturating_sub(LISTED);
+    names.truncate(LISTED);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    Error::NoSuchNode { node: name.to_string(), known: names.join(", ") + &more }
 }
 
 /// The nodes, each after its inputs; otherwise in the order given.

@@ -1,6 +1,7 @@
 //! Networks: a graph of named nodes, its JSON, parameters and their initial values, and the papers' architectures.
 
 pub mod architectures;
+mod clarke;
 mod error;
 mod folder;
 #[cfg(test)]
@@ -21,4 +22,4 @@ pub use error::{Error, Result};
 pub use folder::{FORMAT, origin};
 pub use graph::{Graph, INPUT, InputSpec, Node, Op, Pair, ParameterSpec, Sides, Size};
 pub use initialise::Initialisation;
-pub use network::{Mode, Network, Trace};
+pub use network::{Mode, Network, Slopes, Trace};

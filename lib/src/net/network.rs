@@ -20,7 +20,7 @@ use crate::ops::convolution::{Convolution, adjoint, convolve};
 use crate::ops::dropout::{self, dropout};
 use crate::ops::{InputGradient, linear, normalise};
 use crate::tensor::random::Stream;
-use crate::tensor::{Batch, Element, gradient, shape};
+use crate::tensor::{Batch, Element, gradient, shape, view, view_mut};
 
 /// Whether dropout drops and batch normalisation looks at the batch.
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +29,16 @@ pub enum Mode {
     Inference,
     /// Dropout draws its masks from this stream, batch normalisation uses the batch's statistics.
     Training(Stream),
+}
+
+/// What a pullback takes for the slope of a rectifier, max(x, 0), below zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Slopes {
+    /// Its own.
+    True,
+    /// 1 for cotangents above zero: units that are off may be pushed on, though nothing tells them how (Lucid's redirected
+    /// gradient, by which ascent leaves a start where every unit of interest is off).
+    Redirected,
 }
 
 /// A network of f32 or f64.
@@ -309,6 +319,22 @@ impl<E: Element> Network<E> {
         trace: &Trace<E>,
         cotangents: &[(usize, &Batch<E>)],
     ) -> Option<Batch<E>> {
+        self.pull(tape, trace, cotangents, Slopes::True)
+    }
+
+    /// As [`Network::pullback`] off the tape, with the slopes of rectifiers as said. Differs from it for
+    /// [`Slopes::Redirected`], which is no derivative of anything.
+    pub fn pullback_by(&self, trace: &Trace<E>, cotangents: &[(usize, &Batch<E>)], slopes: Slopes) -> Option<Batch<E>> {
+        self.pull(&mut NoneTape, trace, cotangents, slopes)
+    }
+
+    fn pull(
+        &self,
+        tape: &mut impl Tape<E, Cpu>,
+        trace: &Trace<E>,
+        cotangents: &[(usize, &Batch<E>)],
+        slopes: Slopes,
+    ) -> Option<Batch<E>> {
         let mut waiting: Vec<Option<Batch<E>>> = vec![None; self.plan.len()];
         let mut at_input: Option<Batch<E>> = None;
         for &(place, cotangent) in cotangents {
@@ -321,7 +347,22 @@ impl<E: Element> Network<E> {
                 Execution::Alone => (place, None),
                 Execution::WithRectifier(next, slope) => (next, Some(E::of(slope))),
             };
-            let Some(cotangent) = waiting[from].take() else { continue };
+            let Some(mut cotangent) = waiting[from].take() else { continue };
+            let own = self.graph.nodes[from].op.rectifier();
+            let rectifier = match (slopes, own, trace.value(from)) {
+                (Slopes::Redirected, Some(0.0), Some(y)) => {
+                    redirect(&mut cotangent, y);
+                    None
+                }
+                _ => rectifier,
+            };
+            if slopes == Slopes::Redirected && own == Some(0.0) && from == place {
+                // The rectifier is a node of its own, and its slopes are in the cotangent now.
+                let source = self.graph.sources(place)[0];
+                let slot = source.map_or(&mut at_input, |source| &mut waiting[source]);
+                *slot = Some(summed(tape, slot.take(), cotangent));
+                continue;
+            }
             for (which, part) in self.pull_node(tape, place, rectifier, trace, &cotangent).into_iter().enumerate() {
                 let slot = match self.graph.sources(place)[which] {
                     None => &mut at_input,
@@ -405,6 +446,18 @@ impl<E: Element> Network<E> {
                 batch_norm::pullback(tape, cotangent, gain, &Statistics::running(mean, variance), epsilon)
             }
             Mode::Training(_) => batch_norm::pullback_training(tape, cotangent, x, gain, epsilon),
+        }
+    }
+}
+
+/// Zeroes cotangents that would push down what is off; `y`, one image or as many, is what the rectifier gave.
+fn redirect<E: Element>(cotangent: &mut Batch<E>, y: &Batch<E>) {
+    let length = view(y).len();
+    for image in view_mut(cotangent).chunks_mut(length) {
+        for (cotangent, &y) in image.iter_mut().zip(view(y)) {
+            if y <= E::zero() && *cotangent < E::zero() {
+                *cotangent = E::zero();
+            }
         }
     }
 }

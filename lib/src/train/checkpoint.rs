@@ -109,7 +109,7 @@ pub fn save<E: Element + Scalar>(folder: &Path, name: &str, network: &Network<E>
     write(&folder.join(format!("{name}.updates.npy")), &[1], &[updates])?;
     for (which, parameter) in network.parameters().iter().enumerate() {
         for (kind, values) in [("value", view(parameter)), ("first", &first[which]), ("second", &second[which])] {
-            write(&array_path(folder, name, which, kind), &[values.len()], values)?;
+            write_values(folder, name, which, kind, values)?;
         }
     }
     Ok(())
@@ -124,11 +124,28 @@ pub fn restore<E: Element + Scalar>(folder: &Path, name: &str, network: &mut Net
     let (mut first, mut second) = (Vec::new(), Vec::new());
     for (which, parameter) in network.parameters_mut().iter_mut().enumerate() {
         let length = view(parameter).len();
-        view_mut(parameter).copy_from_slice(&read(&array_path(folder, name, which, "value"), length)?);
-        first.push(read(&array_path(folder, name, which, "first"), length)?);
-        second.push(read(&array_path(folder, name, which, "second"), length)?);
+        view_mut(parameter).copy_from_slice(&read_values(folder, name, which, "value", length)?);
+        first.push(read_values(folder, name, which, "first", length)?);
+        second.push(read_values(folder, name, which, "second", length)?);
     }
     Ok(Adam::resumed(first, second, updates[0]))
+}
+
+/// Writes one array of a checkpoint: that of `kind` of parameter number `which` of what `name` says.
+pub(super) fn write_values<T: Scalar>(folder: &Path, name: &str, which: usize, kind: &str, values: &[T]) -> Result<()> {
+    write(&array_path(folder, name, which, kind), &[values.len()], values)?;
+    Ok(())
+}
+
+/// Reads back what [`write_values`] wrote.
+pub(super) fn read_values<T: Scalar>(
+    folder: &Path,
+    name: &str,
+    which: usize,
+    kind: &str,
+    length: usize,
+) -> Result<Vec<T>> {
+    read(&array_path(folder, name, which, kind), length)
 }
 
 fn array_path(folder: &Path, name: &str, which: usize, kind: &str) -> PathBuf {

@@ -1,6 +1,8 @@
 //! A discriminator in training: what it says of images, which way images should go to please it, and its own updates.
 //!
 //! Images' gradients come down through it as a pullback, so that no gradient of its parameters is computed for a generator.
+//! A penalty on the slope at real images, gamma / 2 mean |dD/dx|^2, keeps it from outrunning the generator (R1, Mescheder et al.
+//! 2018).
 
 use std::path::Path;
 
@@ -12,10 +14,13 @@ use super::error::Result;
 use crate::net::{self, Mode, Network};
 use crate::ops::InputGradient;
 use crate::ops::adversarial::{Role, Rule};
+use crate::ops::arithmetic::combine;
+use crate::ops::loss::squared_error;
 use crate::store::npy::Scalar;
-use crate::tensor::{Batch, Element, backward, view};
+use crate::tensor::{Batch, Element, backward, batch, shape, view, zeros};
 
-/// A network with an output "score", its moments, how scores are judged, and the limit of a critic's parameters.
+/// A network with an output "score", its moments, how scores are judged, the limit of a critic's parameters, and the weight of the
+/// penalty on slopes.
 #[derive(Debug)]
 pub struct Discriminator<E: Element> {
     network: Network<E>,
@@ -23,6 +28,7 @@ pub struct Discriminator<E: Element> {
     score: usize,
     rule: Rule,
     limit: Option<f64>,
+    gamma: f64,
 }
 
 impl<E: Element + Scalar> Discriminator<E> {
@@ -32,7 +38,12 @@ impl<E: Element + Scalar> Discriminator<E> {
     /// A network without an output "score".
     pub fn new(network: Network<E>, rule: Rule, limit: Option<f64>) -> net::Result<Self> {
         let (adam, score) = (Adam::new(network.parameters()), network.graph().output("score")?);
-        Ok(Self { network, adam, score, rule, limit })
+        Ok(Self { network, adam, score, rule, limit, gamma: 0.0 })
+    }
+
+    /// The same, with gamma / 2 times the mean of |dD/dx|^2 over real images in its loss (R1, Mescheder et al. 2018, equation 9).
+    pub fn penalised(self, gamma: f64) -> Self {
+        Self { gamma, ..self }
     }
 
     /// The network.
@@ -50,7 +61,7 @@ impl<E: Element + Scalar> Discriminator<E> {
         Ok((loss, self.network.gradient_at_input(&mut NoneTape, &trace, &[(self.score, &slope)])?))
     }
 
-    /// The loss of some images and the gradients of the parameters; running statistics move.
+    /// The loss of some images, the penalty on real ones included, and the gradients of the parameters; running statistics move.
     ///
     /// # Errors
     /// None in a network that computes its score.
@@ -60,8 +71,20 @@ impl<E: Element + Scalar> Discriminator<E> {
         let score = self.network.value(&trace, self.score)?.clone();
         self.network.keep_running_statistics(&trace);
         let (loss, slope) = self.rule.judge(&score, role, factor);
-        let mut gradients = backward(tape, &score, view(&slope).to_vec());
-        Ok((loss, self.network.take_gradients(&mut gradients)))
+        if role != Role::Real || self.gamma == 0.0 {
+            let mut gradients = backward(tape, &score, view(&slope).to_vec());
+            return Ok((loss, self.network.take_gradients(&mut gradients)));
+        }
+        let ones = batch(vec![E::one(); view(&score).len()], shape(&score));
+        let steepness = self.network.gradient_at_input(&mut tape, &trace, &[(self.score, &ones)])?;
+        let flat = zeros((1, shape(images).1, shape(images).2, shape(images).3));
+        let penalty = squared_error(&mut tape, &steepness, &flat, 0.5 * self.gamma * factor);
+        // Its derivative at the scores is `slope`.
+        let target = combine(&mut NoneTape, E::one(), &score, -E::of(0.5), &slope);
+        let judged = squared_error(&mut tape, &score, &target, 1.0);
+        let cost = combine(&mut tape, E::one(), &judged, E::one(), &penalty);
+        let mut gradients = backward(tape, &cost, vec![E::one()]);
+        Ok((loss + view(&penalty)[0].wide(), self.network.take_gradients(&mut gradients)))
     }
 
     /// One update on real images beside fakes; returns the loss.

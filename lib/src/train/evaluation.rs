@@ -12,6 +12,15 @@ use crate::tensor::{Batch, Element, batch, view};
 /// Images evaluated at a time.
 pub(crate) const EVALUATED: usize = 256;
 
+/// Parts of a dataset that nothing is trained on.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct HeldOut<T> {
+    /// What errors are reported on.
+    pub test: Option<T>,
+    /// What chooses the epoch whose networks are kept: that of the least loss.
+    pub validation: Option<T>,
+}
+
 /// The squared error of recoveries, plain and after clipping to [0, 1], summed in order.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SquaredError {
@@ -63,12 +72,17 @@ impl SquaredError {
         x.chunks(length.max(1)).zip(r.chunks(length.max(1))).for_each(|(x, r)| self.add_image(x, r));
     }
 
+    /// The mean of the squares over pixels; NaN where no image was added.
+    pub fn mean(&self) -> f64 {
+        self.plain / self.pixels as f64
+    }
+
     /// `mse` and `mse_clipped`, the means over pixels, `mae`, that of absolute errors, and `mse_error`, the standard error
     /// of `mse` over images; nothing where no image was added.
     pub fn metrics(&self) -> Map<String, Value> {
         let mut metrics = Map::new();
         if self.pixels > 0 {
-            let (mean, images) = (self.plain / self.pixels as f64, self.images as f64);
+            let (mean, images) = (self.mean(), self.images as f64);
             let variance = (self.squares / images - mean * mean).max(0.0);
             metrics.insert("mse".into(), metric(mean));
             metrics.insert("mse_clipped".into(), metric(self.clipped / self.pixels as f64));

@@ -1,6 +1,7 @@
 //! Training: Adam, learning-rate schedules, checkpoints and the loop.
 
 pub mod adam;
+pub mod best;
 pub mod checkpoint;
 pub mod discriminator;
 mod error;

@@ -8,12 +8,13 @@ use anyhow::{Context, ensure};
 use clap::{Parser, ValueEnum};
 use obverse::align::training::count_classes;
 use obverse::baselines::autoencoder::Autoencoder;
-use obverse::baselines::classifier::Classifier;
+use obverse::baselines::classifier::{Classifier, Labelled};
 use obverse::baselines::gan::Gan;
 use obverse::data::batches::{ImageFile, LabelFile};
 use obverse::net::{Graph, Network, Size, architectures};
 use obverse::store::npy::Scalar;
 use obverse::tensor::Element;
+use obverse::train::evaluation::HeldOut;
 use obverse::train::schedule::Pace;
 use serde_json::{Value, json};
 
@@ -41,7 +42,7 @@ pub struct Arguments {
     kind: Kind,
     /// Images to train on: .npy, (N, C, H, W), u8 or floats in 0..1
     images: PathBuf,
-    /// Architecture by name (mnist, cifar10, celeba, stl10), or the classifier's net.json
+    /// Architecture by name (mnist, cifar10, celeba, stl10, clarke), or the classifier's net.json
     #[arg(long, default_value = "mnist", value_name = "NAME|FILE")]
     arch: String,
     /// Features of the latent, Z
@@ -50,6 +51,12 @@ pub struct Arguments {
     /// Weight of a vae's divergence from the prior
     #[arg(long, default_value_t = 1.0, value_name = "B")]
     beta: f64,
+    /// Weight of the penalty on the slope of a gan's discriminator at real images (R1, Mescheder et al. 2018)
+    #[arg(long, default_value_t = 10.0, value_name = "G")]
+    gamma: f64,
+    /// Whether a gan's discriminator has the batch normalisation of Table 10
+    #[arg(long)]
+    batch_norm: bool,
     /// Classes of the images
     #[arg(long, value_name = "L.npy")]
     labels: Option<PathBuf>,
@@ -59,6 +66,12 @@ pub struct Arguments {
     /// Classes of the test images
     #[arg(long, value_name = "L.npy", requires = "test")]
     test_labels: Option<PathBuf>,
+    /// Images that choose the epoch whose networks are kept: that of the least loss on them
+    #[arg(long, value_name = "IMAGES.npy")]
+    validation: Option<PathBuf>,
+    /// Classes of the validation images
+    #[arg(long, value_name = "L.npy", requires = "validation")]
+    validation_labels: Option<PathBuf>,
     #[command(flatten)]
     training: TrainingArguments,
     /// The network folder to write
@@ -82,40 +95,70 @@ fn betas(kind: Kind) -> [f64; 2] {
     if kind == Kind::Gan { [0.5, 0.999] } else { [0.9, 0.999] }
 }
 
-/// Every file that a training reads.
-struct Data {
+/// A part of a dataset: images, and their classes where they are given.
+struct Part {
     images: ImageFile,
     labels: Option<LabelFile>,
-    test: Option<ImageFile>,
-    test_labels: Option<LabelFile>,
+}
+
+impl Part {
+    fn open(images: &Path, labels: Option<&Path>) -> anyhow::Result<Self> {
+        let images = ImageFile::open(images)?;
+        let labels = labels.map(|path| LabelFile::open(path, images.count())).transpose()?;
+        Ok(Self { images, labels })
+    }
+
+    fn declare(&self, task: &mut Task) -> anyhow::Result<()> {
+        task.array(self.images.reader())?;
+        self.labels.as_ref().map_or(Ok(()), |labels| task.array(labels.reader()))
+    }
+
+    fn labelled(&self) -> Option<Labelled<'_>> {
+        self.labels.as_ref().map(|labels| (&self.images, labels))
+    }
+}
+
+/// Every file that a training reads.
+struct Data {
+    train: Part,
+    test: Option<Part>,
+    validation: Option<Part>,
 }
 
 impl Data {
     fn open(arguments: &Arguments) -> anyhow::Result<Self> {
-        let images = ImageFile::open(&arguments.images)?;
-        let labels = arguments.labels.as_deref().map(|path| LabelFile::open(path, images.count())).transpose()?;
-        let test = arguments.test.as_deref().map(ImageFile::open).transpose()?;
-        let count = test.as_ref().map_or(0, ImageFile::count);
-        let test_labels = arguments.test_labels.as_deref().map(|path| LabelFile::open(path, count)).transpose()?;
-        let (wanted, found) = (images.shape(), test.as_ref().map_or(images.shape(), ImageFile::shape));
-        ensure!(
-            wanted == found,
-            "{}: expected images of {}x{}x{}, as those to train on, found {}x{}x{}",
-            arguments.test.as_deref().unwrap_or(Path::new("")).display(),
-            wanted.channels,
-            wanted.height,
-            wanted.width,
-            found.channels,
-            found.height,
-            found.width
-        );
-        Ok(Self { images, labels, test, test_labels })
+        let part = |images: &Option<PathBuf>, labels: &Option<PathBuf>| {
+            images.as_deref().map(|images| Part::open(images, labels.as_deref())).transpose()
+        };
+        let train = Part::open(&arguments.images, arguments.labels.as_deref())?;
+        let test = part(&arguments.test, &arguments.test_labels)?;
+        let validation = part(&arguments.validation, &arguments.validation_labels)?;
+        let wanted = train.images.shape();
+        for images in [&test, &validation].into_iter().flatten().map(|part| &part.images) {
+            let found = images.shape();
+            ensure!(
+                wanted == found,
+                "{}: expected images of {}x{}x{}, as those to train on, found {}x{}x{}",
+                images.reader().path().display(),
+                wanted.channels,
+                wanted.height,
+                wanted.width,
+                found.channels,
+                found.height,
+                found.width
+            );
+        }
+        Ok(Self { train, test, validation })
     }
 
     fn declare(&self, task: &mut Task) -> anyhow::Result<()> {
-        let images = [Some(&self.images), self.test.as_ref()].into_iter().flatten().map(ImageFile::reader);
-        let labels = [&self.labels, &self.test_labels].into_iter().flatten().map(LabelFile::reader);
-        images.chain(labels).try_for_each(|reader| task.array(reader))
+        let held_out = [&self.test, &self.validation].into_iter().flatten();
+        std::iter::once(&self.train).chain(held_out).try_for_each(|part| part.declare(task))
+    }
+
+    /// The parts that nothing is trained on.
+    fn held_out<'a, T>(&'a self, of: impl Fn(&'a Part) -> Option<T>) -> HeldOut<T> {
+        HeldOut { test: self.test.as_ref().and_then(&of), validation: self.validation.as_ref().and_then(&of) }
     }
 }
 
@@ -133,17 +176,24 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
         "--beta: expected a number of at least 0, found {}",
         arguments.beta
     );
+    ensure!(
+        arguments.gamma >= 0.0 && arguments.gamma.is_finite(),
+        "--gamma: expected a number of at least 0, found {}",
+        arguments.gamma
+    );
     let data = Data::open(&arguments)?;
     let mut task = Task::begin(&arguments.training.common, Some(&arguments.output))?;
     data.declare(&mut task)?;
     if let Some(file) = crate::architecture_file(&arguments.arch) {
         task.input(&file)?;
     }
-    let pace = arguments.training.pace(data.images.count(), LEARNING_RATE, betas(arguments.kind))?;
+    let pace = arguments.training.pace(data.train.images.count(), LEARNING_RATE, betas(arguments.kind))?;
     task.parameter("kind", format!("{:?}", arguments.kind))?;
     task.parameter("arch", &arguments.arch)?;
     task.parameter("latent", arguments.latent)?;
     task.parameter("beta", arguments.beta)?;
+    task.parameter("gamma", arguments.gamma)?;
+    task.parameter("batch_norm", arguments.batch_norm)?;
     task.parameter("pace", pace)?;
     arguments.training.declare(&mut task)?;
     if task.is_fresh()? {
@@ -164,20 +214,20 @@ impl Arguments {
     fn classifier(&self, size: Size, classes: usize) -> anyhow::Result<Graph> {
         match crate::architecture_file(&self.arch) {
             Some(file) => Ok(Graph::load(&file)?),
-            None => Ok(architectures::encoder(&self.arch, size, &[("logits", classes)])?),
+            None => Ok(architectures::classifier(&self.arch, size, classes)?),
         }
     }
 }
 
 fn train<E: Element + Scalar>(arguments: &Arguments, pace: Pace, data: &Data, task: Task) -> anyhow::Result<()> {
     let (training, output) = (&arguments.training, &arguments.output);
-    let examples = data.images.count();
+    let count_of_examples = data.train.images.count();
     let seed = training.seed.seed;
     let origin = json!({
         "tool": "net-fit", "version": env!("CARGO_PKG_VERSION"), "kind": format!("{:?}", arguments.kind).to_lowercase(),
         "seed": seed, "epochs": training.epochs, "batch": training.batch, "pace": pace,
     });
-    let shape = data.images.shape();
+    let shape = data.train.images.shape();
     let (size, latent) = (Size::new(shape.channels, shape.height, shape.width), arguments.latent as usize);
     match arguments.kind {
         Kind::Autoencoder | Kind::Vae => {
@@ -189,39 +239,45 @@ fn train<E: Element + Scalar>(arguments: &Arguments, pace: Pace, data: &Data, ta
             let decoder = arguments.initialised(architectures::decoder(&arguments.arch, size, latent)?, DECODER);
             let count = encoder.graph().parameter_count() + decoder.graph().parameter_count();
             let settings = (arguments.beta, pace, seed);
-            let mut trainee = Autoencoder::<E>::new(encoder, decoder, settings, &data.images, data.test.as_ref())?;
-            training.run(task, output, examples, &mut trainee, |trainee, folder| {
+            let mut trainee = Autoencoder::<E>::new(
+                encoder,
+                decoder,
+                settings,
+                &data.train.images,
+                data.held_out(|part| Some(&part.images)),
+            )?;
+            training.run(task, output, count_of_examples, &mut trainee, |trainee, folder| {
                 trainee.save_networks(folder, &origin)?;
-                Ok(parameters(count))
+                Ok(with_parameters(trainee.best_metrics(), count))
             })
         }
         Kind::Gan => {
-            let generator = arguments.initialised(architectures::decoder(&arguments.arch, size, latent)?, DECODER);
-            let judge =
-                arguments.initialised(architectures::discriminator(&arguments.arch, size, true)?, DISCRIMINATOR);
+            let generator = arguments.initialised(architectures::sampler(&arguments.arch, size, latent)?, DECODER);
+            let judge = arguments
+                .initialised(architectures::discriminator(&arguments.arch, size, arguments.batch_norm)?, DISCRIMINATOR);
             let count = generator.graph().parameter_count();
-            let mut trainee = Gan::<E>::new(generator, judge, pace, seed, &data.images)?;
-            training.run(task, output, examples, &mut trainee, |trainee, folder| {
+            let mut trainee = Gan::<E>::new(generator, judge, (pace, arguments.gamma, seed), &data.train.images)?;
+            training.run(task, output, count_of_examples, &mut trainee, |trainee, folder| {
                 trainee.save_networks(folder, &origin)?;
-                Ok(parameters(count))
+                Ok(with_parameters(Metrics::new(), count))
             })
         }
         Kind::Classifier => {
-            let labels = data.labels.as_ref().context("a classifier needs --labels")?;
-            let graph = arguments.classifier(size, count_classes(labels)?)?;
-            crate::require_images(&data.images, &graph)?;
+            let examples = data.train.labelled().context("a classifier needs --labels")?;
+            let graph = arguments.classifier(size, count_classes(examples.1)?)?;
+            crate::require_images(examples.0, &graph)?;
             let network = arguments.initialised(graph, 0);
             let count = network.graph().parameter_count();
-            let test = data.test.as_ref().zip(data.test_labels.as_ref());
-            let mut trainee = Classifier::<E>::new(network, pace, seed, (&data.images, labels), test)?;
-            training.run(task, output, examples, &mut trainee, |trainee, folder| {
+            let mut trainee = Classifier::<E>::new(network, pace, seed, examples, data.held_out(Part::labelled))?;
+            training.run(task, output, count_of_examples, &mut trainee, |trainee, folder| {
                 trainee.network().save(folder, &origin)?;
-                Ok(parameters(count))
+                Ok(with_parameters(trainee.best_metrics(), count))
             })
         }
     }
 }
 
-fn parameters(count: usize) -> Metrics {
-    Metrics::from_iter([("parameters".to_string(), Value::from(count))])
+fn with_parameters(mut metrics: Metrics, count: usize) -> Metrics {
+    metrics.insert("parameters".to_string(), Value::from(count));
+    metrics
 }

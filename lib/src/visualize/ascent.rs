@@ -1,0 +1,254 @@
+//! Ascent: s <- s + step along dO/ds, for images x = image(s) that a network sees through random transforms.
+//!
+//! O is the objective at the network's nodes plus penalties on the image. Plain steps have a fixed length an image, s + rate
+//! g / |g|, so that a vanishing gradient stops nothing; Adam's are its own. What the network's activations tell is pulled back
+//! to s without the derivative of any weight.
+//!
+//! Sources: "Feature visualisation" (Olah et al. 2017); generative-model regularisation, section 1.2; inverse feature
+//! visualisation, section 3.2.
+
+use dfdx::prelude::NoneTape;
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use crate::net::{Mode, Network, Slopes};
+use crate::objective::parameterisation::Parameterisation;
+use crate::objective::resolved::{Objective, Result};
+use crate::objective::transform::Transforms;
+use crate::ops::InputGradient;
+use crate::tensor::random::Stream;
+use crate::tensor::{Batch, Element, batch, image_len, shape, view, view_mut};
+use crate::train::adam::{Adam, AdamSettings};
+use crate::train::lbfgs::{Lbfgs, Limits};
+
+/// How a gradient becomes a step.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Optimiser {
+    /// Adam of this learning rate.
+    Adam {
+        /// The learning rate.
+        learning_rate: f64,
+    },
+    /// Steps of this length along the gradient, an image each.
+    Normalised {
+        /// The Euclidean length of a step.
+        length: f64,
+    },
+}
+
+/// The hyper-parameters of an ascent.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Settings {
+    /// Steps of the optimiser.
+    pub steps: u64,
+    /// The optimiser.
+    pub optimiser: Optimiser,
+    /// Steps at the start in which an image whose gradient is zero follows redirected slopes instead.
+    pub redirected: u64,
+    /// Iterations of L-BFGS afterwards, without transforms.
+    pub polish: u64,
+    /// The norm of the gradient at which L-BFGS stops.
+    pub tolerance: f64,
+}
+
+/// Everything an ascent climbs.
+pub struct Ascent<'a, E: Element> {
+    /// The network; the objective's nodes are tapped.
+    pub network: &'a Network<E>,
+    /// How images are made.
+    pub parameterisation: &'a dyn Parameterisation<E>,
+    /// What images go through before the network.
+    pub transforms: &'a Transforms,
+    /// What is raised.
+    pub objective: &'a Objective,
+    /// How.
+    pub settings: Settings,
+    /// Keys every random draw.
+    pub seed: u64,
+}
+
+/// An objective and its gradient at some parameters.
+#[derive(Clone, Debug)]
+pub struct Evaluation<E: Element> {
+    /// O of each image.
+    pub values: Vec<f64>,
+    /// The cosine of each image's response and target, where there is one.
+    pub cosines: Vec<Option<f64>>,
+    /// dO/ds, (N, 1, 1, P).
+    pub gradient: Batch<E>,
+    /// |dO/ds| of each image.
+    pub norms: Vec<f64>,
+}
+
+/// Images on their way up, and how they got there.
+#[derive(Clone, Debug)]
+pub struct State<E: Element> {
+    /// Their numbers among those of the objective.
+    pub rows: Vec<usize>,
+    /// Steps done.
+    pub step: u64,
+    /// Their parameters, (N, 1, 1, P).
+    pub s: Batch<E>,
+    /// Adam's moments.
+    pub adam: Adam<E>,
+    /// For each step the objective and the norm of its gradient of each image, (steps, N, 2).
+    pub trace: Vec<f64>,
+}
+
+impl<E: Element> State<E> {
+    /// A start at parameters `s` (N, 1, 1, P) of images number `rows`.
+    pub fn new(rows: Vec<usize>, s: Batch<E>) -> Self {
+        let adam = Adam::new(std::slice::from_ref(&s));
+        Self { rows, step: 0, s, adam, trace: Vec::new() }
+    }
+}
+
+/// Which draw of the transforms an evaluation sees.
+#[derive(Clone, Copy, Debug)]
+enum View {
+    /// The image as it is.
+    Plain,
+    /// That of this step.
+    Transformed(u64),
+}
+
+impl<E: Element> Ascent<'_, E> {
+    /// The start of images number `rows`: each depends on the seed and its own number alone.
+    pub fn start(&self, rows: Vec<usize>) -> State<E> {
+        let stream = Stream::new(self.seed, "start", 0);
+        let each = rows.iter().flat_map(|&row| view(&self.parameterisation.initial(stream, row..row + 1)).to_vec());
+        let values: Vec<E> = each.collect();
+        let shape = (rows.len(), 1, 1, self.parameterisation.parameters());
+        State::new(rows, batch(values, shape))
+    }
+
+    /// One step of the optimiser.
+    ///
+    /// # Errors
+    /// A network that does not compute the objective's nodes.
+    pub fn step(&self, state: &mut State<E>) -> Result<()> {
+        let mut found = self.evaluate(&state.s, &state.rows, View::Transformed(state.step), Slopes::True)?;
+        if state.step < self.settings.redirected && found.norms.contains(&0.0) {
+            self.redirect(state, &mut found)?;
+        }
+        state.trace.extend(found.values.iter().zip(&found.norms).flat_map(|(&value, &norm)| [value, norm]));
+        match self.settings.optimiser {
+            Optimiser::Adam { learning_rate } => {
+                // Adam descends.
+                let down: Vec<E> = view(&found.gradient).iter().map(|&g| -g).collect();
+                state.adam.advance();
+                state.adam.update(0, &mut state.s, &down, &AdamSettings::with_rate(learning_rate), None);
+            }
+            Optimiser::Normalised { length } => {
+                let count = image_len(&state.s);
+                let images = view_mut(&mut state.s).chunks_exact_mut(count);
+                for ((s, gradient), &norm) in images.zip(view(&found.gradient).chunks_exact(count)).zip(&found.norms) {
+                    let factor = E::of(if norm > 0.0 { length / norm } else { 0.0 });
+                    s.iter_mut().zip(gradient).for_each(|(s, &gradient)| *s += factor * gradient);
+                }
+            }
+        }
+        self.parameterisation.project(&mut state.s);
+        state.step += 1;
+        Ok(())
+    }
+
+    /// Replaces gradients of zero by redirected ones.
+    fn redirect(&self, state: &State<E>, found: &mut Evaluation<E>) -> Result<()> {
+        let redirected = self.evaluate(&state.s, &state.rows, View::Transformed(state.step), Slopes::Redirected)?;
+        let count = image_len(&state.s);
+        let gradients = view_mut(&mut found.gradient).chunks_exact_mut(count);
+        for (image, (gradient, other)) in gradients.zip(view(&redirected.gradient).chunks_exact(count)).enumerate() {
+            if found.norms[image] == 0.0 {
+                gradient.copy_from_slice(other);
+                found.norms[image] = redirected.norms[image];
+            }
+        }
+        Ok(())
+    }
+
+    /// The objective and its gradient for images as they are.
+    ///
+    /// # Errors
+    /// A network that does not compute the objective's nodes.
+    pub fn evaluate_plain(&self, s: &Batch<E>, rows: &[usize]) -> Result<Evaluation<E>> {
+        self.evaluate(s, rows, View::Plain, Slopes::True)
+    }
+
+    fn evaluate(&self, s: &Batch<E>, rows: &[usize], seen: View, slopes: Slopes) -> Result<Evaluation<E>> {
+        let point = self.parameterisation.at(s);
+        let x = point.images();
+        let drawn = match seen {
+            View::Plain => None,
+            View::Transformed(step) => Some(self.transforms.draw(self.seed, step, rows, self.parameterisation.image_size())),
+        };
+        let looked_at = drawn.as_ref().map_or_else(|| x.clone(), |drawn| drawn.forward(x));
+        let trace = self.network.forward(&mut NoneTape, &looked_at, Mode::Inference, InputGradient::Wanted);
+        let judged = self.objective.judge(self.network, &trace, rows)?;
+        let cotangents: Vec<_> = judged.cotangents.iter().map(|(place, cotangent)| (*place, cotangent)).collect();
+        let down = self.network.pullback_by(&trace, &cotangents, slopes);
+        drop(trace);
+        let down = down.map(|down| drawn.as_ref().map_or_else(|| down.clone(), |drawn| drawn.pullback(&down)));
+        let (penalties, at_images) = self.objective.judge_images(x, rows);
+        let cotangent = match (down, at_images) {
+            (Some(down), Some(more)) => sum(down, &more),
+            (Some(one), None) | (None, Some(one)) => one,
+            (None, None) => batch(vec![E::zero(); view(x).len()], shape(x)),
+        };
+        let gradient = point.pullback(&cotangent);
+        let values = judged.values.iter().zip(&penalties).map(|(value, penalty)| value + penalty).collect();
+        let norms = view(&gradient).chunks_exact(image_len(&gradient)).map(norm).collect();
+        Ok(Evaluation { values, cosines: judged.cosines, gradient, norms })
+    }
+
+    /// L-BFGS from where the steps ended, each image by itself; all of them at once where the objective is joint. Returns the
+    /// objective and the norm of the gradient after each iteration, an image each.
+    ///
+    /// # Errors
+    /// A network that does not compute the objective's nodes.
+    pub fn polish(&self, state: &mut State<E>) -> Result<Vec<Vec<[f64; 2]>>> {
+        let count = image_len(&state.s);
+        if self.objective.is_joint() {
+            let (s, trace) = self.polish_together(view(&state.s), &state.rows)?;
+            view_mut(&mut state.s).copy_from_slice(&s);
+            return Ok(vec![trace; state.rows.len()]);
+        }
+        let starts: Vec<(&[E], usize)> = view(&state.s).chunks_exact(count).zip(state.rows.iter().copied()).collect();
+        let polished: Vec<_> =
+            starts.par_iter().map(|(s, row)| self.polish_together(s, &[*row])).collect::<Result<_>>()?;
+        let mut traces = Vec::with_capacity(polished.len());
+        for (s, (polished, trace)) in view_mut(&mut state.s).chunks_exact_mut(count).zip(polished) {
+            s.copy_from_slice(&polished);
+            traces.push(trace);
+        }
+        Ok(traces)
+    }
+
+    /// L-BFGS on the sum of the objectives of `rows`.
+    fn polish_together(&self, s: &[E], rows: &[usize]) -> Result<(Vec<E>, Vec<[f64; 2]>)> {
+        let shape = (rows.len(), 1, 1, s.len() / rows.len());
+        let mut evaluate = |s: &[E]| -> Result<(f64, Vec<E>)> {
+            let found = self.evaluate_plain(&batch(s.to_vec(), shape), rows)?;
+            // It descends.
+            Ok((-found.values.iter().sum::<f64>(), view(&found.gradient).iter().map(|&g| -g).collect()))
+        };
+        let limits = Limits { iterations: self.settings.polish, gradient_norm: self.settings.tolerance, ..Limits::default() };
+        let mut trace = Vec::new();
+        let mut lbfgs = Lbfgs::start(s.to_vec(), &mut evaluate)?;
+        while lbfgs.iterate(&limits, &mut evaluate)?.is_none() {
+            trace.push([-lbfgs.value(), lbfgs.gradient_norm()]);
+        }
+        Ok((lbfgs.point().to_vec(), trace))
+    }
+}
+
+fn sum<E: Element>(mut a: Batch<E>, b: &Batch<E>) -> Batch<E> {
+    view_mut(&mut a).iter_mut().zip(view(b)).for_each(|(a, &b)| *a += b);
+    a
+}
+
+/// The Euclidean norm, summed in f64.
+fn norm<E: Element>(values: &[E]) -> f64 {
+    values.iter().map(|value| value.wide() * value.wide()).sum::<f64>().sqrt()
+}
