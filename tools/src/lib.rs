@@ -5,10 +5,12 @@
 
 pub mod alignment;
 pub mod arguments;
+pub mod climbing;
 pub mod exit;
 pub mod features;
 pub mod interrupt;
 pub mod network;
+pub mod parameterisation;
 pub mod progress;
 pub mod task;
 pub mod tools;

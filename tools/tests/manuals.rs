@@ -3,12 +3,13 @@
 
 use std::process::Command;
 
-const BINARIES: [(&str, &str); 12] = [
+const BINARIES: [(&str, &str); 13] = [
     ("dataset", env!("CARGO_BIN_EXE_dataset")),
     ("fa-encode", env!("CARGO_BIN_EXE_fa-encode")),
     ("fa-fit", env!("CARGO_BIN_EXE_fa-fit")),
     ("fa-invert", env!("CARGO_BIN_EXE_fa-invert")),
     ("fid-score", env!("CARGO_BIN_EXE_fid-score")),
+    ("fv-optimize", env!("CARGO_BIN_EXE_fv-optimize")),
     ("nearest", env!("CARGO_BIN_EXE_nearest")),
     ("net-fit", env!("CARGO_BIN_EXE_net-fit")),
     ("net-import", env!("CARGO_BIN_EXE_net-import")),

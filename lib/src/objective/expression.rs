@@ -10,7 +10,7 @@
 //!
 //! Signs stand between spaces, since names of nodes and files may hold them; so may a word in double quotes hold anything.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 /// One quantity of a network or an image.
@@ -86,6 +86,16 @@ impl Weight {
 /// A sum of atoms with their factors.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Expression(pub Vec<(Weight, Atom)>);
+
+impl Expression {
+    /// The files that it names.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        self.0.iter().filter_map(|(_, atom)| match atom {
+            Atom::Direction { file, .. } | Atom::Targets { file, .. } => Some(file.as_path()),
+            _ => None,
+        })
+    }
+}
 
 /// What is wrong with an expression.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

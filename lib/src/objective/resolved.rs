@@ -3,6 +3,7 @@
 //! A value is a sum over terms; what raises it comes as cotangents of nodes, for the network's pullback, and as a cotangent of
 //! the images for penalties. An image's value and cotangents depend on no other image, but for diversity.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
@@ -95,10 +96,40 @@ impl Term {
     }
 }
 
-/// An objective of some images for one network.
+/// A term for the images of a range; the weight runs over them.
+#[derive(Clone, Debug)]
+struct Entry {
+    images: Range<usize>,
+    weight: Weight,
+    term: Term,
+}
+
+/// An image of a batch that a term is for.
+struct Member {
+    /// Its place in the batch.
+    position: usize,
+    /// Its number among the term's images.
+    row: usize,
+    weight: f64,
+}
+
+impl Entry {
+    /// The images among those of numbers `rows`.
+    fn members(&self, rows: &[usize]) -> Vec<Member> {
+        let member = |(position, &row): (usize, &usize)| {
+            self.images.contains(&row).then(|| {
+                let row = row - self.images.start;
+                Member { position, row, weight: self.weight.at(row, self.images.len()) }
+            })
+        };
+        rows.iter().enumerate().filter_map(member).collect()
+    }
+}
+
+/// What some images are made for, by one network: one expression, or one after the other.
 #[derive(Clone, Debug)]
 pub struct Objective {
-    terms: Vec<(Weight, Term)>,
+    entries: Vec<Entry>,
     images: usize,
 }
 
@@ -120,8 +151,24 @@ impl Objective {
     /// # Errors
     /// A node, channel or place that is not there; a file that cannot be read, does not fit or holds NaN.
     pub fn new(expression: &Expression, graph: &Graph, images: usize, comparison: Comparison) -> Result<Self> {
-        let term = |(weight, atom): &(Weight, Atom)| Ok((*weight, resolve(atom, graph, images, comparison)?));
-        Ok(Self { terms: expression.0.iter().map(term).collect::<Result<_>>()?, images })
+        let entry = |(weight, atom): &(Weight, Atom)| {
+            Ok(Entry { images: 0..images, weight: *weight, term: resolve(atom, graph, images, comparison)? })
+        };
+        Ok(Self { entries: expression.0.iter().map(entry).collect::<Result<_>>()?, images })
+    }
+
+    /// Objectives one after the other: the images of the first, then those of the second, …
+    pub fn joined(objectives: impl IntoIterator<Item = Self>) -> Self {
+        let mut joined = Self { entries: Vec::new(), images: 0 };
+        for objective in objectives {
+            let shifted = |entry: Entry| Entry {
+                images: entry.images.start + joined.images..entry.images.end + joined.images,
+                ..entry
+            };
+            joined.entries.extend(objective.entries.into_iter().map(shifted));
+            joined.images += objective.images;
+        }
+        joined
     }
 
     /// The images it is for.
@@ -131,7 +178,7 @@ impl Objective {
 
     /// The places of the nodes it looks at.
     pub fn places(&self) -> Vec<usize> {
-        let mut places: Vec<usize> = self.terms.iter().filter_map(|(_, term)| term.place()).collect();
+        let mut places: Vec<usize> = self.entries.iter().filter_map(|entry| entry.term.place()).collect();
         places.sort_unstable();
         places.dedup();
         places
@@ -139,7 +186,7 @@ impl Objective {
 
     /// Whether an image's value depends on the others of its batch.
     pub fn is_joint(&self) -> bool {
-        self.terms.iter().any(|(_, term)| matches!(term, Term::Diversity { .. }))
+        self.entries.iter().any(|entry| matches!(entry.term, Term::Diversity { .. }))
     }
 
     /// The terms at nodes for images number `rows` of the objective, whose activations `trace` holds.
@@ -150,11 +197,15 @@ impl Objective {
         let mut judged =
             Judged { values: vec![0.0; rows.len()], cosines: vec![None; rows.len()], cotangents: Vec::new() };
         for place in self.places() {
+            let at_place = self.entries.iter().filter(|entry| entry.term.place() == Some(place));
+            let wanted: Vec<_> = at_place.map(|entry| (&entry.term, entry.members(rows))).collect();
+            if wanted.iter().all(|(_, members)| members.is_empty()) {
+                continue;
+            }
             let activations = network.value(trace, place)?;
             let mut cotangent = vec![E::zero(); view(activations).len()];
-            for (weight, term) in self.terms.iter().filter(|(_, term)| term.place() == Some(place)) {
-                let weights: Vec<f64> = rows.iter().map(|&row| weight.at(row, self.images)).collect();
-                add_term(term, activations, rows, &weights, &mut judged, &mut cotangent);
+            for (term, members) in wanted.iter().filter(|(_, members)| !members.is_empty()) {
+                add_term(term, activations, members, &mut judged, &mut cotangent);
             }
             judged.cotangents.push((place, batch(cotangent, shape(activations))));
         }
@@ -168,19 +219,18 @@ impl Objective {
         let mut cotangent = vec![E::zero(); view(images).len()];
         let mut any = false;
         let length = image_len(images);
-        for (weight, term) in &self.terms {
-            let penalty = match term {
+        let (_, h, w, c) = shape(images);
+        for entry in &self.entries {
+            let penalty = match entry.term {
                 Term::Deviation => deviation,
                 Term::SquaredDeviation => squared_deviation,
                 Term::TotalVariation => total_variation,
                 _ => continue,
             };
-            any = true;
-            let parts =
-                values.iter_mut().zip(cotangent.chunks_exact_mut(length)).zip(view(images).chunks_exact(length));
-            for (((value, cotangent), image), &row) in parts.zip(rows) {
-                let (_, h, w, c) = shape(images);
-                *value += penalty(image, (h, w, c), weight.at(row, self.images), cotangent);
+            for Member { position, weight, .. } in entry.members(rows) {
+                any = true;
+                let range = position * length..(position + 1) * length;
+                values[position] += penalty(&view(images)[range.clone()], (h, w, c), weight, &mut cotangent[range]);
             }
         }
         (values, any.then(|| batch(cotangent, shape(images))))
@@ -277,97 +327,104 @@ fn wrong(path: &Path, expected: String, found: String) -> Error {
     Error::File { path: path.to_owned(), expected, found }
 }
 
-/// Adds a term of a node to the values and to the node's cotangent.
+/// Adds a term of a node, for some images of the batch, to the values and to the node's cotangent.
 fn add_term<E: Element>(
     term: &Term,
     activations: &Batch<E>,
-    rows: &[usize],
-    weights: &[f64],
+    members: &[Member],
     judged: &mut Judged<E>,
     cotangent: &mut [E],
 ) {
     let (_, h, w, c) = shape(activations);
     let length = h * w * c;
-    let images = view(activations).chunks_exact(length).zip(cotangent.chunks_exact_mut(length)).zip(weights);
     match term {
-        Term::Neuron { element, .. } => {
-            for (((image, cotangent), &weight), value) in images.zip(&mut judged.values) {
-                *value += weight * image[*element].wide();
-                cotangent[*element] += E::of(weight);
-            }
-        }
-        Term::Channel { channel, .. } => {
-            let share = 1.0 / (h * w) as f64;
-            for (((image, cotangent), &weight), value) in images.zip(&mut judged.values) {
-                let sum: f64 = image.iter().skip(*channel).step_by(c).map(|value| value.wide()).sum();
-                *value += weight * share * sum;
-                cotangent.iter_mut().skip(*channel).step_by(c).for_each(|slope| *slope += E::of(weight * share));
-            }
-        }
-        Term::Layer { .. } => {
-            let share = 1.0 / length as f64;
-            for (((image, cotangent), &weight), value) in images.zip(&mut judged.values) {
-                *value += weight * share * image.iter().map(|value| value.wide().powi(2)).sum::<f64>();
-                let slope = E::of(2.0 * weight * share);
-                cotangent.iter_mut().zip(image).for_each(|(sum, &value)| *sum += slope * value);
-            }
-        }
         Term::Targets { targets, comparison, .. } => {
-            let responses = comparison.aggregation.response(activations);
-            let mut slopes = vec![E::zero(); view(&responses).len()];
-            for (image, (response, slope)) in
-                view(&responses).chunks_exact(c).zip(slopes.chunks_exact_mut(c)).enumerate()
-            {
-                let target = &targets[if targets.len() == 1 { 0 } else { rows[image] }];
-                let response: Vec<f64> = response[..target.len()].iter().map(|value| value.wide()).collect();
-                let found = significance(target, &response, comparison.power);
-                judged.values[image] += weights[image] * found.value;
-                judged.cosines[image] = Some(found.cosine);
-                slope.iter_mut().zip(&found.gradient).for_each(|(slope, g)| *slope = E::of(weights[image] * g));
-            }
-            let slopes = comparison.aggregation.pullback(&batch(slopes, shape(&responses)), activations);
-            cotangent.iter_mut().zip(view(&slopes)).for_each(|(sum, &more)| *sum += more);
+            return add_targets(targets, *comparison, activations, members, judged, cotangent);
         }
-        Term::Diversity { .. } => add_diversity(activations, weights, &mut judged.values, cotangent),
-        Term::Deviation | Term::SquaredDeviation | Term::TotalVariation => {}
+        Term::Diversity { .. } => return add_diversity(activations, members, &mut judged.values, cotangent),
+        _ => {}
+    }
+    for &Member { position, weight, .. } in members {
+        let range = position * length..(position + 1) * length;
+        let (image, cotangent) = (&view(activations)[range.clone()], &mut cotangent[range]);
+        judged.values[position] += match *term {
+            Term::Neuron { element, .. } => {
+                cotangent[element] += E::of(weight);
+                weight * image[element].wide()
+            }
+            Term::Channel { channel, .. } => {
+                let share = weight / (h * w) as f64;
+                cotangent.iter_mut().skip(channel).step_by(c).for_each(|slope| *slope += E::of(share));
+                share * image.iter().skip(channel).step_by(c).map(|value| value.wide()).sum::<f64>()
+            }
+            Term::Layer { .. } => {
+                let share = weight / length as f64;
+                let slope = E::of(2.0 * share);
+                cotangent.iter_mut().zip(image).for_each(|(sum, &value)| *sum += slope * value);
+                share * image.iter().map(|value| value.wide().powi(2)).sum::<f64>()
+            }
+            _ => 0.0,
+        };
     }
 }
 
-/// `v_i = -1 / (N - 1) sum_(j != i) <u_i, u_j>`, u = G / |G| and G = a^T a the Gram matrix of a node's channels (Olah et al. 2017).
-fn add_diversity<E: Element>(activations: &Batch<E>, weights: &[f64], values: &mut [f64], cotangent: &mut [E]) {
-    let (n, h, w, c) = shape(activations);
-    if n < 2 {
-        return;
+/// Adds the resemblance of responses to targets.
+fn add_targets<E: Element>(
+    targets: &[Vec<f64>],
+    Comparison { aggregation, power }: Comparison,
+    activations: &Batch<E>,
+    members: &[Member],
+    judged: &mut Judged<E>,
+    cotangent: &mut [E],
+) {
+    let responses = aggregation.response(activations);
+    let channels = image_len(&responses);
+    let mut slopes = vec![E::zero(); view(&responses).len()];
+    for &Member { position, row, weight } in members {
+        let target = &targets[if targets.len() == 1 { 0 } else { row }];
+        let range = position * channels..position * channels + target.len();
+        let response: Vec<f64> = view(&responses)[range.clone()].iter().map(|value| value.wide()).collect();
+        let found = significance(target, &response, power);
+        judged.values[position] += weight * found.value;
+        judged.cosines[position] = Some(found.cosine);
+        slopes[range].iter_mut().zip(&found.gradient).for_each(|(slope, g)| *slope = E::of(weight * g));
     }
+    let slopes = aggregation.pullback(&batch(slopes, shape(&responses)), activations);
+    cotangent.iter_mut().zip(view(&slopes)).for_each(|(sum, &more)| *sum += more);
+}
+
+/// `v_i = -1 / (N - 1) sum_(j != i) <u_i, u_j>`, u = G / |G| and G = a^T a the Gram matrix of a node's channels (Olah et al. 2017).
+fn add_diversity<E: Element>(activations: &Batch<E>, members: &[Member], values: &mut [f64], cotangent: &mut [E]) {
+    let (_, h, w, c) = shape(activations);
     let length = h * w * c;
-    let images: Vec<&[E]> = view(activations).chunks_exact(length).collect();
-    let unit = |image: &&[E]| {
+    let image = |member: &Member| &view(activations)[member.position * length..][..length];
+    let unit = |member: &Member| {
         let mut gram = vec![E::zero(); c * c];
-        let a = Matrix::new(image, h * w, c);
+        let a = Matrix::new(image(member), h * w, c);
         product(&mut gram, a.transposed(), a, Write::Replace);
         let norm = gram.iter().map(|value| value.wide().powi(2)).sum::<f64>().sqrt().max(1e-12);
         gram.iter_mut().for_each(|value| *value = *value / E::of(norm));
         (gram, norm)
     };
-    let units: Vec<(Vec<E>, f64)> = images.iter().map(unit).collect();
+    let units: Vec<(Vec<E>, f64)> = members.iter().map(unit).collect();
     let dot = |a: &[E], b: &[E]| a.iter().zip(b).map(|(a, b)| a.wide() * b.wide()).sum::<f64>();
-    let share = 1.0 / (n - 1) as f64;
-    for (i, (image, cotangent)) in images.iter().zip(cotangent.chunks_exact_mut(length)).enumerate() {
+    let share = 1.0 / members.len().saturating_sub(1).max(1) as f64;
+    for (i, member) in members.iter().enumerate() {
         let (own, norm) = &units[i];
         // Each pair counts in both images' values.
         let mut pull = vec![E::zero(); c * c];
         let mut along = 0.0;
         for (j, (other, _)) in units.iter().enumerate().filter(|&(j, _)| j != i) {
             let resemblance = dot(own, other);
-            values[i] -= weights[i] * share * resemblance;
-            let factor = share * (weights[i] + weights[j]);
+            values[member.position] -= member.weight * share * resemblance;
+            let factor = share * (member.weight + members[j].weight);
             along += factor * resemblance;
             pull.iter_mut().zip(other).for_each(|(sum, &value)| *sum += E::of(factor) * value);
         }
         pull.par_iter_mut().zip(own).for_each(|(pull, &own)| *pull = (*pull - E::of(along) * own) * E::of(-2.0 / norm));
         let mut slope = vec![E::zero(); length];
-        product(&mut slope, Matrix::new(image, h * w, c), Matrix::new(&pull, c, c), Write::Replace);
-        cotangent.iter_mut().zip(&slope).for_each(|(sum, &more)| *sum += more);
+        product(&mut slope, Matrix::new(image(member), h * w, c), Matrix::new(&pull, c, c), Write::Replace);
+        cotangent[member.position * length..].iter_mut().zip(&slope).for_each(|(sum, &more)| *sum += more);
     }
 }
 
@@ -489,6 +546,27 @@ mod tests {
                 assert!((difference - gradient[i]).abs() < 1e-7, "{text}: {i}: {difference} {}", gradient[i]);
             }
         }
+    }
+
+    #[test]
+    fn joined_objectives_keep_to_their_images() {
+        let network = network();
+        let comparison = Comparison { aggregation: Aggregation::Mean, power: 0 };
+        let one = |text: &str, images| Objective::new(&text.parse().unwrap(), network.graph(), images, comparison).unwrap();
+        let texts = [("channel:act:1", 2), ("diversity:act - l2", 2), ("class:3", 1)];
+        let joined = Objective::joined(texts.map(|(text, images)| one(text, images)));
+        let x = images(5);
+        let (whole, gradient) = total(&joined, &network, &x);
+        let (mut sum, mut parts, mut first) = (0.0, Vec::new(), 0);
+        for (text, count) in texts {
+            let part = batch(view(&x)[first * 60..(first + count) * 60].to_vec(), (count, 6, 5, 2));
+            let (value, gradient) = total(&one(text, count), &network, &part);
+            sum += value;
+            parts.extend(gradient);
+            first += count;
+        }
+        assert!((whole - sum).abs() < 1e-12);
+        assert!(gradient.iter().zip(&parts).all(|(a, b)| (a - b).abs() < 1e-12));
     }
 
     #[test]

@@ -130,3 +130,40 @@ impl<E: Element + Scalar> Discriminator<E> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::{Initialisation, Size, architectures};
+    use crate::tensor::random::Stream;
+    use crate::tensor::view_mut;
+
+    /// The loss of real images, the penalty included, grows as the gradients say.
+    #[test]
+    fn gradients_of_the_penalised_loss_are_its_differences() {
+        for (rule, batch_norm) in [(Rule::LeastSquares, false), (Rule::Wasserstein, false), (Rule::LeastSquares, true)] {
+            let graph = architectures::discriminator("mnist", Size::new(1, 6, 6), batch_norm).unwrap();
+            let network = Network::<f64>::initialised(graph, Initialisation::He, 1);
+            let x = batch(Stream::new(1, "x", 0).uniform(0..3 * 36), (3, 6, 6, 1));
+            let mode = Mode::Training(Stream::new(1, "dropout", 0));
+            let judged = |network: &Network<f64>| {
+                let discriminator = Discriminator::new(network.clone(), rule, None).unwrap();
+                discriminator.penalised(3.0).judge(&x, Role::Real, mode, 1.0 / 3.0).unwrap()
+            };
+            let (_, gradients) = judged(&network);
+            let plain = Discriminator::new(network.clone(), rule, None).unwrap().judge(&x, Role::Real, mode, 1.0 / 3.0);
+            assert_ne!(plain.unwrap().1, gradients);
+            let specs = network.graph().parameters();
+            for (which, gradient) in gradients.iter().enumerate().filter(|(which, _)| specs[*which].1.trained) {
+                let place = gradient.len() / 2;
+                let at = |step: f64| {
+                    let mut moved = network.clone();
+                    view_mut(&mut moved.parameters_mut()[which])[place] += step;
+                    judged(&moved).0
+                };
+                let difference = (at(1e-6) - at(-1e-6)) / 2e-6;
+                assert!((difference - gradient[place]).abs() < 1e-5, "{which}: {difference} {}", gradient[place]);
+            }
+        }
+    }
+}

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::net::{Mode, Network, Slopes};
 use crate::objective::parameterisation::Parameterisation;
 use crate::objective::resolved::{Objective, Result};
-use crate::objective::transform::Transforms;
+use crate::objective::transform::Pipeline;
 use crate::ops::InputGradient;
 use crate::tensor::random::Stream;
 use crate::tensor::{Batch, Element, batch, image_len, shape, view, view_mut};
@@ -58,8 +58,10 @@ pub struct Ascent<'a, E: Element> {
     pub network: &'a Network<E>,
     /// How images are made.
     pub parameterisation: &'a dyn Parameterisation<E>,
-    /// What images go through before the network.
-    pub transforms: &'a Transforms,
+    /// What images go through before the network while steps are made.
+    pub transforms: &'a Pipeline,
+    /// What they go through as they are: nothing, or a change of size.
+    pub plain: &'a Pipeline,
     /// What is raised.
     pub objective: &'a Objective,
     /// How.
@@ -179,17 +181,17 @@ impl<E: Element> Ascent<'_, E> {
     fn evaluate(&self, s: &Batch<E>, rows: &[usize], seen: View, slopes: Slopes) -> Result<Evaluation<E>> {
         let point = self.parameterisation.at(s);
         let x = point.images();
-        let drawn = match seen {
-            View::Plain => None,
-            View::Transformed(step) => Some(self.transforms.draw(self.seed, step, rows, self.parameterisation.image_size())),
+        let (pipeline, step) = match seen {
+            View::Plain => (self.plain, 0),
+            View::Transformed(step) => (self.transforms, step),
         };
-        let looked_at = drawn.as_ref().map_or_else(|| x.clone(), |drawn| drawn.forward(x));
-        let trace = self.network.forward(&mut NoneTape, &looked_at, Mode::Inference, InputGradient::Wanted);
+        let drawn = pipeline.draw(Stream::new(self.seed, "transforms", step), rows.iter().copied());
+        let trace = self.network.forward(&mut NoneTape, &drawn.forward(x), Mode::Inference, InputGradient::Wanted);
         let judged = self.objective.judge(self.network, &trace, rows)?;
         let cotangents: Vec<_> = judged.cotangents.iter().map(|(place, cotangent)| (*place, cotangent)).collect();
         let down = self.network.pullback_by(&trace, &cotangents, slopes);
         drop(trace);
-        let down = down.map(|down| drawn.as_ref().map_or_else(|| down.clone(), |drawn| drawn.pullback(&down)));
+        let down = down.map(|down| drawn.pullback(&down));
         let (penalties, at_images) = self.objective.judge_images(x, rows);
         let cotangent = match (down, at_images) {
             (Some(down), Some(more)) => sum(down, &more),
@@ -237,9 +239,9 @@ impl<E: Element> Ascent<'_, E> {
         let mut trace = Vec::new();
         let mut lbfgs = Lbfgs::start(s.to_vec(), &mut evaluate)?;
         while lbfgs.iterate(&limits, &mut evaluate)?.is_none() {
-            trace.push([-lbfgs.value(), lbfgs.gradient_norm()]);
+            trace.push([-lbfgs.state().value, lbfgs.gradient_norm()]);
         }
-        Ok((lbfgs.point().to_vec(), trace))
+        Ok((lbfgs.state().x.clone(), trace))
     }
 }
 
