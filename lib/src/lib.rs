@@ -9,6 +9,7 @@ pub mod baselines;
 pub mod data;
 pub mod fidelity;
 pub mod net;
+pub mod objective;
 pub mod ops;
 pub mod report;
 pub mod similarity;
