@@ -16,3 +16,4 @@ pub mod similarity;
 pub mod store;
 pub mod tensor;
 pub mod train;
+pub mod visualize;

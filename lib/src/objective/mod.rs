@@ -1,8 +1,12 @@
-//! What an image is made for, and of what: expressions of units, how responses are aggregated and compared with targets.
+//! What is optimised in feature visualisation: what an image is made for, of what it is made, and the random transformations
+//! under which it must hold.
 //!
-//! [`expression`] reads what a user writes, [`resolved`] meets it with a network and gives values and cotangents.
+//! [`expression`] reads what a user writes, [`resolved`] meets it with a network and gives values and cotangents. Nothing here is
+//! on a tape: each has its two directions written out, since one point is pulled back for many cotangents.
 
 pub mod aggregation;
 pub mod expression;
+pub mod parameterisation;
 pub mod resolved;
 pub mod significance;
+pub mod transform;

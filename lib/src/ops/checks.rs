@@ -41,7 +41,8 @@ impl Case {
         self.description["tolerance"][&name].as_f64().unwrap_or_else(|| panic!("a tolerance for {name}"))
     }
 
-    /// An array: four axes channels last, two as (N, 1, 1, F), one as (1, 1, 1, F), a number as (1, 1, 1, 1).
+    /// An array: four axes channels last, two as (N, 1, 1, F), one as (1, 1, 1, F), a number as (1, 1, 1, 1). A spectrum's five
+    /// are each image's values in their order, (N, 1, 1, F).
     pub fn array<E: Element + Scalar>(&self, name: &str) -> Batch<E> {
         let path = self.folder.join(format!("{name}.npy"));
         let mut reader = Reader::open(&path).unwrap_or_else(|error| panic!("{error}"));
@@ -50,6 +51,7 @@ impl Case {
         match axes.as_slice() {
             &[n, c, h, w] => batch(channels_last(&values, (n, h, w, c)), (n, h, w, c)),
             &[n, f] => batch(values, (n, 1, 1, f)),
+            &[n, c, h, w, parts] => batch(values, (n, 1, 1, c * h * w * parts)),
             [] | [_] => {
                 let features = values.len();
                 batch(values, (1, 1, 1, features))

@@ -1,4 +1,4 @@
-//! Training: Adam, learning-rate schedules, checkpoints and the loop.
+//! Training: Adam, L-BFGS, learning-rate schedules, checkpoints and the loop.
 
 pub mod adam;
 pub mod best;
@@ -6,6 +6,7 @@ pub mod checkpoint;
 pub mod discriminator;
 mod error;
 pub mod evaluation;
+pub mod lbfgs;
 pub mod run;
 pub mod schedule;
 
