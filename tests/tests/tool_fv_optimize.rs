@@ -45,7 +45,9 @@ fn ascent_raises_the_objective_and_its_bytes_depend_on_neither_threads_nor_batch
     let folder = folder.path();
     fs::write(folder.join("o.txt"), "class:1\n# a comment\nchannel:act3:2 - 0.1*tv\n\nneuron:fc1:7\n").unwrap();
     for kind in ["clamped", "sigmoid", "fourier", "fourier-flat", "cppn", "maco --spectrum-of images.npy"] {
-        let common = format!("net --objectives o.txt --count 2 --parameterisation {kind} --transforms lucid --steps 6 --polish 2");
+        let common = format!(
+            "net --objectives o.txt --count 2 --parameterisation {kind} --transforms lucid --steps 6 --polish 2"
+        );
         let found = metrics(folder, &format!("{common} -o a.npy"));
         let trace: Vec<f64> = read::<f32>(&folder.join("a.trace.npy")).unwrap().iter().map(|&v| f64::from(v)).collect();
         assert_eq!(Reader::open(&folder.join("a.trace.npy")).unwrap().shape(), [6, 8, 2], "{kind}");
@@ -68,9 +70,13 @@ fn ascent_raises_the_objective_and_its_bytes_depend_on_neither_threads_nor_batch
     }
     let again = run(folder, "fv-optimize", "net --objective class:1 --steps 3 -o b.npy").succeeds();
     assert!(!again.stderr.contains("fresh"));
-    assert!(run(folder, "fv-optimize", "net --objective class:1 --steps 3 -o b.npy").succeeds().stderr.contains("fresh"));
+    assert!(
+        run(folder, "fv-optimize", "net --objective class:1 --steps 3 -o b.npy").succeeds().stderr.contains("fresh")
+    );
     fs::remove_file(folder.join("b.trace.npy")).unwrap();
-    assert!(!run(folder, "fv-optimize", "net --objective class:1 --steps 3 -o b.npy").succeeds().stderr.contains("fresh"));
+    assert!(
+        !run(folder, "fv-optimize", "net --objective class:1 --steps 3 -o b.npy").succeeds().stderr.contains("fresh")
+    );
 }
 
 #[test]
@@ -115,7 +121,8 @@ fn searches_and_examples_keep_the_best_and_parameters_make_the_images_again() {
     candidates.sort_unstable();
     assert_eq!(candidates, (0..40).collect::<Vec<_>>());
     // Ascent in the latents starts where it is told, and goes up.
-    let words = "net --objective class:1 --count 4 --decoder ae --start s4.npy --steps 20 --learning-rate 0.01 -o up.npy";
+    let words =
+        "net --objective class:1 --count 4 --decoder ae --start s4.npy --steps 20 --learning-rate 0.01 -o up.npy";
     run(folder, "npy-cat", "s.parameters.npy --rows 0..4 --quiet -o s4.npy").succeeds();
     let up = numbers(&metrics(folder, words)["objective"]);
     assert!(up.iter().zip(numbers(&found["objective"][0])).all(|(up, from)| *up >= from), "{up:?} {found}");
@@ -129,14 +136,18 @@ fn targets_report_their_cosines() {
     let start = metrics(folder, "net --objective targets:conv4:t.npy --steps 0 -o s.npy");
     let end = metrics(folder, "net --objective targets:conv4:t.npy --steps 200 --polish 20 -o e.npy");
     let (start, end) = (numbers(&start["cosine"]), numbers(&end["cosine"]));
-    assert!(start.iter().zip(&end).all(|(start, end)| end > start) && end.iter().all(|&cosine| cosine > 0.5), "{start:?} {end:?}");
+    assert!(
+        start.iter().zip(&end).all(|(start, end)| end > start) && end.iter().all(|&cosine| cosine > 0.5),
+        "{start:?} {end:?}"
+    );
 }
 
 #[test]
 fn bad_input_is_named() {
     let folder = networks();
     let folder = folder.path();
-    let refused = |words: &str, said: &[&str]| drop(run(folder, "fv-optimize", &format!("{words} -o x.npy")).fails(2, said));
+    let refused =
+        |words: &str, said: &[&str]| drop(run(folder, "fv-optimize", &format!("{words} -o x.npy")).fails(2, said));
     refused("net --objective channel:act33:0", &["act33", "act3"]);
     refused("net --objective channel:act3:16", &["act3", "below 16", "found 16"]);
     refused("net --objective class:5", &["below 5"]);
@@ -146,7 +157,8 @@ fn bad_input_is_named() {
     refused("net --objective class:1 --decoder net", &["image"]);
     run(folder, "net-fit", "autoencoder grey.npy --arch clarke --epochs 0 --quiet -o other").fails(2, &["grey.npy"]);
     write_images(&folder.join("grey.npy"), 4, 1, 16).unwrap();
-    run(folder, "net-fit", "autoencoder grey.npy --arch clarke --latent 6 --init he --epochs 0 --quiet -o grey").succeeds();
+    run(folder, "net-fit", "autoencoder grey.npy --arch clarke --latent 6 --init he --epochs 0 --quiet -o grey")
+        .succeeds();
     refused("net --objective class:1 --decoder grey", &["3 channels", "1x16x16"]);
     write(&folder.join("nan.npy"), &[1, 2], &[f32::NAN, 1.0]).unwrap();
     refused("net --objective targets:conv4:nan.npy", &["nan.npy", "NaN"]);

@@ -133,7 +133,9 @@ impl Chunks {
 
 fn remove(folder: &Path) -> anyhow::Result<()> {
     match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(obverse::store::Error::write(folder)(error).into()),
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(obverse::store::Error::write(folder)(error).into())
+        }
         _ => Ok(()),
     }
 }

@@ -7,8 +7,8 @@ use clap::{Args, ValueEnum};
 use obverse::data::batches::ImageFile;
 use obverse::net::{Network, Size};
 use obverse::objective::parameterisation::{
-    Clamped, Colours, Cppn, Decoder, Fourier, FrequencyScale, Geometry, Magnitudes, Mask, Parameterisation, Phases, Pixels,
-    Squashed,
+    Clamped, Colours, Cppn, Decoder, Fourier, FrequencyScale, Geometry, Magnitudes, Mask, Parameterisation, Phases,
+    Pixels, Squashed,
 };
 use obverse::store::npy::Scalar;
 use obverse::tensor::{Element, batch};
@@ -120,8 +120,10 @@ impl ParameterisationArguments {
         Ok(match self.parameterisation {
             Kind::Clamped => Box::new(Clamped::new(size)),
             Kind::Sigmoid => Box::new(Squashed::new::<E>(Pixels(size), colours)?),
-            Kind::Fourier => Box::new(Squashed::new(Fourier::<E>::new(size, FrequencyScale::Lucid), colours)?),
-            Kind::FourierFlat => Box::new(Squashed::new(Fourier::<E>::new(size, FrequencyScale::Unscaled), colours)?),
+            Kind::Fourier => Box::new(Squashed::new(Fourier::<E>::new(size, FrequencyScale::Inverse), colours)?),
+            Kind::FourierFlat => {
+                Box::new(Squashed::new(Fourier::<E>::new(size, FrequencyScale::Orthonormal), colours)?)
+            }
             Kind::Maco => {
                 let phases = Phases::<E>::new(&self.magnitudes::<E>(size, colours)?)?;
                 Box::new(Squashed::new(phases, colours)?)
@@ -129,8 +131,8 @@ impl ParameterisationArguments {
             Kind::Cppn => Box::new(Cppn::new(size)),
             Kind::Geometry => {
                 let mask = match self.mask {
-                    MaskArgument::Hard => Mask::Hard,
-                    MaskArgument::Continuous => Mask::Continuous,
+                    MaskArgument::Hard => Mask::One,
+                    MaskArgument::Continuous => Mask::Between(0.0, 1.0),
                 };
                 Box::new(Geometry::new(height, width, mask))
             }

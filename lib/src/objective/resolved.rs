@@ -552,7 +552,8 @@ mod tests {
     fn joined_objectives_keep_to_their_images() {
         let network = network();
         let comparison = Comparison { aggregation: Aggregation::Mean, power: 0 };
-        let one = |text: &str, images| Objective::new(&text.parse().unwrap(), network.graph(), images, comparison).unwrap();
+        let one =
+            |text: &str, images| Objective::new(&text.parse().unwrap(), network.graph(), images, comparison).unwrap();
         let texts = [("channel:act:1", 2), ("diversity:act - l2", 2), ("class:3", 1)];
         let joined = Objective::joined(texts.map(|(text, images)| one(text, images)));
         let x = images(5);

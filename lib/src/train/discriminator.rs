@@ -141,7 +141,8 @@ mod tests {
     /// The loss of real images, the penalty included, grows as the gradients say.
     #[test]
     fn gradients_of_the_penalised_loss_are_its_differences() {
-        for (rule, batch_norm) in [(Rule::LeastSquares, false), (Rule::Wasserstein, false), (Rule::LeastSquares, true)] {
+        for (rule, batch_norm) in [(Rule::LeastSquares, false), (Rule::Wasserstein, false), (Rule::LeastSquares, true)]
+        {
             let graph = architectures::discriminator("mnist", Size::new(1, 6, 6), batch_norm).unwrap();
             let network = Network::<f64>::initialised(graph, Initialisation::He, 1);
             let x = batch(Stream::new(1, "x", 0).uniform(0..3 * 36), (3, 6, 6, 1));

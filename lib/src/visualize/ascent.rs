@@ -19,7 +19,7 @@ use crate::ops::InputGradient;
 use crate::tensor::random::Stream;
 use crate::tensor::{Batch, Element, batch, image_len, shape, view, view_mut};
 use crate::train::adam::{Adam, AdamSettings};
-use crate::train::lbfgs::{Lbfgs, Limits};
+use crate::train::lbfgs::{Lbfgs, LbfgsSettings, Limits};
 
 /// How a gradient becomes a step.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -235,11 +235,17 @@ impl<E: Element> Ascent<'_, E> {
             // It descends.
             Ok((-found.values.iter().sum::<f64>(), view(&found.gradient).iter().map(|&g| -g).collect()))
         };
-        let limits = Limits { iterations: self.settings.polish, gradient_norm: self.settings.tolerance, ..Limits::default() };
+        let limits =
+            Limits { iterations: self.settings.polish, gradient_norm: self.settings.tolerance, ..Limits::default() };
         let mut trace = Vec::new();
         let mut lbfgs = Lbfgs::start(s.to_vec(), &mut evaluate)?;
-        while lbfgs.iterate(&limits, &mut evaluate)?.is_none() {
-            trace.push([-lbfgs.state().value, lbfgs.gradient_norm()]);
+        let mut stop = None;
+        while stop.is_none() {
+            let before = lbfgs.state().iterations;
+            stop = lbfgs.iterate(&LbfgsSettings::default(), &limits, &mut evaluate)?;
+            if lbfgs.state().iterations > before {
+                trace.push([-lbfgs.state().value, lbfgs.gradient_norm()]);
+            }
         }
         Ok((lbfgs.state().x.clone(), trace))
     }

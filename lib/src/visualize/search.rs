@@ -42,7 +42,8 @@ impl Best {
 
     /// Keeps a candidate if it is among the best. One that is no number never is.
     pub fn offer(&mut self, found: Found) {
-        let before = |kept: &Found| kept.value > found.value || (kept.value == found.value && kept.candidate < found.candidate);
+        let before =
+            |kept: &Found| kept.value > found.value || (kept.value == found.value && kept.candidate < found.candidate);
         let place = self.kept.partition_point(before);
         if place < self.count && !found.value.is_nan() {
             self.kept.insert(place, found);
@@ -108,7 +109,8 @@ impl<E: Element> Judge<'_, E> {
     /// A network that does not compute the objectives' nodes.
     pub fn offer(&self, images: &Batch<E>, first: u64, best: &mut [Best]) -> Result<()> {
         let drawn = self.plain.draw(Stream::new(0, "transforms", 0), 0..crate::tensor::shape(images).0);
-        let trace = self.network.forward(&mut NoneTape, &drawn.forward(images), Mode::Inference, InputGradient::Unwanted);
+        let trace =
+            self.network.forward(&mut NoneTape, &drawn.forward(images), Mode::Inference, InputGradient::Unwanted);
         let rows = vec![0; crate::tensor::shape(images).0];
         for (objective, best) in self.objectives.iter().zip(best) {
             let judged = objective.judge(self.network, &trace, &rows)?;

@@ -245,7 +245,8 @@ impl Plan {
     }
 
     fn declare(&self, arguments: &Arguments, task: &mut Task) -> anyhow::Result<()> {
-        let shown: Vec<_> = self.expressions.iter().map(|(expression, count)| (format!("{expression:?}"), count)).collect();
+        let shown: Vec<_> =
+            self.expressions.iter().map(|(expression, count)| (format!("{expression:?}"), count)).collect();
         task.parameter("objectives", shown)?;
         let files = self.expressions.iter().flat_map(|(expression, _)| expression.files());
         let others = [&arguments.start, &arguments.start_images, &arguments.region, &arguments.examples];
@@ -276,9 +277,8 @@ impl Plan {
     }
 
     fn resolved(&self, graph: &Graph) -> anyhow::Result<Vec<Objective>> {
-        let resolve = |(expression, count): &(Expression, usize)| {
-            Ok(Objective::new(expression, graph, *count, self.comparison)?)
-        };
+        let resolve =
+            |(expression, count): &(Expression, usize)| Ok(Objective::new(expression, graph, *count, self.comparison)?);
         self.expressions.iter().map(resolve).collect()
     }
 
@@ -374,14 +374,20 @@ impl Starts {
             let reader = Reader::open(path)?;
             let length = parameterisation.parameters();
             reader.require_row_shape(&[length], "parameters, as many as the parameterisation's")?;
-            ensure!(reader.rows() == count, "{}: expected {count} rows, one an image, found {}", path.display(), reader.rows());
+            ensure!(
+                reader.rows() == count,
+                "{}: expected {count} rows, one an image, found {}",
+                path.display(),
+                reader.rows()
+            );
             return Ok(Self::Given { reader, length });
         }
         let Some(path) = &arguments.start_images else { return Ok(Self::Drawn) };
         let (images, size) = (ImageFile::open(path)?, parameterisation.image_size());
         let found = images.shape();
         ensure!(
-            (found.channels, found.height, found.width) == (size.channels, size.height, size.width) && images.count() == count,
+            (found.channels, found.height, found.width) == (size.channels, size.height, size.width)
+                && images.count() == count,
             "{}: expected {count} images of {size}, found {} of {}x{}x{}",
             path.display(),
             images.count(),
@@ -403,7 +409,8 @@ impl Starts {
             Self::Images { images, size } => {
                 let x = batch(images.batch::<E>(rows)?, (rows.len(), size.height, size.width, size.channels));
                 let inverse = ascent.parameterisation.parameters_of(&x);
-                inverse.context("--start-images: expected a parameterisation that can be inverted; give --start instead")?
+                inverse
+                    .context("--start-images: expected a parameterisation that can be inverted; give --start instead")?
             }
         };
         Ok(State::new(rows.to_vec(), s))
@@ -519,9 +526,12 @@ fn search<E: Element + Scalar>(
         None => Region::unit(decoder.parameters()),
     };
     let judge = Judge { network, plain: &plain(decoder.image_size(), input)?, objectives };
-    let images = |first: u64, count: usize| Ok(decoder.at(&region.draw::<E>(arguments.seed.seed, first, count)).images().clone());
+    let images = |first: u64, count: usize| {
+        Ok(decoder.at(&region.draw::<E>(arguments.seed.seed, first, count)).images().clone())
+    };
     let best = judge_all(arguments, &judge, count, &images)?;
-    let latents: Vec<E> = kept(&best).flat_map(|at| view(&region.draw::<E>(arguments.seed.seed, at, 1)).to_vec()).collect();
+    let latents: Vec<E> =
+        kept(&best).flat_map(|at| view(&region.draw::<E>(arguments.seed.seed, at, 1)).to_vec()).collect();
     let path = companion(&arguments.output, "parameters");
     let mut writer = Writer::create(&path, E::DTYPE, &[decoder.parameters()])?;
     writer.write_rows(&latents)?;
