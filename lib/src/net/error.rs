@@ -127,6 +127,20 @@ pub enum Error {
         /// The most that are allowed.
         limit: u128,
     },
+    /// A node of an ONNX file that cannot be taken over.
+    #[error("{path}: node \"{node}\" ({operation}): expected {expected}, found {found}")]
+    Onnx {
+        /// The file.
+        path: PathBuf,
+        /// The node's name.
+        node: String,
+        /// Its operation.
+        operation: String,
+        /// What can be taken over.
+        expected: String,
+        /// What stands there.
+        found: String,
+    },
     /// An architecture that is not built in.
     #[error("no architecture \"{name}\"; there are {known}, or the path of a net.json")]
     NoSuchArchitecture {

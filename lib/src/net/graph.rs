@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::error::{Error, Result};
+use crate::ops::pad::Frame;
 use crate::ops::window::{Padding, Window};
 
 /// The name of a network's own input among its nodes.
@@ -253,6 +254,13 @@ pub enum Op {
     },
     /// max(x, 0).
     Relu,
+    /// min(max(x, low), high).
+    Clip {
+        /// The lowest value.
+        low: f64,
+        /// The highest value.
+        high: f64,
+    },
     /// x, or e^x - 1 below zero.
     Elu,
     /// elu of x and of -x, side by side along the channels.
@@ -335,6 +343,15 @@ pub enum Op {
         /// The channel after the last.
         end: usize,
     },
+    /// Zeros around an image, and channels of zeros before and after its own.
+    Pad {
+        /// Rows and columns of zeros.
+        #[serde(default = "Sides::none", skip_serializing_if = "Sides::is_none")]
+        padding: Sides,
+        /// Channels of zeros before and after.
+        #[serde(default)]
+        channels: [usize; 2],
+    },
     /// An image as a vector, channels first.
     Flatten,
     /// An input of the network beside the first, such as a class: it reads no node.
@@ -395,6 +412,14 @@ impl Op {
             }
             _ => return None,
         })
+    }
+
+    /// What a pad adds.
+    pub(super) fn frame(&self) -> Option<Frame> {
+        match self {
+            Self::Pad { padding, channels } => Some(Frame { padding: padding.padding(), channels: *channels }),
+            _ => None,
+        }
     }
 
     /// Whether its name says it all. Of such operations serde refuses no superfluous settings.
@@ -543,6 +568,14 @@ impl Op {
                 true => Ok(Size { channels: end - start, ..size }),
                 false => Err(format!("at least {end} channels, and a start before the end")),
             },
+            (Self::Pad { padding, channels: [before, after] }, _) => {
+                let Padding { top, bottom, left, right } = padding.padding();
+                if [top, bottom, left, right, *before, *after].iter().any(|&length| length > LONGEST) {
+                    return Err(format!("padding up to {LONGEST}"));
+                }
+                let channels = size.channels + before + after;
+                Ok(Size::new(channels, size.height + top + bottom, size.width + left + right))
+            }
             (Self::Flatten, _) => Ok(Size::new(size.elements(), 1, 1)),
             (Self::Reshape { shape: [channels, height, width] }, _) => {
                 let to = Size::new(*channels, *height, *width);
@@ -552,6 +585,9 @@ impl Op {
                 }
             }
             (Self::Dropout { p }, _) if !(0.0..1.0).contains(p) => Err("a probability in [0, 1)".into()),
+            (Self::Clip { low, high }, _) if !(low < high && low.is_finite() && high.is_finite()) => {
+                Err("finite bounds, the low one below the high one".into())
+            }
             (Self::LeakyRelu { slope }, _) if !(0.0..1.0).contains(slope) => Err("a slope in [0, 1)".into()),
             _ => Ok(size),
         }
@@ -573,6 +609,24 @@ impl Node {
     /// A node of one input.
     pub fn new(name: impl Into<String>, op: Op, input: impl Into<String>) -> Self {
         Self { name: name.into(), op, inputs: vec![input.into()] }
+    }
+
+    /// The size of its result for inputs of these sizes.
+    ///
+    /// # Errors
+    /// Inputs that do not fit; a result or parameters that would be too large.
+    pub(super) fn size(&self, inputs: &[Size]) -> Result<Size> {
+        let size = self.op.output(inputs).map_err(|expected| Error::Shape {
+            node: self.name.clone(),
+            expected,
+            found: inputs.iter().map(Size::to_string).collect::<Vec<_>>().join(" and "),
+        })?;
+        let parameters = self.op.parameters(inputs.first().copied().unwrap_or(size));
+        let wide =
+            |spec: &ParameterSpec| spec.shape.iter().fold(1u128, |product, &axis| product.saturating_mul(axis as u128));
+        check_size(&self.name, size)?;
+        parameters.iter().try_for_each(|spec| check_elements(&self.name, wide(spec)))?;
+        Ok(size)
     }
 
     /// The node as it stands in net.json.
@@ -829,23 +883,18 @@ fn ordered(nodes: Vec<Node>) -> Result<Vec<Node>> {
 
 /// The size of each node's result.
 fn sizes(input: &InputSpec, nodes: &[Node], sources: &[Vec<Option<usize>>]) -> Result<Vec<Size>> {
-    check_elements(INPUT, input.shape.wide_elements())?;
+    check_size(INPUT, input.shape)?;
     let mut sizes: Vec<Size> = Vec::with_capacity(nodes.len());
     for (node, sources) in nodes.iter().zip(sources) {
         let inputs: Vec<Size> = sources.iter().map(|source| source.map_or(input.shape, |place| sizes[place])).collect();
-        let size = node.op.output(&inputs).map_err(|expected| Error::Shape {
-            node: node.name.clone(),
-            expected,
-            found: inputs.iter().map(Size::to_string).collect::<Vec<_>>().join(" and "),
-        })?;
-        let parameters = node.op.parameters(inputs.first().copied().unwrap_or(size));
-        let wide =
-            |spec: &ParameterSpec| spec.shape.iter().fold(1u128, |product, &axis| product.saturating_mul(axis as u128));
-        check_elements(&node.name, size.wide_elements())?;
-        parameters.iter().try_for_each(|spec| check_elements(&node.name, wide(spec)))?;
-        sizes.push(size);
+        sizes.push(node.size(&inputs)?);
     }
     Ok(sizes)
+}
+
+/// Refuses a result that would hold no values, or more than a network can be meant to.
+pub(super) fn check_size(node: &str, size: Size) -> Result<()> {
+    check_elements(node, size.wide_elements())
 }
 
 /// Refuses what holds no values, or more than a network can be meant to.

@@ -8,10 +8,9 @@
 //!
 //! Source: Szegedy et al. 2016; Heusel et al. 2017; pytorch-fid.
 
-use std::collections::BTreeMap;
-
 use super::error::Result;
 use super::graph::{Graph, INPUT, InputSpec, Node, Op, Pair, ParameterSpec, Sides, Size};
+use super::import::builder::Builder;
 use super::network::Network;
 use crate::store::weights::Weights;
 
@@ -114,22 +113,7 @@ fn parameter(weights: &Weights, node: &Node, spec: &ParameterSpec) -> Result<Vec
         .collect())
 }
 
-#[derive(Default)]
-struct Builder {
-    nodes: Vec<Node>,
-    outputs: BTreeMap<String, String>,
-}
-
 impl Builder {
-    fn push(&mut self, name: String, op: Op, inputs: &[&str]) -> String {
-        self.nodes.push(Node {
-            name: name.clone(),
-            op,
-            inputs: inputs.iter().map(|&input| input.to_string()).collect(),
-        });
-        name
-    }
-
     fn convolution(
         &mut self,
         name: &str,

@@ -7,6 +7,7 @@ use dfdx::prelude::{Cpu, Tape};
 use super::graph::{Op, Size};
 use crate::ops::activation::{Activation, activate};
 use crate::ops::concat::{concat_elu, concat_elu_pullback, slice, slice_pullback};
+use crate::ops::pad::{crop, pad};
 use crate::ops::pooling::{Divisor, End, Pooling, average_pool, average_pool_pullback, max_pool, max_pool_pullback};
 use crate::ops::reshape::{flatten, unflatten};
 use crate::ops::upsample::{bilinear, bilinear_pullback, nearest, nearest_pullback};
@@ -31,6 +32,7 @@ pub(super) fn forward<E: Element, T: Tape<E, Cpu>>(
         Op::UpsampleBilinear { .. } => bilinear(tape, x, (to.height, to.width)),
         Op::Slice { start, end } => slice(tape, x, *start..*end),
         Op::ConcatElu => concat_elu(tape, x),
+        Op::Pad { .. } => pad(tape, x, op.frame()?),
         Op::Flatten => flatten(tape, x),
         Op::Reshape { .. } => reshape(tape, x, from, to),
         _ => activate(tape, x, activation_of(op)?),
@@ -55,6 +57,7 @@ pub(super) fn pullback<E: Element, T: Tape<E, Cpu>>(
         Op::UpsampleBilinear { .. } => bilinear_pullback(tape, cotangent, (from.height, from.width)),
         Op::Slice { start, end } => slice_pullback(tape, cotangent, from.channels, *start..*end),
         Op::ConcatElu => concat_elu_pullback(tape, cotangent, x),
+        Op::Pad { .. } => crop(tape, cotangent, op.frame()?),
         Op::Flatten => unflatten(tape, cotangent, (from.channels, from.height, from.width)),
         Op::Reshape { shape: [channels, height, width] } => {
             reshape(tape, cotangent, Size::new(*channels, *height, *width), from)
@@ -90,6 +93,7 @@ fn activation_of(op: &Op) -> Option<Activation> {
     Some(match op {
         Op::LeakyRelu { slope } => Activation::LeakyRelu { slope: *slope },
         Op::Relu => Activation::LeakyRelu { slope: 0.0 },
+        Op::Clip { low, high } => Activation::Clip { low: *low, high: *high },
         Op::Elu => Activation::Elu,
         Op::Asinh => Activation::Asinh,
         Op::Sinh => Activation::Sinh,

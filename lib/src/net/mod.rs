@@ -9,6 +9,7 @@ mod folder_tests;
 mod graph;
 #[cfg(test)]
 mod graph_tests;
+pub mod import;
 pub mod inception;
 mod initialise;
 mod layers;

@@ -24,7 +24,9 @@ fn nodes() -> Value {
          "padding": 1, "output_padding": 1},
         {"name": "leaky", "op": "leaky_relu", "input": "transposed"},
         {"name": "small", "op": "upsample_bilinear", "input": "leaky", "size": [4, 3]},
-        {"name": "large", "op": "upsample_nearest", "input": "mean", "factor": 2},
+        {"name": "framed", "op": "pad", "input": "mean", "padding": {"top": 1, "bottom": 0, "left": 0, "right": 2},
+         "channels": [1, 2]},
+        {"name": "large", "op": "upsample_nearest", "input": "framed", "factor": 2},
         {"name": "even", "op": "upsample_bilinear", "input": "large", "size": [4, 3]},
         {"name": "cat", "op": "concat", "input": ["small", "even", "small"]},
         {"name": "slice", "op": "slice", "input": "cat", "start": 1, "end": 4},
@@ -36,7 +38,8 @@ fn nodes() -> Value {
         {"name": "sinh", "op": "sinh", "input": "sum"},
         {"name": "softplus", "op": "softplus", "input": "sinh"},
         {"name": "means", "op": "global_avg_pool", "input": "relu"},
-        {"name": "flat", "op": "flatten", "input": "softplus"},
+        {"name": "clip", "op": "clip", "input": "softplus", "low": 0.25, "high": 2.5},
+        {"name": "flat", "op": "flatten", "input": "clip"},
         {"name": "image", "op": "reshape", "input": "flat", "shape": [2, 6, 6]},
         {"name": "turned", "op": "reshape", "input": "image", "shape": [6, 2, 6]},
         {"name": "elu", "op": "elu", "input": "turned"},
@@ -126,7 +129,7 @@ fn every_operation_is_in_the_network() {
     used.sort_unstable();
     used.dedup();
     // The variants of `Op`.
-    assert_eq!(used.len(), 24);
+    assert_eq!(used.len(), 26);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Activations, y = f(x), element by element, any shape, and the products with their slopes.
 //!
-//! leaky_relu max(x, slope x); relu; elu x or e^x - 1; asinh; sinh; sigmoid 1 / (1 + e^-x); tanh; softplus ln(1 + e^x).
+//! leaky_relu max(x, slope x); relu; clip min(max(x, low), high); elu x or e^x - 1; asinh; sinh; sigmoid 1 / (1 + e^-x); tanh;
+//! softplus ln(1 + e^x).
 //! Slope and constants are PyTorch's. [`pullback`] multiplies a cotangent by f'(x) and is itself recorded on the tape,
 //! f'' included, so that a gradient can be differentiated.
 
@@ -21,6 +22,13 @@ pub enum Activation {
         /// The slope below zero.
         slope: f64,
     },
+    /// min(max(x, low), high), low < high; ReLU6 is the clip to 0..6 (Howard et al. 2017). At the bounds its slope is 0.
+    Clip {
+        /// The lowest value.
+        low: f64,
+        /// The highest value.
+        high: f64,
+    },
     /// x above 0, e^x - 1 below (Clevert et al. 2015, alpha 1).
     Elu,
     /// ln(x + sqrt(1 + x^2)): invertible and unbounded (feature alignment, section 3.5).
@@ -40,6 +48,7 @@ impl Activation {
     fn value<E: Element>(self, x: E) -> E {
         match self {
             Self::LeakyRelu { slope } => rectify(x, E::of(slope)),
+            Self::Clip { low, high } => x.max(E::of(low)).min(E::of(high)),
             Self::Elu => {
                 if x > E::zero() {
                     x
@@ -60,6 +69,13 @@ impl Activation {
         let one = E::one();
         match self {
             Self::LeakyRelu { slope } => slope_at(x, E::of(slope)),
+            Self::Clip { low, high } => {
+                if x > E::of(low) && x < E::of(high) {
+                    one
+                } else {
+                    E::zero()
+                }
+            }
             Self::Elu => {
                 if x > E::zero() {
                     one
@@ -79,7 +95,7 @@ impl Activation {
     fn curvature<E: Element>(self, x: E) -> E {
         let one = E::one();
         match self {
-            Self::LeakyRelu { .. } => E::zero(),
+            Self::LeakyRelu { .. } | Self::Clip { .. } => E::zero(),
             Self::Elu => {
                 if x > E::zero() {
                     E::zero()
@@ -178,7 +194,7 @@ fn record_curvature<E: Element, T: Tape<E, Cpu>>(
     x: &Batch<E>,
     activation: Activation,
 ) {
-    if !T::OWNS_TAPE || matches!(activation, Activation::LeakyRelu { .. }) {
+    if !T::OWNS_TAPE || matches!(activation, Activation::LeakyRelu { .. } | Activation::Clip { .. }) {
         return;
     }
     let (cotangent, output, x) = (cotangent.clone(), output.ghost(), x.clone());
@@ -202,8 +218,12 @@ mod tests {
     use crate::store::npy::Scalar;
     use crate::tensor::{backward, gradient};
 
-    /// Each activation with the oracle's name; sinh it has not, as the inverse of asinh.
-    const ALL: [(&str, Activation); 8] = [
+    /// Those of which the oracle has no values: sinh is the inverse of asinh, and clip two rectifiers.
+    const BEYOND_THE_ORACLE: [&str; 2] = ["sinh", "clip"];
+
+    /// Each activation with the oracle's name.
+    const ALL: [(&str, Activation); 9] = [
+        ("clip", Activation::Clip { low: -0.5, high: 0.75 }),
         ("leaky_relu", Activation::LeakyRelu { slope: LEAKY_SLOPE }),
         ("relu", Activation::LeakyRelu { slope: 0.0 }),
         ("elu", Activation::Elu),
@@ -216,7 +236,7 @@ mod tests {
 
     fn check_oracle<E: Element + Scalar>() {
         let case = Case::open("ops");
-        for (name, activation) in ALL.into_iter().filter(|(name, _)| *name != "sinh") {
+        for (name, activation) in ALL.into_iter().filter(|(name, _)| !BEYOND_THE_ORACLE.contains(name)) {
             let array = |array: &str| case.array::<E>(&format!("{name}.{array}"));
             let check = |actual: &[E], expected: &str| {
                 let expected = case.array::<f64>(&format!("{name}.{expected}"));
@@ -239,6 +259,14 @@ mod tests {
     #[test]
     fn agrees_with_the_oracle_in_f32() {
         check_oracle::<f32>();
+    }
+
+    #[test]
+    fn a_clip_is_flat_outside_its_bounds() {
+        let x: Batch<f64> = batch(vec![-1.0, 0.0, 2.5, 6.0, 9.0], (1, 1, 1, 5));
+        let relu6 = Activation::Clip { low: 0.0, high: 6.0 };
+        assert_eq!(view(&activate(&mut NoneTape, &x, relu6)), [0.0, 0.0, 2.5, 6.0, 6.0]);
+        assert_eq!(view(&pullback(&mut NoneTape, &x, &x, relu6)), [0.0, 0.0, 2.5, 0.0, 0.0]);
     }
 
     #[test]

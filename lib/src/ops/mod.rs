@@ -18,6 +18,7 @@ pub mod gaussian;
 pub mod linear;
 pub mod loss;
 pub mod normalise;
+pub mod pad;
 pub mod pooling;
 pub(crate) mod product;
 pub mod reshape;

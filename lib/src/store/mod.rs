@@ -9,6 +9,7 @@ mod error;
 mod header;
 pub mod npy;
 pub mod npz;
+pub mod onnx;
 pub mod pickle;
 pub mod sidecar;
 pub mod weights;

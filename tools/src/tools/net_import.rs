@@ -1,39 +1,110 @@
-//! `net-import`: weights of other programs as a network folder.
+//! `net-import`: networks of other programs as a network folder.
 
 use std::path::{Path, PathBuf};
 
-use anyhow::ensure;
-use clap::Parser;
+use anyhow::{anyhow, ensure};
+use clap::{Parser, ValueEnum};
 use obverse::data::import::sha256_of;
-use obverse::net::inception;
+use obverse::net::import::architectures::{self, Architecture};
+use obverse::net::import::{CONVENTIONS, ChannelOrder, Imported, Pixels, onnx};
+use obverse::net::{Network, Size};
+use obverse::store::onnx::Model;
 use obverse::store::weights::Weights;
 use serde_json::json;
 
 use super::dataset::folder_at;
 use crate::{CommonArguments, Metrics, Task};
 
-/// Make a network folder of a file of weights
+/// Make a network folder of an ONNX file, or of a file of weights
 ///
-/// The file is safetensors or PyTorch's state dictionary (.pth), read as data: nothing in it is executed. Batch normalisation is
-/// folded into the convolutions before it.
+/// An ONNX file brings its graph. Weights are safetensors or PyTorch's state dictionary (.pth, .pt, .th), read as data: nothing in
+/// them is executed; their architecture is recognised by the names and shapes of the tensors, or said with --arch. Nodes bear the
+/// names of PyTorch's modules, or of the ONNX nodes; `net-tap NET --describe` prints them. A softmax at the end is left off.
+///
+/// The network takes RGB in 0..1. What it was trained on is said by a convention, and each of --range, --mean, --std and
+/// --channels changes a part of that: none (0..1, for ONNX files), imagenet (torchvision's mean and std; squeezenet, vgg16,
+/// alexnet, resnet), cifar10 (that dataset's mean and std; densenet-bc), inception (-1..1; googlenet, inception-v3-fid), caffe
+/// (BGR in 0..255 less 104, 117, 123).
 #[derive(Parser)]
 #[command(
     version,
-    after_help = "Examples:
-  net-import pt_inception-2015-12-05-6726825d.pth --arch inception-v3-fid -o data/inception
-  net-import inception.safetensors --arch inception-v3-fid -o inception"
+    after_help = "Architectures: squeezenet1.0, squeezenet1.1, googlenet, vgg16, alexnet (torchvision's; 3,224,224), \
+densenet-bc (any depth and growth) or densenet-bc-100-12, resnet20, resnet32, resnet44, resnet56, resnet110 (for CIFAR; 3,32,32), \
+inception-v3-fid (pytorch-fid's).
+
+Examples:
+  net-import googlenet-1378be20.pth -o googlenet
+  net-import model.onnx --convention imagenet --input-size 3,224,224 -o net
+  net-import squeezenet.safetensors --arch squeezenet1.0 --convention caffe --input-size 3,227,227 -o squeezenet
+  net-import pt_inception-2015-12-05-6726825d.pth -o data/inception"
 )]
 pub struct Arguments {
-    /// The file of weights: .safetensors, .pth
-    weights: PathBuf,
-    /// The architecture whose weights they are
-    #[arg(long, value_name = "NAME", default_value = inception::NAME)]
-    arch: String,
+    /// The file: .onnx, .safetensors, .pth
+    #[arg(required_unless_present = "list")]
+    file: Option<PathBuf>,
+    /// The architecture whose weights they are, where their names and shapes shall not tell it
+    #[arg(long, value_name = "NAME")]
+    arch: Option<String>,
+    /// Print the architectures that are known, one a line
+    #[arg(long)]
+    list: bool,
+    #[command(flatten)]
+    pixels: PixelArguments,
+    /// Channels, height and width of the images, where they are not the architecture's, or the file leaves them open
+    #[arg(long, value_name = "C,H,W", value_delimiter = ',')]
+    input_size: Option<Vec<usize>>,
     /// The network folder to write
-    #[arg(short, long, value_name = "NET")]
-    output: PathBuf,
+    #[arg(short, long, value_name = "NET", required_unless_present = "list")]
+    output: Option<PathBuf>,
     #[command(flatten)]
     common: CommonArguments,
+}
+
+/// What the network was trained on.
+#[derive(Clone, Debug, Default, clap::Args)]
+struct PixelArguments {
+    /// The pixels it was trained on: the architecture's, or none
+    #[arg(long, value_name = "NAME", value_parser = CONVENTIONS)]
+    convention: Option<String>,
+    /// What black and white were, before the mean was subtracted
+    #[arg(long, value_name = "LOW,HIGH", value_delimiter = ',', allow_hyphen_values = true)]
+    range: Option<Vec<f64>>,
+    /// The mean subtracted from each channel, in the units of --range and the network's order of channels
+    #[arg(long, value_name = "M,…", value_delimiter = ',', allow_hyphen_values = true)]
+    mean: Option<Vec<f64>>,
+    /// What divided each channel
+    #[arg(long, value_name = "S,…", value_delimiter = ',')]
+    std: Option<Vec<f64>>,
+    /// The order of channels it was trained on
+    #[arg(long, value_name = "ORDER")]
+    channels: Option<Channels>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Channels {
+    Rgb,
+    Bgr,
+}
+
+impl PixelArguments {
+    /// The convention, and what is said beside it.
+    fn pixels(&self, default: &str) -> anyhow::Result<Pixels> {
+        let name = self.convention.as_deref().unwrap_or(default);
+        let known = Pixels::of_convention(name);
+        let known = known.ok_or_else(|| anyhow!("--convention: expected {}, found {name}", CONVENTIONS.join(", ")))?;
+        let range = match self.range.as_deref() {
+            None => known.range,
+            Some(&[low, high]) => [low, high],
+            Some(other) => return Err(anyhow!("--range: expected LOW,HIGH, found {} numbers", other.len())),
+        };
+        let order = match self.channels {
+            None => known.order,
+            Some(Channels::Rgb) => ChannelOrder::Rgb,
+            Some(Channels::Bgr) => ChannelOrder::Bgr,
+        };
+        let or = |said: &Option<Vec<f64>>, known| said.clone().unwrap_or(known);
+        Ok(Pixels { range, mean: or(&self.mean, known.mean), std: or(&self.std, known.std), order })
+    }
 }
 
 /// Runs the tool.
@@ -41,29 +112,115 @@ pub struct Arguments {
 /// # Errors
 /// Bad usage, bad input, a run that fails.
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let Arguments { weights, arch, output, common } = arguments;
-    import(Task::begin(&common, Some(&output))?, &weights, &arch, &output)
+    let Arguments { file, arch, pixels, input_size, output, common, .. } = arguments;
+    let (Some(file), Some(output)) = (file, output) else {
+        architectures::ARCHITECTURES.iter().for_each(|architecture| println!("{}", architecture.name));
+        return Ok(());
+    };
+    let size = input_size.map(size).transpose()?;
+    let task = Task::begin(&common, Some(&output))?;
+    if file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("onnx")) {
+        ensure!(arch.is_none(), "--arch: expected none, as {} brings its own graph", file.display());
+        return import_onnx(task, &file, &pixels, size, &output);
+    }
+    let architecture = arch.as_deref().map(architecture).transpose()?;
+    import_weights(task, &Request { file, architecture, pixels, size, output })
 }
 
-/// Makes the network folder `output` of a file of weights.
+fn size(axes: Vec<usize>) -> anyhow::Result<Size> {
+    Size::try_from(axes).map_err(|error| anyhow!("--input-size: {error}"))
+}
+
+fn architecture(name: &str) -> anyhow::Result<Architecture> {
+    let known = architectures::of_name(name);
+    known.ok_or_else(|| anyhow!("--arch: expected {}, found {name}", architectures::names()))
+}
+
+/// Makes the network folder `output` of the weights of an architecture, of its own size and pixels.
 ///
 /// # Errors
 /// An architecture that is not known, weights that are not its.
-pub(crate) fn import(mut task: Task, weights: &Path, arch: &str, output: &Path) -> anyhow::Result<()> {
-    ensure!(arch == inception::NAME, "--arch: expected {}, found {arch}", inception::NAME);
-    task.input(weights)?;
-    task.parameter("arch", arch)?;
+pub(crate) fn import(task: Task, weights: &Path, arch: &str, output: &Path) -> anyhow::Result<()> {
+    let (file, output) = (weights.to_owned(), output.to_owned());
+    let (architecture, pixels) = (Some(architecture(arch)?), PixelArguments::default());
+    import_weights(task, &Request { file, architecture, pixels, size: None, output })
+}
+
+struct Request {
+    file: PathBuf,
+    architecture: Option<Architecture>,
+    pixels: PixelArguments,
+    size: Option<Size>,
+    output: PathBuf,
+}
+
+fn import_weights(mut task: Task, request: &Request) -> anyhow::Result<()> {
+    let Request { file, pixels, size, output, .. } = request;
+    task.input(file)?;
+    let weights = Weights::open(file)?;
+    let architecture = request.architecture.map_or_else(|| architectures::recognised(&weights), Ok)?;
+    let pixels = pixels.pixels(architecture.convention)?;
+    task.parameter("arch", architecture.name)?;
+    declare(&mut task, &pixels, *size)?;
     if task.is_fresh()? {
         return Ok(());
     }
-    let network = inception::load(&Weights::open(weights)?)?;
+    let network = pixels.before(architecture.load(&weights, *size)?)?;
+    let origin = json!({"architecture": architecture.name});
+    save(task, &network, file, output, (origin, Metrics::new()))
+}
+
+fn import_onnx(
+    mut task: Task,
+    file: &Path,
+    pixels: &PixelArguments,
+    size: Option<Size>,
+    output: &Path,
+) -> anyhow::Result<()> {
+    let model = Model::open(file)?;
+    task.input(file)?;
+    model.external.iter().try_for_each(|beside| task.input(beside))?;
+    let pixels = pixels.pixels("none")?;
+    declare(&mut task, &pixels, size)?;
+    if task.is_fresh()? {
+        return Ok(());
+    }
+    let Imported { network, left_off } = onnx::load(&model, size)?;
+    let network = pixels.before(network)?;
+    let origin = json!({"format": "onnx", "left_off": left_off});
+    save(task, &network, file, output, (origin, Metrics::from_iter([("left_off".to_string(), json!(left_off))])))
+}
+
+/// Declares what the images are.
+fn declare(task: &mut Task, pixels: &Pixels, size: Option<Size>) -> anyhow::Result<()> {
+    let order = match pixels.order {
+        ChannelOrder::Rgb => "rgb",
+        ChannelOrder::Bgr => "bgr",
+    };
+    task.parameter("range", pixels.range)?;
+    task.parameter("mean", &pixels.mean)?;
+    task.parameter("std", &pixels.std)?;
+    task.parameter("channels", order)?;
+    task.parameter("input_size", size)
+}
+
+/// Writes the network; `origin` goes into net.json beside the tool and the file's digest, the metrics beside the counts.
+fn save(
+    task: Task,
+    network: &Network<f32>,
+    file: &Path,
+    output: &Path,
+    (mut origin, mut metrics): (serde_json::Value, Metrics),
+) -> anyhow::Result<()> {
+    origin["tool"] = "net-import".into();
+    origin["weights_sha256"] = sha256_of(file)?.into();
     let folder = folder_at(output)?;
-    let origin = json!({"tool": "net-import", "architecture": arch, "weights_sha256": sha256_of(weights)?});
     network.save(folder.path(), &origin)?;
-    let outputs: Vec<&String> = network.graph().outputs.keys().collect();
-    let metrics = Metrics::from_iter([
-        ("parameters".to_string(), network.graph().parameter_count().into()),
-        ("outputs".to_string(), json!(outputs)),
-    ]);
+    let graph = network.graph();
+    let outputs: Vec<&String> = graph.outputs.keys().collect();
+    metrics.insert("input".into(), json!(graph.input));
+    metrics.insert("nodes".into(), graph.nodes.len().into());
+    metrics.insert("parameters".into(), graph.parameter_count().into());
+    metrics.insert("outputs".into(), json!(outputs));
     task.finish_folder(folder, metrics)
 }

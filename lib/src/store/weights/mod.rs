@@ -37,11 +37,7 @@ impl Weights {
     /// # Errors
     /// A file that cannot be read, is none of these formats, is cut short, or lies about itself.
     pub fn open(path: &Path) -> Result<Self> {
-        let length = fs::metadata(path).map_err(Error::read(path))?.len();
-        if length > LIMIT {
-            return Err(broken(path, format!("at most {LIMIT} bytes"), format!("{length} bytes")));
-        }
-        let bytes = fs::read(path).map_err(Error::read(path))?;
+        let bytes = content(path)?;
         let tensors = match bytes.as_slice() {
             [b'P', b'K', 3, 4, ..] => torch::archive(&bytes),
             [0x80, ..] => torch::stream(&bytes),
@@ -88,25 +84,34 @@ impl Weights {
     }
 }
 
-fn broken(path: &Path, expected: String, found: String) -> Error {
+/// The bytes of a file that is not too large to be weights.
+pub(in crate::store) fn content(path: &Path) -> Result<Vec<u8>> {
+    let length = fs::metadata(path).map_err(Error::read(path))?.len();
+    match length > LIMIT {
+        true => Err(broken(path, format!("at most {LIMIT} bytes"), format!("{length} bytes"))),
+        false => fs::read(path).map_err(Error::read(path)),
+    }
+}
+
+pub(in crate::store) fn broken(path: &Path, expected: String, found: String) -> Error {
     Error::Weights { path: path.to_owned(), expected, found }
 }
 
 /// What is wrong with a file's content.
-struct Broken {
-    expected: String,
-    found: String,
+pub(in crate::store) struct Broken {
+    pub(in crate::store) expected: String,
+    pub(in crate::store) found: String,
 }
 
 impl Broken {
-    fn new(expected: impl Into<String>, found: impl ToString) -> Self {
+    pub(in crate::store) fn new(expected: impl Into<String>, found: impl ToString) -> Self {
         Self { expected: expected.into(), found: found.to_string() }
     }
 }
 
 /// A type of number, and how a file spells it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Number {
+pub(in crate::store) enum Number {
     F64,
     F32,
     F16,
@@ -114,7 +119,7 @@ enum Number {
 }
 
 impl Number {
-    fn size(self) -> usize {
+    pub(in crate::store) fn size(self) -> usize {
         match self {
             Self::F64 => 8,
             Self::F32 => 4,
@@ -123,7 +128,7 @@ impl Number {
     }
 
     /// Little-endian bytes as numbers.
-    fn decoded(self, bytes: &[u8]) -> Vec<f32> {
+    pub(in crate::store) fn decoded(self, bytes: &[u8]) -> Vec<f32> {
         fn each<const N: usize>(bytes: &[u8], number: impl Fn([u8; N]) -> f32) -> Vec<f32> {
             bytes.as_chunks::<N>().0.iter().map(|&bytes| number(bytes)).collect()
         }

@@ -1,0 +1,27 @@
+//! Networks of other programs: ONNX graphs, and weights by the names of an architecture.
+//!
+//! [`onnx`] translates an ONNX file, operation by operation; [`architectures`] holds the architectures whose weights
+//! (safetensors, PyTorch's state dictionaries) are known by name. [`Pixels`] says what a network was trained on, so that all of
+//! them take RGB in [0, 1].
+
+pub mod architectures;
+pub(super) mod builder;
+mod cifar;
+mod googlenet;
+pub mod onnx;
+mod pixels;
+mod sequential;
+
+pub use architectures::Architecture;
+pub use onnx::Imported;
+pub use pixels::{CONVENTIONS, ChannelOrder, Pixels};
+
+use std::path::Path;
+
+use super::Error;
+use crate::store;
+
+/// What a file should hold and what it holds.
+fn unfit(path: &Path, expected: impl Into<String>, found: impl Into<String>) -> Error {
+    store::Error::Weights { path: path.to_owned(), expected: expected.into(), found: found.into() }.into()
+}

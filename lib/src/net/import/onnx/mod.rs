@@ -1,0 +1,377 @@
+//! ONNX graphs as networks: each operation becomes a node, arithmetic on shapes and constants is done once, here.
+//!
+//! A value's axes in ONNX may differ from those of the node that makes it: reshaping, squeezing and flattening move no number, so
+//! they only change what the axes are called, and a node is made where an operation needs another arrangement. The first axis
+//! is the batch. Operations that are not known are refused by name.
+
+mod constants;
+mod layers;
+mod names;
+mod shapes;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use ndarray::ArrayD;
+
+use self::constants::folded;
+use super::unfit;
+use crate::net::error::{Error, Result};
+use crate::net::graph::{Graph, INPUT, InputSpec, Node, Op, Size, check_size};
+use crate::net::network::Network;
+use crate::store::onnx::{self, Constant, Model};
+
+/// A network of an ONNX file.
+#[derive(Clone, Debug)]
+pub struct Imported {
+    /// The network; its outputs bear the file's names, or `logits` where a softmax was left off.
+    pub network: Network<f32>,
+    /// Operations at the end that were left off: a softmax, whose input is the output.
+    pub left_off: Vec<String>,
+}
+
+/// The network of an ONNX file, for images of `size` where it is given, else of the file's.
+///
+/// # Errors
+/// A file of more than one input, or one that leaves its size open where no `size` is given; an operation, or a setting of
+/// one, that has no counterpart; shapes that do not fit. Each names the node.
+pub fn load(model: &Model, size: Option<Size>) -> Result<Imported> {
+    let mut translation = Translation::begin(model, size)?;
+    for (node, name) in model.nodes.iter().zip(names::readable(model)) {
+        translation.node(&Site { model, node, name })?;
+    }
+    translation.finish()
+}
+
+/// An operation of the file, and the name of the node that it becomes.
+struct Site<'m> {
+    model: &'m Model,
+    node: &'m onnx::Node,
+    name: String,
+}
+
+impl Site<'_> {
+    fn refused(&self, expected: impl Into<String>, found: impl ToString) -> Error {
+        Error::Onnx {
+            path: self.model.path.clone(),
+            node: if self.node.name.is_empty() { self.name.clone() } else { self.node.name.clone() },
+            operation: self.node.operation.clone(),
+            expected: expected.into(),
+            found: found.to_string(),
+        }
+    }
+
+    /// A setting that has a default.
+    fn integer(&self, name: &str, default: i64) -> i64 {
+        self.node.integer(name).unwrap_or(default)
+    }
+
+    /// Refuses another value of a setting than the one that has a counterpart.
+    fn require(&self, name: &str, expected: i64) -> Result<()> {
+        match self.integer(name, expected) {
+            found if found == expected => Ok(()),
+            found => Err(self.refused(format!("{name} {expected}"), found)),
+        }
+    }
+
+    /// The name of input number `which`, where it is not left out.
+    fn input(&self, which: usize) -> Option<&str> {
+        self.node.inputs.get(which).map(String::as_str).filter(|name| !name.is_empty())
+    }
+}
+
+/// What a name of the file stands for.
+#[derive(Clone)]
+enum Value {
+    Constant(Constant),
+    Computed(Computed),
+}
+
+/// What a node computes: its name and size, and what ONNX calls its axes after the batch.
+#[derive(Clone)]
+struct Computed {
+    node: String,
+    size: Size,
+    axes: Vec<usize>,
+}
+
+impl Computed {
+    /// An image, or a vector of ONNX's shape (N, C, 1, 1).
+    fn image(node: String, size: Size) -> Self {
+        Self { node, size, axes: vec![size.channels, size.height, size.width] }
+    }
+
+    fn elements(&self) -> usize {
+        self.axes.iter().product()
+    }
+
+    /// The shape in ONNX, for so many images.
+    fn shape(&self, batch: usize) -> Vec<usize> {
+        [&[batch], self.axes.as_slice()].concat()
+    }
+
+    fn with_axes(&self, axes: Vec<usize>) -> Value {
+        Value::Computed(Self { axes, ..self.clone() })
+    }
+}
+
+struct Translation<'m> {
+    model: &'m Model,
+    input: InputSpec,
+    /// The length of the first axis, in the file's arithmetic on shapes.
+    batch: usize,
+    values: HashMap<&'m str, Value>,
+    /// How many operations and outputs read a value.
+    readers: HashMap<&'m str, usize>,
+    /// Values behind a softmax.
+    softened: HashSet<&'m str>,
+    nodes: Vec<Node>,
+    names: HashSet<String>,
+    parameters: HashMap<String, Vec<f32>>,
+    left_off: Vec<String>,
+}
+
+impl<'m> Translation<'m> {
+    fn begin(model: &'m Model, size: Option<Size>) -> Result<Self> {
+        let [given] = model.inputs.as_slice() else {
+            let names: Vec<&str> = model.inputs.iter().map(|input| input.name.as_str()).collect();
+            return Err(unfit(&model.path, "one input", format!("{}: {}", names.len(), names.join(", "))));
+        };
+        let (size, axes) = input_size(model, given, size)?;
+        check_size(INPUT, size)?;
+        let input = Computed { node: INPUT.into(), size, axes };
+        let mut readers = HashMap::new();
+        for name in model.nodes.iter().flat_map(|node| &node.inputs).chain(&model.outputs) {
+            *readers.entry(name.as_str()).or_insert(0) += 1;
+        }
+        Ok(Self {
+            model,
+            input: InputSpec::plain(size),
+            batch: given.shape.first().copied().flatten().filter(|&batch| batch <= LARGEST_BATCH).unwrap_or(1),
+            values: HashMap::from([(given.name.as_str(), Value::Computed(input))]),
+            readers,
+            softened: HashSet::new(),
+            nodes: Vec::new(),
+            names: HashSet::from([INPUT.to_string()]),
+            parameters: HashMap::new(),
+            left_off: Vec::new(),
+        })
+    }
+
+    /// Translates an operation, or computes it where all that it reads is constant.
+    fn node(&mut self, site: &Site<'m>) -> Result<()> {
+        let Some(output) = site.node.outputs.first() else {
+            return Err(site.refused("an output", "none"));
+        };
+        let value = match self.constants(site)? {
+            Some(constants) => Value::Constant(
+                folded(site.node, &constants).map_err(|(expected, found)| site.refused(expected, found))?,
+            ),
+            None => self.translated(site)?,
+        };
+        if site.input(0).is_some_and(|input| self.softened.contains(input)) {
+            self.softened.insert(output);
+        }
+        self.values.insert(output, value);
+        Ok(())
+    }
+
+    /// All that an operation reads, where it is constant.
+    fn constants(&self, site: &Site) -> Result<Option<Vec<Option<&Constant>>>> {
+        let mut constants = Vec::new();
+        for which in 0..site.node.inputs.len() {
+            match self.value(site, which)? {
+                None => constants.push(None),
+                Some(Value::Constant(constant)) => constants.push(Some(constant)),
+                Some(Value::Computed(_)) => return Ok(None),
+            }
+        }
+        Ok(Some(constants))
+    }
+
+    fn value(&self, site: &Site, which: usize) -> Result<Option<&Value>> {
+        let Some(name) = site.input(which) else { return Ok(None) };
+        match self.values.get(name) {
+            Some(value) => Ok(Some(value)),
+            None => Err(site.refused("inputs that operations before it make", format!("\"{name}\""))),
+        }
+    }
+
+    /// Input number `which`, where it is constant; `None` where it is left out.
+    fn constant(&self, site: &Site, which: usize) -> Result<Option<&Constant>> {
+        match self.value(site, which)? {
+            None => Ok(None),
+            Some(Value::Constant(constant)) => Ok(Some(constant)),
+            Some(Value::Computed(_)) => Err(site.refused(
+                format!("a constant as input {}", which + 1),
+                "one that depends on the images",
+            )),
+        }
+    }
+
+    /// The floats of input number `which`; `None` where it is left out.
+    fn floats(&self, site: &Site, which: usize) -> Result<Option<&ArrayD<f32>>> {
+        match self.constant(site, which)? {
+            None => Ok(None),
+            Some(Constant::Floats(values)) => Ok(Some(values)),
+            Some(Constant::Integers(_)) => {
+                Err(site.refused(format!("floats as input {}", which + 1), "whole numbers"))
+            }
+        }
+    }
+
+    /// The floats of an input that may not be left out, of so many axes.
+    fn weights(&self, site: &Site, which: usize, rank: usize) -> Result<ArrayD<f32>> {
+        let expected = || format!("a weight of {rank} axes as input {}", which + 1);
+        let weights = self.floats(site, which)?.ok_or_else(|| site.refused(expected(), "none"))?;
+        match weights.ndim() == rank && !weights.is_empty() {
+            true => Ok(weights.clone()),
+            false => Err(site.refused(expected(), format!("shape {:?}", weights.shape()))),
+        }
+    }
+
+    /// Whole numbers that are a setting in older files, and input number `which` in later ones.
+    fn settings(&self, site: &Site, name: &str, which: usize) -> Result<Option<Vec<i64>>> {
+        if let Some(values) = site.node.integers(name) {
+            return Ok(Some(values.to_vec()));
+        }
+        match self.constant(site, which)? {
+            None => Ok(None),
+            Some(Constant::Integers(values)) => Ok(Some(values.iter().copied().collect())),
+            Some(Constant::Floats(_)) => Err(site.refused(format!("whole numbers as {name}"), "floats")),
+        }
+    }
+
+    /// Input number `which`, which depends on the images.
+    fn computed(&self, site: &Site, which: usize) -> Result<Computed> {
+        match self.value(site, which)? {
+            Some(Value::Computed(value)) => Ok(value.clone()),
+            Some(Value::Constant(_)) => {
+                Err(site.refused(format!("input {} to depend on the images", which + 1), "a constant"))
+            }
+            None => Err(site.refused(format!("an input {}", which + 1), "none")),
+        }
+    }
+
+    /// Input number `which` as an image.
+    fn image(&mut self, site: &Site, which: usize) -> Result<Computed> {
+        let value = self.computed(site, which)?;
+        let &[channels, height, width] = value.axes.as_slice() else {
+            return Err(site.refused("an image (N, C, H, W)", format!("{:?}", value.shape(self.batch))));
+        };
+        let size = Size::new(channels, height, width);
+        if size == value.size {
+            return Ok(value);
+        }
+        let name = self.free(&format!("{}.image", site.name));
+        let size = self.push(name.clone(), Op::Reshape { shape: [channels, height, width] }, &[&value])?;
+        Ok(Computed::image(name, size))
+    }
+
+    /// Input number `which` as a vector (N, F).
+    fn vector(&mut self, site: &Site, which: usize) -> Result<Computed> {
+        let value = self.computed(site, which)?;
+        if value.axes.len() != 1 {
+            return Err(site.refused("a vector (N, F)", format!("{:?}", value.shape(self.batch))));
+        }
+        if value.size.is_vector() {
+            return Ok(value);
+        }
+        let name = self.free(&format!("{}.flatten", site.name));
+        let size = self.push(name.clone(), Op::Flatten, &[&value])?;
+        Ok(Computed { node: name, size, axes: vec![size.channels] })
+    }
+
+    /// Input number `which` as a vector or an image, whichever it is.
+    fn either(&mut self, site: &Site, which: usize) -> Result<Computed> {
+        match self.computed(site, which)?.axes.len() {
+            1 => self.vector(site, which),
+            _ => self.image(site, which),
+        }
+    }
+
+    /// A name like the one wished that no node has yet.
+    fn free(&self, wish: &str) -> String {
+        let others = (2..).map(|count| format!("{wish}_{count}"));
+        std::iter::once(wish.to_string()).chain(others).find(|name| !self.names.contains(name)).unwrap_or_default()
+    }
+
+    /// Adds a node, and tells the size of its result.
+    fn push(&mut self, name: String, op: Op, inputs: &[&Computed]) -> Result<Size> {
+        let node = Node { name, op, inputs: inputs.iter().map(|input| input.node.clone()).collect() };
+        let sizes: Vec<Size> = inputs.iter().map(|input| input.size).collect();
+        let size = node.size(&sizes)?;
+        self.names.insert(node.name.clone());
+        self.nodes.push(node);
+        Ok(size)
+    }
+
+    /// Adds the operation's own node, whose result has the axes of an image.
+    fn push_image(&mut self, site: &Site, op: Op, inputs: &[&Computed]) -> Result<Value> {
+        let name = self.free(&site.name);
+        let size = self.push(name.clone(), op, inputs)?;
+        Ok(Value::Computed(Computed::image(name, size)))
+    }
+
+    /// Adds the operation's own node, which works on each element by itself, wherever it stands.
+    fn push_element_wise(&mut self, site: &Site, op: Op) -> Result<Value> {
+        let x = self.computed(site, 0)?;
+        let name = self.free(&site.name);
+        let size = self.push(name.clone(), op, &[&x])?;
+        Ok(Value::Computed(Computed { node: name, size, axes: x.axes }))
+    }
+
+    fn finish(mut self) -> Result<Imported> {
+        let mut outputs = BTreeMap::new();
+        for name in &self.model.outputs {
+            let Some(Value::Computed(value)) = self.values.get(name.as_str()) else {
+                let found = if self.values.contains_key(name.as_str()) { "a constant" } else { "no operation that makes it" };
+                return Err(unfit(&self.model.path, format!("an output \"{name}\" that depends on the images"), found));
+            };
+            if value.node == INPUT {
+                return Err(unfit(&self.model.path, "operations", format!("an output \"{name}\" that is the input")));
+            }
+            let is_logits = self.softened.contains(name.as_str()) && !outputs.contains_key("logits");
+            outputs.insert(if is_logits { "logits".to_string() } else { name.clone() }, value.node.clone());
+        }
+        if outputs.is_empty() {
+            return Err(unfit(&self.model.path, "an output", "none"));
+        }
+        let graph = Graph::new(self.input, self.nodes, outputs)?;
+        let network = Network::of_parameters(graph, |node, spec| {
+            let name = format!("{}.{}", node.name, spec.name);
+            let values = self.parameters.remove(&name).unwrap_or_default();
+            if values.len() != spec.elements() {
+                let expected = format!("{} values of \"{name}\"", spec.elements());
+                return Err(unfit(&self.model.path, expected, values.len().to_string()));
+            }
+            match values.iter().find(|value| !value.is_finite()) {
+                Some(value) => Err(unfit(&self.model.path, format!("finite values in \"{name}\""), value.to_string())),
+                None => Ok(values),
+            }
+        })?;
+        Ok(Imported { network, left_off: self.left_off })
+    }
+}
+
+/// The most images that a file's first axis may stand for, so that a shape's product cannot overflow.
+const LARGEST_BATCH: usize = 1 << 20;
+
+/// The size of the images and ONNX's axes after the batch.
+fn input_size(model: &Model, input: &onnx::Input, size: Option<Size>) -> Result<(Size, Vec<usize>)> {
+    let expected = || format!("an input (N, C, H, W) or (N, F) in \"{}\"", input.name);
+    let rank = input.shape.len();
+    if rank != 4 && rank != 2 {
+        return Err(unfit(&model.path, expected(), format!("{rank} axes")));
+    }
+    if let Some(size) = size {
+        let axes = if rank == 4 { vec![size.channels, size.height, size.width] } else { vec![size.elements()] };
+        return Ok((size, axes));
+    }
+    let axes = input.shape[1..].iter().copied().collect::<Option<Vec<_>>>().ok_or_else(|| {
+        unfit(&model.path, format!("the size of \"{}\"", input.name), "axes left open; say it with --input-size C,H,W")
+    })?;
+    let size = Size::try_from(axes.clone()).map_err(|found| unfit(&model.path, expected(), found))?;
+    Ok((size, axes))
+}

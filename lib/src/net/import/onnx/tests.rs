@@ -1,0 +1,229 @@
+//! Small graphs against PyTorch and by hand; what has no counterpart; damaged files.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use dfdx::prelude::NoneTape;
+use ndarray::ArrayD;
+
+use super::*;
+use crate::net::Mode;
+use crate::ops::InputGradient;
+use crate::ops::checks::assert_close;
+use crate::store::npy::read;
+use crate::store::onnx::{Attribute, Input};
+use crate::tensor::{Batch, batch, channels_last, view};
+
+fn testdata(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src/net/import/onnx/testdata").join(name)
+}
+
+fn floats(shape: &[usize], values: &[f32]) -> Constant {
+    Constant::Floats(ArrayD::from_shape_vec(shape, values.to_vec()).expect("as many values"))
+}
+
+fn integers(values: &[i64]) -> Constant {
+    constants::whole(values.to_vec())
+}
+
+fn node(operation: &str, inputs: &[&str], output: &str, attributes: &[(&str, Attribute)]) -> onnx::Node {
+    onnx::Node {
+        name: format!("the {operation}"),
+        operation: operation.into(),
+        inputs: inputs.iter().map(|&input| input.into()).collect(),
+        outputs: vec![output.into()],
+        attributes: attributes.iter().map(|(name, value)| (name.to_string(), value.clone())).collect(),
+    }
+}
+
+/// A model from "x" (1, C, H, W) to "y".
+fn model(shape: [usize; 3], nodes: Vec<onnx::Node>, tensors: &[(&str, Constant)]) -> Model {
+    Model {
+        path: "m.onnx".into(),
+        nodes,
+        tensors: tensors.iter().map(|(name, value)| (name.to_string(), value.clone())).collect(),
+        inputs: vec![Input { name: "x".into(), shape: [1, shape[0], shape[1], shape[2]].map(Some).to_vec() }],
+        outputs: vec!["y".into()],
+        external: Default::default(),
+    }
+}
+
+fn run(imported: &Imported, x: &Batch<f32>) -> Vec<f32> {
+    let network = &imported.network;
+    let place = network.graph().place(network.graph().outputs.values().next().expect("an output")).expect("its node");
+    let trace = network.forward(&mut NoneTape, x, Mode::Inference, InputGradient::Unwanted);
+    view(trace.value(place).expect("an output is kept")).to_vec()
+}
+
+/// What one operation makes of an image (1, C, H, W) in channels-first order.
+fn applied(shape: [usize; 3], values: &[f32], nodes: Vec<onnx::Node>, tensors: &[(&str, Constant)]) -> Vec<f32> {
+    let imported = load(&model(shape, nodes, tensors), None).expect("known operations");
+    let axes = (1, shape[1], shape[2], shape[0]);
+    run(&imported, &batch(channels_last(values, axes), axes))
+}
+
+fn refused(shape: [usize; 3], nodes: Vec<onnx::Node>, tensors: &[(&str, Constant)]) -> String {
+    load(&model(shape, nodes, tensors), None).expect_err("no counterpart").to_string()
+}
+
+/// Written by PyTorch 2.15: ReLU6, depthwise and dilated convolutions, branches, ceil mode, a shortcut of option A with its
+/// arithmetic on shapes, channel slices, padding, a matrix product, softmax.
+#[test]
+fn a_graph_of_many_operations_computes_what_pytorch_computes() {
+    let model = Model::open(&testdata("small.onnx")).expect("an ONNX file");
+    let imported = load(&model, None).expect("known operations");
+    let graph = imported.network.graph();
+    assert_eq!(imported.left_off, ["Softmax Softmax"]);
+    assert_eq!(graph.outputs.keys().collect::<Vec<_>>(), ["logits"]);
+    for name in ["stem.0", "stem.1", "stem.2", "depthwise", "branch.1", "leaky", "fc"] {
+        assert!(graph.place(name).is_ok(), "{name} in {:?}", graph.summary());
+    }
+    let images = read::<f32>(&testdata("images.npy")).expect("an array");
+    let expected = read::<f32>(&testdata("log_probabilities.npy")).expect("an array");
+    let axes = (3, 18, 18, 3);
+    let values: Vec<f32> = images.iter().copied().collect();
+    let logits = run(&imported, &batch(channels_last(&values, axes), axes));
+    let log_probabilities: Vec<f32> = logits
+        .chunks(5)
+        .flat_map(|row| {
+            let sum = row.iter().map(|logit| logit.exp()).sum::<f32>().ln();
+            row.iter().map(move |logit| logit - sum)
+        })
+        .collect();
+    assert_close(&log_probabilities, &expected.iter().copied().collect::<Vec<_>>(), 1e-5);
+}
+
+#[test]
+fn the_gradient_goes_back_through_every_node() {
+    let model = Model::open(&testdata("small.onnx")).expect("an ONNX file");
+    let network = load(&model, None).expect("known operations").network;
+    let place = network.graph().output("logits").expect("an output");
+    let x: Batch<f32> = batch(vec![0.5; 18 * 18 * 3], (1, 18, 18, 3));
+    let trace = network.forward(&mut NoneTape, &x, Mode::Inference, InputGradient::Unwanted);
+    let cotangent = batch(vec![1.0, 0.0, 0.0, 0.0, 0.0], (1, 1, 1, 5));
+    let gradient = network.gradient_at_input(&mut NoneTape, &trace, &[(place, &cotangent)]).expect("a path");
+    assert!(view(&gradient).iter().any(|&value| value != 0.0));
+}
+
+#[test]
+fn operations_are_those_of_onnx() {
+    let ramp: Vec<f32> = (0..8).map(|value| value as f32).collect();
+    let shape = [2, 2, 2];
+    let one = |operation, attributes: &[(&str, Attribute)]| vec![node(operation, &["x"], "y", attributes)];
+    let means = applied(shape, &ramp, one("ReduceMean", &[("axes", Attribute::Integers(vec![-1, -2]))]), &[]);
+    assert_eq!(means, [1.5, 5.5]);
+    // SAME_UPPER pads the end: windows of 2 x 2 around each pixel.
+    let kernel = ("kernel_shape", Attribute::Integers(vec![2, 2]));
+    let same = ("auto_pad", Attribute::Text("SAME_UPPER".into()));
+    let pooled = applied([1, 2, 2], &ramp[..4], one("AveragePool", &[kernel, same]), &[]);
+    assert_eq!(pooled, [1.5, 2.0, 2.5, 3.0]);
+    let affine = |operation, inputs: &[&str]| {
+        let c = floats(&[2, 1, 1], &[1.0, 2.0]);
+        applied(shape, &ramp, vec![node(operation, inputs, "y", &[])], &[("c", c)])
+    };
+    assert_eq!(affine("Sub", &["c", "x"])[..4], [1.0, -2.0, 0.0, -3.0]);
+    assert_eq!(affine("Sub", &["x", "c"])[..4], [-1.0, 2.0, 0.0, 3.0]);
+    assert_eq!(affine("Div", &["x", "c"])[..4], [0.0, 2.0, 1.0, 2.5]);
+    let gemm = applied(
+        [2, 1, 1],
+        &[1.0, 2.0],
+        vec![
+            node("Flatten", &["x"], "f", &[]),
+            node("Gemm", &["f", "w", "b"], "y", &[("alpha", Attribute::Float(2.0)), ("beta", Attribute::Float(0.5))]),
+        ],
+        &[("w", floats(&[2, 3], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0])), ("b", floats(&[3], &[2.0, 4.0, 6.0]))],
+    );
+    assert_eq!(gemm, [19.0, 26.0, 33.0]);
+    // torchvision's transform_input takes a channel, scales it, and joins the channels again.
+    let channel = |index: &str, output: &str| {
+        [
+            node("Gather", &["x", index], "gathered", &[("axis", Attribute::Integer(1))]),
+            node("Unsqueeze", &["gathered", "axis"], output, &[]),
+        ]
+    };
+    let mut nodes = [channel("one", "a"), channel("zero", "b")].concat();
+    nodes.push(node("Concat", &["a", "b"], "y", &[("axis", Attribute::Integer(1))]));
+    let index = |value| Constant::Integers(ArrayD::from_elem(vec![], value));
+    let tensors = [("zero", index(0)), ("one", index(-1)), ("axis", integers(&[1]))];
+    assert_eq!(applied([2, 1, 2], &ramp[..4], nodes, &tensors), [2.0, 0.0, 3.0, 1.0]);
+}
+
+#[test]
+fn a_bias_that_follows_becomes_the_layers_own() {
+    let nodes = vec![
+        node("Flatten", &["x"], "f", &[]),
+        node("MatMul", &["f", "w"], "p", &[]),
+        node("Add", &["p", "b"], "y", &[]),
+    ];
+    let tensors = [("w", floats(&[2, 1], &[3.0, 4.0])), ("b", floats(&[1], &[5.0]))];
+    let imported = load(&model([2, 1, 1], nodes, &tensors), None).expect("known operations");
+    assert_eq!(imported.network.graph().nodes.len(), 1);
+    assert_eq!(run(&imported, &batch(vec![1.0, 2.0], (1, 1, 1, 2))), [16.0]);
+}
+
+#[test]
+fn what_has_no_counterpart_is_refused_by_name() {
+    let says = |text: String, words: &[&str]| words.iter().for_each(|word| assert!(text.contains(word), "{word} in {text}"));
+    let one = |operation, inputs: &[&str], attributes: &[(&str, Attribute)]| {
+        let tensors = [
+            ("two", integers(&[2])),
+            ("w", floats(&[1, 2, 1, 1], &[1.0, f32::NAN])),
+            ("w1", floats(&[1, 1, 1], &[1.0])),
+            ("odd", floats(&[5], &[1.0; 5])),
+        ];
+        refused([2, 4, 4], vec![node(operation, inputs, "y", attributes)], &tensors)
+    };
+    says(one("Einsum", &["x"], &[]), &["m.onnx", "\"the Einsum\"", "Einsum", "Conv", "another operation"]);
+    says(one("com.microsoft.Gelu", &["x"], &[]), &["com.microsoft.Gelu"]);
+    says(one("Conv", &["x", "w1"], &[]), &["4 axes", "[1, 1, 1]"]);
+    says(one("Conv", &["x", "x"], &[]), &["a constant as input 2"]);
+    says(one("Conv", &["x", "w"], &[]), &["the Conv.weight", "NaN"]);
+    says(one("Conv", &["x", "w"], &[("group", Attribute::Integer(0))]), &["groups"]);
+    says(one("Conv", &["x", "nowhere"], &[]), &["\"nowhere\""]);
+    says(one("Mul", &["x", "odd"], &[]), &["2 channels", "[5]"]);
+    says(one("Gemm", &["x", "w"], &[]), &["the Gemm"]);
+    says(one("Elu", &["x"], &[("alpha", Attribute::Float(2.0))]), &["alpha 1", "found 2"]);
+    says(one("Transpose", &["x"], &[("perm", Attribute::Integers(vec![0, 2, 3, 1]))]), &["[0, 2, 3, 1]"]);
+    says(one("Reshape", &["x", "two"], &[]), &["first axis is the batch", "[1, 2, 4, 4]"]);
+    says(one("MaxPool", &["x"], &[("kernel_shape", Attribute::Integers(vec![9, 9]))]), &["the MaxPool", "kernel"]);
+    says(one("Identity", &["x"], &[]), &["\"y\"", "is the input"]);
+    let softmax = vec![node("Softmax", &["x"], "p", &[]), node("Relu", &["p"], "y", &[])];
+    says(refused([2, 4, 4], softmax, &[]), &["the Softmax", "at the end"]);
+}
+
+#[test]
+fn inputs_are_one_and_have_a_size() {
+    let relu = || vec![node("Relu", &["x"], "y", &[])];
+    let mut open = model([3, 8, 8], relu(), &[]);
+    open.inputs[0].shape[2] = None;
+    assert!(load(&open, None).expect_err("open").to_string().contains("--input-size"));
+    let size = Size::new(3, 6, 7);
+    assert_eq!(load(&open, Some(size)).expect("a size").network.graph().input.shape, size);
+    open.inputs.push(Input { name: "other".into(), shape: Vec::new() });
+    assert!(load(&open, Some(size)).expect_err("two").to_string().contains("x, other"));
+    let huge = model([1 << 40, 1 << 40, 4], relu(), &[]);
+    assert!(load(&huge, None).expect_err("too large").to_string().contains("limit"));
+}
+
+/// Prefixes and changed bytes are read or refused; nothing panics.
+#[test]
+fn damaged_files_are_refused_or_read() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("m.onnx");
+    let good = fs::read(testdata("small.onnx")).expect("the file");
+    let try_out = |bytes: &[u8]| {
+        fs::write(&path, bytes).expect("written");
+        Model::open(&path).map(|model| load(&model, None).is_ok()).unwrap_or(false)
+    };
+    assert!(try_out(&good));
+    for length in (0..good.len()).step_by(97) {
+        try_out(&good[..length]);
+    }
+    for place in (0..good.len()).step_by(5) {
+        for change in [0x01, 0x80, 0xff] {
+            let mut bad = good.clone();
+            bad[place] ^= change;
+            try_out(&bad);
+        }
+    }
+}
