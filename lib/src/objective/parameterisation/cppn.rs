@@ -9,9 +9,10 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::{Parameterisation, Point, sigmoid, vectors};
+use super::{Parameterisation, Point, vectors};
 use crate::net::Size;
 use crate::ops::accumulate;
+use crate::ops::activation::sigmoid;
 use crate::ops::product::{Matrix, Target, Write, product_in_place};
 use crate::tensor::random::Stream;
 use crate::tensor::{Batch, Element, batch, shape, view};
@@ -102,7 +103,7 @@ impl Cppn {
         for (number, layer) in self.layers.iter().enumerate().rev() {
             layer.add_gradient(&mut gradient, &cotangent, &inputs[number]);
             if number > 0 {
-                cotangent = pull_composite(&layer.pullback(s, &cotangent), &units[number - 1]);
+                cotangent = pull_composite(&layer.pullback(s, &cotangent), &inputs[number], &units[number - 1]);
             }
         }
         gradient
@@ -163,17 +164,19 @@ fn composite<E: Element>(z: &[E]) -> Vec<E> {
     result
 }
 
-/// Cotangents of z for those of [`composite`].
-fn pull_composite<E: Element>(cotangent: &[E], z: &[E]) -> Vec<E> {
-    let (first, second) = (E::of(1.0 / SCALES.0), E::of(2.0 / SCALES.1));
-    let rows = cotangent.chunks_exact(2 * UNITS).zip(z.chunks_exact(UNITS));
-    rows.flat_map(|(cotangent, z)| {
+/// Cotangents of z for those of [`composite`], whose result was `y`.
+fn pull_composite<E: Element>(cotangent: &[E], y: &[E], z: &[E]) -> Vec<E> {
+    let (first, second) = (E::of(1.0 / SCALES.0), E::of(2.0 * SCALES.0 / SCALES.1));
+    let mut result = vec![E::zero(); z.len()];
+    let rows = cotangent.chunks_exact(2 * UNITS).zip(y.chunks_exact(2 * UNITS)).zip(z.chunks_exact(UNITS));
+    for (result, ((cotangent, y), z)) in result.chunks_exact_mut(UNITS).zip(rows) {
         let (odd, even) = cotangent.split_at(UNITS);
-        let pull =
-            move |((&odd, &even), &z): ((&E, &E), &E)| (odd * first + even * second * z.atan()) / (E::one() + z * z);
-        odd.iter().zip(even).zip(z).map(pull)
-    })
-    .collect()
+        for ((((result, &odd), &even), &y), &z) in result.iter_mut().zip(odd).zip(even).zip(y).zip(z) {
+            // a is 0.67 y, which spares the arc tangent.
+            *result = (odd * first + even * second * y) / (E::one() + z * z);
+        }
+    }
+    result
 }
 
 impl<E: Element> Parameterisation<E> for Cppn {

@@ -7,8 +7,9 @@
 use std::f64::consts::FRAC_PI_2;
 use std::ops::Range;
 
-use super::{Parameterisation, Point, logit, sigmoid, small_normal, vectors};
+use super::{Parameterisation, Point, logit, small_normal, vectors};
 use crate::net::Size;
+use crate::ops::activation::sigmoid;
 use crate::tensor::random::Stream;
 use crate::tensor::{Batch, Element, batch, filled_in_chunks, shape, view};
 

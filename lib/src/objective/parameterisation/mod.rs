@@ -135,12 +135,7 @@ fn small_normal<E: Element>(stream: Stream, images: Range<usize>, length: usize)
     values
 }
 
-/// 1 / (1 + e^-x).
-fn sigmoid<E: Element>(x: E) -> E {
-    E::one() / (E::one() + (-x).exp())
-}
-
-/// The inverse of [`sigmoid`], of values kept [`LOGIT_MARGIN`] inside (0, 1).
+/// ln(y / (1 - y)), the sigmoid's inverse, of values kept [`LOGIT_MARGIN`] inside (0, 1).
 fn logit<E: Element>(y: E) -> E {
     let y = y.max(E::of(LOGIT_MARGIN)).min(E::of(1.0 - LOGIT_MARGIN));
     (y / (E::one() - y)).ln()

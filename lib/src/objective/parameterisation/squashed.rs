@@ -5,8 +5,9 @@
 use std::ops::Range;
 
 use super::colour::{cast, inverse, mix, transposed};
-use super::{Colours, Parameterisation, Point, Result, logit, sigmoid, small_normal, vectors};
+use super::{Colours, Parameterisation, Point, Result, logit, small_normal, vectors};
 use crate::net::Size;
+use crate::ops::activation::sigmoid;
 use crate::tensor::random::Stream;
 use crate::tensor::{Batch, Element, batch, filled_in_chunks, image_len, shape, view};
 

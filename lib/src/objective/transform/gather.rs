@@ -2,24 +2,46 @@
 //!
 //! Crops, margins, mirrored margins and translations are such pairs of lists.
 
+use std::ops::Range;
+
 use crate::tensor::Element;
 
-/// For each row and column of the result, the row and column of the image.
+/// For each row of the result the row of the image, and the runs of columns.
 #[derive(Clone, Debug)]
 pub(super) struct Gather {
     rows: Vec<Option<usize>>,
-    columns: Vec<Option<usize>>,
-    width: usize,
+    columns: Vec<Run>,
+    from_width: usize,
+    to_width: usize,
+}
+
+/// Columns that lie side by side in the image and in the result.
+#[derive(Clone, Copy, Debug)]
+struct Run {
+    to: usize,
+    from: usize,
+    length: usize,
 }
 
 impl Gather {
+    fn new(from_width: usize, rows: Vec<Option<usize>>, columns: Vec<Option<usize>>) -> Self {
+        let mut runs: Vec<Run> = Vec::new();
+        for (to, from) in columns.iter().enumerate().filter_map(|(to, from)| Some((to, (*from)?))) {
+            match runs.last_mut() {
+                Some(run) if run.to + run.length == to && run.from + run.length == from => run.length += 1,
+                _ => runs.push(Run { to, from, length: 1 }),
+            }
+        }
+        Self { rows, columns: runs, from_width, to_width: columns.len() }
+    }
+
     /// A window of `to` whose first row and column are `offset` into an image of `from`; it may hang over.
     pub fn window(from: (usize, usize), to: (usize, usize), offset: (isize, isize)) -> Self {
         let along = |from: usize, to: usize, offset: isize| {
             let source = move |i: usize| i.checked_add_signed(offset).filter(|&source| source < from);
             (0..to).map(source).collect()
         };
-        Self { rows: along(from.0, to.0, offset.0), columns: along(from.1, to.1, offset.1), width: from.1 }
+        Self::new(from.1, along(from.0, to.0, offset.0), along(from.1, to.1, offset.1))
     }
 
     /// The centre, cropped or with a margin.
@@ -37,32 +59,35 @@ impl Gather {
             };
             (0..length + 2 * margin).map(source).collect()
         };
-        Self { rows: along(from.0), columns: along(from.1), width: from.1 }
-    }
-
-    /// For each pixel of the result, where its source starts.
-    fn sources(&self, channels: usize) -> impl Iterator<Item = Option<usize>> {
-        self.rows.iter().flat_map(move |row| {
-            self.columns.iter().map(move |column| Some((row.as_ref()? * self.width + column.as_ref()?) * channels))
-        })
+        Self::new(from.1, along(from.0), along(from.1))
     }
 
     pub fn forward<E: Element>(&self, x: &[E], y: &mut [E], channels: usize, outside: E) {
-        for (pixel, source) in y.chunks_exact_mut(channels).zip(self.sources(channels)) {
-            match source {
-                Some(source) => pixel.copy_from_slice(&x[source..source + channels]),
-                None => pixel.fill(outside),
+        for (row, &source) in y.chunks_exact_mut(self.to_width * channels).zip(&self.rows) {
+            row.fill(outside);
+            let Some(source) = source else { continue };
+            for run in &self.columns {
+                let (to, from) = self.ranges(run, source, channels);
+                row[to].copy_from_slice(&x[from]);
             }
         }
     }
 
     /// The transpose of the linear part, added to `x`.
     pub fn scatter<E: Element>(&self, y: &[E], x: &mut [E], channels: usize) {
-        for (pixel, source) in y.chunks_exact(channels).zip(self.sources(channels)) {
-            if let Some(source) = source {
-                x[source..source + channels].iter_mut().zip(pixel).for_each(|(sum, &value)| *sum += value);
+        for (row, &source) in y.chunks_exact(self.to_width * channels).zip(&self.rows) {
+            let Some(source) = source else { continue };
+            for run in &self.columns {
+                let (to, from) = self.ranges(run, source, channels);
+                x[from].iter_mut().zip(&row[to]).for_each(|(sum, &value)| *sum += value);
             }
         }
+    }
+
+    /// Where a run lies in a row of the result and, from row `source`, in the image.
+    fn ranges(&self, run: &Run, source: usize, channels: usize) -> (Range<usize>, Range<usize>) {
+        let (to, from) = (run.to * channels, (source * self.from_width + run.from) * channels);
+        (to..to + run.length * channels, from..from + run.length * channels)
     }
 }
 
@@ -71,7 +96,7 @@ mod tests {
     use super::*;
 
     fn forward(gather: &Gather, x: &[f64]) -> Vec<f64> {
-        let mut y = vec![0.0; gather.rows.len() * gather.columns.len()];
+        let mut y = vec![0.0; gather.rows.len() * gather.to_width];
         gather.forward(x, &mut y, 1, 0.5);
         y
     }

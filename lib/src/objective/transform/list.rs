@@ -16,11 +16,11 @@ const LARGEST: usize = 1024;
 
 /// From the first number to the second, which is no smaller.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Interval {
+pub(super) struct Interval {
     /// The smallest.
-    pub low: f64,
+    low: f64,
     /// The largest.
-    pub high: f64,
+    high: f64,
 }
 
 impl Interval {
@@ -45,7 +45,7 @@ impl Display for Interval {
 
 /// One transformation; the table of the module says what each does.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Transform {
+pub(super) enum Transform {
     /// A grey margin, in pixels.
     Pad(usize),
     /// A mirrored margin, in pixels.
@@ -142,9 +142,9 @@ fn interval(text: &str) -> Option<Interval> {
 pub struct Transforms(Vec<Transform>);
 
 impl Transforms {
-    /// The transformations in their order.
-    pub fn list(&self) -> &[Transform] {
-        &self.0
+    /// Whether images stay as they are.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// The list for images of one size and a network of another.
@@ -175,7 +175,7 @@ impl FromStr for Transforms {
 
 impl Display for Transforms {
     fn fmt(&self, formatter: &mut Formatter<'_>) -> std::fmt::Result {
-        if self.0.is_empty() {
+        if self.is_empty() {
             return formatter.write_str("none");
         }
         for (number, transform) in self.0.iter().enumerate() {

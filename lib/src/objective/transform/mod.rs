@@ -43,7 +43,7 @@ mod list;
 mod warp;
 
 pub use applied::{Applied, Pipeline};
-pub use list::{Interval, Transform, Transforms};
+pub use list::Transforms;
 
 /// What surrounds an image.
 const GREY: f64 = 0.5;

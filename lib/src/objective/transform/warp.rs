@@ -3,6 +3,8 @@
 //! Pixel p of the result reads the image at R (p - c) / scale + c, between four pixels; those outside count as grey. Sizes
 //! stay. A pixel's weights are those of Lucid's and TensorFlow's `rotate`.
 
+use std::ops::Range;
+
 use crate::tensor::Element;
 
 /// Where each pixel of the result reads the image.
@@ -22,6 +24,34 @@ struct Between<E> {
     below: E,
 }
 
+/// Where the pixels of one row of the result read: column and row of the first, and the step to the next.
+struct Row {
+    start: (f64, f64),
+    step: (f64, f64),
+}
+
+impl Row {
+    /// The column and row that pixel `j` reads.
+    fn position(&self, j: usize) -> (f64, f64) {
+        (self.start.0 + self.step.0 * j as f64, self.start.1 + self.step.1 * j as f64)
+    }
+
+    /// What pixel `j` reads.
+    fn at<E: Element>(&self, j: usize) -> Between<E> {
+        let (column, row) = self.position(j);
+        let (left, top) = (floor(column), floor(row));
+        Between { row: top, column: left, right: E::of(column - left as f64), below: E::of(row - top as f64) }
+    }
+
+    /// The same for a pixel of the interior, where cutting is rounding down.
+    fn at_interior<E: Element>(&self, j: usize) -> Between<E> {
+        let (column, row) = self.position(j);
+        let (left, top) = (column as i32, row as i32);
+        let (right, below) = (E::of(column - f64::from(left)), E::of(row - f64::from(top)));
+        Between { row: top as isize, column: left as isize, right, below }
+    }
+}
+
 impl Warp {
     /// Larger by `scale` and turned by `degrees` anticlockwise.
     pub fn new((height, width): (usize, usize), scale: f64, degrees: f64) -> Self {
@@ -29,18 +59,21 @@ impl Warp {
         Self { height, width, step: (cosine / scale, sine / scale) }
     }
 
-    /// Where the pixels of row `i` read, from the left.
-    fn row<E: Element>(&self, i: usize) -> impl Iterator<Item = Between<E>> {
+    /// Where the pixels of row `i` read.
+    fn row(&self, i: usize) -> Row {
         let (right, down) = self.step;
         let centre = ((self.width as f64 - 1.0) / 2.0, (self.height as f64 - 1.0) / 2.0);
         let y = i as f64 - centre.1;
         let start = (centre.0 - right * centre.0 - down * y, centre.1 - down * centre.0 + right * y);
-        (0..self.width).map(move |j| {
-            let (column, row) = (start.0 + right * j as f64, start.1 + down * j as f64);
-            let (left, top) = (floor(column), floor(row));
-            let shares = (E::of(column - left as f64), E::of(row - top as f64));
-            Between { row: top, column: left, right: shares.0, below: shares.1 }
-        })
+        Row { start, step: self.step }
+    }
+
+    /// The pixels of a row all of whose four lie within the image: they are side by side, the image being convex.
+    fn interior(&self, row: &Row) -> Range<usize> {
+        let inside = |&j: &usize| self.inside(&row.at::<f64>(j)).is_some();
+        let first = (0..self.width).find(inside).unwrap_or(self.width);
+        let last = (first..self.width).rev().find(inside);
+        first..last.map_or(first, |last| last + 1)
     }
 
     /// Where the upper left pixel of four starts, if all four are within the image.
@@ -79,57 +112,51 @@ impl Warp {
 
     /// For few channels, known when this is compiled.
     fn forward_pixels<E: Element, const C: usize>(&self, x: &[[E; C]], y: &mut [[E; C]], outside: E) {
-        for (i, row) in y.chunks_exact_mut(self.width).enumerate() {
-            for (pixel, at) in row.iter_mut().zip(self.row::<E>(i)) {
-                let [[a, b], [c, d]] = at.weights();
-                let [[upper_left, upper_right], [lower_left, lower_right]] = match self.inside(&at) {
-                    Some(start) => [[x[start], x[start + 1]], [x[start + self.width], x[start + self.width + 1]]],
-                    None => {
-                        let value = |(place, _): (Option<usize>, E)| place.map_or([outside; C], |place| x[place]);
-                        let [a, b, c, d] = self.corners(&at).map(value);
-                        [[a, b], [c, d]]
-                    }
-                };
-                *pixel = std::array::from_fn(|channel| {
-                    a * upper_left[channel]
-                        + b * upper_right[channel]
-                        + c * lower_left[channel]
-                        + d * lower_right[channel]
-                });
+        for (i, pixels) in y.chunks_exact_mut(self.width).enumerate() {
+            let row = self.row(i);
+            let interior = self.interior(&row);
+            for (j, pixel) in pixels[interior.clone()].iter_mut().enumerate() {
+                let at = row.at_interior(interior.start + j);
+                let start = at.row as usize * self.width + at.column as usize;
+                let (upper, lower) = (&x[start..start + 2], &x[start + self.width..start + self.width + 2]);
+                *pixel = weighted(at.weights(), [[upper[0], upper[1]], [lower[0], lower[1]]]);
+            }
+            for j in (0..interior.start).chain(interior.end..self.width) {
+                let at = row.at(j);
+                let [a, b, c, d] = self.corners(&at).map(|(place, _)| place.map_or([outside; C], |place| x[place]));
+                pixels[j] = weighted(at.weights(), [[a, b], [c, d]]);
             }
         }
     }
 
     fn scatter_pixels<E: Element, const C: usize>(&self, y: &[[E; C]], x: &mut [[E; C]]) {
-        let add = |sum: &mut [E; C], pixel: &[E; C], weight: E| {
-            sum.iter_mut().zip(pixel).for_each(|(sum, &value)| *sum += weight * value);
-        };
-        for (i, row) in y.chunks_exact(self.width).enumerate() {
-            for (pixel, at) in row.iter().zip(self.row::<E>(i)) {
-                match self.inside(&at) {
-                    Some(start) => {
-                        let [[a, b], [c, d]] = at.weights();
-                        let below = start + self.width;
-                        add(&mut x[start], pixel, a);
-                        add(&mut x[start + 1], pixel, b);
-                        add(&mut x[below], pixel, c);
-                        add(&mut x[below + 1], pixel, d);
-                    }
-                    None => {
-                        let corners = self.corners(&at).into_iter();
-                        corners.filter_map(|(place, weight)| Some((place?, weight))).for_each(|(place, weight)| {
-                            add(&mut x[place], pixel, weight);
-                        });
-                    }
-                }
+        for (i, pixels) in y.chunks_exact(self.width).enumerate() {
+            let row = self.row(i);
+            let interior = self.interior(&row);
+            for (j, pixel) in pixels[interior.clone()].iter().enumerate() {
+                let at = row.at_interior(interior.start + j);
+                let start = at.row as usize * self.width + at.column as usize;
+                let [upper, lower] = at.weights();
+                let sums = &mut x[start..start + self.width + 2];
+                add(&mut sums[0], pixel, upper[0]);
+                add(&mut sums[1], pixel, upper[1]);
+                add(&mut sums[self.width], pixel, lower[0]);
+                add(&mut sums[self.width + 1], pixel, lower[1]);
+            }
+            for j in (0..interior.start).chain(interior.end..self.width) {
+                let corners = self.corners(&row.at(j)).into_iter();
+                corners.filter_map(|(place, weight)| Some((place?, weight))).for_each(|(place, weight)| {
+                    add(&mut x[place], &pixels[j], weight);
+                });
             }
         }
     }
 
     fn forward_channels<E: Element>(&self, x: &[E], y: &mut [E], channels: usize, outside: E) {
-        for (i, row) in y.chunks_exact_mut(self.width * channels).enumerate() {
-            for (pixel, at) in row.chunks_exact_mut(channels).zip(self.row::<E>(i)) {
-                let corners = self.corners(&at);
+        for (i, pixels) in y.chunks_exact_mut(self.width * channels).enumerate() {
+            let row = self.row(i);
+            for (j, pixel) in pixels.chunks_exact_mut(channels).enumerate() {
+                let corners = self.corners(&row.at::<E>(j));
                 pixel.iter_mut().enumerate().for_each(|(channel, value)| {
                     let part = |&(place, weight): &(Option<usize>, E)| {
                         weight * place.map_or(outside, |place| x[place * channels + channel])
@@ -141,9 +168,10 @@ impl Warp {
     }
 
     fn scatter_channels<E: Element>(&self, y: &[E], x: &mut [E], channels: usize) {
-        for (i, row) in y.chunks_exact(self.width * channels).enumerate() {
-            for (pixel, at) in row.chunks_exact(channels).zip(self.row::<E>(i)) {
-                for (place, weight) in self.corners(&at) {
+        for (i, pixels) in y.chunks_exact(self.width * channels).enumerate() {
+            let row = self.row(i);
+            for (j, pixel) in pixels.chunks_exact(channels).enumerate() {
+                for (place, weight) in self.corners(&row.at::<E>(j)) {
                     let Some(place) = place else { continue };
                     let sums = x[place * channels..][..channels].iter_mut();
                     sums.zip(pixel).for_each(|(sum, &value)| *sum += weight * value);
@@ -159,6 +187,18 @@ impl<E: Element> Between<E> {
         let (left, above) = (E::one() - self.right, E::one() - self.below);
         [[left * above, self.right * above], [left * self.below, self.right * self.below]]
     }
+}
+
+/// The weighted sum of four pixels.
+fn weighted<E: Element, const C: usize>([[a, b], [c, d]]: [[E; 2]; 2], [upper, lower]: [[[E; C]; 2]; 2]) -> [E; C] {
+    std::array::from_fn(|channel| {
+        a * upper[0][channel] + b * upper[1][channel] + c * lower[0][channel] + d * lower[1][channel]
+    })
+}
+
+/// sums += weight * pixel.
+fn add<E: Element, const C: usize>(sums: &mut [E; C], pixel: &[E; C], weight: E) {
+    sums.iter_mut().zip(pixel).for_each(|(sum, &value)| *sum += weight * value);
 }
 
 /// The largest integer not above; without the call that `f64::floor` is where SSE4.1 is not assumed.
