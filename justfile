@@ -3,6 +3,7 @@
 mod alignment 'pipelines/alignment.just'
 mod celeba 'pipelines/celeba.just'
 mod cifar10 'pipelines/cifar10.just'
+mod imagenet 'pipelines/imagenet.just'
 mod mnist 'pipelines/mnist.just'
 mod shapes 'pipelines/shapes.just'
 mod stl10 'pipelines/stl10.just'

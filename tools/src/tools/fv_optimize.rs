@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 use clap::{Parser, ValueEnum};
+use obverse::data::Shape;
 use obverse::data::batches::ImageFile;
+use obverse::data::resize::{Filter, resize};
 use obverse::net::{Graph, Network, Size};
 use obverse::objective::aggregation::Aggregation;
 use obverse::objective::expression::{Atom, Expression};
@@ -14,9 +16,10 @@ use obverse::objective::resolved::{Comparison, Objective};
 use obverse::objective::transform::{Pipeline, Transforms};
 use obverse::store::npy::{Reader, Scalar, Writer, require_finite};
 use obverse::store::sidecar::metric;
-use obverse::tensor::{Batch, Element, batch, channels_first, shape, view};
+use obverse::tensor::{Batch, Element, batch, channels_first, channels_last, shape, view};
 use obverse::visualize::ascent::{Ascent, Optimiser, Settings, State};
 use obverse::visualize::search::{Best, Judge, Region};
+use rayon::prelude::*;
 use serde_json::Value;
 
 use crate::climbing::Chunks;
@@ -539,7 +542,7 @@ fn search<E: Element + Scalar>(
     write_best(arguments, &best, decoder.image_size(), &images, task)
 }
 
-/// Keeps the best images of a dataset.
+/// Keeps the best images of a dataset; those of another size than the network's are resized for it.
 fn rank<E: Element + Scalar>(
     arguments: &Arguments,
     network: &Network<E>,
@@ -550,14 +553,35 @@ fn rank<E: Element + Scalar>(
     let input = network.graph().input.shape;
     let file = ImageFile::open(examples)?;
     let found = file.shape();
-    let size = Size::new(found.channels, found.height, found.width);
-    let judge = Judge { network, plain: &plain(size, input)?, objectives };
+    ensure!(
+        found.channels == input.channels,
+        "{}: expected images of {} channels, which the network takes, found {}",
+        examples.display(),
+        input.channels,
+        found.channels
+    );
+    let judge = Judge { network, plain: &plain(input, input)?, objectives };
     let images = |first: u64, count: usize| {
         let rows: Vec<usize> = (first as usize..first as usize + count).collect();
-        Ok(batch(file.batch::<E>(&rows)?, (count, size.height, size.width, size.channels)))
+        let x = batch(file.batch::<E>(&rows)?, (count, found.height, found.width, found.channels));
+        Ok(if (found.height, found.width) == (input.height, input.width) { x } else { resized(&x, input) })
     };
     let best = judge_all(arguments, &judge, file.count() as u64, &images)?;
-    write_best(arguments, &best, size, &images, task)
+    write_best(arguments, &best, input, &images, task)
+}
+
+/// Images at a network's height and width, by linear interpolation.
+fn resized<E: Element + Scalar>(x: &Batch<E>, to: Size) -> Batch<E> {
+    let (n, height, width, channels) = shape(x);
+    let from = Shape { channels, height, width };
+    let planes: Vec<f32> = channels_first(view(x), shape(x)).iter().map(|value| value.wide() as f32).collect();
+    let resized: Vec<E> = planes
+        .par_chunks_exact(from.len())
+        .flat_map_iter(|image| resize(image, from, to.height, to.width, Filter::Triangle))
+        .map(|value| E::of(f64::from(value)))
+        .collect();
+    let shape = (n, to.height, to.width, channels);
+    batch(channels_last(&resized, shape), shape)
 }
 
 /// Candidates `first` and on, (N, H, W, C).
