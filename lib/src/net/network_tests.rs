@@ -6,10 +6,10 @@ use std::path::Path;
 use dfdx::prelude::{NoneTape, OwnedTape};
 use serde_json::json;
 
-use super::{Graph, Initialisation, Mode, Network};
+use super::{Graph, Initialisation, Mode, Network, Slopes};
 use crate::ops::InputGradient;
 use crate::ops::checks::{check_adjoint, check_gradients, normal};
-use crate::tensor::{Batch, backward, batch, gradient, shape, view};
+use crate::tensor::{Batch, backward, batch, gradient, shape, view, view_mut};
 
 /// Images of 2 x 6 x 5; a rectifier that a linear head, a transposed convolution and a second convolution read.
 fn branched() -> Network<f64> {
@@ -160,5 +160,28 @@ fn a_name_that_is_no_node_is_refused_with_those_there_are() {
     for refused in [branched().tapped(&["nothing"]), branched().only(&["nothing"])] {
         let error = refused.unwrap_err().to_string();
         assert!(error.contains("nothing") && error.contains("act_fc"), "{error}");
+    }
+}
+
+/// A rectifier that is off everywhere passes no cotangent; redirected, it passes those that would turn it on, fused with the layer
+/// before it or not.
+#[test]
+fn redirected_slopes_push_on_what_is_off() {
+    let description = json!({"format": "obverse-net/1", "input": {"shape": [3]}, "outputs": {"y": "act"}, "nodes": [
+        {"name": "fc", "op": "linear", "input": "input", "features": 2},
+        {"name": "act", "op": "relu", "input": "fc"}]});
+    let graph = Graph::from_json(Path::new("net.json"), &description).unwrap();
+    let mut network = Network::<f64>::initialised(graph, Initialisation::He, 5);
+    view_mut(&mut network.parameters_mut()[1]).fill(-100.0);
+    let weight = view(&network.parameters()[0]).to_vec();
+    let x: Batch<f64> = batch(vec![0.1, 0.2, 0.3], (1, 1, 1, 3));
+    let cotangent: Batch<f64> = batch(vec![2.0, -1.0], (1, 1, 1, 2));
+    for network in [network.clone(), network.tapped(&["fc"]).unwrap()] {
+        let place = network.graph().place("act").unwrap();
+        let trace = network.forward(&mut NoneTape, &x, Mode::Inference, InputGradient::Wanted);
+        let pulled = |slopes| view(&network.pullback_by(&trace, &[(place, &cotangent)], slopes).unwrap()).to_vec();
+        assert_eq!(pulled(Slopes::True), [0.0; 3]);
+        let expected: Vec<f64> = weight[..3].iter().map(|weight| 2.0 * weight).collect();
+        assert_eq!(pulled(Slopes::Redirected), expected);
     }
 }

@@ -212,7 +212,9 @@ impl<'m> Translation<'m> {
             }
             (false, true) => self.affine(site, 0, 1),
             (true, false) if operation != "Div" => self.affine(site, 1, 0),
-            _ => Err(site.refused("a sum of two values, or a constant as the second", format!("{operation} of others"))),
+            _ => {
+                Err(site.refused("a sum of two values, or a constant as the second", format!("{operation} of others")))
+            }
         }
     }
 
@@ -338,7 +340,9 @@ fn per_channel(constant: &ArrayD<f32>, channels: usize, rank: usize) -> Option<V
     let shape = constant.shape();
     let channel_axis = shape.len().checked_sub(rank)?;
     let others = shape.iter().enumerate().filter(|(axis, _)| *axis != channel_axis);
-    let fits = channel_axis <= 1 && shape.get(channel_axis) == Some(&channels) && others.into_iter().all(|(_, &length)| length == 1);
+    let fits = channel_axis <= 1
+        && shape.get(channel_axis) == Some(&channels)
+        && others.into_iter().all(|(_, &length)| length == 1);
     fits.then(|| values(constant))
 }
 

@@ -203,10 +203,9 @@ impl<'m> Translation<'m> {
         match self.value(site, which)? {
             None => Ok(None),
             Some(Value::Constant(constant)) => Ok(Some(constant)),
-            Some(Value::Computed(_)) => Err(site.refused(
-                format!("a constant as input {}", which + 1),
-                "one that depends on the images",
-            )),
+            Some(Value::Computed(_)) => {
+                Err(site.refused(format!("a constant as input {}", which + 1), "one that depends on the images"))
+            }
         }
     }
 
@@ -215,9 +214,7 @@ impl<'m> Translation<'m> {
         match self.constant(site, which)? {
             None => Ok(None),
             Some(Constant::Floats(values)) => Ok(Some(values)),
-            Some(Constant::Integers(_)) => {
-                Err(site.refused(format!("floats as input {}", which + 1), "whole numbers"))
-            }
+            Some(Constant::Integers(_)) => Err(site.refused(format!("floats as input {}", which + 1), "whole numbers")),
         }
     }
 
@@ -326,7 +323,8 @@ impl<'m> Translation<'m> {
         let mut outputs = BTreeMap::new();
         for name in &self.model.outputs {
             let Some(Value::Computed(value)) = self.values.get(name.as_str()) else {
-                let found = if self.values.contains_key(name.as_str()) { "a constant" } else { "no operation that makes it" };
+                let found =
+                    if self.values.contains_key(name.as_str()) { "a constant" } else { "no operation that makes it" };
                 return Err(unfit(&self.model.path, format!("an output \"{name}\" that depends on the images"), found));
             };
             if value.node == INPUT {
