@@ -10,8 +10,8 @@ use std::path::{Component, Path, PathBuf};
 use ndarray::{ArrayD, IxDyn};
 use prost::Message;
 
-use super::weights::{Broken, Number, broken, content};
 use super::Result;
+use super::weights::{Broken, Number, broken, content};
 
 /// A tensor of an ONNX file: numbers of any float type as 32-bit floats, whole numbers and truth values as 64-bit ones.
 #[derive(Clone, Debug, PartialEq)]
@@ -166,7 +166,8 @@ fn folder_of(path: &Path) -> PathBuf {
 /// An input's axes; those that are names or 0 are open.
 fn axes(input: &ValueInfoProto) -> Vec<Option<usize>> {
     let shape = input.r#type.as_ref().and_then(|kind| kind.tensor_type.as_ref()?.shape.as_ref());
-    let axis = |axis: &Dimension| axis.dim_value.and_then(|value| usize::try_from(value).ok()).filter(|&value| value > 0);
+    let axis =
+        |axis: &Dimension| axis.dim_value.and_then(|value| usize::try_from(value).ok()).filter(|&value| value > 0);
     shape.map_or_else(Vec::new, |shape| shape.dim.iter().map(axis).collect())
 }
 
@@ -250,7 +251,9 @@ impl TensorReader {
             UNSIGNED_8 | SIGNED_8 | TRUTH => 1,
             SIGNED_32 => 4,
             SIGNED_64 => 8,
-            other => return Err(Broken::new(format!("floats or whole numbers in \"{name}\""), format!("type {other}"))),
+            other => {
+                return Err(Broken::new(format!("floats or whole numbers in \"{name}\""), format!("type {other}")));
+            }
         };
         let Some(bytes) = self.bytes(&tensor, count, size, name)? else {
             return Ok(match tensor.data_type {
@@ -297,7 +300,9 @@ impl TensorReader {
         };
         let path = self.path_beside(entry("location").unwrap_or_default(), name)?;
         let offset = number("offset")?.unwrap_or(0);
-        let failed = |error: std::io::Error| Broken::new(format!("the values of \"{name}\""), format!("{}: {error}", path.display()));
+        let failed = |error: std::io::Error| {
+            Broken::new(format!("the values of \"{name}\""), format!("{}: {error}", path.display()))
+        };
         let mut file = File::open(&path).map_err(failed)?;
         let available = file.metadata().map_err(failed)?.len().saturating_sub(offset);
         let said = number("length")?.unwrap_or(length as u64);
@@ -559,7 +564,11 @@ mod tests {
             let error = opened(&folder, vec![beside(outside, &[])]).unwrap_err().to_string();
             assert!(error.contains("in a file of the folder") && error.contains(outside), "{error}");
         }
-        for settings in [[("offset", "8"), ("length", "8")], [("offset", "0"), ("length", "4")], [("offset", "-1"), ("length", "8")]] {
+        for settings in [
+            [("offset", "8"), ("length", "8")],
+            [("offset", "0"), ("length", "4")],
+            [("offset", "-1"), ("length", "8")],
+        ] {
             assert!(opened(&folder, vec![beside("m.data", &settings)]).is_err(), "{settings:?}");
         }
     }

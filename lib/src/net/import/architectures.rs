@@ -53,10 +53,7 @@ const IMAGENET: [usize; 3] = [3, 224, 224];
 pub const ARCHITECTURES: [Architecture; 13] = [
     named("squeezenet1.0", IMAGENET, "imagenet", sequential::squeezenet_1_0),
     named("squeezenet1.1", IMAGENET, "imagenet", sequential::squeezenet_1_1),
-    Architecture {
-        left_out: &["aux1.", "aux2."],
-        ..named("googlenet", IMAGENET, "inception", googlenet::graph)
-    },
+    Architecture { left_out: &["aux1.", "aux2."], ..named("googlenet", IMAGENET, "inception", googlenet::graph) },
     named("vgg16", IMAGENET, "imagenet", sequential::vgg16),
     named("alexnet", IMAGENET, "imagenet", sequential::alexnet),
     named("densenet-bc", CIFAR, "cifar10", cifar::densenet),
@@ -141,9 +138,8 @@ impl Architecture {
     /// Whether these weights are its own, by their names and shapes.
     fn fits(&self, weights: &Weights) -> bool {
         match self.form {
-            Form::Named(graph) => {
-                graph(self.name, weights, self.input(None)).is_ok_and(|graph| self.complaints(&graph, weights).is_empty())
-            }
+            Form::Named(graph) => graph(self.name, weights, self.input(None))
+                .is_ok_and(|graph| self.complaints(&graph, weights).is_empty()),
             Form::Inception => weights.get("Conv2d_1a_3x3.conv.weight").is_some(),
         }
     }

@@ -49,9 +49,7 @@ impl Pixels {
             "imagenet" => rgb(&[0.485, 0.456, 0.406], &[0.229, 0.224, 0.225]),
             "cifar10" => rgb(&[0.4914, 0.4822, 0.4465], &[0.2023, 0.1994, 0.2010]),
             "inception" => rgb(&[0.5], &[0.5]),
-            "caffe" => {
-                Self { range: [0.0, 255.0], order: ChannelOrder::Bgr, ..rgb(&[104.0, 117.0, 123.0], &[]) }
-            }
+            "caffe" => Self { range: [0.0, 255.0], order: ChannelOrder::Bgr, ..rgb(&[104.0, 117.0, 123.0], &[]) },
             _ => return None,
         })
     }

@@ -59,9 +59,7 @@ fn constant(node: &Node) -> Folded<Constant> {
     let scalar = |value| ArrayD::from_elem(IxDyn(&[]), value);
     match node.attributes.iter().next() {
         Some((_, Attribute::Tensor(tensor))) => Ok(tensor.clone()),
-        Some((_, Attribute::Float(value))) => {
-            Ok(Constant::Floats(ArrayD::from_elem(IxDyn(&[]), *value)))
-        }
+        Some((_, Attribute::Float(value))) => Ok(Constant::Floats(ArrayD::from_elem(IxDyn(&[]), *value))),
         Some((_, Attribute::Integer(value))) => Ok(Constant::Integers(scalar(*value))),
         Some((_, Attribute::Integers(values))) => Ok(whole(values.clone())),
         Some((_, Attribute::Floats(values))) => Ok(Constant::Floats(ndarray::Array1::from(values.clone()).into_dyn())),
@@ -133,7 +131,9 @@ impl<'a> Operands<'a> {
         };
         let axes = axes.ok_or_else(|| refused("axes that fit", format!("{shape:?}")))?;
         let misfit = |error: ndarray::ShapeError| refused(format!("{axes:?}"), error);
-        Ok(of_either!(input, array => array.as_standard_layout().into_owned().into_shape_with_order(IxDyn(&axes)).map_err(misfit)?))
+        Ok(
+            of_either!(input, array => array.as_standard_layout().into_owned().into_shape_with_order(IxDyn(&axes)).map_err(misfit)?),
+        )
     }
 
     fn transposed(&self) -> Folded<Constant> {
@@ -141,7 +141,8 @@ impl<'a> Operands<'a> {
         let rank = input.shape().len();
         let reversed: Vec<i64> = (0..rank as i64).rev().collect();
         let order = places(self.node.integers("perm").unwrap_or(&reversed), rank);
-        let order = order.filter(|order| order.len() == rank).ok_or_else(|| refused("an order of the axes", "another"))?;
+        let order =
+            order.filter(|order| order.len() == rank).ok_or_else(|| refused("an order of the axes", "another"))?;
         Ok(of_either!(input, array => array.view().permuted_axes(IxDyn(&order)).as_standard_layout().into_owned()))
     }
 
@@ -155,8 +156,10 @@ impl<'a> Operands<'a> {
             return Err(refused(format!("constants of {rank} axes"), "others"));
         }
         limited(shapes.map(|shape| shape.iter().product::<usize>()).sum())?;
-        let floats: Option<Vec<_>> =
-            inputs.clone().map(|input| if let Constant::Floats(array) = input { Some(array.view()) } else { None }).collect();
+        let floats: Option<Vec<_>> = inputs
+            .clone()
+            .map(|input| if let Constant::Floats(array) = input { Some(array.view()) } else { None })
+            .collect();
         if let Some(floats) = floats {
             return concatenate(Axis(axis), &floats).map(Constant::Floats).map_err(misfit);
         }
@@ -176,11 +179,14 @@ impl<'a> Operands<'a> {
     fn gathered(&self) -> Folded<Constant> {
         let input = self.first()?;
         let axis = self.axis(0, input.shape().len())?;
-        let Some(Constant::Integers(wanted)) = self.get(1) else { return Err(refused("whole numbers to gather", "none")) };
+        let Some(Constant::Integers(wanted)) = self.get(1) else {
+            return Err(refused("whole numbers to gather", "none"));
+        };
         let values: Vec<i64> = wanted.iter().copied().collect();
         let length = input.shape()[axis];
         let index = |value: &i64| usize::try_from(if *value < 0 { value + length as i64 } else { *value }).ok();
-        let indices: Option<Vec<usize>> = values.iter().map(|value| index(value).filter(|&index| index < length)).collect();
+        let indices: Option<Vec<usize>> =
+            values.iter().map(|value| index(value).filter(|&index| index < length)).collect();
         let indices = indices.ok_or_else(|| refused(format!("indices below {length}"), format!("{values:?}")))?;
         limited((input.shape().iter().product::<usize>() / length.max(1)).saturating_mul(indices.len()))?;
         match wanted.ndim() {
@@ -195,7 +201,12 @@ impl<'a> Operands<'a> {
         let shape = result.shape().to_vec();
         let steps = steps(
             &shape,
-            [self.settings("starts", 1)?, self.settings("ends", 2)?, self.settings("axes", 3)?, self.settings("steps", 4)?],
+            [
+                self.settings("starts", 1)?,
+                self.settings("ends", 2)?,
+                self.settings("axes", 3)?,
+                self.settings("steps", 4)?,
+            ],
         );
         for (axis, range) in steps.ok_or_else(|| refused("a slice that fits", format!("{shape:?}")))? {
             let indices: Vec<usize> = range.indices().collect();

@@ -3,7 +3,7 @@
 use ndarray::ArrayD;
 
 use super::shapes::places;
-use super::{Computed, Site, Translation, Value};
+use super::{Computed, Known, Site, Translation, Value};
 use crate::net::error::Result;
 use crate::net::graph::{Op, Pair, Sides};
 
@@ -202,7 +202,7 @@ impl<'m> Translation<'m> {
     /// A sum of two values, or a number a channel that is added, subtracted, multiplied or divided by.
     fn arithmetic(&mut self, site: &Site) -> Result<Value> {
         let operation = site.node.operation.as_str();
-        let is_constant = |which| -> Result<bool> { Ok(matches!(self.value(site, which)?, Some(Value::Constant(_)))) };
+        let is_constant = |which| -> Result<bool> { Ok(matches!(self.value(site, which)?, Some(Known::Constant(_)))) };
         match (is_constant(0)?, is_constant(1)?) {
             (false, false) if operation == "Add" => {
                 let (a, b) = (self.either(site, 0)?, self.either(site, 1)?);
@@ -212,7 +212,9 @@ impl<'m> Translation<'m> {
             }
             (false, true) => self.affine(site, 0, 1),
             (true, false) if operation != "Div" => self.affine(site, 1, 0),
-            _ => Err(site.refused("a sum of two values, or a constant as the second", format!("{operation} of others"))),
+            _ => {
+                Err(site.refused("a sum of two values, or a constant as the second", format!("{operation} of others")))
+            }
         }
     }
 
@@ -338,7 +340,9 @@ fn per_channel(constant: &ArrayD<f32>, channels: usize, rank: usize) -> Option<V
     let shape = constant.shape();
     let channel_axis = shape.len().checked_sub(rank)?;
     let others = shape.iter().enumerate().filter(|(axis, _)| *axis != channel_axis);
-    let fits = channel_axis <= 1 && shape.get(channel_axis) == Some(&channels) && others.into_iter().all(|(_, &length)| length == 1);
+    let fits = channel_axis <= 1
+        && shape.get(channel_axis) == Some(&channels)
+        && others.into_iter().all(|(_, &length)| length == 1);
     fits.then(|| values(constant))
 }
 

@@ -95,9 +95,7 @@ pub(super) fn steps(shape: &[usize], settings: [Option<Vec<i64>>; 4]) -> Option<
     if lengths.iter().any(|&length| length != starts.len()) {
         return None;
     }
-    (0..axes.len())
-        .map(|i| Some((axes[i], Steps::of(shape[axes[i]], starts[i], ends[i], steps[i])?)))
-        .collect()
+    (0..axes.len()).map(|i| Some((axes[i], Steps::of(shape[axes[i]], starts[i], ends[i], steps[i])?))).collect()
 }
 
 impl Translation<'_> {
@@ -195,7 +193,9 @@ impl Translation<'_> {
         let x = self.either(site, 0)?;
         let count = x.axes[0];
         let wanted = match self.constant(site, 1)? {
-            Some(Constant::Integers(index)) if index.len() == 1 => index.first().copied().map(|value| (value, index.ndim())),
+            Some(Constant::Integers(index)) if index.len() == 1 => {
+                index.first().copied().map(|value| (value, index.ndim()))
+            }
             _ => None,
         };
         let place = wanted.and_then(|(value, rank)| Some((places(&[value], count)?[0], rank)));

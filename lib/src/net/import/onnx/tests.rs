@@ -163,7 +163,8 @@ fn a_bias_that_follows_becomes_the_layers_own() {
 
 #[test]
 fn what_has_no_counterpart_is_refused_by_name() {
-    let says = |text: String, words: &[&str]| words.iter().for_each(|word| assert!(text.contains(word), "{word} in {text}"));
+    let says =
+        |text: String, words: &[&str]| words.iter().for_each(|word| assert!(text.contains(word), "{word} in {text}"));
     let one = |operation, inputs: &[&str], attributes: &[(&str, Attribute)]| {
         let tensors = [
             ("two", integers(&[2])),
