@@ -3,7 +3,7 @@
 use ndarray::ArrayD;
 
 use super::shapes::places;
-use super::{Computed, Site, Translation, Value};
+use super::{Computed, Known, Site, Translation, Value};
 use crate::net::error::Result;
 use crate::net::graph::{Op, Pair, Sides};
 
@@ -202,7 +202,7 @@ impl<'m> Translation<'m> {
     /// A sum of two values, or a number a channel that is added, subtracted, multiplied or divided by.
     fn arithmetic(&mut self, site: &Site) -> Result<Value> {
         let operation = site.node.operation.as_str();
-        let is_constant = |which| -> Result<bool> { Ok(matches!(self.value(site, which)?, Some(Value::Constant(_)))) };
+        let is_constant = |which| -> Result<bool> { Ok(matches!(self.value(site, which)?, Some(Known::Constant(_)))) };
         match (is_constant(0)?, is_constant(1)?) {
             (false, false) if operation == "Add" => {
                 let (a, b) = (self.either(site, 0)?, self.either(site, 1)?);

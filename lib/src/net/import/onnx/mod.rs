@@ -88,6 +88,12 @@ enum Value {
     Computed(Computed),
 }
 
+/// The same, borrowed.
+enum Known<'a> {
+    Constant(&'a Constant),
+    Computed(&'a Computed),
+}
+
 /// What a node computes: its name and size, and what ONNX calls its axes after the batch.
 #[derive(Clone)]
 struct Computed {
@@ -183,18 +189,20 @@ impl<'m> Translation<'m> {
         for which in 0..site.node.inputs.len() {
             match self.value(site, which)? {
                 None => constants.push(None),
-                Some(Value::Constant(constant)) => constants.push(Some(constant)),
-                Some(Value::Computed(_)) => return Ok(None),
+                Some(Known::Constant(constant)) => constants.push(Some(constant)),
+                Some(Known::Computed(_)) => return Ok(None),
             }
         }
         Ok(Some(constants))
     }
 
-    fn value(&self, site: &Site, which: usize) -> Result<Option<&Value>> {
+    /// Input number `which`: of the file's tensors, or of what went before; `None` where it is left out.
+    fn value(&self, site: &Site, which: usize) -> Result<Option<Known<'_>>> {
         let Some(name) = site.input(which) else { return Ok(None) };
-        match self.values.get(name) {
-            Some(value) => Ok(Some(value)),
-            None => Err(site.refused("inputs that operations before it make", format!("\"{name}\""))),
+        match (self.values.get(name), self.model.tensors.get(name)) {
+            (Some(Value::Computed(value)), _) => Ok(Some(Known::Computed(value))),
+            (Some(Value::Constant(constant)), _) | (None, Some(constant)) => Ok(Some(Known::Constant(constant))),
+            (None, None) => Err(site.refused("inputs that operations before it make", format!("\"{name}\""))),
         }
     }
 
@@ -202,8 +210,8 @@ impl<'m> Translation<'m> {
     fn constant(&self, site: &Site, which: usize) -> Result<Option<&Constant>> {
         match self.value(site, which)? {
             None => Ok(None),
-            Some(Value::Constant(constant)) => Ok(Some(constant)),
-            Some(Value::Computed(_)) => {
+            Some(Known::Constant(constant)) => Ok(Some(constant)),
+            Some(Known::Computed(_)) => {
                 Err(site.refused(format!("a constant as input {}", which + 1), "one that depends on the images"))
             }
         }
@@ -243,8 +251,8 @@ impl<'m> Translation<'m> {
     /// Input number `which`, which depends on the images.
     fn computed(&self, site: &Site, which: usize) -> Result<Computed> {
         match self.value(site, which)? {
-            Some(Value::Computed(value)) => Ok(value.clone()),
-            Some(Value::Constant(_)) => {
+            Some(Known::Computed(value)) => Ok(value.clone()),
+            Some(Known::Constant(_)) => {
                 Err(site.refused(format!("input {} to depend on the images", which + 1), "a constant"))
             }
             None => Err(site.refused(format!("an input {}", which + 1), "none")),
