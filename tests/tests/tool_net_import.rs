@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use ndarray::{ArrayD, Axis};
-use obverse::store::npy::{read, write};
+use obverse::store::npy::read;
 use obverse_tests::{mirror, run, write_images};
 use serde_json::Value;
 
