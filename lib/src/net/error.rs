@@ -128,14 +128,12 @@ pub enum Error {
         limit: u128,
     },
     /// A node of an ONNX file that cannot be taken over.
-    #[error("{path}: node \"{node}\" ({operation}): expected {expected}, found {found}")]
+    #[error("{path}: node {node}: expected {expected}, found {found}")]
     Onnx {
         /// The file.
         path: PathBuf,
-        /// The node's name.
+        /// The node's name and operation.
         node: String,
-        /// Its operation.
-        operation: String,
         /// What can be taken over.
         expected: String,
         /// What stands there.

@@ -1,5 +1,6 @@
 //! `net-import`: networks of other programs as a network folder.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{anyhow, ensure};
@@ -8,6 +9,7 @@ use obverse::data::import::sha256_of;
 use obverse::net::import::architectures::{self, Architecture};
 use obverse::net::import::{CONVENTIONS, ChannelOrder, Imported, Pixels, onnx};
 use obverse::net::{Network, Size};
+use obverse::store;
 use obverse::store::onnx::Model;
 use obverse::store::weights::Weights;
 use serde_json::json;
@@ -114,8 +116,10 @@ impl PixelArguments {
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let Arguments { file, arch, pixels, input_size, output, common, .. } = arguments;
     let (Some(file), Some(output)) = (file, output) else {
-        architectures::ARCHITECTURES.iter().for_each(|architecture| println!("{}", architecture.name));
-        return Ok(());
+        let lines: String =
+            architectures::ARCHITECTURES.map(|architecture| architecture.name.to_string() + "\n").concat();
+        let written = std::io::stdout().lock().write_all(lines.as_bytes());
+        return Ok(written.map_err(store::Error::write(Path::new("-")))?);
     };
     let size = input_size.map(size).transpose()?;
     let task = Task::begin(&common, Some(&output))?;

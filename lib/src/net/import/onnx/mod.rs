@@ -53,10 +53,10 @@ struct Site<'m> {
 
 impl Site<'_> {
     fn refused(&self, expected: impl Into<String>, found: impl ToString) -> Error {
+        let name = if self.node.name.is_empty() { &self.name } else { &self.node.name };
         Error::Onnx {
             path: self.model.path.clone(),
-            node: if self.node.name.is_empty() { self.name.clone() } else { self.node.name.clone() },
-            operation: self.node.operation.clone(),
+            node: format!("\"{name}\" ({})", self.node.operation),
             expected: expected.into(),
             found: found.to_string(),
         }
