@@ -52,7 +52,8 @@ fn ascent_raises_the_objective_and_its_bytes_depend_on_neither_threads_nor_batch
         assert_eq!(Reader::open(&folder.join("a.trace.npy")).unwrap().shape(), [6, 8, 2], "{kind}");
         assert_eq!(Reader::open(&folder.join("a.npy")).unwrap().shape(), [6, 3, 16, 16]);
         // Without transforms every step sees the same landscape.
-        let words = format!("net --objectives o.txt --parameterisation {kind} --steps 40 --learning-rate 0.003 -o up.npy");
+        let words =
+            format!("net --objectives o.txt --parameterisation {kind} --steps 40 --learning-rate 0.003 -o up.npy");
         let reached = numbers(&metrics(folder, &words)["objective"]);
         let trace = read::<f32>(&folder.join("up.trace.npy")).unwrap();
         for (image, reached) in reached.into_iter().enumerate() {
