@@ -403,7 +403,7 @@ fn add_diversity<E: Element>(activations: &Batch<E>, members: &[Member], values:
         let a = Matrix::new(image(member), h * w, c);
         product(&mut gram, a.transposed(), a, Write::Replace);
         let norm = gram.iter().map(|value| value.wide().powi(2)).sum::<f64>().sqrt().max(1e-12);
-        gram.iter_mut().for_each(|value| *value = *value / E::of(norm));
+        gram.iter_mut().for_each(|value| *value /= E::of(norm));
         (gram, norm)
     };
     let units: Vec<(Vec<E>, f64)> = members.iter().map(unit).collect();
