@@ -59,7 +59,10 @@ fn features_give_the_distances_of_the_oracle() {
         let (low, high) = (interval["low"].as_f64().unwrap(), interval["high"].as_f64().unwrap());
         assert!(low <= value && value <= high, "{name}: {found}");
     }
-    assert!(found["fid_infinity"].as_f64().unwrap() < found["fid"].as_f64().unwrap());
+    // The bias of 400 images is a part of the extrapolation's own error here.
+    let [infinity, error, fid] =
+        ["fid_infinity", "fid_infinity_error", "fid"].map(|name| found[name].as_f64().unwrap());
+    assert!(infinity - 3.0 * error < fid && error < 0.1 * fid, "{found}");
 }
 
 #[test]
