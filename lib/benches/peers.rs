@@ -3,6 +3,7 @@
 //! Prints one JSON line a job, as the peers' script does; `just bench` alternates the two. With `--memory` also the peak of
 //! the process, and how much it still grew in the second half of the rounds.
 
+use std::str::FromStr;
 use std::time::Instant;
 
 use dfdx::prelude::NoneTape;
@@ -16,19 +17,26 @@ use obverse::align::training::one_hot;
 use obverse::fidelity::frechet::frechet;
 use obverse::fidelity::moments::Moments;
 use obverse::net::architectures::{discriminator, encoder, generator, local_encoder};
-use obverse::net::{Initialisation, Mode, Network, Size, inception};
+use obverse::net::import::googlenet::googlenet;
+use obverse::net::{Initialisation, InputSpec, Mode, Network, Size, inception};
+use obverse::objective::aggregation::Aggregation;
+use obverse::objective::expression::Expression;
+use obverse::objective::parameterisation::{Colours, Pixels, Squashed};
+use obverse::objective::resolved::{Comparison, Objective as Target};
+use obverse::objective::transform::Transforms;
 use obverse::ops::InputGradient;
 use obverse::tensor::memory::{MiMalloc, keep_pages};
 use obverse::tensor::random::Stream;
 use obverse::tensor::{batch, zeros};
 use obverse::train::adam::{Adam, AdamSettings};
+use obverse::visualize::ascent::{Ascent, Optimiser, Settings as AscentSettings};
 
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
 type Job = (&'static str, fn() -> Box<dyn FnMut()>);
 
-const JOBS: [Job; 9] = [
+const JOBS: [Job; 10] = [
     ("fa_train_mnist", || fa_train("mnist", Size::new(1, 28, 28), 128)),
     ("fa_train_cifar10", || fa_train("cifar10", Size::new(3, 32, 32), 128)),
     ("fa_train_celeba", || fa_train("celeba", Size::new(3, 64, 64), 32)),
@@ -37,6 +45,7 @@ const JOBS: [Job; 9] = [
     ("fa_invert_mnist", fa_invert_mnist),
     ("inception_features", inception_features),
     ("frechet_2048", frechet_2048),
+    ("fv_googlenet", fv_googlenet),
     ("vfa_gan_cifar10", || vfa_gan("cifar10", Size::new(3, 32, 32), 128)),
 ];
 
@@ -49,6 +58,35 @@ fn inception_features() -> Box<dyn FnMut()> {
     let x = batch(Stream::new(0, "x", 0).uniform(0..16 * inception::SIDE * inception::SIDE * 3), shape);
     Box::new(move || {
         std::hint::black_box(network.forward(&mut NoneTape, &x, Mode::Inference, InputGradient::Unwanted));
+    })
+}
+
+/// Ten Adam steps on the sigmoid pixels of 4 images of 3 x 224 x 224 for a channel of inception4c.
+fn fv_googlenet() -> Box<dyn FnMut()> {
+    let size = Size::new(3, 224, 224);
+    let graph = made(googlenet(1000, InputSpec::plain(size)));
+    let network = made(Network::<f32>::initialised(graph, Initialisation::He, 0).only(&["inception4c"])).folded();
+    let comparison = Comparison { aggregation: Aggregation::Mean, power: 0 };
+    let objective = made(Expression::from_str("channel:inception4c:7"));
+    let objective = made(Target::new(&objective, network.graph(), 4, comparison));
+    let parameterisation = made(Squashed::new::<f32>(Pixels(size), Colours::Plain));
+    let plain = made(Transforms::default().between(size, size));
+    let optimiser = Optimiser::Adam { learning_rate: 0.05 };
+    let settings = AscentSettings { steps: 10, optimiser, redirected: 0, polish: 0, tolerance: 0.0 };
+    Box::new(move || {
+        let ascent = Ascent {
+            network: &network,
+            parameterisation: &parameterisation,
+            transforms: &plain,
+            plain: &plain,
+            objective: &objective,
+            settings,
+            seed: 0,
+        };
+        let mut state = ascent.start((0..4).collect());
+        for _ in 0..settings.steps {
+            made(ascent.step(&mut state));
+        }
     })
 }
 

@@ -127,6 +127,23 @@ def inception_features():
     return lambda: net(x)
 
 
+def fv_googlenet():
+    """Feature visualisation: 10 Adam steps, a channel of GoogLeNet's inception4c, 4 images of 224 x 224, sigmoid pixels."""
+    import torchvision
+    net = torchvision.models.googlenet(weights=None, init_weights=False, aux_logits=False).eval().requires_grad_(False)
+    body = nn.Sequential(net.conv1, net.maxpool1, net.conv2, net.conv3, net.maxpool2, net.inception3a, net.inception3b,
+                         net.maxpool3, net.inception4a, net.inception4b, net.inception4c)
+
+    def ascend():
+        s = torch.zeros(4, 3, 224, 224, requires_grad=True)
+        optimiser = torch.optim.Adam([s], 0.05)
+        for _ in range(10):
+            optimiser.zero_grad()
+            (-body(torch.sigmoid(s))[:, 7].mean()).backward()
+            optimiser.step()
+    return ascend
+
+
 def frechet_2048():
     """The Frechet distance from 10,000 x 2,048 features a side as pytorch-fid has it: means, covariances, sqrtm."""
     import numpy as np
@@ -145,6 +162,7 @@ def frechet_2048():
 JOBS = {
     "inception_features": inception_features,
     "frechet_2048": frechet_2048,
+    "fv_googlenet": fv_googlenet,
     "vfa_gan_cifar10": lambda: vfa_gan(3, 32, 2048, 128),
     "fa_train_mnist": lambda: fa_train(1, 28, 4096, 128),
     "fa_train_cifar10": lambda: fa_train(3, 32, 2048, 128),

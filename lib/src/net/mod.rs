@@ -3,6 +3,7 @@
 pub mod architectures;
 mod clarke;
 mod error;
+mod folded;
 mod folder;
 #[cfg(test)]
 mod folder_tests;

@@ -6,10 +6,9 @@
 //! f'' included, so that a gradient can be differentiated.
 
 use dfdx::prelude::{Cpu, Tape};
-use rayon::prelude::*;
 
 use super::accumulate;
-use crate::tensor::{Batch, Element, GRAIN, batch, shape, view};
+use crate::tensor::{Batch, Element, GRAIN, batch, filled_in_chunks, shape, view};
 
 /// PyTorch's default slope of a leaky rectifier below zero.
 pub const LEAKY_SLOPE: f64 = 0.01;
@@ -135,8 +134,15 @@ pub(crate) fn sigmoid<E: Element>(x: E) -> E {
 
 /// f(x), recorded on the tape.
 pub fn activate<E: Element>(tape: &mut impl Tape<E, Cpu>, x: &Batch<E>, activation: Activation) -> Batch<E> {
-    let y = view(x).par_iter().with_min_len(GRAIN).map(|&x| activation.value(x)).collect();
-    let y = batch(y, shape(x));
+    let values = match activation {
+        // Known before the loop, so that the loop is vectors' work.
+        Activation::LeakyRelu { slope } => {
+            let slope = E::of(slope);
+            map(view(x), |x| rectify(x, slope))
+        }
+        _ => map(view(x), |x| activation.value(x)),
+    };
+    let y = batch(values, shape(x));
     record_product(tape, x, &y, x, activation);
     y
 }
@@ -148,22 +154,45 @@ pub fn pullback<E: Element>(
     x: &Batch<E>,
     activation: Activation,
 ) -> Batch<E> {
-    let result = map_pairs(view(cotangent), view(x), |cotangent, x| cotangent * activation.slope(x));
-    let result = batch(result, shape(cotangent));
+    let result = batch(times_slopes(view(cotangent), view(x), activation), shape(cotangent));
     record_product(tape, cotangent, &result, x, activation);
     // Recorded last, so run first: it leaves the gradient for the product to take.
     record_curvature(tape, cotangent, &result, x, activation);
     result
 }
 
-/// f(a, b) for each a; b is as long, or repeats.
-fn map_pairs<E: Element>(a: &[E], b: &[E], f: impl Fn(E, E) -> E + Sync) -> Vec<E> {
-    if a.len() == b.len() {
-        return a.par_iter().zip(b).with_min_len(GRAIN).map(|(&a, &b)| f(a, b)).collect();
+/// f(x) for each x.
+fn map<E: Element>(x: &[E], f: impl Fn(E) -> E + Sync + Send) -> Vec<E> {
+    let nothing = || ();
+    filled_in_chunks(x.len(), GRAIN, nothing, |(), chunk, y| {
+        y.iter_mut().zip(&x[chunk * GRAIN..]).for_each(|(y, &x)| *y = f(x));
+    })
+}
+
+/// cotangent * f'(x); x is as long, or repeats.
+fn times_slopes<E: Element>(cotangent: &[E], x: &[E], activation: Activation) -> Vec<E> {
+    match activation {
+        Activation::LeakyRelu { slope } => {
+            let slope = E::of(slope);
+            map_pairs(cotangent, x, |cotangent, x| cotangent * slope_at(x, slope))
+        }
+        _ => map_pairs(cotangent, x, |cotangent, x| cotangent * activation.slope(x)),
     }
-    let mut result = Vec::with_capacity(a.len());
-    a.chunks(b.len()).for_each(|a| result.extend(a.iter().zip(b).map(|(&a, &b)| f(a, b))));
-    result
+}
+
+/// f(a, b) for each a; b is as long, or repeats.
+fn map_pairs<E: Element>(a: &[E], b: &[E], f: impl Fn(E, E) -> E + Sync + Send) -> Vec<E> {
+    // Chunks hold whole repetitions, or lie in the only one.
+    let chunk = if a.len() == b.len() { GRAIN } else { GRAIN.div_ceil(b.len().max(1)) * b.len().max(1) };
+    let nothing = || ();
+    filled_in_chunks(a.len(), chunk, nothing, |(), number, result| {
+        let (first, period) = if a.len() == b.len() { (number * chunk, result.len()) } else { (0, b.len()) };
+        let parts = result.chunks_mut(period.max(1)).zip(a[number * chunk..].chunks(period.max(1)));
+        for (result, a) in parts {
+            let b = &b[first..];
+            result.iter_mut().zip(a).zip(b).for_each(|((result, &a), &b)| *result = f(a, b));
+        }
+    })
 }
 
 /// Records that the output's gradient, times f'(x), goes to the input. Both directions multiply by the same slopes.
@@ -181,7 +210,7 @@ fn record_product<E: Element, T: Tape<E, Cpu>>(
     tape.add_backward_op(move |gradients| {
         // Taken, not put back: nothing earlier on the tape reads it, and its memory is free from here on.
         let upstream = std::mem::take(&mut **gradients.get_or_alloc_mut(&output)?);
-        let product = map_pairs(&upstream, view(&x), |upstream, x| upstream * activation.slope(x));
+        let product = times_slopes(&upstream, view(&x), activation);
         accumulate(gradients.get_or_alloc_mut(&input)?, &product);
         Ok(())
     });

@@ -7,7 +7,7 @@ use dfdx::prelude::{Cpu, Gradients, Tape};
 use rayon::prelude::*;
 
 use super::arithmetic::repeat;
-use crate::tensor::{Batch, Element, GRAIN, batch, shape, view};
+use crate::tensor::{Batch, Element, GRAIN, batch, filled_in_chunks, shape, view};
 
 /// Rows whose sums are taken together: fixed, so that threads do not change a bit.
 const ROWS: usize = 1024;
@@ -52,7 +52,7 @@ impl Statistics {
     }
 
     /// For each channel the mean m and the factor s.
-    fn scales<E: Element>(&self, epsilon: f64) -> Vec<(E, E)> {
+    pub(crate) fn scales<E: Element>(&self, epsilon: f64) -> Vec<(E, E)> {
         let pairs = self.mean.iter().zip(&self.variance);
         pairs.map(|(&mean, variance)| (E::of(mean), E::of(1.0 / (variance + epsilon).sqrt()))).collect()
     }
@@ -70,9 +70,7 @@ pub fn batch_norm<E: Element>(
     let scales = running.scales::<E>(epsilon);
     let y = normalised(x, gain, bias, &scales);
     record(tape, x, gain, bias, &y, move |upstream, x, gain| {
-        let sums = Sums::of(upstream, x, &scales);
-        let gradient = each(x, |i, channel| upstream[i] * gain[channel] * scales[channel].1);
-        (gradient, sums)
+        (scaled(upstream, &factors(gain, &scales)), Sums::of(upstream, x, &scales))
     });
     y
 }
@@ -105,9 +103,7 @@ pub fn pullback<E: Element>(
     epsilon: f64,
 ) -> Batch<E> {
     let scales = running.scales::<E>(epsilon);
-    let (values, gains) = (view(cotangent), view(gain));
-    let factors = |i: usize, channel: usize| values[i] * gains[channel] * scales[channel].1;
-    let result = batch(each(cotangent, factors), shape(cotangent));
+    let result = batch(scaled(view(cotangent), &factors(view(gain), &scales)), shape(cotangent));
     record_pullback(tape, cotangent, gain, &result, scales);
     result
 }
@@ -162,14 +158,39 @@ fn means<const K: usize>(
     })
 }
 
-/// y = g (x - m) s + b.
+/// g s of each channel.
+fn factors<E: Element>(gain: &[E], scales: &[(E, E)]) -> Vec<E> {
+    gain.iter().zip(scales).map(|(&gain, &(_, scale))| gain * scale).collect()
+}
+
+/// f x for each pixel's channels.
+fn scaled<E: Element>(x: &[E], factors: &[E]) -> Vec<E> {
+    in_rows(x, factors.len(), |y, x| {
+        y.iter_mut().zip(x).zip(factors).for_each(|((y, &x), &factor)| *y = factor * x);
+    })
+}
+
+/// y = g s (x - m) + b.
 fn normalised<E: Element>(x: &Batch<E>, gain: &Batch<E>, bias: &Batch<E>, scales: &[(E, E)]) -> Batch<E> {
-    let (values, gain, bias) = (view(x), view(gain), view(bias));
-    let y = each(x, |i, channel| {
-        let (mean, factor) = scales[channel];
-        gain[channel] * (values[i] - mean) * factor + bias[channel]
+    let factors = factors(view(gain), scales);
+    let means: Vec<E> = scales.iter().map(|&(mean, _)| mean).collect();
+    let y = in_rows(view(x), means.len(), |y, x| {
+        let channels = means.iter().zip(&factors).zip(view(bias));
+        for ((y, &x), ((&mean, &factor), &bias)) in y.iter_mut().zip(x).zip(channels) {
+            *y = factor * (x - mean) + bias;
+        }
     });
     batch(y, shape(x))
+}
+
+/// What `fill` makes of each pixel's channels of x.
+fn in_rows<E: Element>(x: &[E], channels: usize, fill: impl Fn(&mut [E], &[E]) + Sync + Send) -> Vec<E> {
+    let chunk = GRAIN.div_ceil(channels.max(1)) * channels.max(1);
+    let nothing = || ();
+    filled_in_chunks(x.len(), chunk, nothing, |(), number, y| {
+        let rows = y.chunks_exact_mut(channels).zip(x[number * chunk..].chunks_exact(channels));
+        rows.for_each(|(y, x)| fill(y, x));
+    })
 }
 
 /// For each channel <c> and <c z>, and how many values they are means of.
@@ -248,12 +269,12 @@ fn record_pullback<E: Element, T: Tape<E, Cpu>>(
     tape.add_backward_op(move |gradients| {
         let upstream = std::mem::take(&mut **gradients.get_or_alloc_mut(&result)?);
         let channels = scales.len();
-        let (values, gains) = (view(&cotangent), view(&gain));
+        let values = view(&cotangent);
         let product = |i: usize, channel: usize| [(upstream[i] * values[i] * scales[channel].1).wide()];
         let rows = upstream.len() / channels.max(1);
         let products: Vec<_> = means(channels, rows, product).collect();
         add_channels(gradients.get_or_alloc_mut(&gain)?, |channel| products[channel][0] * rows as f64);
-        let gradient = each(&cotangent, |i, channel| upstream[i] * gains[channel] * scales[channel].1);
+        let gradient = scaled(&upstream, &factors(view(&gain), &scales));
         super::accumulate(gradients.get_or_alloc_mut(&cotangent)?, &gradient);
         Ok(())
     });

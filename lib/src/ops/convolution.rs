@@ -1,10 +1,12 @@
 //! Convolution, y = rectify(W * x + b), and its exact adjoint; x (N, H, W, C), y (N, H', W', O), W (O, kh, kw, C / groups).
 //!
-//! `y[n, i, j, o] = rectify(b[o] + sum W[o, u, v, c] x[n, s i + d u - p, s j + d v - p, c])`. For a group of images that
-//! fits in cache the patches are gathered channels-last, one row a position, and multiplied by W in one product; bias and
-//! slope are applied while the result is in cache. The adjoint multiplies first and scatters; with stride 1, where that
+//! `y[n, i, j, o] = rectify(b[o] + sum W[o, u, v, c] x[n, s i + d u - p, s j + d v - p, c])`. For a group of images, or a band
+//! of one, that fits in cache the patches are gathered channels-last, one row a position, and multiplied by W in one product;
+//! bias and slope are applied while the result is in cache. The adjoint multiplies first and scatters; with stride 1, where that
 //! costs less, it is the convolution by the kernel turned round. Gradients of W are summed over a fixed number of lanes,
 //! in order, so that threads do not change a bit.
+
+use std::ops::Range;
 
 use dfdx::prelude::{Cpu, Gradients, Tape};
 use rayon::prelude::*;
@@ -43,11 +45,16 @@ pub fn convolve<E: Element>(
 ) -> Batch<E> {
     let (n, h, w, _) = shape(x);
     let plan = Plan::new(convolution, (h, w), weight);
-    let (bias_values, x_tile, y_tile) = (bias.map(view), plan.tile * plan.input_len(), plan.tile * plan.output_len());
+    let bias_values = bias.map(view);
+    let band = plan.even_band();
+    let bands = plan.output.0 / band.max(1);
+    let y_tile = if bands > 1 { band * plan.row_len() } else { plan.tile * plan.output_len() };
     let y = filled_in_chunks(n * plan.output_len(), y_tile, Vec::new, |patches, tile, y| {
-        let images = y.len() / plan.output_len();
-        let x = &view(x)[tile * x_tile..][..images * plan.input_len()];
-        plan.forward(x, view(weight), patches, y);
+        let (first, images) =
+            if bands > 1 { (tile / bands, 1) } else { (tile * plan.tile, y.len() / plan.output_len()) };
+        let rows = tile % bands * band..(tile % bands + 1) * band;
+        let x = &view(x)[first * plan.input_len()..][..images * plan.input_len()];
+        plan.forward(x, rows, view(weight), patches, y);
         finish(y, bias_values, slope);
     });
     let y = batch(y, (n, plan.output.0, plan.output.1, plan.outputs));
@@ -178,9 +185,11 @@ impl<'a, E: Element> Backward<'a, E> {
         let Some((plan, weight)) = &self.turned else {
             return self.plan.backward(delta, self.weight, patches, x);
         };
-        let patches = plan.patches(delta, 0, patches);
-        let target = Target::new(x, plan.outputs);
-        product_in_place(target, patches, plan.weight(weight, 0).transposed(), Write::Add);
+        for rows in plan.bands() {
+            let target = Target::new(&mut x[plan.values(&rows, delta.len())], plan.outputs);
+            let patches = plan.patches(delta, rows, 0, patches);
+            product_in_place(target, patches, plan.weight(weight, 0).transposed(), Write::Add);
+        }
     }
 }
 
@@ -244,8 +253,12 @@ impl Plan {
         self.outputs / self.convolution.groups
     }
 
-    fn groups(&self) -> std::ops::Range<usize> {
+    fn groups(&self) -> Range<usize> {
         0..self.convolution.groups
+    }
+
+    fn all_rows(&self) -> Range<usize> {
+        0..self.output.0
     }
 
     /// Whether the patches are the image itself: a 1 x 1 kernel at every position.
@@ -266,10 +279,39 @@ impl Plan {
         Matrix::strided(&delta[group * self.group_outputs()..], rows, self.group_outputs(), self.outputs)
     }
 
-    /// y = W * x for a few images.
-    fn forward<E: Element>(&self, x: &[E], weight: &[E], patches: &mut Vec<E>, y: &mut [E]) {
+    /// Values of a row of an output image.
+    fn row_len(&self) -> usize {
+        self.output.1 * self.outputs
+    }
+
+    /// Rows of an output image whose patches are gathered at a time.
+    fn band(&self) -> usize {
+        (TILE / (self.output.1 * self.depth()).max(1)).clamp(1, self.output.0.max(1))
+    }
+
+    /// As [`Plan::band`], a divisor of the rows there are.
+    fn even_band(&self) -> usize {
+        (1..=self.band()).rev().find(|band| self.output.0.is_multiple_of(*band)).unwrap_or(1)
+    }
+
+    /// The rows of output images in bands.
+    fn bands(&self) -> impl Iterator<Item = Range<usize>> + use<> {
+        let (rows, band) = (self.output.0, self.band());
+        (0..rows).step_by(band).map(move |first| first..rows.min(first + band))
+    }
+
+    /// Where in the outputs of images, of `inputs` values in all, these rows lie. Rows are fewer than all for one image only.
+    fn values(&self, rows: &Range<usize>, inputs: usize) -> Range<usize> {
+        if rows.len() == self.output.0 {
+            return 0..inputs / self.input_len() * self.output_len();
+        }
+        rows.start * self.row_len()..rows.end * self.row_len()
+    }
+
+    /// Rows of y = W * x for a few images.
+    fn forward<E: Element>(&self, x: &[E], rows: Range<usize>, weight: &[E], patches: &mut Vec<E>, y: &mut [E]) {
         for group in self.groups() {
-            let patches = self.patches(x, group, patches);
+            let patches = self.patches(x, rows.clone(), group, patches);
             let y = Target::strided(&mut y[group * self.group_outputs()..], self.outputs);
             product_in_place(y, patches, self.weight(weight, group).transposed(), Write::Replace);
         }
@@ -313,12 +355,14 @@ impl Plan {
             let target = Target::new(x, self.channels);
             return product_in_place(target, self.delta(delta, 0), self.weight(weight, 0), Write::Add);
         }
-        let rows = delta.len() / self.outputs;
-        patches.resize(rows * self.depth(), E::zero());
-        for group in self.groups() {
-            let target = Target::new(patches, self.depth());
-            product_in_place(target, self.delta(delta, group), self.weight(weight, group), Write::Replace);
-            self.scatter(patches, group, x);
+        for rows in self.bands() {
+            let delta = &delta[self.values(&rows, x.len())];
+            patches.resize(delta.len() / self.outputs * self.depth(), E::zero());
+            for group in self.groups() {
+                let target = Target::new(patches, self.depth());
+                product_in_place(target, self.delta(delta, group), self.weight(weight, group), Write::Replace);
+                self.scatter(patches, rows.clone(), group, x);
+            }
         }
     }
 
@@ -329,29 +373,35 @@ impl Plan {
         product_in_place(target, self.delta(delta, group).transposed(), patches, Write::Add);
     }
 
-    /// The patches of a few images, one row a position: (images * H' * W') x (kh kw C / groups).
-    fn patches<'a, E: Element>(&self, x: &'a [E], group: usize, patches: &'a mut Vec<E>) -> Matrix<'a, E> {
-        let rows = x.len() / self.input_len() * self.positions();
+    /// The patches of rows of a few images, or of fewer rows of one, a matrix row a position: of kh kw C / groups values.
+    fn patches<'a, E: Element>(
+        &self,
+        x: &'a [E],
+        rows: Range<usize>,
+        group: usize,
+        patches: &'a mut Vec<E>,
+    ) -> Matrix<'a, E> {
+        let positions = self.values(&rows, x.len()).len() / self.outputs.max(1);
         if self.is_pointwise() {
-            return Matrix::new(x, rows, self.channels);
+            let first = if rows.len() == self.output.0 { 0 } else { rows.start * self.output.1 };
+            return Matrix::new(&x[first * self.channels..][..positions * self.channels], positions, self.channels);
         }
-        patches.resize(rows * self.depth(), E::zero());
-        for (x, patches) in
-            x.chunks_exact(self.input_len()).zip(patches.chunks_exact_mut(self.positions() * self.depth()))
-        {
-            self.walk(group, |patch, pixels| match pixels {
+        patches.resize(positions * self.depth(), E::zero());
+        let images = patches.chunks_exact_mut(rows.len() * self.output.1 * self.depth());
+        for (x, patches) in x.chunks_exact(self.input_len()).zip(images) {
+            self.walk(rows.clone(), group, |patch, pixels| match pixels {
                 Some(pixel) => patches[patch.clone()].copy_from_slice(&x[pixel..pixel + patch.len()]),
                 None => patches[patch].fill(E::zero()),
             });
         }
-        Matrix::new(patches, rows, self.depth())
+        Matrix::new(patches, positions, self.depth())
     }
 
-    /// Adds patches back to where they came from.
-    fn scatter<E: Element>(&self, patches: &[E], group: usize, x: &mut [E]) {
-        let patches = patches.chunks_exact(self.positions() * self.depth());
+    /// Adds patches of rows back to where they came from.
+    fn scatter<E: Element>(&self, patches: &[E], rows: Range<usize>, group: usize, x: &mut [E]) {
+        let patches = patches.chunks_exact(rows.len() * self.output.1 * self.depth());
         for (x, patches) in x.chunks_exact_mut(self.input_len()).zip(patches) {
-            self.walk(group, |patch, pixels| {
+            self.walk(rows.clone(), group, |patch, pixels| {
                 let Some(pixel) = pixels else { return };
                 let x = &mut x[pixel..pixel + patch.len()];
                 x.iter_mut().zip(&patches[patch]).for_each(|(x, &patch)| *x += patch);
@@ -359,15 +409,15 @@ impl Plan {
         }
     }
 
-    /// Visits the patches of one image run by run: a range of the patches and where it starts in the image, or `None`
+    /// Visits the patches of one image's rows run by run: a range of the patches and where it starts in the image, or `None`
     /// where it is padding. A run is as long as the image allows: neighbouring pixels are neighbours in memory.
-    fn walk(&self, group: usize, mut visit: impl FnMut(std::ops::Range<usize>, Option<usize>)) {
+    fn walk(&self, rows: Range<usize>, group: usize, mut visit: impl FnMut(Range<usize>, Option<usize>)) {
         let Window { kernel: [kh, kw], stride, padding, dilation } = self.convolution.window;
         let width = self.channels / self.convolution.groups;
         // Pixels of a run: a whole kernel row where its pixels touch and all channels belong to it, else one.
         let run = if dilation[1] == 1 && self.convolution.groups == 1 { kw } else { 1 };
         let mut start = 0;
-        for i in 0..self.output.0 {
+        for i in rows {
             for j in 0..self.output.1 {
                 for u in 0..kh {
                     let row =
@@ -470,7 +520,7 @@ fn backward_lane<E: Element>(
     let tiles = delta.chunks(plan.tile * plan.output_len());
     for (delta, x) in tiles.clone().zip(x.chunks(plan.tile * plan.input_len())) {
         for group in plan.groups() {
-            let patches = plan.patches(x, group, &mut patches);
+            let patches = plan.patches(x, plan.all_rows(), group, &mut patches);
             plan.weight_gradient(delta, patches, group, &mut sum);
         }
     }
@@ -542,7 +592,7 @@ fn adjoint_lane<E: Element>(
         let delta = sloped(cotangent, slopes, first, &mut delta);
         outputs.resize(delta.len(), E::zero());
         for group in plan.groups() {
-            let patches = plan.patches(upstream, group, &mut patches);
+            let patches = plan.patches(upstream, plan.all_rows(), group, &mut patches);
             plan.weight_gradient(delta, patches, group, &mut sum);
             if gradient.is_some() {
                 let target = Target::strided(&mut outputs[group * plan.group_outputs()..], plan.outputs);

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 use super::record_transpose;
 use super::window::Window;
-use crate::tensor::{Batch, Element, Shape, batch, image_len, shape, view};
+use crate::tensor::{Batch, Element, Shape, batch, shape, view};
 
 /// How windows slide: padding of at most half the kernel, so that each window holds a pixel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,9 +55,9 @@ impl Pooling {
 /// The largest value of each window; a NaN is larger than any number.
 pub fn max_pool<E: Element>(tape: &mut impl Tape<E, Cpu>, x: &Batch<E>, pooling: Pooling) -> Batch<E> {
     let plan = Plan::new(pooling, shape(x));
-    let y = batch(plan.gather(view(x), &plan.winners(x)), plan.output_shape(shape(x).0));
+    let y = batch(plan.largest(view(x)), plan.output_shape(shape(x).0));
     let kept = x.clone();
-    record_transpose(tape, x, &y, move |upstream| plan.scatter(upstream, &plan.winners(&kept)));
+    record_transpose(tape, x, &y, move |upstream| plan.hand_down(upstream, view(&kept)));
     y
 }
 
@@ -71,10 +71,10 @@ pub fn max_pool_pullback<E: Element>(
 ) -> Batch<E> {
     let plan = Plan::new(pooling, shape(x));
     let (_, h, w, c) = shape(x);
-    let result = batch(plan.scatter(view(cotangent), &plan.winners(x)), (shape(cotangent).0, h, w, c));
+    let result = batch(plan.hand_down(view(cotangent), view(x)), (shape(cotangent).0, h, w, c));
     let x = x.clone();
     // Who won is constant almost everywhere, so x itself receives no gradient.
-    record_transpose(tape, cotangent, &result, move |upstream| plan.gather(upstream, &plan.winners(&x)));
+    record_transpose(tape, cotangent, &result, move |upstream| plan.hand_up(upstream, view(&x)));
     result
 }
 
@@ -157,7 +157,12 @@ impl Plan {
     }
 
     fn output_len(&self) -> usize {
-        self.rows.len() * self.columns.len() * self.channels
+        self.rows.len() * self.line_len()
+    }
+
+    /// Values of an output row.
+    fn line_len(&self) -> usize {
+        self.columns.len() * self.channels
     }
 
     /// The windows of an image in row-major order.
@@ -171,54 +176,87 @@ impl Plan {
         row.inside.iter().flat_map(move |&row| column.inside.iter().map(move |&column| at(row, column)))
     }
 
-    /// For each image, the place of each output's largest value.
-    fn winners<E: Element>(&self, x: &Batch<E>) -> Vec<Vec<u32>> {
-        view(x).par_chunks(image_len(x).max(1)).map(|image| self.winners_of(image)).collect()
-    }
-
-    /// The first of the largest; as in PyTorch, a NaN beats whatever came before.
-    fn winners_of<E: Element>(&self, image: &[E]) -> Vec<u32> {
-        let mut winners = vec![0; self.output_len()];
-        let mut best = vec![E::zero(); self.channels];
-        for ((row, column), winners) in self.windows().zip(winners.chunks_exact_mut(self.channels)) {
-            for (tap, pixel) in self.pixels(row, column).enumerate() {
-                let values = &image[pixel..pixel + self.channels];
-                for (channel, ((winner, best), &value)) in winners.iter_mut().zip(&mut best).zip(values).enumerate() {
-                    if tap == 0 || value > *best || value.is_nan() {
-                        (*winner, *best) = ((pixel + channel) as u32, value);
+    /// The largest value of each window; as in PyTorch, a NaN beats whatever came before.
+    fn largest<E: Element>(&self, values: &[E]) -> Vec<E> {
+        let mut result = vec![E::zero(); values.len() / self.input_len.max(1) * self.output_len()];
+        let lines = result.par_chunks_mut(self.line_len().max(1)).enumerate();
+        lines.for_each(|(line, result)| {
+            let image = &values[line / self.rows.len() * self.input_len..][..self.input_len];
+            let row = &self.rows[line % self.rows.len()];
+            for (column, best) in self.columns.iter().zip(result.chunks_exact_mut(self.channels)) {
+                for (tap, pixel) in self.pixels(row, column).enumerate() {
+                    let values = &image[pixel..pixel + self.channels];
+                    if tap == 0 {
+                        best.copy_from_slice(values);
+                        continue;
+                    }
+                    for (best, &value) in best.iter_mut().zip(values) {
+                        *best = if value > *best || value.is_nan() { value } else { *best };
                     }
                 }
             }
-        }
-        winners
-    }
-
-    /// The winners' values. One image's winners stand for all images.
-    fn gather<E: Element>(&self, values: &[E], winners: &[Vec<u32>]) -> Vec<E> {
-        let mut result = vec![E::zero(); values.len() / self.input_len.max(1) * self.output_len()];
-        result
-            .par_chunks_mut(self.output_len().max(1))
-            .zip(values.par_chunks(self.input_len.max(1)))
-            .enumerate()
-            .for_each(|(image, (result, values))| {
-                let winners = &winners[image % winners.len()];
-                result.iter_mut().zip(winners).for_each(|(result, &winner)| *result = values[winner as usize]);
-            });
+        });
         result
     }
 
-    /// The transpose of [`Plan::gather`].
-    fn scatter<E: Element>(&self, values: &[E], winners: &[Vec<u32>]) -> Vec<E> {
+    /// Adds each output's value to the pixel of its window that holds the largest of x, the first of equals. `x` is as many
+    /// images as the values, or one for all of them.
+    fn hand_down<E: Element>(&self, values: &[E], x: &[E]) -> Vec<E> {
+        let largest = self.largest(x);
         let mut result = vec![E::zero(); values.len() / self.output_len().max(1) * self.input_len];
+        let images = result.par_chunks_mut(self.input_len.max(1)).zip(values.par_chunks(self.output_len().max(1)));
+        images.enumerate().for_each(|(image, (result, values))| {
+            let (x, largest) = self.image(image, x, &largest);
+            let mut left = vec![E::zero(); self.channels];
+            let windows =
+                self.windows().zip(values.chunks_exact(self.channels)).zip(largest.chunks_exact(self.channels));
+            for (((row, column), values), largest) in windows {
+                left.copy_from_slice(values);
+                for pixel in self.pixels(row, column) {
+                    let pixels = pixel..pixel + self.channels;
+                    let channels = result[pixels.clone()].iter_mut().zip(&mut left).zip(&x[pixels]).zip(largest);
+                    for (((result, left), &x), &largest) in channels {
+                        // What is left is handed over at once, so nothing is left for the next of equals. Sums instead of
+                        // conditions: they are vectors' work.
+                        let handed = if is_largest(x, largest) { *left } else { E::zero() };
+                        *result += handed;
+                        *left -= handed;
+                    }
+                }
+            }
+        });
         result
-            .par_chunks_mut(self.input_len.max(1))
-            .zip(values.par_chunks(self.output_len().max(1)))
-            .enumerate()
-            .for_each(|(image, (result, values))| {
-                let winners = &winners[image % winners.len()];
-                values.iter().zip(winners).for_each(|(&value, &winner)| result[winner as usize] += value);
-            });
+    }
+
+    /// The transpose of [`Plan::hand_down`]: for each output the value of the pixel that holds the largest of x.
+    fn hand_up<E: Element>(&self, values: &[E], x: &[E]) -> Vec<E> {
+        let largest = self.largest(x);
+        let mut result = vec![E::zero(); values.len() / self.input_len.max(1) * self.output_len()];
+        let images = result.par_chunks_mut(self.output_len().max(1)).zip(values.par_chunks(self.input_len.max(1)));
+        images.enumerate().for_each(|(image, (result, values))| {
+            let (x, largest) = self.image(image, x, &largest);
+            let mut open = vec![E::zero(); self.channels];
+            let windows = result.chunks_exact_mut(self.channels).zip(largest.chunks_exact(self.channels));
+            for ((row, column), (result, largest)) in self.windows().zip(windows) {
+                open.fill(E::one());
+                for pixel in self.pixels(row, column) {
+                    let pixels = pixel..pixel + self.channels;
+                    let channels = result.iter_mut().zip(&mut open).zip(&values[pixels.clone()]).zip(&x[pixels]);
+                    for ((((result, open), &value), &x), &largest) in channels.zip(largest) {
+                        let hit = is_largest(x, largest) && *open > E::zero();
+                        *result += if hit { value } else { E::zero() };
+                        *open -= if hit { E::one() } else { E::zero() };
+                    }
+                }
+            }
+        });
         result
+    }
+
+    /// Image number `image` of x and of its windows' largest values; one image stands for all.
+    fn image<'a, E>(&self, image: usize, x: &'a [E], largest: &'a [E]) -> (&'a [E], &'a [E]) {
+        let image = image % (x.len() / self.input_len.max(1)).max(1);
+        (&x[image * self.input_len..][..self.input_len], &largest[image * self.output_len()..][..self.output_len()])
     }
 
     /// The mean of each window.
@@ -253,6 +291,11 @@ impl Plan {
         });
         result
     }
+}
+
+/// Whether a pixel holds its window's largest value; a NaN does.
+fn is_largest<E: Element>(x: E, largest: E) -> bool {
+    x == largest || x.is_nan()
 }
 
 #[cfg(test)]

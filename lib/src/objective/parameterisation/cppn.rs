@@ -1,9 +1,10 @@
 //! A network from coordinates to colours whose weights are s (compositional pattern-producing network).
 //!
 //! A pixel's x and y, each evenly spaced over ±sqrt 3 so that their deviation is 1, pass 8 layers of 24 linear units, each
-//! followed by a = atan(z), of which a / 0.67 and a^2 / 0.6 go on (both about as large as z), then a linear layer and a
+//! followed by a = atan(z), of which a / 0.67 and (a^2 - 0.45) / 0.396 go on, both of mean 0 and deviation 1 for a standard
+//! normal z (without the shift the means pile up over the layers until every pixel is alike), then a linear layer and a
 //! sigmoid. s holds each layer's weight (outputs, inputs) and bias. Source: Mordvintsev et al. 2018; sizes, constants and
-//! initial values are Lucid's `cppn`.
+//! initial values are Lucid's `image_cppn`.
 
 use std::ops::Range;
 
@@ -21,8 +22,10 @@ use crate::tensor::{Batch, Element, batch, shape, view};
 const LAYERS: usize = 8;
 /// Linear units of a hidden layer.
 const UNITS: usize = 24;
-/// The roots of the mean squares of a and a^2 for a standard normal z.
-const SCALES: (f64, f64) = (0.67, 0.6);
+/// The deviation of a for a standard normal z.
+const DEVIATION: f64 = 0.67;
+/// Mean and deviation of a^2.
+const SQUARE: (f64, f64) = (0.45, 0.396);
 /// Pixels that pass the network together: their values stay in cache.
 const BLOCK: usize = 512;
 
@@ -150,15 +153,15 @@ fn slope<E: Element>(y: E) -> E {
     y * (E::one() - y)
 }
 
-/// For each row of z: all a / 0.67, then all a^2 / 0.6, a = atan(z).
+/// For each row of z: all a / 0.67, then all (a^2 - 0.45) / 0.396, a = atan(z).
 fn composite<E: Element>(z: &[E]) -> Vec<E> {
-    let (first, second) = (E::of(1.0 / SCALES.0), E::of(1.0 / SCALES.1));
+    let (first, mean, second) = (E::of(1.0 / DEVIATION), E::of(SQUARE.0), E::of(1.0 / SQUARE.1));
     let mut result = vec![E::zero(); 2 * z.len()];
     for (result, z) in result.chunks_exact_mut(2 * UNITS).zip(z.chunks_exact(UNITS)) {
         let (odd, even) = result.split_at_mut(UNITS);
         for ((odd, even), z) in odd.iter_mut().zip(even).zip(z) {
             let a = z.atan();
-            (*odd, *even) = (a * first, a * a * second);
+            (*odd, *even) = (a * first, (a * a - mean) * second);
         }
     }
     result
@@ -166,7 +169,7 @@ fn composite<E: Element>(z: &[E]) -> Vec<E> {
 
 /// Cotangents of z for those of [`composite`], whose result was `y`.
 fn pull_composite<E: Element>(cotangent: &[E], y: &[E], z: &[E]) -> Vec<E> {
-    let (first, second) = (E::of(1.0 / SCALES.0), E::of(2.0 * SCALES.0 / SCALES.1));
+    let (first, second) = (E::of(1.0 / DEVIATION), E::of(2.0 * DEVIATION / SQUARE.1));
     let mut result = vec![E::zero(); z.len()];
     let rows = cotangent.chunks_exact(2 * UNITS).zip(y.chunks_exact(2 * UNITS)).zip(z.chunks_exact(UNITS));
     for (result, ((cotangent, y), z)) in result.chunks_exact_mut(UNITS).zip(rows) {
