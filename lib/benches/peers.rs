@@ -16,8 +16,14 @@ use obverse::align::training::one_hot;
 use obverse::fidelity::frechet::frechet;
 use obverse::fidelity::moments::Moments;
 use obverse::net::architectures::{discriminator, encoder, generator, local_encoder};
-use obverse::net::{Initialisation, Mode, Network, Size, inception};
+use obverse::net::import::googlenet::googlenet;
+use obverse::net::{Initialisation, InputSpec, Mode, Network, Size, inception};
+use obverse::objective::aggregation::Aggregation;
+use obverse::objective::parameterisation::{Colours, Pixels, Squashed};
 use obverse::ops::InputGradient;
+use obverse::recover::jacobian::{BLOCK, Response};
+use obverse::recover::prediction::predict;
+use obverse::recover::subspace::Subspace;
 use obverse::tensor::memory::{MiMalloc, keep_pages};
 use obverse::tensor::random::Stream;
 use obverse::tensor::{batch, zeros};
@@ -28,7 +34,7 @@ static ALLOCATOR: MiMalloc = MiMalloc;
 
 type Job = (&'static str, fn() -> Box<dyn FnMut()>);
 
-const JOBS: [Job; 9] = [
+const JOBS: [Job; 10] = [
     ("fa_train_mnist", || fa_train("mnist", Size::new(1, 28, 28), 128)),
     ("fa_train_cifar10", || fa_train("cifar10", Size::new(3, 32, 32), 128)),
     ("fa_train_celeba", || fa_train("celeba", Size::new(3, 64, 64), 32)),
@@ -37,6 +43,7 @@ const JOBS: [Job; 9] = [
     ("fa_invert_mnist", fa_invert_mnist),
     ("inception_features", inception_features),
     ("frechet_2048", frechet_2048),
+    ("ifv_googlenet", ifv_googlenet),
     ("vfa_gan_cifar10", || vfa_gan("cifar10", Size::new(3, 32, 32), 128)),
 ];
 
@@ -49,6 +56,22 @@ fn inception_features() -> Box<dyn FnMut()> {
     let x = batch(Stream::new(0, "x", 0).uniform(0..16 * inception::SIDE * inception::SIDE * 3), shape);
     Box::new(move || {
         std::hint::black_box(network.forward(&mut NoneTape, &x, Mode::Inference, InputGradient::Unwanted));
+    })
+}
+
+/// Response, 512 x 150,528 Jacobian and prediction for one image at GoogLeNet's inception4c.
+fn ifv_googlenet() -> Box<dyn FnMut()> {
+    let size = Size::new(3, 224, 224);
+    let graph = made(googlenet(1000, InputSpec::plain(size)));
+    let network = made(Network::<f32>::initialised(graph, Initialisation::He, 0).only(&["inception4c"]));
+    let pixels = made(Squashed::new::<f32>(Pixels(size), Colours::Plain));
+    let mut round = 0;
+    Box::new(move || {
+        round += 1;
+        let s = batch(Stream::new(0, "s", round).normal(0..size.elements()), (1, 1, 1, size.elements()));
+        let response = made(Response::new(&network, &pixels, "inception4c", Aggregation::USUAL, None));
+        let at = made(made(response.jacobian(&s, BLOCK)).reduced());
+        std::hint::black_box(made(predict(&at, 3, &Subspace::whole(at.features()))));
     })
 }
 

@@ -20,7 +20,7 @@ use crate::ops::convolution::{Convolution, adjoint, convolve};
 use crate::ops::dropout::{self, dropout};
 use crate::ops::{InputGradient, linear, normalise};
 use crate::tensor::random::Stream;
-use crate::tensor::{Batch, Element, gradient, shape, view, view_mut};
+use crate::tensor::{Batch, Element, gradient, shape, view, view_mut, zeros};
 
 /// Whether dropout drops and batch normalisation looks at the batch.
 #[derive(Clone, Copy, Debug)]
@@ -328,13 +328,14 @@ impl<E: Element> Network<E> {
         self.pull(&mut NoneTape, trace, cotangents, slopes)
     }
 
-    fn pull(
+    fn pull<T: Tape<E, Cpu>>(
         &self,
-        tape: &mut impl Tape<E, Cpu>,
+        tape: &mut T,
         trace: &Trace<E>,
         cotangents: &[(usize, &Batch<E>)],
         slopes: Slopes,
     ) -> Option<Batch<E>> {
+        let mut skipped = None;
         let mut waiting: Vec<Option<Batch<E>>> = vec![None; self.plan.len()];
         let mut at_input: Option<Batch<E>> = None;
         for &(place, cotangent) in cotangents {
@@ -348,6 +349,11 @@ impl<E: Element> Network<E> {
                 Execution::WithRectifier(next, slope) => (next, Some(E::of(slope))),
             };
             let Some(mut cotangent) = waiting[from].take() else { continue };
+            // Off the tape nothing depends on a cotangent of zeros, such as those of branches that hold none of a block's channels.
+            if !T::OWNS_TAPE && view(&cotangent).iter().all(|&value| value == E::zero()) {
+                skipped = Some(shape(&cotangent).0);
+                continue;
+            }
             let own = self.graph.nodes[from].op.rectifier();
             let rectifier = match (slopes, own, trace.value(from)) {
                 (Slopes::Redirected, Some(0.0), Some(y)) => {
@@ -371,6 +377,8 @@ impl<E: Element> Network<E> {
                 *slot = Some(summed(tape, slot.take(), part));
             }
         }
+        let size = self.graph.input.shape;
+        let at_input = at_input.or_else(|| skipped.map(|n| zeros((n, size.height, size.width, size.channels))));
         match (at_input, self.graph.input.normalisation()) {
             (Some(cotangent), Some((_, std))) => Some(normalise::pullback(tape, &cotangent, &std)),
             (at_input, _) => at_input,

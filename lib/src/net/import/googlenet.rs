@@ -25,7 +25,14 @@ const fn widths(one: usize, three: [usize; 2], five: [usize; 2], pooled: usize) 
 }
 
 pub(super) fn graph(_: &str, weights: &Weights, input: InputSpec) -> Result<Graph> {
-    let classes = axis(weights, "fc.weight", 0)?;
+    googlenet(axis(weights, "fc.weight", 0)?, input)
+}
+
+/// GoogLeNet for this many classes.
+///
+/// # Errors
+/// Images too small.
+pub fn googlenet(classes: usize, input: InputSpec) -> Result<Graph> {
     let mut build = Builder::default();
     let x = basic(&mut build, "conv1", plain_convolution(64, 7, 2, 3), INPUT);
     let x = build.push("maxpool1", max_pool_to_the_end(3, 2, 0), &[&x]);

@@ -7,7 +7,7 @@
 pub mod architectures;
 pub(super) mod builder;
 mod cifar;
-mod googlenet;
+pub mod googlenet;
 pub mod onnx;
 mod pixels;
 mod sequential;
