@@ -63,7 +63,7 @@ fn inception_features() -> Box<dyn FnMut()> {
 fn ifv_googlenet() -> Box<dyn FnMut()> {
     let size = Size::new(3, 224, 224);
     let graph = made(googlenet(1000, InputSpec::plain(size)));
-    let network = made(Network::<f32>::initialised(graph, Initialisation::He, 0).only(&["inception4c"]));
+    let network = made(Network::<f32>::initialised(graph, Initialisation::He, 0).folded(&["inception4c"]));
     let pixels = made(Squashed::new::<f32>(Pixels(size), Colours::Plain));
     let mut round = 0;
     Box::new(move || {

@@ -142,7 +142,33 @@ def frechet_2048():
     return step
 
 
+def ifv_googlenet():
+    """Response, 512 x 150,528 Jacobian and prediction for one image at GoogLeNet's inception4c, 16 backward passes at a time."""
+    import torchvision
+    torch.manual_seed(0)
+    net = torchvision.models.googlenet(weights=None, init_weights=True, aux_logits=False).eval().requires_grad_(False)
+    parts = "conv1 maxpool1 conv2 conv3 maxpool2 inception3a inception3b maxpool3 inception4a inception4b inception4c"
+    body = nn.Sequential(*[getattr(net, part) for part in parts.split()])
+
+    def respond(s):
+        return nn.functional.max_pool2d(body(torch.sigmoid(s)), 3, 2).mean(dim=(2, 3))
+
+    def step():
+        s = torch.randn(1, 3, 224, 224)
+        f, rows = respond(s)[0], []
+        for first in range(0, 512, 16):
+            block = s.expand(16, -1, -1, -1).clone().requires_grad_()
+            chosen = respond(block)[torch.arange(16), torch.arange(first, first + 16)]
+            (gradient,) = torch.autograd.grad(chosen.sum(), block)
+            rows.append(gradient.flatten(1))
+        jacobian = torch.cat(rows)
+        a = 4 * jacobian - 3 * torch.outer(f, f @ jacobian) / (f @ f)
+        return torch.linalg.eigh((a @ a.T).double())[1][:, 0]
+    return step
+
+
 JOBS = {
+    "ifv_googlenet": ifv_googlenet,
     "inception_features": inception_features,
     "frechet_2048": frechet_2048,
     "vfa_gan_cifar10": lambda: vfa_gan(3, 32, 2048, 128),

@@ -9,7 +9,7 @@ use std::ops::Range;
 use dfdx::prelude::{Cpu, Gradients, NoneTape, Tape};
 
 use super::error::{Error, Result};
-use super::graph::{Graph, Op};
+use super::graph::{Graph, Node, Op};
 use super::initialise::{Initialisation, initial, memory_shape};
 use super::layers;
 use crate::ops::arithmetic::combine;
@@ -130,6 +130,17 @@ impl<E: Element> Network<E> {
         Ok(self)
     }
 
+    /// The same network with one more node, which holds no parameters.
+    ///
+    /// # Errors
+    /// A name that is taken, inputs that are not there or do not fit.
+    pub fn with_node(self, node: Node) -> Result<Self> {
+        debug_assert!(!matches!(node.op, Op::Conv2d { .. } | Op::Linear { .. } | Op::BatchNorm { .. }));
+        let nodes = self.graph.nodes.iter().cloned().chain([node]).collect();
+        let graph = Graph::new(self.graph.input.clone(), nodes, self.graph.outputs.clone())?;
+        Ok(Self::assembled(graph, self.parameters))
+    }
+
     /// The graph.
     pub fn graph(&self) -> &Graph {
         &self.graph
@@ -139,6 +150,11 @@ impl<E: Element> Network<E> {
     /// vectors (1, 1, 1, F).
     pub fn parameters(&self) -> &[Batch<E>] {
         &self.parameters
+    }
+
+    /// Those of the node at `place`.
+    pub(super) fn parameters_of(&self, place: usize) -> &[Batch<E>] {
+        &self.parameters[self.ranges[place].clone()]
     }
 
     /// The parameters, to be changed in place.

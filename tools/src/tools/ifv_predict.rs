@@ -373,8 +373,7 @@ impl Points {
 
 /// A network folder with what is needed of it.
 fn network<E: Element + Scalar>(folder: &Path, layer: &str) -> anyhow::Result<Network<E>> {
-    let network = Network::<E>::load(folder)?;
-    Ok(network.only(&[layer])?)
+    Ok(Network::<E>::load(folder)?.folded(&[layer])?)
 }
 
 /// The linearisations of `rows`, from chunks where a run before was interrupted. Also the seconds a Jacobian took, where one was
