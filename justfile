@@ -3,9 +3,11 @@
 mod alignment 'pipelines/alignment.just'
 mod celeba 'pipelines/celeba.just'
 mod cifar10 'pipelines/cifar10.just'
+mod ifv 'pipelines/ifv.just'
 mod imagenet 'pipelines/imagenet.just'
 mod mnist 'pipelines/mnist.just'
 mod shapes 'pipelines/shapes.just'
+mod srnet 'pipelines/srnet.just'
 mod stl10 'pipelines/stl10.just'
 mod toy 'pipelines/toy.just'
 

@@ -25,6 +25,9 @@ use obverse::objective::parameterisation::{Colours, Pixels, Squashed};
 use obverse::objective::resolved::{Comparison, Objective as Target};
 use obverse::objective::transform::Transforms;
 use obverse::ops::InputGradient;
+use obverse::recover::jacobian::{BLOCK, Response};
+use obverse::recover::prediction::predict;
+use obverse::recover::subspace::Subspace;
 use obverse::tensor::memory::{MiMalloc, keep_pages};
 use obverse::tensor::random::Stream;
 use obverse::tensor::{batch, zeros};
@@ -36,7 +39,7 @@ static ALLOCATOR: MiMalloc = MiMalloc;
 
 type Job = (&'static str, fn() -> Box<dyn FnMut()>);
 
-const JOBS: [Job; 10] = [
+const JOBS: [Job; 11] = [
     ("fa_train_mnist", || fa_train("mnist", Size::new(1, 28, 28), 128)),
     ("fa_train_cifar10", || fa_train("cifar10", Size::new(3, 32, 32), 128)),
     ("fa_train_celeba", || fa_train("celeba", Size::new(3, 64, 64), 32)),
@@ -46,6 +49,7 @@ const JOBS: [Job; 10] = [
     ("inception_features", inception_features),
     ("frechet_2048", frechet_2048),
     ("fv_googlenet", fv_googlenet),
+    ("ifv_googlenet", ifv_googlenet),
     ("vfa_gan_cifar10", || vfa_gan("cifar10", Size::new(3, 32, 32), 128)),
 ];
 
@@ -65,7 +69,7 @@ fn inception_features() -> Box<dyn FnMut()> {
 fn fv_googlenet() -> Box<dyn FnMut()> {
     let size = Size::new(3, 224, 224);
     let graph = made(googlenet(1000, InputSpec::plain(size)));
-    let network = made(Network::<f32>::initialised(graph, Initialisation::He, 0).only(&["inception4c"])).folded();
+    let network = made(Network::<f32>::initialised(graph, Initialisation::He, 0).folded(&["inception4c"]));
     let comparison = Comparison { aggregation: Aggregation::Mean, power: 0 };
     let objective = made(Expression::from_str("channel:inception4c:7"));
     let objective = made(Target::new(&objective, network.graph(), 4, comparison));
@@ -87,6 +91,22 @@ fn fv_googlenet() -> Box<dyn FnMut()> {
         for _ in 0..settings.steps {
             made(ascent.step(&mut state));
         }
+    })
+}
+
+/// Response, 512 x 150,528 Jacobian and prediction for one image at GoogLeNet's inception4c.
+fn ifv_googlenet() -> Box<dyn FnMut()> {
+    let size = Size::new(3, 224, 224);
+    let graph = made(googlenet(1000, InputSpec::plain(size)));
+    let network = made(Network::<f32>::initialised(graph, Initialisation::He, 0).folded(&["inception4c"]));
+    let pixels = made(Squashed::new::<f32>(Pixels(size), Colours::Plain));
+    let mut round = 0;
+    Box::new(move || {
+        round += 1;
+        let s = batch(Stream::new(0, "s", round).normal(0..size.elements()), (1, 1, 1, size.elements()));
+        let response = made(Response::new(&network, &pixels, "inception4c", Aggregation::USUAL, None));
+        let at = made(made(response.jacobian(&s, BLOCK)).reduced());
+        std::hint::black_box(made(predict(&at, 3, &Subspace::whole(at.features()))));
     })
 }
 

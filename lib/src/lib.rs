@@ -11,6 +11,7 @@ pub mod fidelity;
 pub mod net;
 pub mod objective;
 pub mod ops;
+pub mod recover;
 pub mod report;
 pub mod similarity;
 pub mod store;

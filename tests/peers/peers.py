@@ -127,23 +127,6 @@ def inception_features():
     return lambda: net(x)
 
 
-def fv_googlenet():
-    """Feature visualisation: 10 Adam steps, a channel of GoogLeNet's inception4c, 4 images of 224 x 224, sigmoid pixels."""
-    import torchvision
-    net = torchvision.models.googlenet(weights=None, init_weights=False, aux_logits=False).eval().requires_grad_(False)
-    body = nn.Sequential(net.conv1, net.maxpool1, net.conv2, net.conv3, net.maxpool2, net.inception3a, net.inception3b,
-                         net.maxpool3, net.inception4a, net.inception4b, net.inception4c)
-
-    def ascend():
-        s = torch.zeros(4, 3, 224, 224, requires_grad=True)
-        optimiser = torch.optim.Adam([s], 0.05)
-        for _ in range(10):
-            optimiser.zero_grad()
-            (-body(torch.sigmoid(s))[:, 7].mean()).backward()
-            optimiser.step()
-    return ascend
-
-
 def frechet_2048():
     """The Frechet distance from 10,000 x 2,048 features a side as pytorch-fid has it: means, covariances, sqrtm."""
     import numpy as np
@@ -159,7 +142,52 @@ def frechet_2048():
     return step
 
 
+def googlenet():
+    """GoogLeNet up to inception4c."""
+    import torchvision
+    torch.manual_seed(0)
+    net = torchvision.models.googlenet(weights=None, init_weights=True, aux_logits=False).eval().requires_grad_(False)
+    parts = "conv1 maxpool1 conv2 conv3 maxpool2 inception3a inception3b maxpool3 inception4a inception4b inception4c"
+    return nn.Sequential(*[getattr(net, part) for part in parts.split()])
+
+
+def fv_googlenet():
+    """Feature visualisation: 10 Adam steps, a channel of GoogLeNet's inception4c, 4 images of 224 x 224, sigmoid pixels."""
+    body = googlenet()
+
+    def ascend():
+        s = torch.zeros(4, 3, 224, 224, requires_grad=True)
+        optimiser = torch.optim.Adam([s], 0.05)
+        for _ in range(10):
+            optimiser.zero_grad()
+            (-body(torch.sigmoid(s))[:, 7].mean()).backward()
+            optimiser.step()
+    return ascend
+
+
+def ifv_googlenet():
+    """Response, 512 x 150,528 Jacobian and prediction for one image at GoogLeNet's inception4c, 16 backward passes at a time."""
+    body = googlenet()
+
+    def respond(s):
+        return nn.functional.max_pool2d(body(torch.sigmoid(s)), 3, 2).mean(dim=(2, 3))
+
+    def step():
+        s = torch.randn(1, 3, 224, 224)
+        f, rows = respond(s)[0], []
+        for first in range(0, 512, 16):
+            block = s.expand(16, -1, -1, -1).clone().requires_grad_()
+            chosen = respond(block)[torch.arange(16), torch.arange(first, first + 16)]
+            (gradient,) = torch.autograd.grad(chosen.sum(), block)
+            rows.append(gradient.flatten(1))
+        jacobian = torch.cat(rows)
+        a = 4 * jacobian - 3 * torch.outer(f, f @ jacobian) / (f @ f)
+        return torch.linalg.eigh((a @ a.T).double())[1][:, 0]
+    return step
+
+
 JOBS = {
+    "ifv_googlenet": ifv_googlenet,
     "inception_features": inception_features,
     "frechet_2048": frechet_2048,
     "fv_googlenet": fv_googlenet,

@@ -1,4 +1,4 @@
-//! Chunks of images on their way up, kept on disk: finished ones, and the state of the one that was interrupted.
+//! Chunks of a long run's images, kept on disk: finished ones, and for images on their way up the state of an interrupted one.
 //!
 //! `OUT.checkpoint/identity.json` says of which run they are; `chunk-FIRST/` holds a finished chunk's arrays, and
 //! `chunk-FIRST.state/` those of an unfinished one. A run with the same identity goes on from them, to the same bytes.
@@ -13,8 +13,8 @@ use obverse::train::adam::Adam;
 use obverse::visualize::ascent::State;
 use serde_json::Value;
 
-/// The arrays that a finished chunk leaves, each with a row an image.
-pub const ARRAYS: [&str; 4] = ["images", "parameters", "trace", "summary"];
+/// An array that a finished chunk leaves, with a row an image: its name, the shape of a row, its values.
+pub type ChunkArray<'a, E> = (&'a str, &'a [usize], &'a [E]);
 
 /// Where a run keeps its chunks.
 pub struct Chunks {
@@ -27,9 +27,7 @@ impl Chunks {
     /// # Errors
     /// A folder that cannot be read or written.
     pub fn of(target: &Path, identity: &Value) -> anyhow::Result<Self> {
-        let mut folder = target.as_os_str().to_owned();
-        folder.push(".checkpoint");
-        let folder = PathBuf::from(folder);
+        let folder = Self::folder_of(target);
         let file = folder.join("identity.json");
         let text = identity.to_string();
         if fs::read_to_string(&file).ok().as_deref() != Some(text.as_str()) {
@@ -38,6 +36,20 @@ impl Chunks {
             atomic::write(&file, text.as_bytes())?;
         }
         Ok(Self { folder })
+    }
+
+    /// Removes those of the output `target`, if there are any.
+    ///
+    /// # Errors
+    /// A folder that cannot be removed.
+    pub fn discard(target: &Path) -> anyhow::Result<()> {
+        remove(&Self::folder_of(target))
+    }
+
+    fn folder_of(target: &Path) -> PathBuf {
+        let mut folder = target.as_os_str().to_owned();
+        folder.push(".checkpoint");
+        PathBuf::from(folder)
     }
 
     fn finished(&self, first: usize) -> PathBuf {
@@ -53,14 +65,14 @@ impl Chunks {
         self.finished(first).is_dir()
     }
 
-    /// Keeps a finished chunk: the values of [`ARRAYS`], each with the shape of a row.
+    /// Keeps a finished chunk's arrays.
     ///
     /// # Errors
     /// A file that cannot be written.
-    pub fn finish<E: Scalar>(&self, first: usize, rows: usize, arrays: [(&[usize], &[E]); 4]) -> anyhow::Result<()> {
+    pub fn finish<E: Scalar>(&self, first: usize, rows: usize, arrays: &[ChunkArray<E>]) -> anyhow::Result<()> {
         let folder = AtomicFolder::create(&self.finished(first))?;
-        for (name, (row_shape, values)) in ARRAYS.iter().zip(arrays) {
-            write(&folder.path().join(format!("{name}.npy")), &[&[rows], row_shape].concat(), values)?;
+        for (name, row_shape, values) in arrays {
+            write(&folder.path().join(format!("{name}.npy")), &[&[rows], *row_shape].concat(), values)?;
         }
         folder.commit()?;
         remove(&self.unfinished(first))

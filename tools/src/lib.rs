@@ -6,6 +6,7 @@
 pub mod alignment;
 pub mod arguments;
 pub mod climbing;
+pub mod comparison;
 pub mod exit;
 pub mod features;
 pub mod interrupt;
@@ -23,7 +24,7 @@ pub use network::{Classes, Precision, RowsArguments, architecture_file, require_
 #[doc(hidden)]
 pub use obverse::tensor::memory::MiMalloc;
 pub use progress::Progress;
-pub use task::{Metrics, Task};
+pub use task::{Metrics, Task, companion};
 
 /// Every tool of the suite, by the name of its binary: what `again` may run.
 pub const TOOLS: &[&str] = &[

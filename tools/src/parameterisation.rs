@@ -62,7 +62,7 @@ pub enum MaskArgument {
 }
 
 /// The arguments of a parameterisation.
-#[derive(Clone, Debug, Default, Args, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args, Serialize, Deserialize)]
 pub struct ParameterisationArguments {
     /// How an image is made of what is optimised
     #[arg(long, value_enum, default_value_t)]

@@ -211,6 +211,14 @@ impl Task {
     }
 }
 
+/// The file of another kind beside an output: `a.npy` -> `a.KIND.npy`.
+pub fn companion(output: &Path, kind: &str) -> PathBuf {
+    let name = output.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let stem = name.strip_suffix(".zst").unwrap_or(&name);
+    let stem = stem.strip_suffix(".npy").unwrap_or(stem);
+    output.with_file_name(format!("{stem}.{kind}.npy"))
+}
+
 /// The folder a path lies in, `.` for a bare name.
 fn parent(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))

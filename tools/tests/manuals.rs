@@ -3,13 +3,14 @@
 
 use std::process::Command;
 
-const BINARIES: [(&str, &str); 13] = [
+const BINARIES: [(&str, &str); 14] = [
     ("dataset", env!("CARGO_BIN_EXE_dataset")),
     ("fa-encode", env!("CARGO_BIN_EXE_fa-encode")),
     ("fa-fit", env!("CARGO_BIN_EXE_fa-fit")),
     ("fa-invert", env!("CARGO_BIN_EXE_fa-invert")),
     ("fid-score", env!("CARGO_BIN_EXE_fid-score")),
     ("fv-optimize", env!("CARGO_BIN_EXE_fv-optimize")),
+    ("ifv-predict", env!("CARGO_BIN_EXE_ifv-predict")),
     ("nearest", env!("CARGO_BIN_EXE_nearest")),
     ("net-fit", env!("CARGO_BIN_EXE_net-fit")),
     ("net-import", env!("CARGO_BIN_EXE_net-import")),

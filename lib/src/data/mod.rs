@@ -22,6 +22,7 @@ pub mod shapes;
 pub mod sine;
 mod source;
 pub mod stl10;
+pub mod surfaces;
 pub mod svhn;
 #[cfg(test)]
 mod testing;

@@ -823,6 +823,12 @@ impl Graph {
         (0..self.nodes.len()).flat_map(of_node).collect()
     }
 
+    /// The parameters of the node at `place`: where each is in that order, and what it is.
+    pub fn parameters_at(&self, place: usize) -> Vec<(usize, ParameterSpec)> {
+        let all = self.parameters().into_iter().enumerate();
+        all.filter(|(_, (owner, _))| *owner == place).map(|(at, (_, spec))| (at, spec)).collect()
+    }
+
     /// The number of trained values, biases included.
     pub fn parameter_count(&self) -> usize {
         self.parameters().iter().filter(|(_, spec)| spec.trained).map(|(_, spec)| spec.elements()).sum()

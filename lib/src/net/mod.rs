@@ -3,7 +3,7 @@
 pub mod architectures;
 mod clarke;
 mod error;
-mod folded;
+mod fold;
 mod folder;
 #[cfg(test)]
 mod folder_tests;
@@ -19,6 +19,7 @@ mod network;
 mod network_tests;
 #[cfg(test)]
 mod operation_tests;
+pub mod srnet;
 
 pub use error::{Error, Result};
 pub use folder::{FORMAT, origin};

@@ -9,8 +9,7 @@ use std::ops::Range;
 use dfdx::prelude::{Cpu, Gradients, NoneTape, Tape};
 
 use super::error::{Error, Result};
-use super::folded::Folded;
-use super::graph::{Graph, Op};
+use super::graph::{Graph, Node, Op};
 use super::initialise::{Initialisation, initial, memory_shape};
 use super::layers;
 use crate::ops::arithmetic::combine;
@@ -21,7 +20,7 @@ use crate::ops::convolution::{Convolution, adjoint, convolve};
 use crate::ops::dropout::{self, dropout};
 use crate::ops::{InputGradient, linear, normalise};
 use crate::tensor::random::Stream;
-use crate::tensor::{Batch, Element, gradient, shape, view, view_mut};
+use crate::tensor::{Batch, Element, gradient, shape, view, view_mut, zeros};
 
 /// Whether dropout drops and batch normalisation looks at the batch.
 #[derive(Clone, Copy, Debug)]
@@ -49,11 +48,7 @@ pub struct Network<E: Element> {
     parameters: Vec<Batch<E>>,
     /// Which parameters are each node's.
     ranges: Vec<Range<usize>>,
-    /// The nodes that are kept.
-    kept: Vec<usize>,
     plan: Vec<Execution>,
-    /// Where batch normalisation is folded in: for each node, the weight and bias of a convolution that does its work.
-    folded: Option<Vec<Option<Folded<E>>>>,
 }
 
 /// How a node is computed.
@@ -63,10 +58,9 @@ enum Execution {
     Skipped,
     /// By itself.
     Alone,
-    /// With what alone reads it, up to the node at this place: batch normalisation that is folded in, and a rectifier of this
-    /// slope.
-    UpTo(usize, Option<f64>),
-    /// By a node before it.
+    /// With the rectifier that alone reads it, the node at this place, of this slope.
+    WithRectifier(usize, f64),
+    /// By the node before it.
     Merged,
     /// Not at all: it is an input beside the first.
     Given,
@@ -109,52 +103,42 @@ impl<E: Element> Network<E> {
         let first = |place| specs.partition_point(|&(owner, _)| owner < place);
         let ranges = (0..graph.nodes.len()).map(|place| first(place)..first(place + 1)).collect();
         debug_assert!(specs.iter().zip(&parameters).all(|((_, spec), value)| memory_shape(spec) == shape(value)));
-        let kept = outputs(&graph);
-        let plan = plan(&graph, &kept, false);
-        Self { graph, parameters, ranges, kept, plan, folded: None }
+        let plan = plan(&graph, &outputs(&graph));
+        Self { graph, parameters, ranges, plan }
     }
 
     /// The same network, computing and keeping these nodes too.
     ///
     /// # Errors
     /// No node of that name.
-    pub fn tapped(self, nodes: &[&str]) -> Result<Self> {
+    pub fn tapped(mut self, nodes: &[&str]) -> Result<Self> {
         let mut kept = outputs(&self.graph);
         for node in nodes {
             kept.push(self.graph.place(node)?);
         }
-        Ok(self.keeping(kept))
+        self.plan = plan(&self.graph, &kept);
+        Ok(self)
     }
 
     /// The same network, computing these nodes and what they need, and nothing else.
     ///
     /// # Errors
     /// No node of that name.
-    pub fn only(self, nodes: &[&str]) -> Result<Self> {
+    pub fn only(mut self, nodes: &[&str]) -> Result<Self> {
         let kept = nodes.iter().map(|node| self.graph.place(node)).collect::<Result<Vec<_>>>()?;
-        Ok(self.keeping(kept))
+        self.plan = plan(&self.graph, &kept);
+        Ok(self)
     }
 
-    fn keeping(mut self, kept: Vec<usize>) -> Self {
-        self.plan = plan(&self.graph, &kept, false);
-        (self.kept, self.folded) = (kept, None);
-        self
-    }
-
-    /// The same network for inference alone: batch normalisation of a convolution that nothing else reads, and that is not
-    /// kept, is done by the convolution. Equal but for rounding; parameters that change afterwards have no effect.
-    pub fn folded(mut self) -> Self {
-        self.plan = plan(&self.graph, &self.kept, true);
-        let fold = |place: usize| {
-            let Execution::UpTo(last, _) = self.plan[place] else { return None };
-            let norm = (place + 1..=last).find(|&next| self.graph.sources(next).contains(&Some(place)))?;
-            let Op::BatchNorm { eps, .. } = self.graph.nodes[norm].op else { return None };
-            let parameters = |place: usize| &self.parameters[self.ranges[place].clone()];
-            let [gain, bias, mean, variance] = parameters(norm) else { return None };
-            Some(Folded::new(parameters(place), (gain, bias), &Statistics::running(mean, variance), eps))
-        };
-        self.folded = Some((0..self.plan.len()).map(fold).collect());
-        self
+    /// The same network with one more node, which holds no parameters.
+    ///
+    /// # Errors
+    /// A name that is taken, inputs that are not there or do not fit.
+    pub fn with_node(self, node: Node) -> Result<Self> {
+        debug_assert!(!matches!(node.op, Op::Conv2d { .. } | Op::Linear { .. } | Op::BatchNorm { .. }));
+        let nodes = self.graph.nodes.iter().cloned().chain([node]).collect();
+        let graph = Graph::new(self.graph.input.clone(), nodes, self.graph.outputs.clone())?;
+        Ok(Self::assembled(graph, self.parameters))
     }
 
     /// The graph.
@@ -166,6 +150,11 @@ impl<E: Element> Network<E> {
     /// vectors (1, 1, 1, F).
     pub fn parameters(&self) -> &[Batch<E>] {
         &self.parameters
+    }
+
+    /// Those of the node at `place`.
+    pub(super) fn parameters_of(&self, place: usize) -> &[Batch<E>] {
+        &self.parameters[self.ranges[place].clone()]
     }
 
     /// The parameters, to be changed in place.
@@ -237,7 +226,7 @@ impl<E: Element> Network<E> {
             let (target, rectifier) = match self.plan[place] {
                 Execution::Skipped | Execution::Merged | Execution::Given => continue,
                 Execution::Alone => (place, None),
-                Execution::UpTo(last, slope) => (last, slope.map(E::of)),
+                Execution::WithRectifier(next, slope) => (next, Some(E::of(slope))),
             };
             let value = self.compute(tape, place, rectifier, &mut trace, input);
             trace.values[target] = value;
@@ -271,8 +260,7 @@ impl<E: Element> Network<E> {
         Some(match op {
             Op::Conv2d { groups, .. } => {
                 let convolution = Convolution { window: op.window()?, groups: *groups };
-                let (weight, bias) = self.convolution(place);
-                convolve(tape, x, weight, bias, rectifier, convolution, input)
+                convolve(tape, x, &parameters[0], parameters.get(1), rectifier, convolution, input)
             }
             Op::ConvTranspose2d { .. } => {
                 let size = self.graph.size(place);
@@ -292,15 +280,6 @@ impl<E: Element> Network<E> {
             }
             _ => layers::forward(tape, op, x, self.graph.input_size(place), self.graph.size(place))?,
         })
-    }
-
-    /// The weight and the bias of a convolution, with batch normalisation where it is folded in.
-    fn convolution(&self, place: usize) -> (&Batch<E>, Option<&Batch<E>>) {
-        if let Some(Some(folded)) = self.folded.as_ref().map(|folded| &folded[place]) {
-            return (&folded.weight, Some(&folded.bias));
-        }
-        let first = self.ranges[place].start;
-        (&self.parameters[first], self.parameters[first + 1..self.ranges[place].end].first())
     }
 
     /// Batch normalisation; in training the trace receives the new running statistics.
@@ -365,13 +344,14 @@ impl<E: Element> Network<E> {
         self.pull(&mut NoneTape, trace, cotangents, slopes)
     }
 
-    fn pull(
+    fn pull<T: Tape<E, Cpu>>(
         &self,
-        tape: &mut impl Tape<E, Cpu>,
+        tape: &mut T,
         trace: &Trace<E>,
         cotangents: &[(usize, &Batch<E>)],
         slopes: Slopes,
     ) -> Option<Batch<E>> {
+        let mut skipped = None;
         let mut waiting: Vec<Option<Batch<E>>> = vec![None; self.plan.len()];
         let mut at_input: Option<Batch<E>> = None;
         for &(place, cotangent) in cotangents {
@@ -382,9 +362,14 @@ impl<E: Element> Network<E> {
             let (from, rectifier) = match self.plan[place] {
                 Execution::Skipped | Execution::Merged | Execution::Given => continue,
                 Execution::Alone => (place, None),
-                Execution::UpTo(last, slope) => (last, slope.map(E::of)),
+                Execution::WithRectifier(next, slope) => (next, Some(E::of(slope))),
             };
             let Some(mut cotangent) = waiting[from].take() else { continue };
+            // Off the tape nothing depends on a cotangent of zeros, such as those of branches that hold none of a block's channels.
+            if !T::OWNS_TAPE && view(&cotangent).iter().all(|&value| value == E::zero()) {
+                skipped = Some(shape(&cotangent).0);
+                continue;
+            }
             let own = self.graph.nodes[from].op.rectifier();
             let rectifier = match (slopes, own, trace.value(from)) {
                 (Slopes::Redirected, Some(0.0), Some(y)) => {
@@ -408,6 +393,8 @@ impl<E: Element> Network<E> {
                 *slot = Some(summed(tape, slot.take(), part));
             }
         }
+        let size = self.graph.input.shape;
+        let at_input = at_input.or_else(|| skipped.map(|n| zeros((n, size.height, size.width, size.channels))));
         match (at_input, self.graph.input.normalisation()) {
             (Some(cotangent), Some((_, std))) => Some(normalise::pullback(tape, &cotangent, &std)),
             (at_input, _) => at_input,
@@ -427,14 +414,14 @@ impl<E: Element> Network<E> {
         let parameters = &self.parameters[self.ranges[place].clone()];
         let size = self.graph.input_size(place);
         let y = match self.plan[place] {
-            Execution::UpTo(last, _) => trace.value(last),
+            Execution::WithRectifier(next, _) => trace.value(next),
             _ => trace.value(place),
         };
         let slopes = y.zip(rectifier);
         let result = match op {
             Op::Conv2d { groups, .. } => op.window().map(|window| {
                 let convolution = Convolution { window, groups: *groups };
-                adjoint(tape, cotangent, slopes, self.convolution(place).0, convolution, (size.height, size.width))
+                adjoint(tape, cotangent, slopes, &parameters[0], convolution, (size.height, size.width))
             }),
             Op::ConvTranspose2d { .. } => {
                 op.window().map(|window| conv_transpose::pullback(tape, cotangent, slopes, &parameters[0], window))
@@ -512,9 +499,8 @@ fn outputs(graph: &Graph) -> Vec<usize> {
     graph.outputs.values().filter_map(|node| graph.place(node).ok()).collect()
 }
 
-/// Which nodes to compute for those to keep, and which with the rectifier after them, and with batch normalisation too where
-/// it is to be folded in.
-fn plan(graph: &Graph, kept: &[usize], fold: bool) -> Vec<Execution> {
+/// Which nodes to compute for those to keep, and which with the rectifier after them.
+fn plan(graph: &Graph, kept: &[usize]) -> Vec<Execution> {
     let count = graph.nodes.len();
     let mut readers = vec![Vec::new(); count];
     let mut needed = vec![false; count];
@@ -533,28 +519,13 @@ fn plan(graph: &Graph, kept: &[usize], fold: bool) -> Vec<Execution> {
         if matches!(graph.nodes[place].op, Op::Input { .. }) {
             plan[place] = Execution::Given;
         }
-        if !needed[place] {
-            continue;
-        }
-        let op = |place: usize| &graph.nodes[place].op;
-        // What alone reads a node that is not kept.
-        let reader = |place: usize| match readers[place].as_slice() {
-            [reader] if !kept.contains(&place) => Some(*reader),
-            _ => None,
-        };
-        let (mut last, mut slope) = (place, None);
-        if matches!(op(place), Op::Conv2d { .. }) && fold {
-            last = reader(place).filter(|&next| matches!(op(next), Op::BatchNorm { .. })).unwrap_or(last);
-        }
-        if matches!(op(place), Op::Conv2d { .. } | Op::Linear { .. } | Op::ConvTranspose2d { .. })
-            && let Some((next, below)) = reader(last).and_then(|next| Some((next, op(next).rectifier()?)))
-        {
-            plan[last] = Execution::Merged;
-            (last, slope) = (next, Some(below));
-        }
-        if last != place {
-            plan[last] = Execution::Merged;
-            plan[place] = Execution::UpTo(last, slope);
+        let fusable =
+            matches!(graph.nodes[place].op, Op::Conv2d { .. } | Op::Linear { .. } | Op::ConvTranspose2d { .. });
+        let [reader] = readers[place].as_slice() else { continue };
+        let slope = graph.nodes[*reader].op.rectifier();
+        if let Some(slope) = slope.filter(|_| fusable && needed[place] && !kept.contains(&place)) {
+            plan[place] = Execution::WithRectifier(*reader, slope);
+            plan[*reader] = Execution::Merged;
         }
     }
     plan

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::{Graph, Initialisation, Mode, Network, Slopes};
 use crate::ops::InputGradient;
-use crate::ops::checks::{assert_close, check_adjoint, check_gradients, normal};
+use crate::ops::checks::{check_adjoint, check_gradients, normal};
 use crate::tensor::{Batch, backward, batch, gradient, shape, view, view_mut};
 
 /// Images of 2 x 6 x 5; a rectifier that a linear head, a transposed convolution and a second convolution read.
@@ -183,46 +183,5 @@ fn redirected_slopes_push_on_what_is_off() {
         assert_eq!(pulled(Slopes::True), [0.0; 3]);
         let expected: Vec<f64> = weight[..3].iter().map(|weight| 2.0 * weight).collect();
         assert_eq!(pulled(Slopes::Redirected), expected);
-    }
-}
-
-/// A convolution with bias, normalised and rectified; one without, normalised; one whose value two nodes read.
-fn normalised() -> Network<f64> {
-    let description = json!({"format": "obverse-net/1", "input": {"shape": [2, 6, 5]},
-        "outputs": {"out": "sum"}, "nodes": [
-        {"name": "conv1", "op": "conv2d", "input": "input", "channels": 4, "kernel": 3, "padding": 1},
-        {"name": "norm1", "op": "batch_norm", "input": "conv1", "eps": 0.1},
-        {"name": "act1", "op": "relu", "input": "norm1"},
-        {"name": "conv2", "op": "conv2d", "input": "act1", "channels": 6, "kernel": 3, "padding": 1, "groups": 2, "bias": false},
-        {"name": "norm2", "op": "batch_norm", "input": "conv2"},
-        {"name": "conv3", "op": "conv2d", "input": "norm2", "channels": 6, "kernel": 1},
-        {"name": "norm3", "op": "batch_norm", "input": "conv3"},
-        {"name": "sum", "op": "add", "input": ["norm3", "conv3"]}]});
-    let graph = Graph::from_json(Path::new("net.json"), &description).unwrap();
-    let mut network = Network::initialised(graph, Initialisation::He, 5);
-    for (which, parameter) in network.parameters_mut().iter_mut().enumerate() {
-        let drawn: Batch<f64> = normal(&which.to_string(), shape(parameter));
-        // Far from the initial ones, and variances above zero.
-        view_mut(parameter).iter_mut().zip(view(&drawn)).for_each(|(value, drawn)| *value += 0.3 * drawn.abs());
-    }
-    network
-}
-
-#[test]
-fn folded_batch_normalisation_changes_nothing_but_the_nodes_that_are_computed() {
-    let x = normal("x", (3, 6, 5, 2));
-    for kept in [vec!["sum"], vec!["act1", "sum"], vec!["norm1", "sum"], vec!["conv2", "norm2", "sum"]] {
-        let network = normalised().only(&kept).unwrap();
-        let folded = network.clone().folded();
-        let places = places(&network, &kept);
-        let expected = values(&network, &x, &places);
-        assert_close(view(&values(&folded, &x, &places)), view(&expected), 1e-13);
-        let cotangent = normal("cotangent", shape(&expected));
-        let expected = pulled(&network, &x, &places, &cotangent);
-        assert_close(view(&pulled(&folded, &x, &places, &cotangent)), view(&expected), 1e-13);
-        let trace = folded.forward(&mut NoneTape, &x, Mode::Inference, InputGradient::Wanted);
-        let computed = |node: &str| trace.value(network.graph().place(node).unwrap()).is_some();
-        assert_eq!(["conv1", "conv2"].map(computed), ["conv1", "conv2"].map(|node| kept.contains(&node)));
-        assert!(computed("conv3"), "which the sum reads too");
     }
 }

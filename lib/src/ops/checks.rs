@@ -41,6 +41,14 @@ impl Case {
         self.description["tolerance"][&name].as_f64().unwrap_or_else(|| panic!("a tolerance for {name}"))
     }
 
+    /// The matrices of `jacobians.npy`, (N, rows, columns), each in row order.
+    pub fn jacobians<E: Element + Scalar>(&self) -> Vec<Vec<E>> {
+        let path = self.folder.join("jacobians.npy");
+        let reader = Reader::open(&path).unwrap_or_else(|error| panic!("{error}"));
+        let one = |row| reader.read_row_range_as_float_at(row, 1).unwrap_or_else(|error| panic!("{error}"));
+        (0..reader.rows()).map(one).collect()
+    }
+
     /// An array: four axes channels last, two as (N, 1, 1, F), one as (1, 1, 1, F), a number as (1, 1, 1, 1). A spectrum's five
     /// are each image's values in their order, (N, 1, 1, F).
     pub fn array<E: Element + Scalar>(&self, name: &str) -> Batch<E> {

@@ -14,7 +14,7 @@ use obverse::data::import::{self, Format};
 use obverse::data::manifest::Manifest;
 use obverse::data::output::{self, Description, SourceFile};
 use obverse::data::resize::Filter;
-use obverse::data::{Error, Part, Source, shapes, sine};
+use obverse::data::{Error, Part, Source, shapes, sine, surfaces};
 use obverse::net::inception;
 use obverse::store::atomic::AtomicFolder;
 use obverse::store::digest;
@@ -166,6 +166,7 @@ impl From<FilterName> for Filter {
 #[derive(Args)]
 #[command(after_help = "Examples:
   dataset synth shapes -o data/shapes
+  dataset synth surfaces --count 500 --size 32 -o data/surfaces
   dataset synth shapes --count 600 --size 32 --seed 1 -o small")]
 struct SynthArguments {
     #[command(subcommand)]
@@ -176,6 +177,28 @@ struct SynthArguments {
 enum Synthetic {
     Shapes(ShapesArguments),
     Sine(SineArguments),
+    Surfaces(SurfacesArguments),
+}
+
+/// Render surfaces in random volumes: normals, depth and mask, small and four times as large
+///
+/// DIR/train-images.npy (N, 5, S, S) and DIR/train-targets.npy (N, 5, 4 S, 4 S), floats: normal x, y, z, depth in 0..1, mask 0 or 1; all
+/// are 0 where there is no surface. The test part is a tenth more.
+#[derive(Args)]
+struct SurfacesArguments {
+    /// The number of surfaces to train on
+    #[arg(long, value_name = "N", default_value_t = 2000)]
+    count: usize,
+    /// Height and width of the small images
+    #[arg(long, value_name = "S", default_value_t = 24, value_parser = clap::value_parser!(u16).range(2..=512))]
+    size: u16,
+    /// The folder to make
+    #[arg(short, long, value_name = "DIR")]
+    output: PathBuf,
+    #[command(flatten)]
+    seed: SeedArgument,
+    #[command(flatten)]
+    common: CommonArguments,
 }
 
 /// Draw points of y = sin(3 pi x), the toy example of feature alignment
@@ -281,6 +304,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Import(arguments) => import(arguments),
         Command::Synth(SynthArguments { kind: Synthetic::Shapes(arguments) }) => draw(arguments),
         Command::Synth(SynthArguments { kind: Synthetic::Sine(arguments) }) => draw_sine(arguments),
+        Command::Synth(SynthArguments { kind: Synthetic::Surfaces(arguments) }) => draw_surfaces(&arguments),
         Command::Affine(arguments) => warp(arguments),
         Command::Info(arguments) => info(&arguments),
     }
@@ -419,6 +443,22 @@ fn draw_sine(arguments: SineArguments) -> anyhow::Result<()> {
     let folder = folder_at(&output)?;
     sine::write_sine(folder.path(), count, seed)?;
     task.finish_folder(folder, Metrics::from_iter([("train".to_string(), count.into())]))
+}
+
+fn draw_surfaces(arguments: &SurfacesArguments) -> anyhow::Result<()> {
+    let SurfacesArguments { count, size, output, seed: SeedArgument { seed }, common } = arguments;
+    anyhow::ensure!(*count > 0, "--count: expected at least 1, found 0");
+    let mut task = Task::begin(common, Some(output))?;
+    task.seed(*seed);
+    task.parameter("command", "synth surfaces")?;
+    task.parameter("count", count)?;
+    task.parameter("size", size)?;
+    if task.is_fresh()? {
+        return Ok(());
+    }
+    let folder = folder_at(output)?;
+    surfaces::write_surfaces(folder.path(), *count, usize::from(*size), *seed)?;
+    task.finish_folder(folder, Metrics::from_iter([("train".to_string(), (*count).into())]))
 }
 
 fn warp(arguments: AffineArguments) -> anyhow::Result<()> {

@@ -23,9 +23,10 @@ use rayon::prelude::*;
 use serde_json::Value;
 
 use crate::climbing::Chunks;
+use crate::comparison::ComparisonArguments;
 use crate::interrupt::Interrupted;
 use crate::parameterisation::ParameterisationArguments;
-use crate::{Metrics, Precision, Progress, RowsArguments, SeedArgument, Task, interrupted};
+use crate::{Metrics, Precision, Progress, RowsArguments, SeedArgument, Task, companion, interrupted};
 
 /// Make images that units of a network want, by gradient ascent, by search, or from a dataset.
 ///
@@ -93,15 +94,8 @@ pub struct Arguments {
     /// The norm of the gradient at which L-BFGS stops
     #[arg(long, default_value_t = 1e-9, value_name = "G")]
     tolerance: f64,
-    /// The power of the cosine of directions and targets, K [default: 3 for targets, 0 for directions]
-    #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(..=16))]
-    cosine_power: Option<u32>,
-    /// How the activations of a channel become one number, for directions and targets
-    #[arg(long, value_enum, default_value_t)]
-    aggregate: AggregateArgument,
-    /// Side and stride of the windows of --aggregate maxpool-mean
-    #[arg(long, default_value = "3/2", value_name = "K/S", value_parser = pool)]
-    pool: (usize, usize),
+    #[command(flatten)]
+    comparison: ComparisonArguments,
     /// Start from these parameters, a row an image, instead of small random ones
     #[arg(long, value_name = "S.npy", conflicts_with_all = ["start_images", "search", "examples"])]
     start: Option<PathBuf>,
@@ -138,20 +132,6 @@ enum OptimiserArgument {
     Normalised,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-enum AggregateArgument {
-    Mean,
-    Centre,
-    Max,
-    #[default]
-    MaxpoolMean,
-}
-
-fn pool(text: &str) -> Result<(usize, usize), String> {
-    let sides = text.split_once('/').and_then(|(k, s)| Some((k.parse().ok()?, s.parse().ok()?)));
-    sides.filter(|&(k, s)| k > 0 && s > 0).ok_or_else(|| "expected K/S, such as 3/2".into())
-}
-
 /// Runs the tool.
 ///
 /// # Errors
@@ -177,14 +157,6 @@ fn companions(arguments: &Arguments) -> Vec<PathBuf> {
         (Some(_), _) => vec![companion(&arguments.output, "parameters")],
         _ => Vec::new(),
     }
-}
-
-/// `a.npy` -> `a.KIND.npy`.
-fn companion(output: &Path, kind: &str) -> PathBuf {
-    let name = output.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let stem = name.strip_suffix(".zst").unwrap_or(&name);
-    let stem = stem.strip_suffix(".npy").unwrap_or(stem);
-    output.with_file_name(format!("{stem}.{kind}.npy"))
 }
 
 /// What was asked, checked before anything is computed.
@@ -232,17 +204,7 @@ impl Plan {
             expression.0.iter().any(|(_, atom)| matches!(atom, Atom::Targets { .. }))
         };
         let usual = if expressions.iter().any(aimed) { 3 } else { 0 };
-        let comparison = Comparison {
-            aggregation: match arguments.aggregate {
-                AggregateArgument::Mean => Aggregation::Mean,
-                AggregateArgument::Centre => Aggregation::Centre,
-                AggregateArgument::Max => Aggregation::Max,
-                AggregateArgument::MaxpoolMean => {
-                    Aggregation::MaxpoolMean { kernel: arguments.pool.0, stride: arguments.pool.1 }
-                }
-            },
-            power: arguments.cosine_power.unwrap_or(usual),
-        };
+        let comparison = arguments.comparison.resolved(Comparison { aggregation: Aggregation::USUAL, power: usual });
         let transforms = arguments.transforms.parse().context("--transforms")?;
         Ok(Self { expressions, comparison, transforms, settings })
     }
@@ -271,7 +233,9 @@ impl Plan {
         let places = objectives.iter().flat_map(Objective::places);
         let names: Vec<String> = places.map(|place| network.graph().nodes[place].name.clone()).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        let network = network.only(&names)?.folded();
+        let network = network.folded(&names)?;
+        // The nodes have other places now.
+        let objectives = self.resolved(network.graph())?;
         match (arguments.search, &arguments.examples) {
             (Some(count), _) => search(arguments, &network, &objectives, count, task),
             (None, Some(examples)) => rank(arguments, &network, &objectives, examples, task),
@@ -455,7 +419,12 @@ fn climb_chunk<E: Element + Scalar>(
     chunks.finish(
         state.rows[0],
         n,
-        [(&[c, h, w], &images), (&[length], view(&state.s)), (&[steps, 2], &trace), (&[3], &summary)],
+        &[
+            ("images", &[c, h, w], &images),
+            ("parameters", &[length], view(&state.s)),
+            ("trace", &[steps, 2], &trace),
+            ("summary", &[3], &summary),
+        ],
     )
 }
 

@@ -8,6 +8,7 @@ pub mod fa_fit;
 pub mod fa_invert;
 pub mod fid_score;
 pub mod fv_optimize;
+pub mod ifv_predict;
 pub mod nearest;
 pub mod net_fit;
 pub mod net_import;

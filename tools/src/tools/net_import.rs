@@ -8,10 +8,11 @@ use clap::{Parser, ValueEnum};
 use obverse::data::import::sha256_of;
 use obverse::net::import::architectures::{self, Architecture};
 use obverse::net::import::{CONVENTIONS, ChannelOrder, Imported, Pixels, onnx};
-use obverse::net::{Network, Size};
+use obverse::net::{Network, Node, Op, Size};
 use obverse::store;
 use obverse::store::onnx::Model;
 use obverse::store::weights::Weights;
+use serde::Serialize;
 use serde_json::json;
 
 use super::dataset::folder_at;
@@ -38,6 +39,7 @@ Examples:
   net-import googlenet-1378be20.pth -o googlenet
   net-import model.onnx --convention imagenet --input-size 3,224,224 -o net
   net-import squeezenet.safetensors --arch squeezenet1.0 --convention caffe --input-size 3,227,227 -o squeezenet
+  net-import densenet.pth --slice own=block3.layer.15:150..342 -o densenet
   net-import pt_inception-2015-12-05-6726825d.pth -o data/inception"
 )]
 pub struct Arguments {
@@ -55,6 +57,9 @@ pub struct Arguments {
     /// Channels, height and width of the images, where they are not the architecture's, or the file leaves them open
     #[arg(long, value_name = "C,H,W", value_delimiter = ',')]
     input_size: Option<Vec<usize>>,
+    /// Add a node NAME that holds channels A up to B of NODE, such as a block's own outputs; may be given more than once
+    #[arg(long, value_name = "NAME=NODE:A..B", value_parser = slice)]
+    slice: Vec<Slice>,
     /// The network folder to write
     #[arg(short, long, value_name = "NET", required_unless_present = "list")]
     output: Option<PathBuf>,
@@ -109,12 +114,42 @@ impl PixelArguments {
     }
 }
 
+/// A node of some channels of another.
+#[derive(Clone, Debug, Serialize)]
+struct Slice {
+    name: String,
+    node: String,
+    start: usize,
+    end: usize,
+}
+
+fn slice(text: &str) -> Result<Slice, String> {
+    let parsed = || {
+        let (name, rest) = text.split_once('=')?;
+        let (node, range) = rest.rsplit_once(':')?;
+        let (start, end) = range.split_once("..")?;
+        Some(Slice { name: name.into(), node: node.into(), start: start.parse().ok()?, end: end.parse().ok()? })
+    };
+    parsed()
+        .filter(|slice| !slice.name.is_empty())
+        .ok_or_else(|| "expected NAME=NODE:A..B, such as own=block3:0..64".into())
+}
+
+/// The network with these nodes too.
+fn sliced(network: Network<f32>, slices: &[Slice]) -> anyhow::Result<Network<f32>> {
+    slices.iter().try_fold(network, |network, Slice { name, node, start, end }| {
+        network.graph().place(node)?;
+        let op = Op::Slice { start: *start, end: *end };
+        Ok(network.with_node(Node::new(name.clone(), op, node.clone()))?)
+    })
+}
+
 /// Runs the tool.
 ///
 /// # Errors
 /// Bad usage, bad input, a run that fails.
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let Arguments { file, arch, pixels, input_size, output, common, .. } = arguments;
+    let Arguments { file, arch, pixels, input_size, slice: slices, output, common, .. } = arguments;
     let (Some(file), Some(output)) = (file, output) else {
         let lines: String =
             architectures::ARCHITECTURES.map(|architecture| architecture.name.to_string() + "\n").concat();
@@ -122,13 +157,16 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
         return Ok(written.map_err(store::Error::write(Path::new("-")))?);
     };
     let size = input_size.map(size).transpose()?;
-    let task = Task::begin(&common, Some(&output))?;
+    let mut task = Task::begin(&common, Some(&output))?;
+    if !slices.is_empty() {
+        task.parameter("slices", &slices)?;
+    }
     if file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("onnx")) {
         ensure!(arch.is_none(), "--arch: expected none, as {} brings its own graph", file.display());
-        return import_onnx(task, &file, &pixels, size, &output);
+        return import_onnx(task, &file, &pixels, (size, &slices), &output);
     }
     let architecture = arch.as_deref().map(architecture).transpose()?;
-    import_weights(task, &Request { file, architecture, pixels, size, output })
+    import_weights(task, &Request { file, architecture, pixels, size, slices, output })
 }
 
 fn size(axes: Vec<usize>) -> anyhow::Result<Size> {
@@ -147,7 +185,7 @@ fn architecture(name: &str) -> anyhow::Result<Architecture> {
 pub(crate) fn import(task: Task, weights: &Path, arch: &str, output: &Path) -> anyhow::Result<()> {
     let (file, output) = (weights.to_owned(), output.to_owned());
     let (architecture, pixels) = (Some(architecture(arch)?), PixelArguments::default());
-    import_weights(task, &Request { file, architecture, pixels, size: None, output })
+    import_weights(task, &Request { file, architecture, pixels, size: None, slices: Vec::new(), output })
 }
 
 struct Request {
@@ -155,6 +193,7 @@ struct Request {
     architecture: Option<Architecture>,
     pixels: PixelArguments,
     size: Option<Size>,
+    slices: Vec<Slice>,
     output: PathBuf,
 }
 
@@ -169,7 +208,7 @@ fn import_weights(mut task: Task, request: &Request) -> anyhow::Result<()> {
     if task.is_fresh()? {
         return Ok(());
     }
-    let network = pixels.before(architecture.load(&weights, *size)?)?;
+    let network = sliced(pixels.before(architecture.load(&weights, *size)?)?, &request.slices)?;
     let origin = json!({"architecture": architecture.name});
     save(task, &network, file, output, (origin, Metrics::new()))
 }
@@ -178,7 +217,7 @@ fn import_onnx(
     mut task: Task,
     file: &Path,
     pixels: &PixelArguments,
-    size: Option<Size>,
+    (size, slices): (Option<Size>, &[Slice]),
     output: &Path,
 ) -> anyhow::Result<()> {
     let model = Model::open(file)?;
@@ -190,7 +229,7 @@ fn import_onnx(
         return Ok(());
     }
     let Imported { network, left_off } = onnx::load(&model, size)?;
-    let network = pixels.before(network)?;
+    let network = sliced(pixels.before(network)?, slices)?;
     let origin = json!({"format": "onnx", "left_off": left_off});
     save(task, &network, file, output, (origin, Metrics::from_iter([("left_off".to_string(), json!(left_off))])))
 }

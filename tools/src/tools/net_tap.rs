@@ -94,7 +94,7 @@ fn tap<E: Element + Scalar>(
     (layer, output): (&str, &Path),
     task: Task,
 ) -> anyhow::Result<()> {
-    let network = Network::<E>::load(&arguments.network)?.only(&[layer])?.folded();
+    let network = Network::<E>::load(&arguments.network)?.folded(&[layer])?;
     let node = network.graph().place(layer)?;
     let (size, input) = (network.graph().size(node), network.graph().input.shape);
     let mut writer = Writer::create(output, E::DTYPE, &Vec::from(size))?;

@@ -1,0 +1,115 @@
+//! How responses are compared with objectives, as arguments; and how an image was made, as its sidecar tells it.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+use obverse::objective::aggregation::Aggregation;
+use obverse::objective::resolved::Comparison;
+use obverse::store::sidecar::Sidecar;
+use serde::de::DeserializeOwned;
+
+use crate::parameterisation::ParameterisationArguments;
+
+/// The arguments of a comparison.
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub struct ComparisonArguments {
+    /// The power of the cosine of directions and targets, K [default: 3 for targets, 0 for directions]
+    #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(..=16))]
+    pub cosine_power: Option<u32>,
+    /// How the activations of a channel become one number, for directions and targets [default: maxpool-mean]
+    #[arg(long, value_enum)]
+    pub aggregate: Option<AggregateArgument>,
+    /// Side and stride of the windows of --aggregate maxpool-mean [default: 3/2]
+    #[arg(long, value_name = "K/S", value_parser = pool)]
+    pub pool: Option<(usize, usize)>,
+}
+
+/// `--aggregate`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum AggregateArgument {
+    /// The mean of all places
+    Mean,
+    /// The place at the centre
+    Centre,
+    /// The largest of all places
+    Max,
+    /// The mean of the largest of each window
+    MaxpoolMean,
+}
+
+fn pool(text: &str) -> Result<(usize, usize), String> {
+    let sides = text.split_once('/').and_then(|(k, s)| Some((k.parse().ok()?, s.parse().ok()?)));
+    sides.filter(|&(k, s)| k > 0 && s > 0).ok_or_else(|| "expected K/S, such as 3/2".into())
+}
+
+impl ComparisonArguments {
+    /// What was given, and what `otherwise` says of the rest.
+    pub fn resolved(self, otherwise: Comparison) -> Comparison {
+        let pooled = |(kernel, stride)| Aggregation::MaxpoolMean { kernel, stride };
+        let aggregation = match (self.aggregate, self.pool, otherwise.aggregation) {
+            (Some(AggregateArgument::Mean), ..) => Aggregation::Mean,
+            (Some(AggregateArgument::Centre), ..) => Aggregation::Centre,
+            (Some(AggregateArgument::Max), ..) => Aggregation::Max,
+            (_, Some(pool), _) => pooled(pool),
+            (Some(AggregateArgument::MaxpoolMean), None, other @ Aggregation::MaxpoolMean { .. }) => other,
+            (Some(AggregateArgument::MaxpoolMean), None, _) => Aggregation::USUAL,
+            (None, None, other) => other,
+        };
+        Comparison { aggregation, power: self.cosine_power.unwrap_or(otherwise.power) }
+    }
+}
+
+/// What the sidecar of images (or of what was computed of them) says of how they were made.
+#[derive(Clone, Debug, Default)]
+pub struct Made {
+    /// How the objective compared.
+    pub aggregation: Option<Aggregation>,
+    /// The power of the cosine.
+    pub power: Option<u32>,
+    /// How the images were made of parameters.
+    pub parameterisation: Option<ParameterisationArguments>,
+    /// The parameters.
+    pub parameters: Option<PathBuf>,
+}
+
+impl Made {
+    /// What the sidecar of `file` says; nothing where there is none, or one of another tool than `tool`.
+    ///
+    /// # Errors
+    /// A sidecar that cannot be read.
+    pub fn of(file: &Path, tool: &str) -> anyhow::Result<Self> {
+        let Some(path) = Sidecar::path_of(file).filter(|path| path.is_file()) else { return Ok(Self::default()) };
+        let sidecar = Sidecar::read(&path)?;
+        if sidecar.tool != tool {
+            return Ok(Self::default());
+        }
+        let folder = path.parent().unwrap_or(Path::new(""));
+        // Files are named from where the tool ran.
+        let ran_in = folder.join(&sidecar.directory);
+        let found = |file: Option<PathBuf>| file.map(|file| ran_in.join(file));
+        let parameterisation: Option<ParameterisationArguments> = parameter(&sidecar, "parameterisation");
+        let parameters = sidecar.metrics.get("parameters").and_then(|name| name.as_str());
+        Ok(Self {
+            aggregation: parameter(&sidecar, "aggregation"),
+            power: parameter(&sidecar, "cosine_power"),
+            parameterisation: parameterisation.map(|made| ParameterisationArguments {
+                spectrum_of: found(made.spectrum_of),
+                decoder: found(made.decoder),
+                ..made
+            }),
+            parameters: parameters.map(|name| folder.join(name)),
+        })
+    }
+
+    /// The comparison, `usual` where nothing is known.
+    pub fn comparison(&self, usual: Comparison) -> Comparison {
+        Comparison {
+            aggregation: self.aggregation.unwrap_or(usual.aggregation),
+            power: self.power.unwrap_or(usual.power),
+        }
+    }
+}
+
+fn parameter<T: DeserializeOwned>(sidecar: &Sidecar, name: &str) -> Option<T> {
+    sidecar.parameters.get(name).and_then(|value| serde_json::from_value(value.clone()).ok())
+}
