@@ -3,7 +3,7 @@
 
 use std::process::Command;
 
-const BINARIES: [(&str, &str); 13] = [
+const BINARIES: [(&str, &str); 14] = [
     ("dataset", env!("CARGO_BIN_EXE_dataset")),
     ("fa-encode", env!("CARGO_BIN_EXE_fa-encode")),
     ("fa-fit", env!("CARGO_BIN_EXE_fa-fit")),
@@ -17,6 +17,7 @@ const BINARIES: [(&str, &str); 13] = [
     ("npy-cat", env!("CARGO_BIN_EXE_npy-cat")),
     ("npy-view", env!("CARGO_BIN_EXE_npy-view")),
     ("obverse-again", env!("CARGO_BIN_EXE_obverse-again")),
+    ("pixelcnn-fit", env!("CARGO_BIN_EXE_pixelcnn-fit")),
 ];
 
 #[test]

@@ -8,21 +8,27 @@ pub mod activation;
 pub mod adversarial;
 pub mod arithmetic;
 pub mod batch_norm;
+pub mod categorical;
+pub mod causal;
 #[cfg(test)]
 pub(crate) mod checks;
 pub mod concat;
 pub mod conv_transpose;
 pub mod convolution;
 pub mod dropout;
+pub mod gated;
 pub mod gaussian;
 pub mod linear;
+pub mod logistic_mixture;
 pub mod loss;
 pub mod normalise;
 pub mod pad;
 pub mod pooling;
 pub(crate) mod product;
 pub mod reshape;
+pub mod shift;
 pub mod upsample;
+pub mod weight_norm;
 pub mod window;
 
 pub(crate) use product::gram_distance;
@@ -39,6 +45,12 @@ pub enum InputGradient {
     Wanted,
     /// The input is a constant.
     Unwanted,
+}
+
+/// Runs `f`, compiled for the widest vectors that this processor has. Without fused operations the bits are those of any width.
+#[inline(always)]
+pub(crate) fn vectorised<R>(f: impl FnOnce() -> R) -> R {
+    pulp::Arch::new().dispatch(f)
 }
 
 /// target += values, element by element.
