@@ -9,8 +9,8 @@ use std::ops::Range;
 use super::architecture::{Architecture, Condition};
 use super::network::{PixelCnn, grown};
 use super::parameters::{Conv, Gated, Stream};
-use crate::ops::causal::{concat_elu, elu};
-use crate::ops::gated::gate_pixels;
+use crate::ops::causal::{ConcatElu, elu};
+use crate::ops::gated::GatePixels;
 use crate::ops::linear;
 use crate::ops::logistic_mixture::draw as draw_mixture;
 use crate::ops::product::{Matrix, Target, Write, product_in_place};
@@ -189,7 +189,7 @@ impl<E: Element> Block<E> {
         self.conv_out.apply(&self.between, region, &mut gates, Write::Replace);
         self.add_condition(region, sizes, &mut gates);
         let mut y = vec![E::zero(); x.len()];
-        vectorised(|| gate_pixels(x, &gates, filters, &mut y));
+        vectorised::<GatePixels, _>((x, gates.as_slice(), filters, y.as_mut_slice()));
         y
     }
 
@@ -217,7 +217,7 @@ impl<E: Element> Block<E> {
 /// elu([x, -x]) of a pixel.
 fn doubled<E: Element>(x: &[E], values: &mut [E]) {
     let (positive, negative) = values.split_at_mut(x.len());
-    vectorised(|| concat_elu(x, positive, negative));
+    vectorised::<ConcatElu, _>((x, positive, negative));
 }
 
 /// elu([a, b, …, -a, -b, …]) of each pixel of several tensors.
@@ -230,7 +230,7 @@ fn fed<E: Element>(parts: &[&[E]], filters: usize) -> Vec<E> {
         for (number, part) in parts.iter().enumerate() {
             let range = number * filters..(number + 1) * filters;
             let x = &part[pixel * filters..][..filters];
-            vectorised(|| concat_elu(x, &mut positive[range.clone()], &mut negative[range]));
+            vectorised::<ConcatElu, _>((x, &mut positive[range.clone()], &mut negative[range]));
         }
     }
     result
@@ -504,7 +504,7 @@ impl<E: Element> Sampler<E> {
         up(&mut self.ul, Some(&self.u), first, levels, blocks, sizes, &region);
         let last = down(&mut self.ul, Some(&self.u), levels, blocks, sizes, &region);
         let mut values = vec![E::zero(); last.len()];
-        vectorised(|| elu(&last, &mut values));
+        elu(&last, &mut values);
         let mut outputs = vec![E::zero(); sizes.images * self.out.outputs()];
         self.out.apply_pointwise(&values, &mut outputs, Write::Replace);
         add_bias(&mut outputs, &self.out.bias);

@@ -6,7 +6,7 @@
 use dfdx::prelude::{Cpu, Tape};
 use rayon::prelude::*;
 
-use super::{accumulate, vectorised};
+use super::{Kernel, accumulate, vectorised};
 use crate::tensor::{Batch, Element, batch, shape, view};
 
 /// Values of a pixel.
@@ -26,7 +26,7 @@ pub fn categorical<E: Element>(
     debug_assert_eq!((values, pixels.len()), (VALUES, images * size.0 * size.1));
     let normalisers: Vec<E> = view(logits)
         .par_chunks((height * width * VALUES).max(1))
-        .flat_map_iter(|image| vectorised(|| rows(image, (height, width), size).map(log_sum).collect::<Vec<_>>()))
+        .flat_map_iter(|image| rows(image, (height, width), size).map(vectorised::<LogSum, _>))
         .collect();
     let area = (size.0 * size.1).max(1);
     let nll = |image: usize| -> f64 {
@@ -44,22 +44,41 @@ fn rows<E>(image: &[E], (_, width): (usize, usize), size: (usize, usize)) -> imp
     image.chunks_exact(width * VALUES).take(size.0).flat_map(move |line| line.chunks_exact(VALUES).take(size.1))
 }
 
-/// ln sum e^l, without overflow.
-#[inline(always)]
-fn log_sum<E: Element>(row: &[E]) -> E {
-    let mut largest = [E::neg_infinity(); WAYS];
-    for part in row.chunks_exact(WAYS) {
-        largest
-            .iter_mut()
-            .zip(part)
-            .for_each(|(largest, &value)| *largest = if value > *largest { value } else { *largest });
+/// ln sum e^l of a row, without overflow.
+struct LogSum;
+
+impl<E: Element> Kernel<&[E]> for LogSum {
+    type Output = E;
+
+    #[inline(always)]
+    fn run(row: &[E]) -> E {
+        let mut largest = [E::neg_infinity(); WAYS];
+        for part in row.chunks_exact(WAYS) {
+            for (largest, &value) in largest.iter_mut().zip(part) {
+                *largest = if value > *largest { value } else { *largest };
+            }
+        }
+        let largest = largest.iter().fold(E::neg_infinity(), |a, &b| a.max(b));
+        let mut sums = [E::zero(); WAYS];
+        for part in row.chunks_exact(WAYS) {
+            sums.iter_mut().zip(part).for_each(|(sum, &value)| *sum += (value - largest).exponential());
+        }
+        largest + sums.iter().fold(E::zero(), |a, &b| a + b).ln()
     }
-    let largest = largest.iter().fold(E::neg_infinity(), |a, &b| a.max(b));
-    let mut sums = [E::zero(); WAYS];
-    for part in row.chunks_exact(WAYS) {
-        sums.iter_mut().zip(part).for_each(|(sum, &value)| *sum += (value - largest).exponential());
+}
+
+/// factor e^(l - normaliser) of each logit of a row.
+struct Shares;
+
+impl<E: Element> Kernel<(&[E], E, E, &mut [E])> for Shares {
+    type Output = ();
+
+    #[inline(always)]
+    fn run((row, normaliser, factor, result): (&[E], E, E, &mut [E])) {
+        for (result, &logit) in result.iter_mut().zip(row) {
+            *result = factor * (logit - normaliser).exponential();
+        }
     }
-    largest + sums.iter().fold(E::zero(), |a, &b| a + b).ln()
 }
 
 /// The value that a uniform number draws from the softmax of these logits, divided by the temperature.
@@ -97,19 +116,12 @@ fn record<E: Element, T: Tape<E, Cpu>>(
         let images = result.par_chunks_mut(image).zip(view(&logits).par_chunks(image));
         let known = pixels.par_chunks(area).zip(normalisers.par_chunks(area)).zip(&upstream);
         images.zip(known).for_each(|((result, logits), ((pixels, normalisers), &upstream))| {
-            vectorised(|| {
-                for line in 0..size.0 {
-                    for column in 0..size.1 {
-                        let (place, pixel) = ((line * width + column) * VALUES, line * size.1 + column);
-                        let row = &mut result[place..place + VALUES];
-                        let normaliser = normalisers[pixel];
-                        for (result, &logit) in row.iter_mut().zip(&logits[place..place + VALUES]) {
-                            *result = upstream * (logit - normaliser).exponential();
-                        }
-                        row[usize::from(pixels[pixel])] -= upstream;
-                    }
-                }
-            });
+            for (pixel, (&x, &normaliser)) in pixels.iter().zip(normalisers).enumerate() {
+                let place = (pixel / size.1 * width + pixel % size.1) * VALUES;
+                let row = &mut result[place..place + VALUES];
+                vectorised::<Shares, _>((&logits[place..place + VALUES], normaliser, upstream, &mut *row));
+                row[usize::from(x)] -= upstream;
+            }
         });
         accumulate(gradients.get_or_alloc_mut(&logits)?, &result);
         Ok(())

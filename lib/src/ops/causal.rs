@@ -11,7 +11,7 @@ use dfdx::prelude::{Cpu, CpuError, Gradients, Tape};
 use rayon::prelude::*;
 
 use super::product::{Matrix, Target, Write, product_in_place};
-use super::{InputGradient, accumulate, vectorised};
+use super::{InputGradient, Kernel, accumulate, vectorised};
 use crate::tensor::random::Stream;
 use crate::tensor::{Batch, Element, batch, filled_in_chunks, shape, view};
 
@@ -219,20 +219,7 @@ impl<E: Element> OwnedTerm<E> {
         let channels = self.channels();
         plane.clear();
         plane.resize(layout.pixels(self.kernel()) * channels, E::zero());
-        let scale = E::of(self.dropout_scale());
-        vectorised(|| {
-            for row in 0..layout.height {
-                for column in 0..layout.width {
-                    let start = ((row + top) * layout.stride + left + column) * channels;
-                    let pixel = &mut plane[start..start + channels];
-                    let number = row * layout.width + column;
-                    self.activate(image * layout.height * layout.width + number, pixel);
-                    if let Some(mask) = mask {
-                        mask.apply(number * channels, pixel, scale);
-                    }
-                }
-            }
-        });
+        vectorised::<Fill, _>((self, layout, [top, left], image, mask, plane.as_mut_slice()));
     }
 
     fn dropout_scale(&self) -> f64 {
@@ -290,24 +277,7 @@ impl<E: Element> OwnedTerm<E> {
 
     /// Adds the cotangents of f(x), in windows' order, times the slopes that the plane tells, to the gradients of the inputs.
     fn fold(&self, layout: Layout, plane: &[E], mask: Option<&Mask>, rows: &mut [E], gradients: &mut [&mut [E]]) {
-        let (top, left) = self.shift.reach(self.kernel());
-        let channels = self.channels();
-        let scale = E::of(self.dropout_scale());
-        let unscale = E::of(1.0 / self.dropout_scale());
-        vectorised(|| {
-            for row in 0..layout.height {
-                for column in 0..layout.width {
-                    let place = row * layout.stride + column;
-                    let number = row * layout.width + column;
-                    let cotangent = &mut rows[place * channels..][..channels];
-                    if let Some(mask) = mask {
-                        mask.apply(number * channels, cotangent, scale);
-                    }
-                    let values = &plane[((row + top) * layout.stride + left + column) * channels..][..channels];
-                    self.fold_pixel(number, cotangent, values, unscale, gradients);
-                }
-            }
-        });
+        vectorised::<Fold, _>((self, layout, plane, mask, rows, gradients));
     }
 
     #[inline(always)]
@@ -336,6 +306,84 @@ impl<E: Element> OwnedTerm<E> {
     }
 }
 
+/// Lays f(x) of one image into a plane of zeros: of the term, the layout, its kernel's reach, the image's number, the mask.
+struct Fill;
+
+impl<E: Element> Kernel<(&OwnedTerm<E>, Layout, [usize; 2], usize, Option<&Mask>, &mut [E])> for Fill {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(
+        (term, layout, [top, left], image, mask, plane): (
+            &OwnedTerm<E>,
+            Layout,
+            [usize; 2],
+            usize,
+            Option<&Mask>,
+            &mut [E],
+        ),
+    ) {
+        let (channels, scale) = (term.channels(), E::of(term.dropout_scale()));
+        for row in 0..layout.height {
+            for column in 0..layout.width {
+                let start = ((row + top) * layout.stride + left + column) * channels;
+                let pixel = &mut plane[start..start + channels];
+                let number = row * layout.width + column;
+                term.activate(image * layout.height * layout.width + number, pixel);
+                if let Some(mask) = mask {
+                    mask.apply(number * channels, pixel, scale);
+                }
+            }
+        }
+    }
+}
+
+/// What [`OwnedTerm::fold`] does, of the term, the layout, the plane, the mask, the cotangents and the gradients.
+struct Fold;
+
+impl<E: Element> Kernel<(&OwnedTerm<E>, Layout, &[E], Option<&Mask>, &mut [E], &mut [&mut [E]])> for Fold {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(
+        (term, layout, plane, mask, rows, gradients): (
+            &OwnedTerm<E>,
+            Layout,
+            &[E],
+            Option<&Mask>,
+            &mut [E],
+            &mut [&mut [E]],
+        ),
+    ) {
+        let (top, left) = term.shift.reach(term.kernel());
+        let (channels, scale) = (term.channels(), E::of(term.dropout_scale()));
+        let unscale = E::of(1.0 / term.dropout_scale());
+        for row in 0..layout.height {
+            for column in 0..layout.width {
+                let (place, number) = (row * layout.stride + column, row * layout.width + column);
+                let cotangent = &mut rows[place * channels..][..channels];
+                if let Some(mask) = mask {
+                    mask.apply(number * channels, cotangent, scale);
+                }
+                let values = &plane[((row + top) * layout.stride + left + column) * channels..][..channels];
+                term.fold_pixel(number, cotangent, values, unscale, gradients);
+            }
+        }
+    }
+}
+
+/// elu([x, -x]) of a pixel: elu(x), elu(-x).
+pub(crate) struct ConcatElu;
+
+impl<E: Element> Kernel<(&[E], &mut [E], &mut [E])> for ConcatElu {
+    type Output = ();
+
+    #[inline(always)]
+    fn run((x, positive, negative): (&[E], &mut [E], &mut [E])) {
+        concat_elu(x, positive, negative);
+    }
+}
+
 /// elu(x).
 #[inline(always)]
 pub(crate) fn elu<E: Element>(x: &[E], y: &mut [E]) {
@@ -347,7 +395,7 @@ pub(crate) fn elu<E: Element>(x: &[E], y: &mut [E]) {
 
 /// elu(x) and elu(-x): one of them needs the exponential.
 #[inline(always)]
-pub(crate) fn concat_elu<E: Element>(x: &[E], positive: &mut [E], negative: &mut [E]) {
+fn concat_elu<E: Element>(x: &[E], positive: &mut [E], negative: &mut [E]) {
     for ((&x, positive), negative) in x.iter().zip(positive).zip(negative) {
         let below = (-x.abs()).exponential() - E::one();
         *positive = if x > E::zero() { x } else { below };
@@ -421,13 +469,11 @@ impl<E: Element> Sum<E> {
         }
         let bias = self.bias(image, outputs);
         let rows = scratch.rows.chunks(layout.stride * outputs);
-        vectorised(|| {
-            for (y, row) in y.chunks_exact_mut(layout.width * outputs).zip(rows) {
-                for (y, row) in y.chunks_exact_mut(outputs).zip(row.chunks_exact(outputs)) {
-                    y.iter_mut().zip(row).zip(&bias).for_each(|((y, &row), &bias)| *y = row + bias);
-                }
+        for (y, row) in y.chunks_exact_mut(layout.width * outputs).zip(rows) {
+            for (y, row) in y.chunks_exact_mut(outputs).zip(row.chunks_exact(outputs)) {
+                y.iter_mut().zip(row).zip(&bias).for_each(|((y, &row), &bias)| *y = row + bias);
             }
-        });
+        }
     }
 
     fn record<T: Tape<E, Cpu>>(self, tape: &mut T, y: &Batch<E>) {
@@ -589,7 +635,7 @@ fn spread<E: Element>(
 
 fn column_sums<E: Element>(values: &[E], columns: usize) -> Vec<E> {
     let mut sum = vec![E::zero(); columns];
-    vectorised(|| values.chunks_exact(columns).for_each(|row| add_to(&mut sum, row)));
+    values.chunks_exact(columns).for_each(|row| add_to(&mut sum, row));
     sum
 }
 

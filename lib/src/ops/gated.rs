@@ -5,7 +5,7 @@
 use dfdx::prelude::{Cpu, Tape};
 use rayon::prelude::*;
 
-use super::{accumulate, vectorised};
+use super::{Kernel, accumulate, vectorised};
 use crate::tensor::{Batch, Element, GRAIN, batch, filled_in_chunks, shape, view};
 
 /// y = x + a sigmoid(b), where c holds a, then b, in its channels.
@@ -18,7 +18,7 @@ pub fn gate<E: Element>(tape: &mut impl Tape<E, Cpu>, x: &Batch<E>, c: &Batch<E>
         || (),
         |(), number, y| {
             let (x, c) = (&view(x)[number * chunk..], &view(c)[2 * number * chunk..]);
-            vectorised(|| gate_pixels(x, c, features, y));
+            vectorised::<GatePixels, _>((x, c, features, y));
         },
     );
     let y = batch(y, shape(x));
@@ -26,13 +26,20 @@ pub fn gate<E: Element>(tape: &mut impl Tape<E, Cpu>, x: &Batch<E>, c: &Batch<E>
     y
 }
 
-/// y of a few pixels.
-#[inline(always)]
-pub(crate) fn gate_pixels<E: Element>(x: &[E], c: &[E], features: usize, y: &mut [E]) {
-    for ((y, x), c) in y.chunks_exact_mut(features).zip(x.chunks_exact(features)).zip(c.chunks_exact(2 * features)) {
-        let (a, b) = c.split_at(features);
-        for (((y, &x), &a), &b) in y.iter_mut().zip(x).zip(a).zip(b) {
-            *y = x + a * sigmoid(b);
+/// y of a few pixels: of x, c, F.
+pub(crate) struct GatePixels;
+
+impl<E: Element> Kernel<(&[E], &[E], usize, &mut [E])> for GatePixels {
+    type Output = ();
+
+    #[inline(always)]
+    fn run((x, c, features, y): (&[E], &[E], usize, &mut [E])) {
+        for ((y, x), c) in y.chunks_exact_mut(features).zip(x.chunks_exact(features)).zip(c.chunks_exact(2 * features))
+        {
+            let (a, b) = c.split_at(features);
+            for (((y, &x), &a), &b) in y.iter_mut().zip(x).zip(a).zip(b) {
+                *y = x + a * sigmoid(b);
+            }
         }
     }
 }
@@ -56,21 +63,28 @@ fn record<E: Element, T: Tape<E, Cpu>>(tape: &mut T, x: &Batch<E>, c: &Batch<E>,
             .par_chunks_mut(2 * chunk)
             .zip(view(&c).par_chunks(2 * chunk))
             .zip(upstream.par_chunks(chunk))
-            .for_each(|((gradient, c), upstream)| vectorised(|| gate_slopes(c, upstream, features, gradient)));
+            .for_each(|((gradient, c), upstream)| vectorised::<GateSlopes, _>((c, upstream, features, gradient)));
         accumulate(gradients.get_or_alloc_mut(&x)?, &upstream);
         Ok(())
     });
 }
 
-#[inline(always)]
-fn gate_slopes<E: Element>(c: &[E], upstream: &[E], features: usize, gradient: &mut [E]) {
-    let pixels = gradient.chunks_exact_mut(2 * features).zip(c.chunks_exact(2 * features));
-    for ((gradient, c), upstream) in pixels.zip(upstream.chunks_exact(features)) {
-        let ((for_a, for_b), (a, b)) = (gradient.split_at_mut(features), c.split_at(features));
-        for ((((for_a, for_b), &a), &b), &upstream) in for_a.iter_mut().zip(for_b).zip(a).zip(b).zip(upstream) {
-            let open = sigmoid(b);
-            *for_a += upstream * open;
-            *for_b += upstream * a * open * (E::one() - open);
+/// Adds the cotangents of c, for those of y, to `gradient`: of c, the cotangents, F.
+struct GateSlopes;
+
+impl<E: Element> Kernel<(&[E], &[E], usize, &mut [E])> for GateSlopes {
+    type Output = ();
+
+    #[inline(always)]
+    fn run((c, upstream, features, gradient): (&[E], &[E], usize, &mut [E])) {
+        let pixels = gradient.chunks_exact_mut(2 * features).zip(c.chunks_exact(2 * features));
+        for ((gradient, c), upstream) in pixels.zip(upstream.chunks_exact(features)) {
+            let ((for_a, for_b), (a, b)) = (gradient.split_at_mut(features), c.split_at(features));
+            for ((((for_a, for_b), &a), &b), &upstream) in for_a.iter_mut().zip(for_b).zip(a).zip(b).zip(upstream) {
+                let open = sigmoid(b);
+                *for_a += upstream * open;
+                *for_b += upstream * a * open * (E::one() - open);
+            }
         }
     }
 }

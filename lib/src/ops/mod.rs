@@ -33,6 +33,8 @@ pub mod window;
 
 pub(crate) use product::gram_distance;
 
+use std::marker::PhantomData;
+
 use dfdx::prelude::{Cpu, Tape};
 use rayon::prelude::*;
 
@@ -47,10 +49,30 @@ pub enum InputGradient {
     Unwanted,
 }
 
-/// Runs `f`, compiled for the widest vectors that this processor has. Without fused operations the bits are those of any width.
-#[inline(always)]
-pub(crate) fn vectorised<R>(f: impl FnOnce() -> R) -> R {
-    pulp::Arch::new().dispatch(f)
+/// Work on slices that [`vectorised`] runs; its `run` is `#[inline(always)]`, so that it is compiled for each width of vectors.
+pub(crate) trait Kernel<A> {
+    /// What it makes of its arguments.
+    type Output;
+
+    /// Does the work.
+    fn run(arguments: A) -> Self::Output;
+}
+
+/// Runs a kernel with the widest vectors that this processor has. Nothing is fused: the bits are those of any width.
+#[inline]
+pub(crate) fn vectorised<K: Kernel<A>, A>(arguments: A) -> K::Output {
+    struct Call<K, A>(A, PhantomData<K>);
+
+    impl<K: Kernel<A>, A> pulp::NullaryFnOnce for Call<K, A> {
+        type Output = K::Output;
+
+        #[inline(always)]
+        fn call(self) -> K::Output {
+            K::run(self.0)
+        }
+    }
+
+    pulp::Arch::new().dispatch(Call::<K, A>(arguments, PhantomData))
 }
 
 /// target += values, element by element.

@@ -3,6 +3,7 @@
 //! Shapes: of a convolution v (O, kh, kw, C), of a transposed one v (C, kh, kw, O); g (1, 1, 1, O).
 
 use dfdx::prelude::{Cpu, Tape};
+use rayon::prelude::*;
 
 use super::accumulate;
 use crate::tensor::{Batch, Element, batch, shape, view};
@@ -16,41 +17,70 @@ pub enum Outputs {
     Last,
 }
 
+/// Partial sums of a row, so that it is summed in vectors.
+const WAYS: usize = 8;
+
 impl Outputs {
-    /// The number of outputs, and that of element `i`.
-    fn places<E: Element>(self, v: &Batch<E>) -> (usize, impl Fn(usize) -> usize + use<E>) {
+    /// For each output the sum of products of two arrays of v's shape.
+    fn products<E: Element>(self, v: &Batch<E>, values: &[E]) -> Vec<f64> {
         let (first, _, _, last) = shape(v);
-        let each = (view(v).len() / first.max(1)).max(1);
-        let outputs = match self {
-            Self::First => first,
-            Self::Last => last,
-        };
-        (outputs, move |i| match self {
-            Self::First => i / each,
-            Self::Last => i % last,
-        })
+        match self {
+            Self::First => {
+                let each = (values.len() / first.max(1)).max(1);
+                view(v).par_chunks(each).zip(values.par_chunks(each)).map(|(v, values)| dot(v, values)).collect()
+            }
+            Self::Last => {
+                let mut sums = vec![0.0; last];
+                for (v, values) in view(v).chunks_exact(last).zip(values.chunks_exact(last)) {
+                    let pairs = sums.iter_mut().zip(v).zip(values);
+                    pairs.for_each(|((sum, v), value)| *sum += v.wide() * value.wide());
+                }
+                sums
+            }
+        }
     }
+
+    /// v times the factor of each element's output.
+    fn scaled<E: Element>(self, v: &Batch<E>, factors: &[f64]) -> Vec<E> {
+        let (first, _, _, last) = shape(v);
+        let factors: Vec<E> = factors.iter().map(|&factor| E::of(factor)).collect();
+        let mut result = view(v).to_vec();
+        match self {
+            Self::First => {
+                let each = (result.len() / first.max(1)).max(1);
+                let rows = result.par_chunks_mut(each).zip(&factors);
+                rows.for_each(|(row, &factor)| row.iter_mut().for_each(|value| *value *= factor));
+            }
+            Self::Last => {
+                for row in result.chunks_exact_mut(last) {
+                    row.iter_mut().zip(&factors).for_each(|(value, &factor)| *value *= factor);
+                }
+            }
+        }
+        result
+    }
+}
+
+/// The sum of products, in parts of a fixed order.
+fn dot<E: Element>(a: &[E], b: &[E]) -> f64 {
+    let mut sums = [0.0; WAYS];
+    for (a, b) in a.chunks(WAYS).zip(b.chunks(WAYS)) {
+        sums.iter_mut().zip(a.iter().zip(b)).for_each(|(sum, (a, b))| *sum += a.wide() * b.wide());
+    }
+    sums.iter().sum()
 }
 
 /// w = g v / |v|.
 pub fn weight_norm<E: Element>(tape: &mut impl Tape<E, Cpu>, v: &Batch<E>, g: &Batch<E>, outputs: Outputs) -> Batch<E> {
-    let norms = products(v, view(v), outputs).iter().map(|sum| sum.sqrt()).collect::<Vec<_>>();
-    let (_, place) = outputs.places(v);
-    let scales: Vec<E> = view(g).iter().zip(&norms).map(|(g, norm)| E::of(g.wide() / norm)).collect();
-    let w = view(v).iter().enumerate().map(|(i, &v)| v * scales[place(i)]).collect();
-    let w = batch(w, shape(v));
+    let norms: Vec<f64> = outputs.products(v, view(v)).iter().map(|sum| sum.sqrt()).collect();
+    let w = batch(outputs.scaled(v, &quotients(g, &norms)), shape(v));
     record(tape, [v, g, &w], norms, outputs);
     w
 }
 
-/// For each output the sum of v times `values`.
-fn products<E: Element>(v: &Batch<E>, values: &[E], outputs: Outputs) -> Vec<f64> {
-    let (count, place) = outputs.places(v);
-    let mut sums = vec![0.0; count];
-    for (i, (v, value)) in view(v).iter().zip(values).enumerate() {
-        sums[place(i)] += v.wide() * value.wide();
-    }
-    sums
+/// g / |v|.
+fn quotients<E: Element>(g: &Batch<E>, norms: &[f64]) -> Vec<f64> {
+    view(g).iter().zip(norms).map(|(g, norm)| g.wide() / norm).collect()
 }
 
 /// dg = <dw, v> / |v| and dv = g / |v| (dw - v <dw, v> / |v|^2).
@@ -61,15 +91,16 @@ fn record<E: Element, T: Tape<E, Cpu>>(tape: &mut T, [v, g, w]: [&Batch<E>; 3], 
     let (v, g, w) = (v.clone(), g.clone(), w.ghost());
     tape.add_backward_op(move |gradients| {
         let upstream = std::mem::take(&mut **gradients.get_or_alloc_mut(&w)?);
-        let along = products(&v, &upstream, outputs);
-        let (_, place) = outputs.places(&v);
+        let along = outputs.products(&v, &upstream);
         let for_g: Vec<E> = along.iter().zip(&norms).map(|(along, norm)| E::of(along / norm)).collect();
-        let scales: Vec<E> = view(&g).iter().zip(&norms).map(|(g, norm)| E::of(g.wide() / norm)).collect();
-        let shares: Vec<E> = along.iter().zip(&norms).map(|(along, norm)| E::of(along / (norm * norm))).collect();
-        let pairs = view(&v).iter().zip(&upstream).enumerate();
-        let for_v: Vec<E> = pairs.map(|(i, (&v, &dw))| scales[place(i)] * (dw - v * shares[place(i)])).collect();
         accumulate(gradients.get_or_alloc_mut(&g)?, &for_g);
-        accumulate(gradients.get_or_alloc_mut(&v)?, &for_v);
+        let scales = quotients(&g, &norms);
+        let pairs = scales.iter().zip(along.iter().zip(&norms));
+        let shares: Vec<f64> = pairs.map(|(scale, (along, norm))| -scale * along / (norm * norm)).collect();
+        let direct = outputs.scaled(&batch(upstream, shape(&v)), &scales);
+        let target = gradients.get_or_alloc_mut(&v)?;
+        accumulate(target, &direct);
+        accumulate(target, &outputs.scaled(&v, &shares));
         Ok(())
     });
 }
