@@ -6,7 +6,7 @@
 use std::str::FromStr;
 use std::time::Instant;
 
-use dfdx::prelude::NoneTape;
+use dfdx::prelude::{NoneTape, OwnedTape};
 use faer::{Mat, MatRef};
 use obverse::align::adversarial::{Adversary, Round};
 use obverse::align::local::Chain;
@@ -14,6 +14,7 @@ use obverse::align::recovery::{Aim, Recovery};
 use obverse::align::settings::{Settings, Start};
 use obverse::align::step::{AimWeights, Draw, Examples, Heads, Objective, step};
 use obverse::align::training::one_hot;
+use obverse::density::{self, Architecture, Condition, Likelihood, PixelCnn};
 use obverse::fidelity::frechet::frechet;
 use obverse::fidelity::moments::Moments;
 use obverse::net::architectures::{discriminator, encoder, generator, local_encoder};
@@ -30,7 +31,7 @@ use obverse::recover::prediction::predict;
 use obverse::recover::subspace::Subspace;
 use obverse::tensor::memory::{MiMalloc, keep_pages};
 use obverse::tensor::random::Stream;
-use obverse::tensor::{batch, zeros};
+use obverse::tensor::{backward, batch, gradient, zeros};
 use obverse::train::adam::{Adam, AdamSettings};
 use obverse::visualize::ascent::{Ascent, Optimiser, Settings as AscentSettings};
 
@@ -39,7 +40,7 @@ static ALLOCATOR: MiMalloc = MiMalloc;
 
 type Job = (&'static str, fn() -> Box<dyn FnMut()>);
 
-const JOBS: [Job; 11] = [
+const JOBS: [Job; 12] = [
     ("fa_train_mnist", || fa_train("mnist", Size::new(1, 28, 28), 128)),
     ("fa_train_cifar10", || fa_train("cifar10", Size::new(3, 32, 32), 128)),
     ("fa_train_celeba", || fa_train("celeba", Size::new(3, 64, 64), 32)),
@@ -50,6 +51,7 @@ const JOBS: [Job; 11] = [
     ("frechet_2048", frechet_2048),
     ("fv_googlenet", fv_googlenet),
     ("ifv_googlenet", ifv_googlenet),
+    ("pixelcnn_train_mnist", pixelcnn_train_mnist),
     ("vfa_gan_cifar10", || vfa_gan("cifar10", Size::new(3, 32, 32), 128)),
 ];
 
@@ -198,6 +200,33 @@ fn vfa_gan(name: &str, size: Size, images: usize) -> Box<dyn FnMut()> {
         let (labels, r, factor) = (Some(&labels), &step.recovered, objective.factor);
         let round = Round { x: &x, r, labels, statistics, factor, stream: stream("round") };
         made(adversary.update(&network, &heads, &round, None, &adam));
+    })
+}
+
+/// The model of Nash et al. for MNIST: 64 filters, 3 blocks, 256-way softmax, conditional on FC3.
+fn pixelcnn_mnist() -> PixelCnn<f32> {
+    let (likelihood, condition) = (Likelihood::Softmax, Some(Condition::Vector(256)));
+    made(PixelCnn::random(
+        Architecture { channels: 1, height: 28, width: 28, filters: 64, blocks: 3, likelihood, condition },
+        0,
+    ))
+}
+
+/// One update of 16 images, without dropout and averages, as the peer takes it.
+fn pixelcnn_train_mnist() -> Box<dyn FnMut()> {
+    let mut model = pixelcnn_mnist();
+    let pixels: Vec<u8> = Stream::new(0, "x", 0).bits(0..16 * 784).iter().map(|bits| *bits as u8).collect();
+    let condition = batch(Stream::new(0, "h", 0).normal(0..16 * 256), (16, 1, 1, 256));
+    let (mut adam, settings) = (Adam::new(model.parameters()), AdamSettings::with_rate(1e-3));
+    Box::new(move || {
+        let mut tape = OwnedTape::default();
+        let nll = model.negative_log_likelihood(&mut tape, &pixels, Some(&condition), density::Mode::Inference);
+        let mut gradients = backward(tape, &nll, vec![1.0 / (16.0 * 784.0); 16]);
+        adam.advance();
+        for which in 0..model.parameters().len() {
+            let gradient = gradient(&mut gradients, &model.parameters()[which]);
+            adam.update(which, &mut model.parameters_mut()[which], &gradient, &settings, None);
+        }
     })
 }
 

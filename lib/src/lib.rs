@@ -7,6 +7,7 @@
 pub mod align;
 pub mod baselines;
 pub mod data;
+pub mod density;
 pub mod fidelity;
 pub mod net;
 pub mod objective;

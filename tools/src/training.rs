@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 use obverse::net::Initialisation;
 use obverse::store::atomic::{self, AtomicFolder};
 use obverse::train::checkpoint::{Checkpoint, Position};
-use obverse::train::run::{Loop, Losses, Outcome, Trainee, Watch};
+use obverse::train::run::{Loop, Losses, Outcome, Rounds, Trainee, Watch};
 use obverse::train::schedule::{Pace, Schedule};
 use serde_json::{Map, Value};
 
@@ -76,7 +76,11 @@ pub fn pair(text: &str) -> Result<[f64; 2], String> {
     parsed.ok_or_else(|| "expected two numbers, such as 0.5,0.999".to_string())
 }
 
-fn schedule(text: &str) -> Result<Schedule, String> {
+/// A schedule of the learning rate, as `--schedule` says it.
+///
+/// # Errors
+/// Anything else.
+pub fn schedule(text: &str) -> Result<Schedule, String> {
     let wrong = || "expected constant, cosine, epoch:D, update:D or steps:N:D".to_string();
     let number = |text: &str| text.parse::<f64>().ok().filter(|decay| *decay > 0.0 && *decay <= 1.0).ok_or_else(wrong);
     match text.split(':').collect::<Vec<_>>().as_slice() {
@@ -131,7 +135,8 @@ impl TrainingArguments {
             batch: self.batch as usize,
             examples,
             seed: self.seed.seed,
-            every: Duration::from_secs_f64((60.0 * self.checkpoint_minutes).clamp(0.0, 1e9)),
+            every: minutes(self.checkpoint_minutes),
+            rounds: Rounds::default(),
         }
     }
 
@@ -159,14 +164,53 @@ impl TrainingArguments {
         trainee: &mut T,
         save: impl FnOnce(&T, &Path) -> anyhow::Result<Metrics>,
     ) -> anyhow::Result<()> {
+        let plan = Plan { training: self.training(examples), identity: task.identity(), quiet: self.common.quiet };
+        plan.run(task, output, trainee, save)
+    }
+}
+
+/// The time between checkpoints that a number of minutes asks for.
+pub fn minutes(minutes: f64) -> Duration {
+    Duration::from_secs_f64((60.0 * minutes).clamp(0.0, 1e9))
+}
+
+/// A training's loop, with what must agree for it to go on from a checkpoint.
+pub struct Plan {
+    /// The loop.
+    pub training: Loop,
+    /// All that decides the result, but for where the run pauses.
+    pub identity: Value,
+    /// Whether no progress is shown.
+    pub quiet: bool,
+}
+
+impl Plan {
+    /// Updates until the run ends or pauses.
+    fn updates(&self) -> u64 {
+        let rounds = self.training.rounds;
+        let epochs = self.training.epochs.saturating_mul(self.training.updates_per_epoch());
+        [rounds.most, rounds.pause].into_iter().flatten().fold(epochs, u64::min)
+    }
+
+    /// Trains to the end, then puts the folder that `save` fills in its place, with `metrics.jsonl`, a line an evaluation. The
+    /// checkpoint of a run that paused is kept.
+    ///
+    /// # Errors
+    /// An interrupt, divergence, data or files that fail.
+    pub fn run<T: Trainee>(
+        &self,
+        task: Task,
+        output: &Path,
+        trainee: &mut T,
+        save: impl FnOnce(&T, &Path) -> anyhow::Result<Metrics>,
+    ) -> anyhow::Result<()> {
         interrupted();
         // An output that cannot be written is better known now than after hours of training.
         drop(AtomicFolder::create(output)?);
-        let checkpoint = Checkpoint::of(output, task.identity());
-        let progress = Progress::new(self.updates(examples), "updates", self.common.quiet);
-        let mut watch = Watcher { progress, batch: f64::from(self.batch) };
-        let (outcome, epochs) =
-            self.training(examples).run(trainee, &checkpoint, &mut watch).map_err(training_failure)?;
+        let checkpoint = Checkpoint::of(output, self.identity.clone());
+        let progress = Progress::new(self.updates(), "updates", self.quiet);
+        let mut watch = Watcher { progress, batch: self.training.batch as f64 };
+        let (outcome, epochs) = self.training.run(trainee, &checkpoint, &mut watch).map_err(training_failure)?;
         if outcome == Outcome::Interrupted {
             return Err(Interrupted.into());
         }
@@ -177,11 +221,14 @@ impl TrainingArguments {
         let mut metrics: Metrics = epochs.last().cloned().unwrap_or_default();
         metrics.extend(more);
         task.finish_folder(folder, metrics)?;
-        Ok(checkpoint.remove()?)
+        if outcome == Outcome::Finished {
+            checkpoint.remove()?;
+        }
+        Ok(())
     }
 }
 
-/// A line of JSON an epoch.
+/// A line of JSON an evaluation.
 fn write_metrics(path: &Path, epochs: &[Map<String, Value>]) -> anyhow::Result<()> {
     let mut lines = String::new();
     for epoch in epochs {

@@ -3,7 +3,7 @@
 
 use std::process::Command;
 
-const BINARIES: [(&str, &str); 14] = [
+const BINARIES: &[(&str, &str)] = &[
     ("dataset", env!("CARGO_BIN_EXE_dataset")),
     ("fa-encode", env!("CARGO_BIN_EXE_fa-encode")),
     ("fa-fit", env!("CARGO_BIN_EXE_fa-fit")),
@@ -18,6 +18,7 @@ const BINARIES: [(&str, &str); 14] = [
     ("npy-cat", env!("CARGO_BIN_EXE_npy-cat")),
     ("npy-view", env!("CARGO_BIN_EXE_npy-view")),
     ("obverse-again", env!("CARGO_BIN_EXE_obverse-again")),
+    ("pixelcnn-fit", env!("CARGO_BIN_EXE_pixelcnn-fit")),
 ];
 
 #[test]

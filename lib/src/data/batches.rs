@@ -87,6 +87,23 @@ impl ImageFile {
         Ok(batch)
     }
 
+    /// The 8-bit images at `rows`, in that order, channels last, 0..255.
+    ///
+    /// # Errors
+    /// A file of another type, an index outside it, a file that fails.
+    pub fn bytes(&self, rows: &[usize]) -> Result<Vec<u8>> {
+        self.reader.require_dtype(&[Dtype::U8])?;
+        check_rows(self.reader.path(), self.count(), rows)?;
+        let mut batch = vec![0; rows.len() * self.shape.len()];
+        let mut rest = batch.as_mut_slice();
+        for (start, count) in runs(rows) {
+            let (run, after) = rest.split_at_mut(count * self.shape.len());
+            interleave(self.shape, &self.reader.read_row_range_at::<u8>(start, count)?, run, |value| value);
+            rest = after;
+        }
+        Ok(batch)
+    }
+
     /// Reads `count` neighbouring images into `run`.
     fn read_run<E: Float + Scalar>(&self, start: usize, count: usize, run: &mut [E]) -> Result<()> {
         if self.reader.dtype() == Dtype::U8 {

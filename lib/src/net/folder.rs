@@ -78,14 +78,12 @@ impl<E: Element + Scalar> Network<E> {
     /// # Errors
     /// A file that cannot be written.
     pub fn save(&self, folder: &Path, origin: &Value) -> Result<()> {
-        let parameters = folder.join(PARAMETERS);
-        fs::create_dir_all(&parameters).map_err(store::Error::write(&parameters))?;
-        let mut digests = Map::new();
-        for ((place, spec), value) in self.graph().parameters().iter().zip(self.parameters()) {
-            let name = self.graph().parameter_name(*place, spec);
-            let written = write(&parameters.join(format!("{name}.npy")), &spec.shape, &to_file_order(spec, value))?;
-            digests.insert(name, json!({"shape": spec.shape, "blake3": written.blake3}));
-        }
+        let specs = self.graph().parameters();
+        let named = specs
+            .iter()
+            .zip(self.parameters())
+            .map(|((place, spec), value)| (self.graph().parameter_name(*place, spec), spec.shape.as_slice(), value));
+        let digests = write_parameters(folder, named)?;
         let mut description = self.graph().to_json();
         description.insert("parameters".into(), digests.into());
         description.insert("origin".into(), origin.clone());
@@ -114,7 +112,7 @@ impl<E: Element + Scalar> Network<E> {
         let values = graph
             .parameters()
             .iter()
-            .map(|(place, spec)| Ok(from_file_order(spec, value(&graph.nodes[*place], spec)?)))
+            .map(|(place, spec)| Ok(from_file_order(&spec.shape, value(&graph.nodes[*place], spec)?)))
             .collect::<Result<_>>()?;
         Ok(Self::assembled(graph, values))
     }
@@ -131,62 +129,76 @@ impl<E: Element + Scalar> Network<E> {
         let values = graph
             .parameters()
             .iter()
-            .map(|(place, spec)| {
-                let name = graph.parameter_name(*place, spec);
-                let digest = digests.get(&name).and_then(|entry| entry.get("blake3")).and_then(Value::as_str);
-                read_parameter(&folder.join(PARAMETERS).join(format!("{name}.npy")), &name, spec, digest)
-            })
+            .map(|(place, spec)| read_parameter(folder, &graph.parameter_name(*place, spec), &spec.shape, &digests))
             .collect::<Result<_>>()?;
         Ok(Self::assembled(graph, values))
     }
 }
 
-fn read_json(path: &Path) -> Result<Value> {
+/// Reads a description.
+pub(crate) fn read_json(path: &Path) -> Result<Value> {
     let text = fs::read(path).map_err(store::Error::read(path))?;
     serde_json::from_slice(&text).map_err(|error| Error::Json { path: path.to_owned(), reason: error.to_string() })
 }
 
-/// One parameter, checked against its node before its values are read.
-fn read_parameter<E: Element + Scalar>(
-    path: &Path,
-    name: &str,
-    spec: &ParameterSpec,
-    digest: Option<&str>,
-) -> Result<Batch<E>> {
-    if !path.is_file() {
-        return Err(Error::MissingParameter { path: path.to_owned(), parameter: name.to_string() });
+/// Writes parameters by name and file shape into `folder`; returns each one's shape and digest.
+pub(crate) fn write_parameters<'a, E: Element + Scalar>(
+    folder: &Path,
+    parameters: impl Iterator<Item = (String, &'a [usize], &'a Batch<E>)>,
+) -> Result<Map<String, Value>> {
+    let own = folder.join(PARAMETERS);
+    fs::create_dir_all(&own).map_err(store::Error::write(&own))?;
+    let mut digests = Map::new();
+    for (name, shape, value) in parameters {
+        let written = write(&own.join(format!("{name}.npy")), shape, &to_file_order(shape, value))?;
+        digests.insert(name, json!({"shape": shape, "blake3": written.blake3}));
     }
-    let mut reader = Reader::open(path)?;
+    Ok(digests)
+}
+
+/// One parameter of this name and file shape, held against both and its digest before its values are read.
+pub(crate) fn read_parameter<E: Element + Scalar>(
+    folder: &Path,
+    name: &str,
+    shape: &[usize],
+    digests: &Value,
+) -> Result<Batch<E>> {
+    let path = folder.join(PARAMETERS).join(format!("{name}.npy"));
+    if !path.is_file() {
+        return Err(Error::MissingParameter { path, parameter: name.to_string() });
+    }
+    let mut reader = Reader::open(&path)?;
     reader.require_dtype(&[Dtype::F32, Dtype::F64])?;
-    if reader.shape() != spec.shape {
+    if reader.shape() != shape {
         return Err(Error::ParameterShape {
-            path: path.to_owned(),
+            path,
             parameter: name.to_string(),
-            expected: spec.shape.clone(),
+            expected: shape.to_vec(),
             found: reader.shape().to_vec(),
         });
     }
+    let digest = digests.get(name).and_then(|entry| entry.get("blake3")).and_then(Value::as_str);
     if digest.is_some_and(|digest| reader.digest().is_ok_and(|found| found != digest)) {
-        return Err(Error::Digest { path: path.to_owned() });
+        return Err(Error::Digest { path });
     }
     let rows = reader.rows();
     let values: Vec<E> = reader.read_rows_as_float(rows)?;
-    store::npy::require_finite(path, &values, 0, reader.row_len())?;
-    Ok(from_file_order(spec, values))
+    store::npy::require_finite(&path, &values, 0, reader.row_len())?;
+    Ok(from_file_order(shape, values))
 }
 
 /// (O, I, kh, kw) of a file to (O, kh, kw, I) of memory; matrices and vectors are the same in both.
-fn from_file_order<E: Element>(spec: &ParameterSpec, values: Vec<E>) -> Batch<E> {
-    let shape = memory_shape(spec);
-    match spec.shape.len() {
-        4 => batch(channels_last(&values, shape), shape),
-        _ => batch(values, shape),
+pub(crate) fn from_file_order<E: Element>(shape: &[usize], values: Vec<E>) -> Batch<E> {
+    let memory = memory_shape(shape);
+    match shape.len() {
+        4 => batch(channels_last(&values, memory), memory),
+        _ => batch(values, memory),
     }
 }
 
-fn to_file_order<E: Element>(spec: &ParameterSpec, value: &Batch<E>) -> Vec<E> {
-    match spec.shape.len() {
-        4 => channels_first(view(value), memory_shape(spec)),
+fn to_file_order<E: Element>(shape: &[usize], value: &Batch<E>) -> Vec<E> {
+    match shape.len() {
+        4 => channels_first(view(value), memory_shape(shape)),
         _ => view(value).to_vec(),
     }
 }

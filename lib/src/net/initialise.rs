@@ -38,7 +38,7 @@ pub(super) fn initial<E: Element>(
         (_, "bias") => uniform(&stream, count, 1.0 / (fan_in(graph, place) as f64).sqrt()),
         _ => weight(&stream, spec, fan_in(graph, place), initialisation),
     };
-    batch(values, memory_shape(spec))
+    batch(values, memory_shape(&spec.shape))
 }
 
 fn weight<E: Element>(stream: &Stream, spec: &ParameterSpec, fan_in: usize, initialisation: Initialisation) -> Vec<E> {
@@ -84,11 +84,11 @@ fn orthogonal<E: Element>(stream: &Stream, rows: usize, columns: usize) -> Vec<E
 
 /// The shape of a parameter in memory: (O, kh, kw, I) for a file's (O, I, kh, kw), (O, 1, 1, I) for (O, I), (1, 1, 1, F)
 /// for (F).
-pub(super) fn memory_shape(spec: &ParameterSpec) -> Shape {
-    match spec.shape.as_slice() {
-        [outputs, inputs, kh, kw] => (*outputs, *kh, *kw, *inputs),
-        [outputs, inputs] => (*outputs, 1, 1, *inputs),
-        _ => (1, 1, 1, spec.elements()),
+pub(crate) fn memory_shape(shape: &[usize]) -> Shape {
+    match *shape {
+        [outputs, inputs, kh, kw] => (outputs, kh, kw, inputs),
+        [outputs, inputs] => (outputs, 1, 1, inputs),
+        _ => (1, 1, 1, shape.iter().product()),
     }
 }
 

@@ -4,7 +4,7 @@ pub mod architectures;
 mod clarke;
 mod error;
 mod fold;
-mod folder;
+pub(crate) mod folder;
 #[cfg(test)]
 mod folder_tests;
 mod graph;
@@ -12,7 +12,7 @@ mod graph;
 mod graph_tests;
 pub mod import;
 pub mod inception;
-mod initialise;
+pub(crate) mod initialise;
 mod layers;
 mod network;
 #[cfg(test)]

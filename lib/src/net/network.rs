@@ -102,7 +102,9 @@ impl<E: Element> Network<E> {
         let specs = graph.parameters();
         let first = |place| specs.partition_point(|&(owner, _)| owner < place);
         let ranges = (0..graph.nodes.len()).map(|place| first(place)..first(place + 1)).collect();
-        debug_assert!(specs.iter().zip(&parameters).all(|((_, spec), value)| memory_shape(spec) == shape(value)));
+        debug_assert!(
+            specs.iter().zip(&parameters).all(|((_, spec), value)| memory_shape(&spec.shape) == shape(value))
+        );
         let plan = plan(&graph, &outputs(&graph));
         Self { graph, parameters, ranges, plan }
     }

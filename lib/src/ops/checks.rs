@@ -69,6 +69,20 @@ impl Case {
     }
 }
 
+impl Case {
+    /// 8-bit pixels, (N, H, W) or (N, C, H, W), channels last.
+    pub fn pixels(&self, name: &str) -> Vec<u8> {
+        let mut reader =
+            Reader::open(&self.folder.join(format!("{name}.npy"))).unwrap_or_else(|error| panic!("{error}"));
+        let axes = reader.shape().to_vec();
+        let values: Vec<u8> = reader.read_rows(reader.rows()).unwrap_or_else(|error| panic!("{error}"));
+        match axes.as_slice() {
+            &[n, c, h, w] => channels_last(&values, (n, h, w, c)),
+            _ => values,
+        }
+    }
+}
+
 /// Asserts |a - b| <= tolerance * max(1, max |b|), element by element.
 #[track_caller]
 pub(crate) fn assert_close<A: Element, B: Element>(actual: &[A], expected: &[B], tolerance: f64) {

@@ -8,24 +8,32 @@ pub mod activation;
 pub mod adversarial;
 pub mod arithmetic;
 pub mod batch_norm;
+pub mod categorical;
+pub mod causal;
 #[cfg(test)]
 pub(crate) mod checks;
 pub mod concat;
 pub mod conv_transpose;
 pub mod convolution;
 pub mod dropout;
+pub mod gated;
 pub mod gaussian;
 pub mod linear;
+pub mod logistic_mixture;
 pub mod loss;
 pub mod normalise;
 pub mod pad;
 pub mod pooling;
 pub(crate) mod product;
 pub mod reshape;
+pub mod shift;
 pub mod upsample;
+pub mod weight_norm;
 pub mod window;
 
 pub(crate) use product::gram_distance;
+
+use std::marker::PhantomData;
 
 use dfdx::prelude::{Cpu, Tape};
 use rayon::prelude::*;
@@ -39,6 +47,32 @@ pub enum InputGradient {
     Wanted,
     /// The input is a constant.
     Unwanted,
+}
+
+/// Work on slices that [`vectorised`] runs; its `run` is `#[inline(always)]`, so that it is compiled for each width of vectors.
+pub(crate) trait Kernel<A> {
+    /// What it makes of its arguments.
+    type Output;
+
+    /// Does the work.
+    fn run(arguments: A) -> Self::Output;
+}
+
+/// Runs a kernel with the widest vectors that this processor has. Nothing is fused: the bits are those of any width.
+#[inline]
+pub(crate) fn vectorised<K: Kernel<A>, A>(arguments: A) -> K::Output {
+    struct Call<K, A>(A, PhantomData<K>);
+
+    impl<K: Kernel<A>, A> pulp::NullaryFnOnce for Call<K, A> {
+        type Output = K::Output;
+
+        #[inline(always)]
+        fn call(self) -> K::Output {
+            K::run(self.0)
+        }
+    }
+
+    pulp::Arch::new().dispatch(Call::<K, A>(arguments, PhantomData))
 }
 
 /// target += values, element by element.

@@ -32,13 +32,26 @@ struct Kept<E: Element> {
 impl<E: Element + Scalar> Best<E> {
     /// Keeps the networks if their validation loss is below all before; `metrics` are those of the epoch.
     pub fn offer(&mut self, loss: f64, epoch: u64, metrics: &Map<String, Value>, networks: &[&Network<E>]) {
-        if self.kept.as_ref().is_some_and(|kept| loss.is_nan() || loss >= kept.loss) {
-            return;
-        }
         let mut metrics = metrics.clone();
         metrics.insert("best_epoch".into(), (epoch + 1).into());
-        let parameters = networks.iter().map(|network| network.parameters().to_vec()).collect();
-        self.kept = Some(Kept { loss, metrics, parameters });
+        self.offer_parameters(loss, metrics, || networks.iter().map(|network| network.parameters().to_vec()).collect());
+    }
+
+    /// As [`Best::offer`], of parameters that belong to no [`Network`], and with all its metrics given.
+    pub fn offer_parameters(
+        &mut self,
+        loss: f64,
+        metrics: Map<String, Value>,
+        parameters: impl FnOnce() -> Vec<Vec<Batch<E>>>,
+    ) {
+        if self.kept.as_ref().is_none_or(|kept| !loss.is_nan() && loss < kept.loss) {
+            self.kept = Some(Kept { loss, metrics, parameters: parameters() });
+        }
+    }
+
+    /// The parameters of set number `which` as they were kept; `None` where nothing was.
+    pub fn parameters(&self, which: usize) -> Option<&[Batch<E>]> {
+        self.kept.as_ref().map(|kept| kept.parameters[which].as_slice())
     }
 
     /// The metrics of the epoch that was kept; empty where none was.
@@ -78,6 +91,14 @@ impl<E: Element + Scalar> Best<E> {
     /// # Errors
     /// A file that is missing or damaged.
     pub fn restore(&mut self, folder: &Path, networks: &[&Network<E>]) -> Result<()> {
+        self.restore_parameters(folder, networks.iter().map(|network| network.parameters().to_vec()).collect())
+    }
+
+    /// As [`Best::restore`], of parameters of these shapes.
+    ///
+    /// # Errors
+    /// A file that is missing or damaged.
+    pub fn restore_parameters(&mut self, folder: &Path, mut parameters: Vec<Vec<Batch<E>>>) -> Result<()> {
         let path = folder.join(FILE);
         if !path.is_file() {
             self.kept = None;
@@ -87,7 +108,6 @@ impl<E: Element + Scalar> Best<E> {
         let json: Value = serde_json::from_slice(&text).map_err(|error| Error::broken(&path, &error))?;
         let loss = json.get("loss").and_then(Value::as_f64).unwrap_or(f64::INFINITY);
         let metrics = json.get("metrics").and_then(Value::as_object).cloned().unwrap_or_default();
-        let mut parameters: Vec<Vec<Batch<E>>> = networks.iter().map(|network| network.parameters().to_vec()).collect();
         for (which, parameters) in parameters.iter_mut().enumerate() {
             for (number, parameter) in parameters.iter_mut().enumerate() {
                 let values = read_values(folder, &format!("best-{which}"), number, "value", view(parameter).len())?;

@@ -14,7 +14,7 @@ use super::error::{Error, Result};
 use crate::net::Network;
 use crate::store::npy::{Reader, Scalar, write};
 use crate::store::{self, atomic, digest};
-use crate::tensor::{Element, view, view_mut};
+use crate::tensor::{Batch, Element, view, view_mut};
 
 /// Where a run stands: the next update is number `update` of the whole run, the `batch`-th of epoch `epoch`, from 0.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -25,9 +25,12 @@ pub struct Position {
     pub batch: u64,
     /// Updates completed in the run.
     pub update: u64,
-    /// Losses summed over this epoch's examples, by name.
+    /// Examples seen since the last evaluation.
+    #[serde(default)]
+    pub examples: u64,
+    /// Losses summed over these examples, by name.
     pub losses: Map<String, Value>,
-    /// Metrics of each completed epoch.
+    /// Metrics of each evaluation.
     pub metrics: Vec<Map<String, Value>>,
 }
 
@@ -105,9 +108,22 @@ impl Checkpoint {
 /// # Errors
 /// A file that cannot be written.
 pub fn save<E: Element + Scalar>(folder: &Path, name: &str, network: &Network<E>, adam: &Adam<E>) -> Result<()> {
+    save_parameters(folder, name, network.parameters(), adam)
+}
+
+/// As [`save`], of parameters that belong to no [`Network`].
+///
+/// # Errors
+/// A file that cannot be written.
+pub fn save_parameters<E: Element + Scalar>(
+    folder: &Path,
+    name: &str,
+    parameters: &[Batch<E>],
+    adam: &Adam<E>,
+) -> Result<()> {
     let (first, second, updates) = adam.state();
     write(&folder.join(format!("{name}.updates.npy")), &[1], &[updates])?;
-    for (which, parameter) in network.parameters().iter().enumerate() {
+    for (which, parameter) in parameters.iter().enumerate() {
         for (kind, values) in [("value", view(parameter)), ("first", &first[which]), ("second", &second[which])] {
             write_values(folder, name, which, kind, values)?;
         }
@@ -120,9 +136,21 @@ pub fn save<E: Element + Scalar>(folder: &Path, name: &str, network: &Network<E>
 /// # Errors
 /// A file that is missing, damaged or of another size.
 pub fn restore<E: Element + Scalar>(folder: &Path, name: &str, network: &mut Network<E>) -> Result<Adam<E>> {
+    restore_parameters(folder, name, network.parameters_mut())
+}
+
+/// Reads back what [`save_parameters`] wrote.
+///
+/// # Errors
+/// A file that is missing, damaged or of another size.
+pub fn restore_parameters<E: Element + Scalar>(
+    folder: &Path,
+    name: &str,
+    parameters: &mut [Batch<E>],
+) -> Result<Adam<E>> {
     let updates: Vec<u64> = read(&folder.join(format!("{name}.updates.npy")), 1)?;
     let (mut first, mut second) = (Vec::new(), Vec::new());
-    for (which, parameter) in network.parameters_mut().iter_mut().enumerate() {
+    for (which, parameter) in parameters.iter_mut().enumerate() {
         let length = view(parameter).len();
         view_mut(parameter).copy_from_slice(&read_values(folder, name, which, "value", length)?);
         first.push(read_values(folder, name, which, "first", length)?);
@@ -132,13 +160,13 @@ pub fn restore<E: Element + Scalar>(folder: &Path, name: &str, network: &mut Net
 }
 
 /// Writes one array of a checkpoint: that of `kind` of parameter number `which` of what `name` says.
-pub(super) fn write_values<T: Scalar>(folder: &Path, name: &str, which: usize, kind: &str, values: &[T]) -> Result<()> {
+pub(crate) fn write_values<T: Scalar>(folder: &Path, name: &str, which: usize, kind: &str, values: &[T]) -> Result<()> {
     write(&array_path(folder, name, which, kind), &[values.len()], values)?;
     Ok(())
 }
 
 /// Reads back what [`write_values`] wrote.
-pub(super) fn read_values<T: Scalar>(
+pub(crate) fn read_values<T: Scalar>(
     folder: &Path,
     name: &str,
     which: usize,

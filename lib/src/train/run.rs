@@ -1,4 +1,4 @@
-//! The loop: epochs of shuffled batches, checkpoints, and a watcher that shows progress and may stop it.
+//! The loop: epochs of shuffled batches, an evaluation after each or after so many updates, checkpoints, and a watcher that shows progress and may stop it.
 //!
 //! What is trained implements [`Trainee`]; the loop knows nothing of losses or networks. An update depends on the seed,
 //! the position and the rows alone, so a run that was killed and resumed ends with the same bytes.
@@ -25,11 +25,16 @@ pub trait Trainee {
     /// Data that cannot be read.
     fn update(&mut self, position: &Position, rows: &[usize]) -> Result<Losses>;
 
-    /// Metrics at the end of an epoch, beside the losses.
+    /// Metrics at the end of an epoch, or of a round where the loop has rounds, beside the losses.
     ///
     /// # Errors
     /// Data that cannot be read.
     fn evaluate(&mut self, epoch: u64) -> Result<Map<String, Value>>;
+
+    /// Whether the run shall end before its last update, as early stopping does.
+    fn has_converged(&self) -> bool {
+        false
+    }
 
     /// Writes all state into a checkpoint's folder.
     ///
@@ -49,7 +54,7 @@ pub trait Watch {
     /// After each update. `Break` finishes the run with a checkpoint.
     fn updated(&mut self, position: &Position, losses: &Losses) -> ControlFlow<()>;
 
-    /// After each epoch, with its metrics.
+    /// After each evaluation, with its metrics.
     fn epoch(&mut self, metrics: &Map<String, Value>);
 
     /// When a checkpoint was found and the run goes on from it.
@@ -59,8 +64,10 @@ pub trait Watch {
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// All epochs are done.
+    /// All epochs or updates are done, or the trainee has converged.
     Finished,
+    /// The run was to pause here; a checkpoint is written, and a longer run goes on from it.
+    Paused,
     /// The watcher stopped it; a checkpoint is written.
     Interrupted,
 }
@@ -78,6 +85,19 @@ pub struct Loop {
     pub seed: u64,
     /// Time between checkpoints.
     pub every: Duration,
+    /// How far it goes within its epochs, and when it looks around.
+    pub rounds: Rounds,
+}
+
+/// When a loop evaluates and ends, in updates; where nothing is said, at the ends of epochs.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Rounds {
+    /// Updates between evaluations.
+    pub length: Option<u64>,
+    /// Updates of the whole run.
+    pub most: Option<u64>,
+    /// Updates after which this run pauses.
+    pub pause: Option<u64>,
 }
 
 impl Loop {
@@ -86,7 +106,7 @@ impl Loop {
         self.examples.div_ceil(self.batch.max(1)) as u64
     }
 
-    /// Trains to the end, from the checkpoint where there is one of this run. Returns the metrics of each epoch.
+    /// Trains to the end, from the checkpoint where there is one of this run. Returns the metrics of each evaluation.
     ///
     /// # Errors
     /// A loss that is not finite (the checkpoint from before is kept), data or files that fail.
@@ -105,42 +125,73 @@ impl Loop {
             watch.resumed(&position);
         }
         let mut saved = Instant::now();
-        while position.epoch < self.epochs {
-            let order = epoch_order(self.seed, position.epoch, self.examples);
-            for rows in order.chunks(self.batch).skip(position.batch as usize) {
-                let losses = trainee.update(&position, rows)?;
-                position.batch += 1;
-                position.update += 1;
-                add(&mut position, &losses, checkpoint)?;
-                if watch.updated(&position, &losses).is_break() {
-                    checkpoint.write(&position, |folder| trainee.save(folder))?;
-                    return Ok((Outcome::Interrupted, position.metrics));
-                }
-                if saved.elapsed() >= self.every {
-                    checkpoint.write(&position, |folder| trainee.save(folder))?;
-                    saved = Instant::now();
-                }
+        let mut order = epoch_order(self.seed, position.epoch, self.examples);
+        loop {
+            if self.is_due(&position) {
+                self.evaluate(trainee, &mut position, watch)?;
             }
-            self.end_epoch(trainee, &mut position, watch)?;
+            if position.batch == self.updates_per_epoch() {
+                position.epoch += 1;
+                position.batch = 0;
+                order = epoch_order(self.seed, position.epoch, self.examples);
+            }
+            if position.epoch >= self.epochs || reached(self.rounds.most, &position) || trainee.has_converged() {
+                return Ok((Outcome::Finished, position.metrics));
+            }
+            if reached(self.rounds.pause, &position) {
+                checkpoint.write(&position, |folder| trainee.save(folder))?;
+                // After the checkpoint: the longer run evaluates where it would have without a pause.
+                if position.examples > 0 {
+                    self.evaluate(trainee, &mut position, watch)?;
+                }
+                return Ok((Outcome::Paused, position.metrics));
+            }
+            let first = position.batch as usize * self.batch;
+            let rows = &order[first..self.examples.min(first + self.batch)];
+            let losses = trainee.update(&position, rows)?;
+            position.batch += 1;
+            position.update += 1;
+            position.examples += rows.len() as u64;
+            add(&mut position, &losses, checkpoint)?;
+            if watch.updated(&position, &losses).is_break() {
+                checkpoint.write(&position, |folder| trainee.save(folder))?;
+                return Ok((Outcome::Interrupted, position.metrics));
+            }
+            if saved.elapsed() >= self.every {
+                checkpoint.write(&position, |folder| trainee.save(folder))?;
+                saved = Instant::now();
+            }
         }
-        Ok((Outcome::Finished, position.metrics))
     }
 
-    /// Turns the summed losses into means, and goes on to the next epoch.
-    fn end_epoch(&self, trainee: &mut impl Trainee, position: &mut Position, watch: &mut impl Watch) -> Result<()> {
+    /// Whether an evaluation belongs after the updates so far.
+    fn is_due(&self, position: &Position) -> bool {
+        let at_end = match self.rounds.length {
+            Some(length) => position.update.is_multiple_of(length.max(1)),
+            None => position.batch == self.updates_per_epoch(),
+        };
+        position.examples > 0 && (at_end || reached(self.rounds.most, position))
+    }
+
+    /// Turns the summed losses into means, and adds what the trainee measures.
+    fn evaluate(&self, trainee: &mut impl Trainee, position: &mut Position, watch: &mut impl Watch) -> Result<()> {
         let mut metrics = Map::new();
         metrics.insert("epoch".into(), (position.epoch + 1).into());
         metrics.insert("updates".into(), position.update.into());
         for (name, sum) in std::mem::take(&mut position.losses) {
-            metrics.insert(name, metric(sum.as_f64().unwrap_or(f64::NAN) / self.examples as f64));
+            metrics.insert(name, metric(sum.as_f64().unwrap_or(f64::NAN) / position.examples as f64));
         }
+        position.examples = 0;
         metrics.extend(trainee.evaluate(position.epoch)?);
         watch.epoch(&metrics);
         position.metrics.push(metrics);
-        position.epoch += 1;
-        position.batch = 0;
         Ok(())
     }
+}
+
+/// Whether so many updates are done.
+fn reached(updates: Option<u64>, position: &Position) -> bool {
+    updates.is_some_and(|updates| position.update >= updates)
 }
 
 /// Adds a batch's losses to the epoch's.

@@ -16,3 +16,4 @@ pub mod net_tap;
 pub mod npy_cat;
 pub mod npy_view;
 pub mod obverse_again;
+pub mod pixelcnn_fit;

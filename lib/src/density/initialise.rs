@@ -1,0 +1,71 @@
+//! Initial parameters: v and projections normal with deviation 0.05; g and b such that each convolution's outputs have mean 0 and
+//! deviation 1 on a batch of images, a block's second one 0.1 (Salimans & Kingma 2016, section 3; Salimans et al. 2017).
+
+use dfdx::prelude::NoneTape;
+
+use super::architecture::Architecture;
+use super::network::{Mode, PixelCnn, Role};
+use super::parameters::{Layers, Spec};
+use crate::net::initialise::memory_shape;
+use crate::ops::InputGradient;
+use crate::tensor::random::Stream;
+use crate::tensor::{Batch, Element, batch, shape, view};
+
+const DEVIATION: f64 = 0.05;
+
+impl<E: Element> PixelCnn<E> {
+    /// A model with random directions, scales of 1 and biases of 0; [`PixelCnn::fitted_to`] sets these two.
+    ///
+    /// # Errors
+    /// Sizes that do not fit each other.
+    pub fn random(architecture: Architecture, seed: u64) -> super::Result<Self> {
+        let architecture = architecture.check()?;
+        let layers = Layers::of(&architecture);
+        let parameters = layers.specs.iter().map(|spec| initial(spec, seed)).collect();
+        Ok(Self::assembled(architecture, layers, parameters))
+    }
+
+    /// The same model with scales and biases that make what each layer computes of these images standard.
+    pub fn fitted_to(mut self, pixels: &[u8], condition: Option<&Batch<E>>, mode: Mode) -> Self {
+        let condition = condition.map(|condition| (condition, InputGradient::Unwanted));
+        let x = self.scaled(pixels);
+        let mut tape = NoneTape;
+        let mut pass = self.pass(&mut tape, condition, mode, Role::Initialising);
+        pass.run(&x);
+        let parameters = pass.parameters;
+        *self.parameters_mut() = parameters;
+        self
+    }
+}
+
+fn initial<E: Element>(spec: &Spec, seed: u64) -> Batch<E> {
+    let count: usize = spec.shape.iter().product();
+    let values = match spec.name.rsplit('.').next() {
+        Some("g") => vec![E::one(); count],
+        Some("b") => vec![E::zero(); count],
+        _ => {
+            let draws = Stream::new(seed, &format!("initialise {}", spec.name), 0).normal::<E>(0..count);
+            draws.into_iter().map(|value| E::of(DEVIATION) * value).collect()
+        }
+    };
+    batch(values, memory_shape(&spec.shape))
+}
+
+/// g and b that give a convolution's outputs `y` mean 0 and standard deviation `scale`, channel by channel.
+pub(super) fn standard<E: Element>(y: &Batch<E>, scale: f64) -> [Batch<E>; 2] {
+    let channels = shape(y).3;
+    let count = (view(y).len() / channels.max(1)).max(1) as f64;
+    let (mut sums, mut squares) = (vec![0.0; channels], vec![0.0; channels]);
+    for row in view(y).chunks_exact(channels) {
+        sums.iter_mut().zip(row).for_each(|(sum, value)| *sum += value.wide());
+    }
+    for row in view(y).chunks_exact(channels) {
+        let deviations = row.iter().zip(&sums).map(|(value, sum)| value.wide() - sum / count);
+        squares.iter_mut().zip(deviations).for_each(|(square, deviation)| *square += deviation * deviation);
+    }
+    // The small number is that of the authors' code; it keeps a constant output finite.
+    let g: Vec<f64> = squares.iter().map(|square| scale / (square / count + 1e-10).sqrt()).collect();
+    let b = g.iter().zip(&sums).map(|(g, sum)| E::of(-g * sum / count)).collect();
+    let vector = |values: Vec<E>| batch(values, (1, 1, 1, channels));
+    [vector(g.iter().map(|&g| E::of(g)).collect()), vector(b)]
+}

@@ -1,0 +1,344 @@
+//! Training by maximum likelihood, L = -mean log p(x | h) (Nash et al. 2019, equation 4): Adam, Polyak averages of the parameters,
+//! early stopping on validation images.
+//!
+//! What is validated and kept are the averages: a <- d a + (1 - d) p after each update (Salimans et al. 2017).
+
+use std::path::Path;
+
+use dfdx::prelude::{NoneTape, OwnedTape};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::architecture::{Architecture, Condition};
+use super::network::{Mode, PixelCnn};
+use super::{Error, Result};
+use crate::data::batches::{ImageFile, epoch_order};
+use crate::store::npy::{Dtype, Reader, Scalar, require_finite};
+use crate::store::sidecar::metric;
+use crate::tensor::random::Stream;
+use crate::tensor::{Batch, Element, GRAIN, backward, batch, channels_last, gradient, view, view_mut};
+use crate::train;
+use crate::train::adam::Adam;
+use crate::train::best::Best;
+use crate::train::checkpoint::{self, Position};
+use crate::train::run::{Losses, Trainee};
+use crate::train::schedule::Pace;
+
+/// Images that scales and biases are first fitted to.
+const FITTED: usize = 32;
+/// Images evaluated at a time.
+const EVALUATED: usize = 16;
+
+/// 8-bit images, and what they are conditional on, row by row.
+#[derive(Debug)]
+pub struct Examples {
+    images: ImageFile,
+    condition: Option<(Reader, Condition)>,
+}
+
+impl Examples {
+    /// Images, with the file of their conditions.
+    ///
+    /// # Errors
+    /// Images that are not 8-bit; conditions that are neither vectors nor maps, or as many as other images.
+    pub fn new(images: ImageFile, condition: Option<Reader>) -> Result<Self> {
+        images.reader().require_dtype(&[Dtype::U8])?;
+        let condition = condition.map(|reader| {
+            reader.require_dtype(&[Dtype::F32, Dtype::F64])?;
+            let file = reader.path().display().to_string();
+            if reader.rows() != images.count() {
+                let expected = format!("{} rows, one an image", images.count());
+                return Err(Error::Mismatch { file, expected, found: format!("{} rows", reader.rows()) });
+            }
+            let condition = Condition::of_rows(&file, reader.row_shape())?;
+            Ok((reader, condition))
+        });
+        Ok(Self { images, condition: condition.transpose()? })
+    }
+
+    /// The images.
+    pub fn images(&self) -> &ImageFile {
+        &self.images
+    }
+
+    /// The file of conditions.
+    pub fn conditions(&self) -> Option<&Reader> {
+        self.condition.as_ref().map(|(reader, _)| reader)
+    }
+
+    /// What the images are conditional on.
+    pub fn condition(&self) -> Option<Condition> {
+        self.condition.as_ref().map(|(_, condition)| *condition)
+    }
+
+    /// The number of images.
+    pub fn count(&self) -> usize {
+        self.images.count()
+    }
+
+    /// Checks that a model of this architecture takes them.
+    ///
+    /// # Errors
+    /// Images of another shape, another condition or none.
+    pub fn check(&self, architecture: &Architecture) -> Result<()> {
+        let file = |reader: &Reader| reader.path().display().to_string();
+        if self.images.shape() != architecture.image() {
+            return Err(Error::Mismatch {
+                file: file(self.images.reader()),
+                expected: format!("images of {}", architecture.image()),
+                found: format!("images of {}", self.images.shape()),
+            });
+        }
+        if self.condition() != architecture.condition {
+            let words = |condition: Option<Condition>| match condition {
+                None => "no condition".to_string(),
+                Some(condition) => format!("a condition of rows {:?}", condition.row_shape()),
+            };
+            return Err(Error::Mismatch {
+                file: file(self.conditions().unwrap_or(self.images.reader())),
+                expected: words(architecture.condition),
+                found: words(self.condition()),
+            });
+        }
+        Ok(())
+    }
+
+    /// The pixels (N, H, W, C) and the conditions of these rows.
+    ///
+    /// # Errors
+    /// Rows that cannot be read, conditions that are not finite.
+    pub fn batch<E: Element + Scalar>(&self, rows: &[usize]) -> Result<(Vec<u8>, Option<Batch<E>>)> {
+        let pixels = self.images.bytes(rows)?;
+        let Some((reader, condition)) = &self.condition else { return Ok((pixels, None)) };
+        let mut values = Vec::with_capacity(rows.len() * reader.row_len());
+        for &row in rows {
+            let part: Vec<E> = reader.read_row_range_as_float_at(row, 1)?;
+            require_finite(reader.path(), &part, row, reader.row_len())?;
+            values.extend(part);
+        }
+        Ok((pixels, Some(condition.batch(values, rows.len()))))
+    }
+}
+
+impl Condition {
+    /// `count` rows of a file as a batch, channels last.
+    pub fn batch<E: Element>(self, values: Vec<E>, count: usize) -> Batch<E> {
+        match self {
+            Self::Vector(features) => batch(values, (count, 1, 1, features)),
+            Self::Maps(channels, height, width) => {
+                let shape = (count, height, width, channels);
+                batch(channels_last(&values, shape), shape)
+            }
+        }
+    }
+}
+
+/// The hyper-parameters of a training.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Settings {
+    /// Adam's, over the run.
+    pub pace: Pace,
+    /// The share of a block's activations that is dropped.
+    pub dropout: f64,
+    /// The share of the condition's projections that is dropped.
+    pub condition_dropout: f64,
+    /// The decay of the averages, d.
+    pub polyak: f64,
+    /// Updates without a better validation loss after which the training ends; 0 for never.
+    pub patience: u64,
+    /// Validation images evaluated each time, the first of the file.
+    pub validated: usize,
+}
+
+impl Settings {
+    /// Checks every value, before any data is read.
+    ///
+    /// # Errors
+    /// A value outside its range, with the range.
+    pub fn check(self) -> Result<Self> {
+        let shares =
+            [("--dropout", self.dropout), ("--condition-dropout", self.condition_dropout), ("--polyak", self.polyak)];
+        for (name, value) in shares {
+            if !(0.0..1.0).contains(&value) {
+                return Err(Error::Settings(format!("{name}: expected a number in [0, 1), found {value}")));
+            }
+        }
+        Ok(self)
+    }
+}
+
+/// A model in training.
+pub struct Training<'a, E: Element> {
+    model: PixelCnn<E>,
+    average: Vec<Batch<E>>,
+    adam: Adam<E>,
+    settings: Settings,
+    seed: u64,
+    examples: &'a Examples,
+    validation: Option<&'a Examples>,
+    best: Best<E>,
+}
+
+impl<'a, E: Element + Scalar> Training<'a, E> {
+    /// A new model, its scales and biases fitted to images drawn from the examples.
+    ///
+    /// # Errors
+    /// Sizes that do not fit each other or the examples; images that cannot be read.
+    pub fn new(
+        architecture: Architecture,
+        settings: Settings,
+        seed: u64,
+        examples: &'a Examples,
+        validation: Option<&'a Examples>,
+    ) -> Result<Self> {
+        let settings = settings.check()?;
+        for part in std::iter::once(examples).chain(validation) {
+            part.check(&architecture)?;
+        }
+        if settings.condition_dropout > 0.0 && !matches!(architecture.condition, Some(Condition::Vector(_))) {
+            let words = "--condition-dropout: expected 0, since only a condition of vectors is projected linearly";
+            return Err(Error::Settings(words.into()));
+        }
+        let order = epoch_order(seed, 0, examples.count());
+        let (pixels, condition) = examples.batch::<E>(&order[..order.len().min(FITTED)])?;
+        let mode = mode(&settings, Stream::new(seed, "fitting", 0));
+        let model = PixelCnn::random(architecture, seed)?.fitted_to(&pixels, condition.as_ref(), mode);
+        let (average, adam) = (model.parameters().to_vec(), Adam::new(model.parameters()));
+        Ok(Self { model, average, adam, settings, seed, examples, validation, best: Best::default() })
+    }
+
+    /// The model of the averages: of the least validation loss, where there are validation images.
+    pub fn model(&self) -> PixelCnn<E> {
+        let mut model = self.averaged();
+        if let Some(kept) = self.best.parameters(0) {
+            model.parameters_mut().clone_from_slice(kept);
+        }
+        model
+    }
+
+    /// The metrics of the least validation loss, where there are validation images.
+    pub fn best_metrics(&self) -> Map<String, Value> {
+        self.best.metrics()
+    }
+
+    fn averaged(&self) -> PixelCnn<E> {
+        let mut model = self.model.clone();
+        model.parameters_mut().clone_from_slice(&self.average);
+        model
+    }
+
+    /// The sum of the negative log-likelihoods of a batch, and the gradients of their mean.
+    fn gradients(&self, update: u64, rows: &[usize]) -> Result<(f64, Vec<Vec<E>>)> {
+        let (pixels, condition) = self.examples.batch::<E>(rows)?;
+        let mut tape = OwnedTape::default();
+        let mode = mode(&self.settings, Stream::new(self.seed, "dropout", update));
+        let nll = self.model.negative_log_likelihood(&mut tape, &pixels, condition.as_ref(), mode);
+        let share = E::of(1.0 / rows.len() as f64);
+        let mut gradients = backward(tape, &nll, vec![share; rows.len()]);
+        let parameters = self.model.parameters().iter();
+        let gradients = parameters.map(|parameter| gradient(&mut gradients, parameter)).collect();
+        Ok((view(&nll).iter().map(|nll| nll.wide()).sum(), gradients))
+    }
+
+    fn step(&mut self, gradients: &[Vec<E>], position: &Position) {
+        self.adam.advance();
+        let adam = self.settings.pace.at(position);
+        let (keep, take) = (E::of(self.settings.polyak), E::of(1.0 - self.settings.polyak));
+        let parameters = self.model.parameters_mut().iter_mut().zip(&mut self.average);
+        for (which, ((parameter, average), gradient)) in parameters.zip(gradients).enumerate() {
+            self.adam.update(which, parameter, gradient, &adam, None);
+            let pairs = view_mut(average).par_iter_mut().zip(view(parameter)).with_min_len(GRAIN);
+            pairs.for_each(|(average, &parameter)| *average = keep * *average + take * parameter);
+        }
+    }
+
+    fn updates(&self) -> u64 {
+        self.adam.state().2
+    }
+}
+
+fn mode(settings: &Settings, stream: Stream) -> Mode {
+    Mode::Training { dropout: settings.dropout, condition_dropout: settings.condition_dropout, stream }
+}
+
+/// The log-likelihood of each of these images, in nats, in the rows' order.
+///
+/// # Errors
+/// Images that do not fit the model, or cannot be read.
+pub fn log_likelihoods<E: Element + Scalar>(
+    model: &PixelCnn<E>,
+    examples: &Examples,
+    rows: std::ops::Range<usize>,
+    mut progress: impl FnMut(usize),
+) -> Result<Vec<f64>> {
+    examples.check(model.architecture())?;
+    let mut result = Vec::with_capacity(rows.len());
+    for first in rows.clone().step_by(EVALUATED) {
+        let part: Vec<usize> = (first..rows.end.min(first + EVALUATED)).collect();
+        let (pixels, condition) = examples.batch::<E>(&part)?;
+        let nll = model.negative_log_likelihood(&mut NoneTape, &pixels, condition.as_ref(), Mode::Inference);
+        result.extend(view(&nll).iter().map(|nll| -nll.wide()));
+        progress(part.len());
+    }
+    Ok(result)
+}
+
+impl<E: Element + Scalar> Trainee for Training<'_, E> {
+    fn update(&mut self, position: &Position, rows: &[usize]) -> train::Result<Losses> {
+        let (nll, gradients) = self.gradients(position.update, rows).map_err(failure)?;
+        let finite = gradients.par_iter().all(|gradient| gradient.iter().all(|value| value.is_finite()));
+        if finite && nll.is_finite() {
+            self.step(&gradients, position);
+        }
+        // Gradients that are no numbers would spoil the parameters before the loss tells: they count as a loss that is none.
+        Ok(vec![("train_nll", if finite { nll } else { f64::NAN })])
+    }
+
+    fn evaluate(&mut self, _: u64) -> train::Result<Map<String, Value>> {
+        let mut metrics = Map::new();
+        let Some(validation) = self.validation else { return Ok(metrics) };
+        let count = validation.count().min(self.settings.validated).max(1);
+        let likelihoods = log_likelihoods(&self.averaged(), validation, 0..count, |_| ()).map_err(failure)?;
+        let nll = -likelihoods.iter().sum::<f64>() / count as f64;
+        let bits = nll / (self.model.architecture().dimensions() as f64 * std::f64::consts::LN_2);
+        metrics.insert("validation_nll".into(), metric(nll));
+        metrics.insert("validation_bits_per_dimension".into(), metric(bits));
+        let mut best = metrics.clone();
+        best.insert("best_update".into(), self.updates().into());
+        self.best.offer_parameters(nll, best, || vec![self.average.clone()]);
+        Ok(metrics)
+    }
+
+    fn has_converged(&self) -> bool {
+        let best = self.best.metrics().get("best_update").and_then(Value::as_u64);
+        self.settings.patience > 0 && best.is_some_and(|best| self.updates() >= best + self.settings.patience)
+    }
+
+    fn save(&self, folder: &Path) -> train::Result<()> {
+        checkpoint::save_parameters(folder, "model", self.model.parameters(), &self.adam)?;
+        for (which, average) in self.average.iter().enumerate() {
+            checkpoint::write_values(folder, "average", which, "value", view(average))?;
+        }
+        self.best.save(folder)
+    }
+
+    fn restore(&mut self, folder: &Path) -> train::Result<()> {
+        self.adam = checkpoint::restore_parameters(folder, "model", self.model.parameters_mut())?;
+        for (which, average) in self.average.iter_mut().enumerate() {
+            let values = checkpoint::read_values(folder, "average", which, "value", view(average).len())?;
+            view_mut(average).copy_from_slice(&values);
+        }
+        self.best.restore_parameters(folder, vec![self.average.clone()])
+    }
+}
+
+/// An error of this module as one of a training.
+fn failure(error: Error) -> train::Error {
+    match error {
+        Error::Net(error) => train::Error::Net(error),
+        Error::Data(error) => train::Error::Data(error),
+        Error::Store(error) => train::Error::Store(error),
+        other => train::Error::Settings(other.to_string()),
+    }
+}

@@ -1,0 +1,292 @@
+//! `pixelcnn-fit`: trains a density model of images, conditional on what a layer computes of them.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::ensure;
+use clap::{Parser, ValueEnum};
+use obverse::data::batches::ImageFile;
+use obverse::density::training::{Examples, Settings, Training};
+use obverse::density::{Architecture, Likelihood};
+use obverse::store::npy::{Reader, Scalar};
+use obverse::tensor::Element;
+use obverse::train::run::{Loop, Rounds};
+use obverse::train::schedule::{Pace, Schedule};
+use serde_json::{Value, json};
+
+use crate::training::{Plan, minutes, pair, schedule};
+use crate::{CommonArguments, Precision, SeedArgument, Task};
+
+/// Train PixelCNN++, log p(x | h), on 8-bit images x and what a layer computes of them, h.
+///
+/// The result is a folder that pixelcnn-sample draws images from and mi-bound measures information with. It holds the Polyak
+/// averages of the parameters; with --validation those of the least loss. Progress is kept in MODEL.checkpoint: a run that was
+/// stopped, by any means, goes on from there and ends with the same bytes.
+#[derive(Parser)]
+#[command(
+    version,
+    after_help = "Presets (every number can be set apart):
+  nash-mnist   64 filters, 3 blocks a level, softmax over 256 values (Nash et al. 2019); images of one channel
+  nash-colour  196 filters, 3 blocks, 10 logistics
+  salimans     160 filters, 5 blocks, 10 logistics (Salimans et al. 2017): learning rate times 0.999995 after each update
+
+A condition is vectors (N, F), projected to biases, or feature maps (N, C, h, w), resized and projected to spatial biases.
+Sides that are no multiple of 4 are padded and masked.
+
+Examples:
+  net-tap classifier train-images.npy --layer fc3 -o fc3.npy
+  pixelcnn-fit train-images.npy --condition fc3.npy --updates 250000 --stop-after 2500 -o fc3-model
+  pixelcnn-fit train-images.npy --condition fc3.npy --updates 250000 -o fc3-model    # goes on from update 2500"
+)]
+pub struct Arguments {
+    /// Images to train on: .npy, (N, C, H, W) or (N, H, W), u8
+    images: PathBuf,
+    /// What each image is conditional on: .npy, (N, F) or (N, C, h, w), floats
+    #[arg(long, value_name = "H.npy")]
+    condition: Option<PathBuf>,
+    /// Sizes and schedule (see below) [default: nash-mnist for one channel, else nash-colour]
+    #[arg(long, value_enum)]
+    preset: Option<Preset>,
+    /// Filters of each layer
+    #[arg(long, value_name = "F")]
+    filters: Option<usize>,
+    /// Gated blocks a level
+    #[arg(long, value_name = "B")]
+    blocks: Option<usize>,
+    /// The distribution of a pixel
+    #[arg(long, value_enum)]
+    likelihood: Option<LikelihoodArgument>,
+    /// Logistics in a mixture
+    #[arg(long, default_value_t = 10, value_name = "M")]
+    mixtures: usize,
+    /// Share of a block's activations that is dropped in training
+    #[arg(long, default_value_t = 0.5, value_name = "P")]
+    dropout: f64,
+    /// Share of the condition's linear projections that is dropped in training
+    #[arg(long, default_value_t = 0.0, value_name = "P")]
+    condition_dropout: f64,
+    /// Updates of the whole training
+    #[arg(long, default_value_t = 250_000, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    updates: u64,
+    /// Write the model after so many updates and keep the checkpoint, from which a longer run goes on
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    stop_after: Option<u64>,
+    /// Images an update
+    #[arg(long, default_value_t = 16, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65536))]
+    batch: u32,
+    /// Adam's learning rate
+    #[arg(long, default_value_t = 1e-3, value_name = "R")]
+    learning_rate: f64,
+    /// How the learning rate changes: constant, cosine, epoch:D or update:D (times D after each), steps:N:D (every N epochs)
+    /// [default: epoch:0.9999; of salimans update:0.999995]
+    #[arg(long, value_parser = schedule)]
+    schedule: Option<Schedule>,
+    /// Adam's decays
+    #[arg(long, default_value = "0.95,0.9995", value_name = "B1,B2", value_parser = pair)]
+    betas: [f64; 2],
+    /// Decay of the parameters' averages
+    #[arg(long, default_value_t = 0.9995, value_name = "D")]
+    polyak: f64,
+    /// Images whose loss chooses the parameters that are kept
+    #[arg(long, value_name = "IMAGES.npy")]
+    validation: Option<PathBuf>,
+    /// What the validation images are conditional on
+    #[arg(long, value_name = "H.npy", requires = "validation")]
+    validation_condition: Option<PathBuf>,
+    /// Validation images evaluated each time, the first of the file
+    #[arg(long, default_value_t = 1000, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    validation_count: u32,
+    /// Updates between evaluations [default: an epoch]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    evaluate_every: Option<u64>,
+    /// Stop early after so many updates without a better validation loss; 0 never does
+    #[arg(long, default_value_t = 0, value_name = "N", requires = "validation")]
+    patience: u64,
+    /// f64 is for checks: several times slower
+    #[arg(long, value_enum, default_value_t)]
+    precision: Precision,
+    /// Minutes between checkpoints
+    #[arg(long, default_value_t = 5.0, value_name = "M")]
+    checkpoint_minutes: f64,
+    #[command(flatten)]
+    seed: SeedArgument,
+    #[command(flatten)]
+    common: CommonArguments,
+    /// The model's folder to write
+    #[arg(short, long, value_name = "MODEL")]
+    output: PathBuf,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Preset {
+    NashMnist,
+    NashColour,
+    Salimans,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum LikelihoodArgument {
+    Softmax,
+    Mixture,
+}
+
+impl Preset {
+    fn of(channels: usize) -> Self {
+        if channels == 1 { Self::NashMnist } else { Self::NashColour }
+    }
+
+    /// Filters and blocks.
+    fn sizes(self) -> (usize, usize) {
+        match self {
+            Self::NashMnist => (64, 3),
+            Self::NashColour => (196, 3),
+            Self::Salimans => (160, 5),
+        }
+    }
+
+    fn likelihood(self) -> LikelihoodArgument {
+        match self {
+            Self::NashMnist => LikelihoodArgument::Softmax,
+            Self::NashColour | Self::Salimans => LikelihoodArgument::Mixture,
+        }
+    }
+
+    fn schedule(self) -> Schedule {
+        match self {
+            Self::NashMnist | Self::NashColour => Schedule::PerEpoch { decay: 0.9999 },
+            Self::Salimans => Schedule::PerUpdate { decay: 0.999_995 },
+        }
+    }
+}
+
+/// Opens images and what they are conditional on.
+///
+/// # Errors
+/// Images that are not 8-bit, conditions of another number or shape.
+pub fn examples(images: &Path, condition: Option<&Path>) -> anyhow::Result<Examples> {
+    let condition = condition.map(Reader::open).transpose()?;
+    Ok(Examples::new(ImageFile::open(images)?, condition)?)
+}
+
+/// Declares the files of images and conditions.
+///
+/// # Errors
+/// When one cannot be read.
+pub fn declare(task: &mut Task, examples: &Examples) -> anyhow::Result<()> {
+    task.array(examples.images().reader())?;
+    examples.conditions().map_or(Ok(()), |conditions| task.array(conditions))
+}
+
+impl Arguments {
+    fn architecture(&self, examples: &Examples) -> anyhow::Result<Architecture> {
+        let image = examples.images().shape();
+        let preset = self.preset.unwrap_or(Preset::of(image.channels));
+        let (filters, blocks) = preset.sizes();
+        let likelihood = match self.likelihood.unwrap_or(preset.likelihood()) {
+            LikelihoodArgument::Softmax => Likelihood::Softmax,
+            LikelihoodArgument::Mixture => Likelihood::LogisticMixture(self.mixtures),
+        };
+        let architecture = Architecture {
+            channels: image.channels,
+            height: image.height,
+            width: image.width,
+            filters: self.filters.unwrap_or(filters),
+            blocks: self.blocks.unwrap_or(blocks),
+            likelihood,
+            condition: examples.condition(),
+        };
+        Ok(architecture.check()?)
+    }
+
+    fn settings(&self, channels: usize) -> anyhow::Result<Settings> {
+        ensure!(
+            self.learning_rate > 0.0 && self.learning_rate.is_finite(),
+            "--learning-rate: expected a positive number, found {}",
+            self.learning_rate
+        );
+        ensure!(
+            self.betas.iter().all(|beta| (0.0..1.0).contains(beta)),
+            "--betas: expected two numbers in [0, 1), found {:?}",
+            self.betas
+        );
+        let schedule = self.schedule.unwrap_or(self.preset.unwrap_or(Preset::of(channels)).schedule());
+        let settings = Settings {
+            pace: Pace { learning_rate: self.learning_rate, schedule, betas: self.betas, updates: self.updates },
+            dropout: self.dropout,
+            condition_dropout: self.condition_dropout,
+            polyak: self.polyak,
+            patience: self.patience,
+            validated: self.validation_count as usize,
+        };
+        Ok(settings.check()?)
+    }
+
+    fn plan(&self, examples: usize, identity: Value) -> Plan {
+        let rounds = Rounds { length: self.evaluate_every, most: Some(self.updates), pause: self.stop_after };
+        let training = Loop {
+            epochs: u64::MAX,
+            batch: self.batch as usize,
+            examples,
+            seed: self.seed.seed,
+            every: minutes(self.checkpoint_minutes),
+            rounds,
+        };
+        Plan { training, identity, quiet: self.common.quiet }
+    }
+}
+
+/// Runs the tool.
+///
+/// # Errors
+/// Bad usage, bad input, a training that diverges; the user's wish to stop.
+pub fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let data = examples(&arguments.images, arguments.condition.as_deref())?;
+    let validation = arguments.validation.as_deref();
+    let validation =
+        validation.map(|images| examples(images, arguments.validation_condition.as_deref())).transpose()?;
+    let architecture = arguments.architecture(&data)?;
+    let settings = arguments.settings(architecture.channels)?;
+    for part in std::iter::once(&data).chain(&validation) {
+        ensure!(part.count() > 0, "{}: expected images, found none", part.images().reader().path().display());
+        part.check(&architecture)?;
+    }
+    let mut task = Task::begin(&arguments.common, Some(&arguments.output))?;
+    declare(&mut task, &data)?;
+    validation.as_ref().map_or(Ok(()), |validation| declare(&mut task, validation))?;
+    task.seed(arguments.seed.seed);
+    task.parameter("architecture", architecture)?;
+    task.parameter("settings", settings)?;
+    task.parameter("batch", arguments.batch)?;
+    task.parameter("evaluate_every", arguments.evaluate_every)?;
+    task.parameter("precision", arguments.precision)?;
+    // A run that stops after fewer updates is the same training: its checkpoint serves the longer one.
+    let plan = arguments.plan(data.count(), task.identity());
+    task.parameter("stop_after", arguments.stop_after)?;
+    if task.is_fresh()? {
+        return Ok(());
+    }
+    let fit = match arguments.precision {
+        Precision::F32 => fit::<f32>,
+        Precision::F64 => fit::<f64>,
+    };
+    fit(&arguments, (architecture, settings), (&data, validation.as_ref()), &plan, task)
+}
+
+fn fit<E: Element + Scalar>(
+    arguments: &Arguments,
+    (architecture, settings): (Architecture, Settings),
+    (data, validation): (&Examples, Option<&Examples>),
+    plan: &Plan,
+    task: Task,
+) -> anyhow::Result<()> {
+    let mut training = Training::<E>::new(architecture, settings, arguments.seed.seed, data, validation)?;
+    plan.run(task, &arguments.output, &mut training, |training, folder| {
+        let (model, mut metrics) = (training.model(), training.best_metrics());
+        let origin = json!({
+            "tool": "pixelcnn-fit", "version": env!("CARGO_PKG_VERSION"), "settings": settings,
+            "seed": arguments.seed.seed, "batch": arguments.batch, "stop_after": arguments.stop_after,
+        });
+        model.save(folder, &origin)?;
+        metrics.insert("parameters".into(), model.parameter_count().into());
+        Ok(metrics)
+    })
+}
