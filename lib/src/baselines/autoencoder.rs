@@ -1,6 +1,7 @@
 //! Autoencoders: x_hat = D(z) with z = E(x); variational (Kingma & Welling 2014) where E has a log-variance.
 //!
-//! C = mean_n( |x - x_hat|^2 + beta KL(N(mu, sigma^2) || N(0, 1)) ), z = mu + eps sigma; beta 0 and z = mu without one.
+//! C = mean_n( R(x, x_hat) + beta KL(N(mu, sigma^2) || N(0, 1)) ), z = mu + eps sigma; beta 0 and z = mu without one. R is
+//! |x - x_hat|^2, or the binary cross entropy of x_hat's pixels, which a decoder that ends in a sigmoid can always learn by.
 
 use std::path::Path;
 
@@ -8,22 +9,41 @@ use dfdx::prelude::{NoneTape, OwnedTape};
 use serde_json::{Map, Value};
 
 use crate::data::batches::ImageFile;
-use crate::net::{self, Mode, Network};
+use crate::net::{self, Mode, Network, Op};
 use crate::ops::InputGradient;
 use crate::ops::arithmetic::combine;
 use crate::ops::gaussian::{exponential, multiply};
-use crate::ops::loss::{gaussian_divergence, squared_error};
+use crate::ops::loss::{binary_cross_entropy, gaussian_divergence, squared_error};
 use crate::store::npy::Scalar;
 use crate::store::sidecar::metric;
 use crate::tensor::random::Stream;
 use crate::tensor::{Batch, Element, backward, batch, shape, view};
-use crate::train::Result;
 use crate::train::adam::Adam;
 use crate::train::best::Best;
 use crate::train::checkpoint::{self, Position};
 use crate::train::evaluation::{HeldOut, SquaredError};
 use crate::train::run::{Losses, Trainee};
 use crate::train::schedule::Pace;
+use crate::train::{Error, Result};
+
+/// R: how far a reconstruction is from its image.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reconstruction {
+    /// The squared error.
+    #[default]
+    SquaredError,
+    /// The binary cross entropy of pixels, for decoders that end in a sigmoid.
+    CrossEntropy,
+}
+
+/// What an autoencoder makes small.
+#[derive(Clone, Copy, Debug)]
+pub struct Cost {
+    /// R.
+    pub reconstruction: Reconstruction,
+    /// The weight of the divergence from the prior.
+    pub beta: f64,
+}
 
 /// An encoder and a decoder in training.
 pub struct Autoencoder<'a, E: Element> {
@@ -34,6 +54,8 @@ pub struct Autoencoder<'a, E: Element> {
     latent: usize,
     log_var: Option<usize>,
     image: usize,
+    /// What the decoder's last sigmoid reads, where the cost is of it.
+    logits: Option<usize>,
     beta: f64,
     pace: Pace,
     seed: u64,
@@ -46,11 +68,11 @@ impl<'a, E: Element + Scalar> Autoencoder<'a, E> {
     /// An encoder with an output "z", or "mu" and "log_var", and a decoder with one "image".
     ///
     /// # Errors
-    /// A network without those outputs.
+    /// A network without those outputs; a cross entropy of an image that no sigmoid makes.
     pub fn new(
         encoder: Network<E>,
         decoder: Network<E>,
-        (beta, pace, seed): (f64, Pace, u64),
+        (cost, pace, seed): (Cost, Pace, u64),
         images: &'a ImageFile,
         held_out: HeldOut<&'a ImageFile>,
     ) -> Result<Self> {
@@ -58,6 +80,12 @@ impl<'a, E: Element + Scalar> Autoencoder<'a, E> {
         let log_var = encoder.graph().output("log_var").ok();
         let latent = encoder.graph().output(if log_var.is_some() { "mu" } else { "z" })?;
         let image = decoder.graph().output("image")?;
+        let logits = match cost.reconstruction {
+            Reconstruction::SquaredError => None,
+            Reconstruction::CrossEntropy => Some(logits_of(&decoder, image)?),
+        };
+        let names: Vec<String> = logits.iter().map(|&place| decoder.graph().nodes[place].name.clone()).collect();
+        let decoder = decoder.tapped(&names.iter().map(String::as_str).collect::<Vec<_>>())?;
         Ok(Self {
             encoder,
             decoder,
@@ -66,7 +94,8 @@ impl<'a, E: Element + Scalar> Autoencoder<'a, E> {
             latent,
             log_var,
             image,
-            beta,
+            logits,
+            beta: cost.beta,
             pace,
             seed,
             images,
@@ -120,10 +149,14 @@ impl<E: Element + Scalar> Trainee for Autoencoder<'_, E> {
         let decoded = self.decoder.forward(&mut tape, &z, mode, InputGradient::Wanted);
         let image = self.decoder.value(&decoded, self.image)?;
         let mean = 1.0 / count as f64;
-        let error = squared_error(&mut tape, image, &x, mean);
+        let error = |tape: &mut _| match self.logits {
+            None => Ok(squared_error(tape, image, &x, mean)),
+            Some(place) => Ok::<_, Error>(binary_cross_entropy(tape, self.decoder.value(&decoded, place)?, &x, mean)),
+        };
+        let mut cost = error(&mut tape)?;
+        let name = if self.logits.is_some() { "train_cross_entropy" } else { "train_mse" };
         let pixels = view(&x).len() / count;
-        let mut losses: Losses = vec![("train_mse", view(&error)[0].wide() / mean / pixels as f64)];
-        let mut cost = error;
+        let mut losses: Losses = vec![(name, view(&cost)[0].wide() / mean / pixels as f64)];
         if let Some(log_var) = &log_var {
             let weights = vec![self.beta * mean; count];
             let divergence = gaussian_divergence(&mut tape, &mu, log_var, &weights);
@@ -166,6 +199,15 @@ impl<E: Element + Scalar> Trainee for Autoencoder<'_, E> {
         self.encoder_adam = checkpoint::restore(folder, "encoder", &mut self.encoder)?;
         self.decoder_adam = checkpoint::restore(folder, "decoder", &mut self.decoder)?;
         self.best.restore(folder, &[&self.encoder, &self.decoder])
+    }
+}
+
+/// The node that the sigmoid at `image` reads.
+fn logits_of<E: Element>(decoder: &Network<E>, image: usize) -> Result<usize> {
+    let graph = decoder.graph();
+    match (&graph.nodes[image].op, graph.sources(image)) {
+        (Op::Sigmoid, [Some(source)]) => Ok(*source),
+        _ => Err(Error::Settings("cross entropy: expected a decoder that ends in a sigmoid, found another".into())),
     }
 }
 

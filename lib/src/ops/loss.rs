@@ -1,6 +1,7 @@
 //! What training makes small; each a number, (1, 1, 1, 1), whose terms are summed in f64 in an order that threads do not change.
 //!
-//! Cross entropy: the mean over examples of `ln sum_k e^x[k] - x[label]`. Squared error: `factor sum (a - b)^2`. Divergence
+//! Cross entropy: the mean over examples of `ln sum_k e^x[k] - x[label]`. Binary cross entropy of logits l and values x in 0..1:
+//! `factor sum (ln(1 + e^l) - x l)`. Squared error: `factor sum (a - b)^2`. Divergence
 //! of a diagonal Gaussian from the standard one: `sum_n w[n] kl[n]`, `kl = -1/2 sum (1 + log_var - mu^2 - e^log_var)`
 //! (feature alignment, equation 6).
 
@@ -8,6 +9,7 @@ use dfdx::prelude::{Cpu, Tape};
 use rayon::prelude::*;
 
 use super::accumulate;
+use super::activation::sigmoid;
 use super::arithmetic::combine;
 use crate::tensor::{Batch, Element, GRAIN, Shape, batch, image_len, shape, view};
 
@@ -83,6 +85,30 @@ pub fn squared_error<E: Element>(tape: &mut impl Tape<E, Cpu>, a: &Batch<E>, b: 
     record(tape, &loss, [&difference], move |upstream, [difference]| {
         let slope = E::of(2.0 * factor * upstream);
         [view(difference).par_iter().with_min_len(GRAIN).map(|&difference| slope * difference).collect()]
+    });
+    loss
+}
+
+/// factor sum (ln(1 + e^l) - x l) over all elements: the cross entropy of sigmoid(l) where x, in 0..1, is the truth. Its slope
+/// sigmoid(l) - x does not vanish where the sigmoid saturates at the wrong end, as that of a squared error does.
+pub fn binary_cross_entropy<E: Element>(
+    tape: &mut impl Tape<E, Cpu>,
+    logits: &Batch<E>,
+    x: &Batch<E>,
+    factor: f64,
+) -> Batch<E> {
+    let term = |i: usize| {
+        let (logit, x) = (view(logits)[i].wide(), view(x)[i].wide());
+        logit.max(0.0) + (-logit.abs()).exp().ln_1p() - x * logit
+    };
+    let loss = scalar(factor * sum(view(logits).len(), term));
+    record(tape, &loss, [logits, x], move |upstream, [logits, x]| {
+        let slope = E::of(factor * upstream);
+        let pairs = || view(logits).par_iter().zip(view(x)).with_min_len(GRAIN);
+        [
+            pairs().map(|(&logit, &x)| slope * (sigmoid(logit) - x)).collect(),
+            pairs().map(|(&logit, _)| -slope * logit).collect(),
+        ]
     });
     loss
 }
@@ -199,6 +225,7 @@ mod tests {
         check_gradients(&pair, |tape, x| squared_error(tape, &x[0], &x[1], 0.5));
         let one = [normal("a", (3, 2, 1, 2)), normal("b", (1, 2, 1, 2))];
         check_gradients(&one, |tape, x| squared_error(tape, &x[0], &x[1], 0.5));
+        check_gradients(&pair, |tape, x| binary_cross_entropy(tape, &x[0], &x[1], 0.5));
         check_gradients(&[normal("mu", (2, 1, 1, 3)), normal("log_var", (2, 1, 1, 3))], |tape, x| {
             gaussian_divergence(tape, &x[0], &x[1], &[0.3, 0.7])
         });
@@ -209,6 +236,19 @@ mod tests {
         let x: Batch<f32> = batch(vec![1e4, 0.0], (1, 1, 1, 2));
         assert_eq!(view(&cross_entropy(&mut NoneTape, &x, &[0]).unwrap()), [0.0]);
         assert_eq!(view(&cross_entropy(&mut NoneTape, &x, &[1]).unwrap()), [1e4]);
+    }
+
+    /// Against its definition -x ln y - (1 - x) ln(1 - y), y = sigmoid(l), where that can be computed, and where it cannot.
+    #[test]
+    fn the_binary_cross_entropy_is_its_definition() {
+        let value = |logits: Vec<f64>, x: Vec<f64>| {
+            let shape = (1, 1, 1, x.len());
+            view(&binary_cross_entropy(&mut NoneTape, &batch(logits, shape), &batch(x, shape), 1.0))[0]
+        };
+        let term = |logit: f64, x: f64| -x * sigmoid(logit).ln() - (1.0 - x) * sigmoid(-logit).ln();
+        let expected = term(0.3, 0.2) + term(-2.0, 1.0) + term(4.0, 0.5);
+        assert_close(&[value(vec![0.3, -2.0, 4.0], vec![0.2, 1.0, 0.5])], &[expected], 1e-14);
+        assert_eq!(value(vec![1e4, -1e4], vec![0.0, 1.0]), 2e4);
     }
 
     #[test]

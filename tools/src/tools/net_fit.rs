@@ -9,7 +9,7 @@ use anyhow::{Context, bail, ensure};
 use clap::{Parser, ValueEnum};
 use dfdx::prelude::NoneTape;
 use obverse::align::training::count_classes;
-use obverse::baselines::autoencoder::Autoencoder;
+use obverse::baselines::autoencoder::{Autoencoder, Cost, Reconstruction};
 use obverse::baselines::classifier::{Classifier, Labelled};
 use obverse::baselines::gan::Gan;
 use obverse::baselines::head;
@@ -34,7 +34,7 @@ use serde_json::{Value, json};
 #[command(
     version,
     after_help = "What is trained:
-  autoencoder  x_hat = D(E(x)), by the squared error
+  autoencoder  x_hat = D(E(x)), by --loss
   vae          the same, variational (Kingma & Welling 2014)
   gan          a generator of images from normal draws, and a discriminator (least squares, Mao et al. 2017)
   classifier   class scores, by the cross entropy; needs --labels
@@ -61,6 +61,9 @@ pub struct Arguments {
     /// Weight of a vae's divergence from the prior
     #[arg(long, default_value_t = 1.0, value_name = "B")]
     beta: f64,
+    /// What an autoencoder's or vae's reconstructions are held to; a cross entropy still learns where sigmoids saturate
+    #[arg(long, value_enum, default_value_t)]
+    loss: LossArgument,
     /// Weight of the penalty on the slope of a gan's discriminator at real images (R1, Mescheder et al. 2018)
     #[arg(long, default_value_t = 10.0, value_name = "G")]
     gamma: f64,
@@ -115,6 +118,24 @@ enum Kind {
     Classifier,
     Head,
     Srnet,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, ValueEnum)]
+enum LossArgument {
+    /// The squared error.
+    #[default]
+    SquaredError,
+    /// The binary cross entropy of pixels.
+    CrossEntropy,
+}
+
+impl LossArgument {
+    fn reconstruction(self) -> Reconstruction {
+        match self {
+            Self::SquaredError => Reconstruction::SquaredError,
+            Self::CrossEntropy => Reconstruction::CrossEntropy,
+        }
+    }
 }
 
 /// Adam's learning rate where none is asked for.
@@ -262,6 +283,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     task.parameter("arch", &arguments.arch)?;
     task.parameter("latent", arguments.latent)?;
     task.parameter("beta", arguments.beta)?;
+    task.parameter("loss", format!("{:?}", arguments.loss))?;
     task.parameter("gamma", arguments.gamma)?;
     task.parameter("batch_norm", arguments.batch_norm)?;
     task.parameter("pace", pace)?;
@@ -320,11 +342,11 @@ fn train<E: Element + Scalar>(arguments: &Arguments, pace: Pace, data: &Data, ta
             let encoder = arguments.initialised(architectures::encoder(&arguments.arch, size, &heads)?, 0);
             let decoder = arguments.initialised(architectures::decoder(&arguments.arch, size, latent)?, DECODER);
             let count = encoder.graph().parameter_count() + decoder.graph().parameter_count();
-            let settings = (arguments.beta, pace, seed);
+            let cost = Cost { reconstruction: arguments.loss.reconstruction(), beta: arguments.beta };
             let mut trainee = Autoencoder::<E>::new(
                 encoder,
                 decoder,
-                settings,
+                (cost, pace, seed),
                 &data.train.images,
                 data.held_out(|part| Some(&part.images)),
             )?;
