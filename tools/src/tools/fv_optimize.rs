@@ -233,7 +233,7 @@ impl Plan {
         let places = objectives.iter().flat_map(Objective::places);
         let names: Vec<String> = places.map(|place| network.graph().nodes[place].name.clone()).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        let network = network.only(&names)?;
+        let network = network.folded(&names)?;
         match (arguments.search, &arguments.examples) {
             (Some(count), _) => search(arguments, &network, &objectives, count, task),
             (None, Some(examples)) => rank(arguments, &network, &objectives, examples, task),
