@@ -123,7 +123,7 @@ fn spaces_are_orthonormal_and_scores_tell_what_changed() {
     let sum: f64 = within["shares"].as_array().unwrap().iter().map(|share| share.as_f64().unwrap()).sum();
     assert!((sum - 1.0).abs() < 1e-9, "{within}");
     // From images, the same as from the Jacobians of the same images.
-    let whole = format!("net x.npy --layer conv4 --precision f64");
+    let whole = "net x.npy --layer conv4 --precision f64";
     run(folder, "ifv-predict", &format!("{space} --threshold 0.2 --quiet -o a.npy")).succeeds();
     run(folder, "ifv-predict", &format!("critical-space {whole} --threshold 0.2 --quiet -o b.npy")).succeeds();
     assert_eq!(fs::read(folder.join("a.npy")).unwrap(), fs::read(folder.join("b.npy")).unwrap());
@@ -156,6 +156,78 @@ fn plain_images_and_other_networks_are_predicted_with_a_measure_of_doubt() {
     let there = found["median_distance_from_optimum"].as_f64().unwrap();
     assert!(home < 0.05 && there > 2.0 * home && plain > 2.0 * home, "{home} {there} {plain}");
     assert_eq!(found["distance_from_optimum"].as_array().unwrap().len(), 6);
+}
+
+#[test]
+fn figures_are_drawn_as_pictures_and_as_svg() {
+    let folder = realised();
+    let folder = folder.path();
+    run(folder, "ifv-predict", &format!("{PREDICT} --quiet -o p.npy")).succeeds();
+    run(folder, "ifv-predict", "score p.npy --targets t.npy --images x.npy --again x.npy --quiet -o s.npy").succeeds();
+    run(folder, "ifv-predict", "figure points s.npy s.npy --captions a,b --quiet -o s.svg").succeeds();
+    let svg = fs::read_to_string(folder.join("s.svg")).unwrap();
+    assert!(svg.starts_with("<svg") && svg.matches("<circle").count() == 12, "{svg}");
+    run(folder, "ifv-predict", "figure bars p.shares.npy --captions four --quiet -o b.png").succeeds();
+    let picture = image::open(folder.join("b.png")).unwrap();
+    assert!(picture.width() > 100 && picture.height() > 300);
+    run(folder, "ifv-predict", "figure bars p.shares.npy -o b.gif").fails(2, &["b.gif", ".svg"]);
+    run(folder, "ifv-predict", "figure bars s.npy p.shares.npy --captions a -o b.svg")
+        .fails(2, &["--captions", "2 files"]);
+    run(folder, "ifv-predict", "figure points p.shares.npy -o b.svg").fails(2, &["p.shares.npy"]);
+}
+
+#[test]
+fn a_head_fitted_alone_leaves_the_other_layers_as_they_were() {
+    let folder = realised();
+    let folder = folder.path();
+    let words =
+        "head images.npy --labels labels.npy --arch net --without-class 4 --weight-decay 1e-3 --quiet --json -o head";
+    let said: Value = serde_json::from_slice(&run(folder, "net-fit", words).succeeds().stdout).unwrap();
+    assert!(said["gradient_norm"].as_f64().unwrap() < 1e-6 && said["examples"] == 32, "{said}");
+    let weight = read::<f32>(&folder.join("head/params/logits.weight.npy")).unwrap();
+    // The softmax does not see what all rows share, and the decay takes it away.
+    for column in weight.columns() {
+        assert!(column.sum().abs() < 1e-3, "{}", column.sum());
+    }
+    for entry in fs::read_dir(folder.join("net/params")).unwrap() {
+        let name = entry.unwrap().file_name();
+        let same = fs::read(folder.join("net/params").join(&name)).unwrap()
+            == fs::read(folder.join("head/params").join(&name)).unwrap();
+        assert_eq!(same, !name.to_string_lossy().starts_with("logits."), "{name:?}");
+    }
+    let refused = |words: &str, said: &[&str]| drop(run(folder, "net-fit", words).fails(2, said));
+    refused("head images.npy --arch net -o bad", &["--labels"]);
+    refused("head images.npy --labels labels.npy --arch net --layer act3 -o bad", &["act3", "linear"]);
+    refused("classifier images.npy --labels labels.npy --without-class 4 -o bad", &["--without-class"]);
+}
+
+#[test]
+fn surfaces_train_a_network_whose_objectives_are_predicted_from_normals_and_depth() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    run(folder, "dataset", "synth surfaces --count 12 --size 8 --quiet -o data").succeeds();
+    let parts = "--test data/test-images.npy --test-targets data/test-targets.npy";
+    let words =
+        format!("srnet data/train-images.npy --targets data/train-targets.npy {parts} --init uniform --batch 4");
+    let fit = |epochs: u32, to: &str| -> f64 {
+        run(folder, "net-fit", &format!("{words} --epochs {epochs} --quiet -o {to}")).succeeds();
+        Sidecar::read(&folder.join(to).join("run.json")).unwrap().metrics["test_mse"].as_f64().unwrap()
+    };
+    let (first, last) = (fit(1, "one"), fit(8, "net"));
+    assert!(last < first, "{first} {last}");
+    run(folder, "ifv-predict", "sample --features 64 --count 2 --quiet -o t.npy").succeeds();
+    for mask in ["hard", "continuous"] {
+        let words = format!(
+            "net --objective targets:block8:t.npy --parameterisation geometry --mask {mask} --steps 100 --polish 100 --precision f64"
+        );
+        run(folder, "fv-optimize", &format!("{words} --quiet -o {mask}.npy")).succeeds();
+        let said =
+            metrics(folder, &format!("net {mask}.npy --layer block8 --targets t.npy --precision f64 -o p-{mask}.npy"));
+        let angle = |name: &str| said[name].as_f64().unwrap();
+        assert!(angle("median_angle") < 0.7 * angle("median_angle_of_response"), "{mask}: {said}");
+    }
+    let refused = "srnet data/train-images.npy --targets data/train-images.npy --quiet -o bad";
+    run(folder, "net-fit", refused).fails(2, &["train-images.npy", "5x32x32"]);
 }
 
 #[test]

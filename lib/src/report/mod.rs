@@ -1,12 +1,14 @@
 //! Pictures of results: grids of images, plots of curves and points.
 
 mod axis;
+mod figure;
 mod grid;
 mod plot;
 mod text;
 
 use std::path::PathBuf;
 
+pub use figure::{Figure, points_with_margins, stacked_bars};
 pub use grid::{Images, Layout, encode_png, grid, read_images};
 pub use plot::{Mark, PlotLayout, Series, classes, plot, read_curve, read_points};
 

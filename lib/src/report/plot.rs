@@ -35,7 +35,7 @@ const PIECE: usize = 1024;
 const FAR: f64 = 1e5;
 
 /// Colours of the series: matplotlib's, which are Tableau's ten.
-const COLOURS: [[u8; 3]; 10] = [
+pub(super) const COLOURS: [[u8; 3]; 10] = [
     [0x1f, 0x77, 0xb4],
     [0xff, 0x7f, 0x0e],
     [0x2c, 0xa0, 0x2c],
@@ -48,8 +48,8 @@ const COLOURS: [[u8; 3]; 10] = [
     [0x17, 0xbe, 0xcf],
 ];
 
-const GRID: [u8; 3] = [228; 3];
-const FRAME: [u8; 3] = [80; 3];
+pub(super) const GRID: [u8; 3] = [228; 3];
+pub(super) const FRAME: [u8; 3] = [80; 3];
 
 /// How points are drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -159,12 +159,12 @@ pub fn plot(series: &[Series], layout: &PlotLayout) -> Result<RgbImage> {
 }
 
 /// A rectangle of pixels.
-#[derive(Clone, Copy)]
-struct Area {
-    left: usize,
-    top: usize,
-    width: usize,
-    height: usize,
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Area {
+    pub left: usize,
+    pub top: usize,
+    pub width: usize,
+    pub height: usize,
 }
 
 /// Where everything stands, in pixels.
@@ -403,7 +403,7 @@ fn polyline(places: &[(f32, f32)]) -> Option<Path> {
     path.finish()
 }
 
-fn paint([red, green, blue]: [u8; 3], opacity: u8) -> Paint<'static> {
+pub(super) fn paint([red, green, blue]: [u8; 3], opacity: u8) -> Paint<'static> {
     let mut paint = Paint::default();
     paint.set_color_rgba8(red, green, blue, opacity);
     paint
@@ -413,13 +413,13 @@ fn rectangle(area: Area) -> Option<Rect> {
     Rect::from_xywh(area.left as f32, area.top as f32, area.width as f32, area.height as f32)
 }
 
-fn fill(pixmap: &mut Pixmap, area: Area, colour: [u8; 3]) {
+pub(super) fn fill(pixmap: &mut Pixmap, area: Area, colour: [u8; 3]) {
     if let Some(rectangle) = rectangle(area) {
         pixmap.fill_rect(rectangle, &paint(colour, u8::MAX), Transform::identity(), None);
     }
 }
 
-fn dot(pixmap: &mut Pixmap, (x, y): (f32, f32), radius: f32, paint: &Paint, inside: Option<&Mask>) {
+pub(super) fn dot(pixmap: &mut Pixmap, (x, y): (f32, f32), radius: f32, paint: &Paint, inside: Option<&Mask>) {
     if let Some(circle) = PathBuilder::from_circle(x, y, radius) {
         pixmap.fill_path(&circle, paint, FillRule::Winding, Transform::identity(), inside);
     }
@@ -434,7 +434,7 @@ fn mask(pixmap: &Pixmap, area: Area) -> Option<Mask> {
 }
 
 /// Everything stands on white, so nothing shines through.
-fn opaque(pixmap: &Pixmap) -> RgbImage {
+pub(super) fn opaque(pixmap: &Pixmap) -> RgbImage {
     let (width, pixels) = (pixmap.width(), pixmap.pixels());
     RgbImage::from_fn(width, pixmap.height(), |x, y| {
         let pixel = pixels[y as usize * width as usize + x as usize];

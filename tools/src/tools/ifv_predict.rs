@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, bail, ensure};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use obverse::data::batches::ImageFile;
 use obverse::net::Network;
 use obverse::objective::aggregation::Aggregation;
@@ -16,9 +16,11 @@ use obverse::recover::jacobian::{BLOCK, Linearisation, Response};
 use obverse::recover::prediction::{Prediction, predict};
 use obverse::recover::sampling;
 use obverse::recover::subspace::Subspace;
+use obverse::report::{Series, encode_png, points_with_margins, read_points, stacked_bars};
 use obverse::similarity::Metric;
 use obverse::store::npy::{Dtype, Reader, Scalar, Writer, require_finite, write};
-use obverse::store::sidecar::metric;
+use obverse::store::sidecar::{Artifact, metric};
+use obverse::store::{atomic, digest};
 use obverse::tensor::{Batch, Element, batch, view};
 use serde_json::{Value, json};
 
@@ -85,6 +87,43 @@ enum Command {
   fv-optimize net --objective targets:own:predicted.npy --start x.parameters.npy --steps 500 -o again.npy
   ifv-predict score predicted.npy --targets targets.npy --images x.npy --again again.npy -o stability.npy")]
     Score(ScoreArguments),
+    /// Draw scores as points with their distributions at the margins, or shares of targets as stacked bars
+    ///
+    /// `points` takes files of `score`, (N, 2): degrees to the target, and SSIM. `bars` takes OBJECTIVES.shares.npy, a bar each: the
+    /// mean shares of the singular vectors, that of the prediction at the bottom.
+    #[command(after_help = "Examples:
+  ifv-predict figure points score-predicted.npy score-random.npy --captions prediction,random -o stability.svg
+  ifv-predict figure bars k0.shares.npy k3.shares.npy --captions 'k = 0,k = 3' -o shares.png")]
+    Figure(FigureArguments),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum FigureKind {
+    /// Points of scores
+    Points,
+    /// Bars of shares
+    Bars,
+}
+
+#[derive(Args)]
+struct FigureArguments {
+    /// What is drawn
+    #[arg(value_enum)]
+    kind: FigureKind,
+    /// Scores, (N, 2), or shares, (N, m)
+    #[arg(required = true, value_name = "X.npy")]
+    files: Vec<PathBuf>,
+    /// A name for each file [default: the files' names]
+    #[arg(long, value_name = "A,B,…", value_delimiter = ',')]
+    captions: Vec<String>,
+    /// What to write above
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    title: String,
+    /// The picture: .png, or .svg
+    #[arg(short, long, value_name = "PICTURE")]
+    output: PathBuf,
+    #[command(flatten)]
+    common: CommonArguments,
 }
 
 /// Where Jacobians come from.
@@ -239,6 +278,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
         },
         Some(Command::Sample(arguments)) => sample(&arguments),
         Some(Command::Score(arguments)) => score(&arguments),
+        Some(Command::Figure(arguments)) => figure(&arguments),
     }
 }
 
@@ -637,7 +677,8 @@ impl Scores {
         space: &Subspace,
         (seed, row): (u64, usize),
     ) {
-        let random = sampling::objective(seed, row, target.len());
+        // Of another seed than the targets, which `sample` draws with the same one.
+        let random = sampling::objective(!seed, row, target.len());
         let to = |vector: &[f64]| projected_angle(space, target, vector);
         self.angles.extend([to(&found.objective), to(&at.response), to(&random)]);
         self.shares.extend(found.shares(target));
@@ -686,7 +727,7 @@ fn find_space<E: Element + Scalar>(arguments: &CriticalSpaceArguments) -> anyhow
     let started = Instant::now();
     let samples = Samples::of(&linearisations)?;
     let (space, mut metrics) = match (arguments.threshold, targets) {
-        (Some(threshold), _) => (samples.co_kernel(threshold)?.complement()?, Metrics::new()),
+        (Some(threshold), _) => (samples.co_kernel(threshold)?.complement(), Metrics::new()),
         (None, targets) => {
             let candidates = samples.candidates(arguments.largest_threshold, arguments.stability)?;
             let known = targets.map(|targets| {
@@ -847,6 +888,54 @@ fn score(arguments: &ScoreArguments) -> anyhow::Result<()> {
         ("median_angle_without_outliers".to_string(), median(&stable)),
     ]);
     task.finish(write(&arguments.output, &[count, 2], &rows)?, metrics)
+}
+
+fn figure(arguments: &FigureArguments) -> anyhow::Result<()> {
+    let FigureArguments { kind, files, captions, title, output, common } = arguments;
+    let (given, named) = (files.len(), captions.len());
+    ensure!(named == 0 || named == given, "--captions: expected one for each of {given} files, found {named}");
+    let extension = output.extension().map(|extension| extension.to_string_lossy().to_lowercase());
+    let svg = match extension.as_deref() {
+        Some("svg") => true,
+        Some("png") => false,
+        _ => bail!("-o {}: expected a name that ends in .png or .svg", output.display()),
+    };
+    let mut readers = files.iter().map(|file| Reader::open(file)).collect::<Result<Vec<_>, _>>()?;
+    let mut task = Task::begin(common, Some(output))?;
+    readers.iter().try_for_each(|reader| task.array(reader))?;
+    task.parameter("kind", format!("{kind:?}"))?;
+    task.parameter("captions", captions)?;
+    task.parameter("title", title)?;
+    if task.is_fresh()? {
+        return Ok(());
+    }
+    let name = |place: usize| captions.get(place).cloned().unwrap_or_else(|| files[place].display().to_string());
+    let drawn = match kind {
+        FigureKind::Points => {
+            let points = readers.iter_mut().map(read_points).collect::<Result<Vec<_>, _>>()?;
+            let series = points.into_iter().enumerate().map(|(place, points)| Series { name: name(place), points });
+            points_with_margins(&series.collect::<Vec<_>>(), title)?
+        }
+        FigureKind::Bars => {
+            let bars = readers.iter().enumerate().map(|(place, reader)| Ok((name(place), mean_row(reader)?)));
+            stacked_bars(&bars.collect::<anyhow::Result<Vec<_>>>()?, title)?
+        }
+    };
+    let bytes = if svg { drawn.svg().into_bytes() } else { encode_png(&drawn.picture()?)? };
+    atomic::write(output, &bytes)?;
+    let blake3 = digest::of_reader(&bytes[..]).context("the digest of the picture")?;
+    let path = output.to_string_lossy().into_owned();
+    task.finish(Artifact { path, shape: None, dtype: None, blake3 }, Metrics::new())
+}
+
+/// The mean of the rows of an array (N, m).
+fn mean_row(reader: &Reader) -> anyhow::Result<Vec<f64>> {
+    reader.require_rank(2, "shares (N, m)")?;
+    let (rows, columns) = (reader.rows(), reader.row_len());
+    ensure!(rows > 0, "{}: expected at least one row, found none", reader.path().display());
+    let values: Vec<f64> = reader.read_row_range_as_float_at(0, rows)?;
+    require_finite(reader.path(), &values, 0, columns)?;
+    Ok((0..columns).map(|j| values.iter().skip(j).step_by(columns).sum::<f64>() / rows as f64).collect())
 }
 
 /// An image channels first.
