@@ -3,13 +3,14 @@
 
 use std::process::Command;
 
-const BINARIES: [(&str, &str); 14] = [
+const BINARIES: [(&str, &str); 16] = [
     ("dataset", env!("CARGO_BIN_EXE_dataset")),
     ("fa-encode", env!("CARGO_BIN_EXE_fa-encode")),
     ("fa-fit", env!("CARGO_BIN_EXE_fa-fit")),
     ("fa-invert", env!("CARGO_BIN_EXE_fa-invert")),
     ("fid-score", env!("CARGO_BIN_EXE_fid-score")),
     ("fv-optimize", env!("CARGO_BIN_EXE_fv-optimize")),
+    ("mi-bound", env!("CARGO_BIN_EXE_mi-bound")),
     ("nearest", env!("CARGO_BIN_EXE_nearest")),
     ("net-fit", env!("CARGO_BIN_EXE_net-fit")),
     ("net-import", env!("CARGO_BIN_EXE_net-import")),
@@ -18,6 +19,7 @@ const BINARIES: [(&str, &str); 14] = [
     ("npy-view", env!("CARGO_BIN_EXE_npy-view")),
     ("obverse-again", env!("CARGO_BIN_EXE_obverse-again")),
     ("pixelcnn-fit", env!("CARGO_BIN_EXE_pixelcnn-fit")),
+    ("pixelcnn-sample", env!("CARGO_BIN_EXE_pixelcnn-sample")),
 ];
 
 #[test]

@@ -3,3 +3,4 @@
 pub mod autoencoder;
 pub mod classifier;
 pub mod gan;
+pub mod inverter;

@@ -10,15 +10,16 @@ use obverse::align::training::count_classes;
 use obverse::baselines::autoencoder::Autoencoder;
 use obverse::baselines::classifier::{Classifier, Labelled};
 use obverse::baselines::gan::Gan;
+use obverse::baselines::inverter::{Inverted, Inverter, layer_size};
 use obverse::data::batches::{ImageFile, LabelFile};
 use obverse::net::{Graph, Network, Size, architectures};
-use obverse::store::npy::Scalar;
+use obverse::store::npy::{Reader, Scalar};
 use obverse::tensor::Element;
 use obverse::train::evaluation::HeldOut;
 use obverse::train::schedule::Pace;
 use serde_json::{Value, json};
 
-/// Train an autoencoder, a GAN or a classifier on the architectures of the papers.
+/// Train an autoencoder, a GAN, a classifier or a decoder on the architectures of the papers.
 ///
 /// The result is a network folder. fa-encode and fa-invert take those of autoencoders (the decoder lies in the folder
 /// `decoder` inside) and GANs; net-tap taps any. Progress is kept in OUT.checkpoint: a run that was stopped, by any means,
@@ -31,10 +32,14 @@ use serde_json::{Value, json};
   vae          the same, variational (Kingma & Welling 2014)
   gan          a generator of images from normal draws, and a discriminator (least squares, Mao et al. 2017)
   classifier   class scores, by the cross entropy; needs --labels
+  decoder      x_hat = f(h) of what a layer computes of the images, by the squared error (Nash et al. 2019, equation 3); needs
+               --condition. net-tap DECODER H.npy --layer image recovers images
 
 Examples:
   net-fit vae train-images.npy --test test-images.npy --arch mnist --epochs 10 -o vae
-  net-fit classifier train-images.npy --labels train-labels.npy --test test-images.npy --test-labels test-labels.npy -o judge"
+  net-fit classifier train-images.npy --labels train-labels.npy --test test-images.npy --test-labels test-labels.npy -o judge
+  net-fit classifier train-images.npy --labels train-labels.npy --arch nash-mnist --init uniform --learning-rate 3e-4 --updates 100000 --snapshots 0,100,1000,10000,100000 -o net
+  net-fit decoder train-images.npy --condition fc3.npy --epochs 10 -o fc3-decoder"
 )]
 pub struct Arguments {
     /// What is trained (see below)
@@ -42,7 +47,8 @@ pub struct Arguments {
     kind: Kind,
     /// Images to train on: .npy, (N, C, H, W), u8 or floats in 0..1
     images: PathBuf,
-    /// Architecture by name (mnist, cifar10, celeba, stl10, clarke), or the classifier's net.json
+    /// Architecture by name (mnist, cifar10, celeba, stl10, clarke; of classifiers also nash-mnist, nash-colour, nash-pooled,
+    /// nash-connected), or the classifier's net.json; decoders take none
     #[arg(long, default_value = "mnist", value_name = "NAME|FILE")]
     arch: String,
     /// Features of the latent, Z
@@ -60,6 +66,21 @@ pub struct Arguments {
     /// Classes of the images
     #[arg(long, value_name = "L.npy")]
     labels: Option<PathBuf>,
+    /// Share of each layer that a nash classifier drops in training
+    #[arg(long, default_value_t = 0.5, value_name = "P")]
+    dropout: f64,
+    /// Keep the classifier after these numbers of updates too, in the folders at-N inside
+    #[arg(long, value_name = "N,…", value_delimiter = ',')]
+    snapshots: Vec<u64>,
+    /// What a decoder recovers the images from: .npy, (N, F) or (N, C, h, w)
+    #[arg(long, value_name = "H.npy")]
+    condition: Option<PathBuf>,
+    /// The same of the test images
+    #[arg(long, value_name = "H.npy", requires = "test")]
+    test_condition: Option<PathBuf>,
+    /// The same of the validation images
+    #[arg(long, value_name = "H.npy", requires = "validation")]
+    validation_condition: Option<PathBuf>,
     /// Images that the error is reported on after each epoch
     #[arg(long, value_name = "IMAGES.npy")]
     test: Option<PathBuf>,
@@ -85,6 +106,7 @@ enum Kind {
     Vae,
     Gan,
     Classifier,
+    Decoder,
 }
 
 /// Adam's learning rate where none is asked for.
@@ -95,22 +117,28 @@ fn betas(kind: Kind) -> [f64; 2] {
     if kind == Kind::Gan { [0.5, 0.999] } else { [0.9, 0.999] }
 }
 
-/// A part of a dataset: images, and their classes where they are given.
+/// A part of a dataset: images, their classes and what a layer computes of them, where they are given.
 struct Part {
     images: ImageFile,
     labels: Option<LabelFile>,
+    condition: Option<Reader>,
 }
 
 impl Part {
-    fn open(images: &Path, labels: Option<&Path>) -> anyhow::Result<Self> {
+    fn open(images: &Path, labels: Option<&Path>, condition: Option<&Path>) -> anyhow::Result<Self> {
         let images = ImageFile::open(images)?;
         let labels = labels.map(|path| LabelFile::open(path, images.count())).transpose()?;
-        Ok(Self { images, labels })
+        Ok(Self { images, labels, condition: condition.map(Reader::open).transpose()? })
     }
 
     fn declare(&self, task: &mut Task) -> anyhow::Result<()> {
         task.array(self.images.reader())?;
-        self.labels.as_ref().map_or(Ok(()), |labels| task.array(labels.reader()))
+        self.labels.as_ref().map_or(Ok(()), |labels| task.array(labels.reader()))?;
+        self.condition.as_ref().map_or(Ok(()), |condition| task.array(condition))
+    }
+
+    fn inverted(&self) -> Option<Inverted<'_>> {
+        self.condition.as_ref().map(|condition| (&self.images, condition))
     }
 
     fn labelled(&self) -> Option<Labelled<'_>> {
@@ -127,12 +155,12 @@ struct Data {
 
 impl Data {
     fn open(arguments: &Arguments) -> anyhow::Result<Self> {
-        let part = |images: &Option<PathBuf>, labels: &Option<PathBuf>| {
-            images.as_deref().map(|images| Part::open(images, labels.as_deref())).transpose()
+        let part = |images: &Option<PathBuf>, labels: &Option<PathBuf>, condition: &Option<PathBuf>| {
+            images.as_deref().map(|images| Part::open(images, labels.as_deref(), condition.as_deref())).transpose()
         };
-        let train = Part::open(&arguments.images, arguments.labels.as_deref())?;
-        let test = part(&arguments.test, &arguments.test_labels)?;
-        let validation = part(&arguments.validation, &arguments.validation_labels)?;
+        let train = Part::open(&arguments.images, arguments.labels.as_deref(), arguments.condition.as_deref())?;
+        let test = part(&arguments.test, &arguments.test_labels, &arguments.test_condition)?;
+        let validation = part(&arguments.validation, &arguments.validation_labels, &arguments.validation_condition)?;
         let wanted = train.images.shape();
         for images in [&test, &validation].into_iter().flatten().map(|part| &part.images) {
             let found = images.shape();
@@ -172,6 +200,19 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
         "--labels: a classifier needs them, and nothing else takes them"
     );
     ensure!(
+        (arguments.kind == Kind::Decoder) == arguments.condition.is_some(),
+        "--condition: a decoder needs it, and nothing else takes it"
+    );
+    ensure!(
+        arguments.snapshots.is_empty() || arguments.kind == Kind::Classifier,
+        "--snapshots: of a classifier alone"
+    );
+    ensure!(
+        (0.0..1.0).contains(&arguments.dropout),
+        "--dropout: expected a number in [0, 1), found {}",
+        arguments.dropout
+    );
+    ensure!(
         arguments.beta >= 0.0 && arguments.beta.is_finite(),
         "--beta: expected a number of at least 0, found {}",
         arguments.beta
@@ -195,6 +236,12 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     task.parameter("gamma", arguments.gamma)?;
     task.parameter("batch_norm", arguments.batch_norm)?;
     task.parameter("pace", pace)?;
+    if architectures::NASH.contains(&arguments.arch.as_str()) {
+        task.parameter("dropout", arguments.dropout)?;
+    }
+    if !arguments.snapshots.is_empty() {
+        task.parameter("snapshots", &arguments.snapshots)?;
+    }
     arguments.training.declare(&mut task)?;
     if task.is_fresh()? {
         return Ok(());
@@ -214,7 +261,7 @@ impl Arguments {
     fn classifier(&self, size: Size, classes: usize) -> anyhow::Result<Graph> {
         match crate::architecture_file(&self.arch) {
             Some(file) => Ok(Graph::load(&file)?),
-            None => Ok(architectures::classifier(&self.arch, size, classes)?),
+            None => Ok(architectures::classifier(&self.arch, size, classes, self.dropout)?),
         }
     }
 }
@@ -262,15 +309,30 @@ fn train<E: Element + Scalar>(arguments: &Arguments, pace: Pace, data: &Data, ta
                 Ok(with_parameters(Metrics::new(), count))
             })
         }
+        Kind::Decoder => {
+            let examples = data.train.inverted().context("a decoder needs --condition")?;
+            let graph = architectures::inverter(size, layer_size(examples)?)?;
+            let network = arguments.initialised(graph, DECODER);
+            let count = network.graph().parameter_count();
+            let mut trainee = Inverter::<E>::new(network, (pace, seed), examples, data.held_out(Part::inverted))?;
+            training.run(task, output, count_of_examples, &mut trainee, |trainee, folder| {
+                trainee.network().save(folder, &origin)?;
+                Ok(with_parameters(trainee.best_metrics(), count))
+            })
+        }
         Kind::Classifier => {
             let examples = data.train.labelled().context("a classifier needs --labels")?;
             let graph = arguments.classifier(size, count_classes(examples.1)?)?;
             crate::require_images(examples.0, &graph)?;
             let network = arguments.initialised(graph, 0);
             let count = network.graph().parameter_count();
-            let mut trainee = Classifier::<E>::new(network, pace, seed, examples, data.held_out(Part::labelled))?;
+            let mut trainee = Classifier::<E>::new(network, pace, seed, examples, data.held_out(Part::labelled))?
+                .with_snapshots(arguments.snapshots.clone());
             training.run(task, output, count_of_examples, &mut trainee, |trainee, folder| {
                 trainee.network().save(folder, &origin)?;
+                for (updates, network) in trainee.snapshots() {
+                    network.save_beside(folder, &format!("at-{updates}"), &origin)?;
+                }
                 Ok(with_parameters(trainee.best_metrics(), count))
             })
         }
