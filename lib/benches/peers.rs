@@ -13,6 +13,7 @@ use obverse::align::recovery::{Aim, Recovery};
 use obverse::align::settings::{Settings, Start};
 use obverse::align::step::{AimWeights, Draw, Examples, Heads, Objective, step};
 use obverse::align::training::one_hot;
+use obverse::density::sampling::{Draws, sample};
 use obverse::density::{self, Architecture, Condition, Likelihood, PixelCnn};
 use obverse::fidelity::frechet::frechet;
 use obverse::fidelity::moments::Moments;
@@ -23,13 +24,14 @@ use obverse::tensor::memory::{MiMalloc, keep_pages};
 use obverse::tensor::random::Stream;
 use obverse::tensor::{backward, batch, gradient, zeros};
 use obverse::train::adam::{Adam, AdamSettings};
+use rayon::prelude::*;
 
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
 type Job = (&'static str, fn() -> Box<dyn FnMut()>);
 
-const JOBS: [Job; 10] = [
+const JOBS: [Job; 11] = [
     ("fa_train_mnist", || fa_train("mnist", Size::new(1, 28, 28), 128)),
     ("fa_train_cifar10", || fa_train("cifar10", Size::new(3, 32, 32), 128)),
     ("fa_train_celeba", || fa_train("celeba", Size::new(3, 64, 64), 32)),
@@ -39,6 +41,7 @@ const JOBS: [Job; 10] = [
     ("inception_features", inception_features),
     ("frechet_2048", frechet_2048),
     ("pixelcnn_train_mnist", pixelcnn_train_mnist),
+    ("pixelcnn_sample_mnist", pixelcnn_sample_mnist),
     ("vfa_gan_cifar10", || vfa_gan("cifar10", Size::new(3, 32, 32), 128)),
 ];
 
@@ -152,6 +155,19 @@ fn pixelcnn_mnist() -> PixelCnn<f32> {
         Architecture { channels: 1, height: 28, width: 28, filters: 64, blocks: 3, likelihood, condition },
         0,
     ))
+}
+
+/// 16 images drawn pixel by pixel, eight by each of two threads.
+fn pixelcnn_sample_mnist() -> Box<dyn FnMut()> {
+    let model = pixelcnn_mnist();
+    let condition: Vec<f32> = Stream::new(0, "h", 0).normal(0..16 * 256);
+    Box::new(move || {
+        condition.par_chunks(8 * 256).enumerate().for_each(|(part, condition)| {
+            let condition = batch(condition.to_vec(), (8, 1, 1, 256));
+            let draws = Draws { seed: 0, first: 8 * part, temperature: 1.0 };
+            std::hint::black_box(sample(&model, 8, Some(&condition), draws, None));
+        });
+    })
 }
 
 /// One update of 16 images, without dropout and averages, as the peer takes it.

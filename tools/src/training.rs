@@ -126,7 +126,12 @@ impl TrainingArguments {
             betas.iter().all(|beta| (0.0..1.0).contains(beta)),
             "--betas: expected two numbers in [0, 1), found {betas:?}"
         );
-        Ok(Pace { learning_rate, schedule: self.schedule.unwrap_or_default(), betas, updates: self.total_updates(examples) })
+        Ok(Pace {
+            learning_rate,
+            schedule: self.schedule.unwrap_or_default(),
+            betas,
+            updates: self.total_updates(examples),
+        })
     }
 
     /// Updates of the whole run.

@@ -52,7 +52,17 @@ impl<'a, E: Element + Scalar> Classifier<'a, E> {
     ) -> Result<Self> {
         let adam = Adam::new(network.parameters());
         let logits = network.graph().output("logits")?;
-        Ok(Self { network, adam, logits, pace, seed, examples, held_out, best: Best::default(), snapshots: Snapshots::default() })
+        Ok(Self {
+            network,
+            adam,
+            logits,
+            pace,
+            seed,
+            examples,
+            held_out,
+            best: Best::default(),
+            snapshots: Snapshots::default(),
+        })
     }
 
     /// The same, keeping its parameters after these numbers of updates.

@@ -13,9 +13,9 @@
 use std::collections::BTreeMap;
 
 use super::clarke;
-use super::nash;
 use super::error::{Error, Result};
 use super::graph::{Graph, INPUT, InputSpec, Node, Op, Pair, Sides, Size};
+use super::nash;
 use crate::ops::activation::LEAKY_SLOPE;
 
 /// The names of feature alignment's architectures.
@@ -55,7 +55,12 @@ fn plan(name: &str) -> Result<Plan> {
         "cifar10" => Plan { widths: &[32, 64, 128], hidden: 2048, kernel: 3, two_linear: true },
         "celeba" => Plan { widths: &[32, 64, 128, 256], hidden: 4096, kernel: 3, two_linear: true },
         "stl10" => Plan { widths: &[32, 64, 128, 256], hidden: 4096, kernel: 7, two_linear: false },
-        _ => return Err(Error::NoSuchArchitecture { name: name.to_string(), known: [&NAMES[..], &[CLARKE], &NASH].concat().join(", ") }),
+        _ => {
+            return Err(Error::NoSuchArchitecture {
+                name: name.to_string(),
+                known: [&NAMES[..], &[CLARKE], &NASH].concat().join(", "),
+            });
+        }
     })
 }
 

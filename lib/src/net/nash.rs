@@ -140,9 +140,7 @@ mod tests {
     /// Worked out by hand: with pooling fc3 sees 32 values, without it 32 * 49.
     #[test]
     fn parameters_are_as_many_as_the_layers_say() {
-        let count = |name| {
-            classifier(name, Size::new(1, 40, 40), &[("logits", 10)], 0.5).unwrap().parameter_count()
-        };
+        let count = |name| classifier(name, Size::new(1, 40, 40), &[("logits", 10)], 0.5).unwrap().parameter_count();
         let convolutions = (25 * 32 + 32) + (800 * 32 + 32);
         assert_eq!(count("nash-mnist"), convolutions + (1568 * 256 + 256) + 2570);
         assert_eq!(count("nash-pooled"), convolutions + (32 * 256 + 256) + 2570);

@@ -203,10 +203,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
         (arguments.kind == Kind::Decoder) == arguments.condition.is_some(),
         "--condition: a decoder needs it, and nothing else takes it"
     );
-    ensure!(
-        arguments.snapshots.is_empty() || arguments.kind == Kind::Classifier,
-        "--snapshots: of a classifier alone"
-    );
+    ensure!(arguments.snapshots.is_empty() || arguments.kind == Kind::Classifier, "--snapshots: of a classifier alone");
     ensure!(
         (0.0..1.0).contains(&arguments.dropout),
         "--dropout: expected a number in [0, 1), found {}",
