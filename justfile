@@ -1,14 +1,17 @@
 # Obverse: just demo, just test, just bench, just <dataset> <recipe>. `just --list --list-submodules` shows everything.
 
+mod affnist 'pipelines/affnist.just'
 mod alignment 'pipelines/alignment.just'
 mod celeba 'pipelines/celeba.just'
 mod cifar10 'pipelines/cifar10.just'
 mod ifv 'pipelines/ifv.just'
 mod imagenet 'pipelines/imagenet.just'
+mod information 'pipelines/information.just'
 mod mnist 'pipelines/mnist.just'
 mod shapes 'pipelines/shapes.just'
 mod srnet 'pipelines/srnet.just'
 mod stl10 'pipelines/stl10.just'
+mod svhn 'pipelines/svhn.just'
 mod toy 'pipelines/toy.just'
 
 # Where the tools are: built here unless OBVERSE_BIN says where they are installed.

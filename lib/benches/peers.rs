@@ -14,6 +14,7 @@ use obverse::align::recovery::{Aim, Recovery};
 use obverse::align::settings::{Settings, Start};
 use obverse::align::step::{AimWeights, Draw, Examples, Heads, Objective, step};
 use obverse::align::training::one_hot;
+use obverse::density::sampling::{Draws, sample};
 use obverse::density::{self, Architecture, Condition, Likelihood, PixelCnn};
 use obverse::fidelity::frechet::frechet;
 use obverse::fidelity::moments::Moments;
@@ -34,13 +35,14 @@ use obverse::tensor::random::Stream;
 use obverse::tensor::{backward, batch, gradient, zeros};
 use obverse::train::adam::{Adam, AdamSettings};
 use obverse::visualize::ascent::{Ascent, Optimiser, Settings as AscentSettings};
+use rayon::prelude::*;
 
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
 type Job = (&'static str, fn() -> Box<dyn FnMut()>);
 
-const JOBS: [Job; 12] = [
+const JOBS: [Job; 13] = [
     ("fa_train_mnist", || fa_train("mnist", Size::new(1, 28, 28), 128)),
     ("fa_train_cifar10", || fa_train("cifar10", Size::new(3, 32, 32), 128)),
     ("fa_train_celeba", || fa_train("celeba", Size::new(3, 64, 64), 32)),
@@ -52,6 +54,7 @@ const JOBS: [Job; 12] = [
     ("fv_googlenet", fv_googlenet),
     ("ifv_googlenet", ifv_googlenet),
     ("pixelcnn_train_mnist", pixelcnn_train_mnist),
+    ("pixelcnn_sample_mnist", pixelcnn_sample_mnist),
     ("vfa_gan_cifar10", || vfa_gan("cifar10", Size::new(3, 32, 32), 128)),
 ];
 
@@ -210,6 +213,19 @@ fn pixelcnn_mnist() -> PixelCnn<f32> {
         Architecture { channels: 1, height: 28, width: 28, filters: 64, blocks: 3, likelihood, condition },
         0,
     ))
+}
+
+/// 16 images drawn pixel by pixel, eight by each of two threads.
+fn pixelcnn_sample_mnist() -> Box<dyn FnMut()> {
+    let model = pixelcnn_mnist();
+    let condition: Vec<f32> = Stream::new(0, "h", 0).normal(0..16 * 256);
+    Box::new(move || {
+        condition.par_chunks(8 * 256).enumerate().for_each(|(part, condition)| {
+            let condition = batch(condition.to_vec(), (8, 1, 1, 256));
+            let draws = Draws { seed: 0, first: 8 * part, temperature: 1.0 };
+            std::hint::black_box(sample(&model, 8, Some(&condition), draws, None));
+        });
+    })
 }
 
 /// One update of 16 images, without dropout and averages, as the peer takes it.

@@ -9,6 +9,7 @@ pub mod baselines;
 pub mod data;
 pub mod density;
 pub mod fidelity;
+pub mod information;
 pub mod net;
 pub mod objective;
 pub mod ops;

@@ -11,7 +11,7 @@ import argparse, json, os, pathlib, statistics, subprocess, sys
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 JOBS = ["fa_train_mnist", "fa_train_cifar10", "fa_train_celeba", "fa_invert_mnist", "vfa_gan_cifar10", "inception_features", "frechet_2048",
-        "fv_googlenet", "ifv_googlenet"]
+        "fv_googlenet", "ifv_googlenet", "pixelcnn_train_mnist", "pixelcnn_sample_mnist"]
 # Multiply-adds of one image through the encoder, by convolution and linear layers, times the 9 products of a training
 # step (x and r forward, the pullback of r, its derivative twice, x and r backward to inputs and to weights) or the 2 of
 # each of 10 inversion steps.
@@ -21,7 +21,14 @@ ENCODER = {
     "celeba": 4096 * 27 * 32 + 1024 * 288 * 32 + 1024 * 288 * 64 + 256 * 576 * 64 + 256 * 576 * 128 + 64 * 1152 * 128
               + 64 * 1152 * 256 + 16 * 2304 * 256 + 4096 * 4096 + 4096 * 128,
 }
+# Multiply-adds a pixel of a PixelCNN++ block pair of 64 filters: kernels of 2 x 3 and 2 x 2, 128 to 64 and to 128 channels, skips; and of
+# one image, by pixels and blocks on the way up and down at each level.
+BLOCK = 128 * (64 + 128) * (6 + 4)
+UP, DOWN = BLOCK + 128 * 64, BLOCK + 128 * 64 + 256 * 64
+PIXELCNN = 784 * (3 * UP + 4 * DOWN + 64 * 256) + 196 * (3 * UP + 4 * DOWN) + 49 * (3 * UP + 3 * DOWN)
 WORK = {
+    "pixelcnn_train_mnist": 2 * 3 * 16 * PIXELCNN,
+    "pixelcnn_sample_mnist": 2 * 16 * PIXELCNN,
     "inception_features": 2 * 16 * 5.71e9,
     "fa_train_mnist": 2 * 9 * 128 * ENCODER["mnist"],
     "fa_train_cifar10": 2 * 9 * 128 * ENCODER["cifar10"],

@@ -1,4 +1,5 @@
-//! `pixelcnn-fit` by its command line: what it writes, going on after a pause or an interrupt, early stopping, what it refuses.
+//! `pixelcnn-fit` and `pixelcnn-sample` by their command lines: what they write, going on after a pause or an interrupt, early
+//! stopping, samples that depend on their number alone, completion, what they refuse.
 
 // The helpers of a test file are no tests to clippy.
 #![allow(clippy::unwrap_used)]
@@ -9,7 +10,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use obverse::store::digest;
-use obverse::store::npy::write;
+use obverse::store::npy::{read, write};
 use obverse::tensor::random::Stream;
 use obverse_tests::{run, tool, write_images};
 use serde_json::Value;
@@ -127,6 +128,52 @@ fn a_loss_that_is_no_number_stops_with_the_checkpoint_from_before() {
     run(folder, "pixelcnn-fit", &format!("{words} --learning-rate 1e38 -o model"))
         .fails(1, &["diverged", "train_nll", "checkpoint"]);
     assert!(!folder.join("model").exists() && folder.join("model.checkpoint").is_dir());
+}
+
+#[test]
+fn samples_depend_on_seed_and_number_alone_and_completions_keep_their_rows() {
+    let folder = files();
+    let folder = folder.path();
+    run(folder, "pixelcnn-fit", &format!("colour.npy --condition maps.npy --mixtures 2 {SMALL} --updates 3 -o model"))
+        .succeeds();
+    let sample = |words: &str| {
+        run(folder, "pixelcnn-sample", &format!("model --condition maps.npy --quiet {words}")).succeeds();
+    };
+    sample("-o a.npy");
+    let all = read::<u8>(&folder.join("a.npy")).unwrap();
+    assert_eq!(all.shape(), [40, 3, 7, 6]);
+    sample("--batch 7 --threads 1 -o b.npy");
+    assert_eq!(all, read::<u8>(&folder.join("b.npy")).unwrap());
+    for part in 1..=3 {
+        sample(&format!("--shard {part}/3 -o p{part}.npy"));
+    }
+    run(folder, "npy-cat", "p1.npy p2.npy p3.npy --quiet -o joined.npy").succeeds();
+    assert_eq!(fs::read(folder.join("joined.npy")).unwrap(), fs::read(folder.join("a.npy")).unwrap());
+    sample("--seed 1 -o c.npy");
+    assert_ne!(all, read::<u8>(&folder.join("c.npy")).unwrap());
+    sample("--count 2 -o twice.npy");
+    assert_eq!(read::<u8>(&folder.join("twice.npy")).unwrap().shape(), [80, 3, 7, 6]);
+    sample("--complete colour.npy --rows-kept 3 -o completed.npy");
+    let (completed, given) =
+        (read::<u8>(&folder.join("completed.npy")).unwrap(), read::<u8>(&folder.join("colour.npy")).unwrap());
+    for ((place, completed), given) in completed.indexed_iter().zip(&given) {
+        assert!(place[2] >= 3 || completed == given, "{place:?}");
+    }
+    assert_ne!(completed, given);
+    assert!(run(folder, "pixelcnn-sample", "model --condition maps.npy -o a.npy").succeeds().stderr.contains("fresh"));
+
+    let refused =
+        |words: &str, said: &[&str]| drop(run(folder, "pixelcnn-sample", &format!("{words} -o x.npy")).fails(2, said));
+    refused("model", &["model", "needs"]);
+    refused("model --condition vectors.npy", &["vectors.npy"]);
+    refused("model --condition maps.npy --temperature 0", &["--temperature"]);
+    refused("model --condition maps.npy --complete gray.npy --rows-kept 2", &["gray.npy", "3 x 7 x 6"]);
+    refused("model --condition maps.npy --complete colour.npy --rows-kept 7", &["--rows-kept", "7"]);
+    refused("colour.npy --count 2", &["colour.npy"]);
+    run(folder, "pixelcnn-fit", &format!("gray.npy {SMALL} --updates 3 -o plain")).succeeds();
+    refused("plain --condition vectors.npy", &["plain", "takes none"]);
+    run(folder, "pixelcnn-sample", "plain --quiet -o plain.npy").succeeds();
+    assert_eq!(read::<u8>(&folder.join("plain.npy")).unwrap().shape(), [16, 1, 8, 8]);
 }
 
 #[test]

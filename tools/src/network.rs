@@ -156,7 +156,7 @@ pub fn training_failure(error: train::Error) -> anyhow::Error {
 }
 
 /// Goes through `rows` a batch at a time, with progress, until done or interrupted.
-fn for_each_batch(
+pub(crate) fn for_each_batch(
     rows: Range<usize>,
     batch: usize,
     quiet: bool,

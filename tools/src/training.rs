@@ -22,6 +22,12 @@ pub struct TrainingArguments {
     /// Passes over the images
     #[arg(long, default_value_t = 10, value_name = "N")]
     pub epochs: u64,
+    /// Updates of the whole run, whatever --epochs says; the last epoch may end early
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub updates: Option<u64>,
+    /// Updates between evaluations [default: an epoch]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    evaluate_every: Option<u64>,
     /// Images an update
     #[arg(long, default_value_t = 128, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65536))]
     pub batch: u32,
@@ -120,23 +126,28 @@ impl TrainingArguments {
             betas.iter().all(|beta| (0.0..1.0).contains(beta)),
             "--betas: expected two numbers in [0, 1), found {betas:?}"
         );
-        Ok(Pace { learning_rate, schedule: self.schedule.unwrap_or_default(), betas, updates: self.updates(examples) })
+        Ok(Pace {
+            learning_rate,
+            schedule: self.schedule.unwrap_or_default(),
+            betas,
+            updates: self.total_updates(examples),
+        })
     }
 
     /// Updates of the whole run.
-    pub fn updates(&self, examples: usize) -> u64 {
+    pub fn total_updates(&self, examples: usize) -> u64 {
         let training = self.training(examples);
-        training.epochs * training.updates_per_epoch()
+        self.updates.unwrap_or(training.epochs.saturating_mul(training.updates_per_epoch()))
     }
 
     fn training(&self, examples: usize) -> Loop {
         Loop {
-            epochs: self.epochs,
+            epochs: if self.updates.is_some() { u64::MAX } else { self.epochs },
             batch: self.batch as usize,
             examples,
             seed: self.seed.seed,
             every: minutes(self.checkpoint_minutes),
-            rounds: Rounds::default(),
+            rounds: Rounds { length: self.evaluate_every, most: self.updates, pause: None },
         }
     }
 
@@ -148,6 +159,12 @@ impl TrainingArguments {
         task.seed(self.seed.seed);
         task.parameter("init", format!("{:?}", self.init))?;
         task.parameter("epochs", self.epochs)?;
+        if let Some(updates) = self.updates {
+            task.parameter("updates", updates)?;
+        }
+        if let Some(length) = self.evaluate_every {
+            task.parameter("evaluate_every", length)?;
+        }
         task.parameter("batch", self.batch)?;
         task.parameter("precision", self.precision)
     }

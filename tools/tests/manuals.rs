@@ -11,6 +11,7 @@ const BINARIES: &[(&str, &str)] = &[
     ("fid-score", env!("CARGO_BIN_EXE_fid-score")),
     ("fv-optimize", env!("CARGO_BIN_EXE_fv-optimize")),
     ("ifv-predict", env!("CARGO_BIN_EXE_ifv-predict")),
+    ("mi-bound", env!("CARGO_BIN_EXE_mi-bound")),
     ("nearest", env!("CARGO_BIN_EXE_nearest")),
     ("net-fit", env!("CARGO_BIN_EXE_net-fit")),
     ("net-import", env!("CARGO_BIN_EXE_net-import")),
@@ -19,6 +20,7 @@ const BINARIES: &[(&str, &str)] = &[
     ("npy-view", env!("CARGO_BIN_EXE_npy-view")),
     ("obverse-again", env!("CARGO_BIN_EXE_obverse-again")),
     ("pixelcnn-fit", env!("CARGO_BIN_EXE_pixelcnn-fit")),
+    ("pixelcnn-sample", env!("CARGO_BIN_EXE_pixelcnn-sample")),
 ];
 
 #[test]

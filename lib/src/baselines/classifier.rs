@@ -19,6 +19,7 @@ use crate::train::checkpoint::{self, Position};
 use crate::train::evaluation::{EVALUATED, HeldOut};
 use crate::train::run::{Losses, Trainee};
 use crate::train::schedule::Pace;
+use crate::train::snapshots::Snapshots;
 use crate::train::{Error, Result};
 
 /// Images and their classes.
@@ -34,6 +35,7 @@ pub struct Classifier<'a, E: Element> {
     examples: Labelled<'a>,
     held_out: HeldOut<Labelled<'a>>,
     best: Best<E>,
+    snapshots: Snapshots<E>,
 }
 
 impl<'a, E: Element + Scalar> Classifier<'a, E> {
@@ -50,7 +52,34 @@ impl<'a, E: Element + Scalar> Classifier<'a, E> {
     ) -> Result<Self> {
         let adam = Adam::new(network.parameters());
         let logits = network.graph().output("logits")?;
-        Ok(Self { network, adam, logits, pace, seed, examples, held_out, best: Best::default() })
+        Ok(Self {
+            network,
+            adam,
+            logits,
+            pace,
+            seed,
+            examples,
+            held_out,
+            best: Best::default(),
+            snapshots: Snapshots::default(),
+        })
+    }
+
+    /// The same, keeping its parameters after these numbers of updates.
+    pub fn with_snapshots(self, updates: Vec<u64>) -> Self {
+        Self { snapshots: Snapshots::new(updates), ..self }
+    }
+
+    /// The classifier after each of the chosen numbers of updates that have passed.
+    pub fn snapshots(&self) -> Vec<(u64, Network<E>)> {
+        let mut snapshots = self.snapshots.clone();
+        snapshots.offer(self.adam.state().2, self.network.parameters());
+        let networks = snapshots.taken().iter().map(|(updates, parameters)| {
+            let mut network = self.network.clone();
+            network.parameters_mut().clone_from_slice(parameters);
+            (*updates, network)
+        });
+        networks.collect()
     }
 
     /// The classifier: of the best epoch, where there is a validation part.
@@ -110,6 +139,7 @@ fn entropy<E: Element>(tape: &mut impl Tape<E, Cpu>, logits: &Batch<E>, labels: 
 
 impl<E: Element + Scalar> Trainee for Classifier<'_, E> {
     fn update(&mut self, position: &Position, rows: &[usize]) -> Result<Losses> {
+        self.snapshots.offer(position.update, self.network.parameters());
         let (x, labels) = self.batch(self.examples, rows)?;
         let mut tape = OwnedTape::default();
         let mode = Mode::Training(Stream::new(self.seed, "dropout", position.update));
@@ -138,11 +168,13 @@ impl<E: Element + Scalar> Trainee for Classifier<'_, E> {
 
     fn save(&self, folder: &Path) -> Result<()> {
         checkpoint::save(folder, "classifier", &self.network, &self.adam)?;
+        self.snapshots.save(folder)?;
         self.best.save(folder)
     }
 
     fn restore(&mut self, folder: &Path) -> Result<()> {
         self.adam = checkpoint::restore(folder, "classifier", &mut self.network)?;
+        self.snapshots.restore(folder, self.network.parameters())?;
         self.best.restore(folder, &[&self.network])
     }
 }

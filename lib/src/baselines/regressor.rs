@@ -1,4 +1,6 @@
-//! A network fitted to targets image by image: the mean squared error of its output, by Adam.
+//! Networks fitted to images, x_hat = f(h), by the squared error L = mean |x - f(h)|^2.
+//!
+//! h is what a layer computes of the images (point-estimate inversion, Nash et al. 2019, equation 3), or other images.
 
 use std::path::Path;
 
@@ -6,29 +8,87 @@ use dfdx::prelude::{NoneTape, OwnedTape};
 use serde_json::{Map, Value};
 
 use crate::data::batches::ImageFile;
-use crate::net::{Mode, Network};
+use crate::net::{Mode, Network, Size};
 use crate::ops::InputGradient;
 use crate::ops::loss::squared_error;
-use crate::store::npy::Scalar;
+use crate::store::npy::{Dtype, Reader, Scalar, require_finite};
 use crate::store::sidecar::metric;
 use crate::tensor::random::Stream;
-use crate::tensor::{Batch, Element, backward, batch, view};
-use crate::train::Result;
+use crate::tensor::{Batch, Element, backward, batch, channels_last, view};
 use crate::train::adam::Adam;
 use crate::train::best::Best;
 use crate::train::checkpoint::{self, Position};
-use crate::train::evaluation::{EVALUATED, HeldOut};
+use crate::train::evaluation::{HeldOut, SquaredError};
 use crate::train::run::{Losses, Trainee};
 use crate::train::schedule::Pace;
+use crate::train::{Error, Result};
 
-/// Images and what the network shall make of them.
-pub type Pairs<'a> = (&'a ImageFile, &'a ImageFile);
+/// What a network is given, row by row.
+#[derive(Clone, Copy, Debug)]
+pub enum Inputs<'a> {
+    /// Images.
+    Images(&'a ImageFile),
+    /// What a layer computes: vectors (N, F) or maps (N, C, h, w).
+    Layer(&'a Reader),
+}
+
+/// What a network is given, and the images it shall make of it.
+pub type Pairs<'a> = (Inputs<'a>, &'a ImageFile);
+
+impl Inputs<'_> {
+    /// The size of a row, checked against the images.
+    ///
+    /// # Errors
+    /// Rows that are no numbers, of another number than the images, or neither vectors nor maps.
+    pub fn size(self, images: &ImageFile) -> Result<Size> {
+        let reader = match self {
+            Self::Images(inputs) => inputs.reader(),
+            Self::Layer(layer) => layer,
+        };
+        let wrong = |expected: String, found: String| {
+            Error::Settings(format!("{}: expected {expected}, found {found}", reader.path().display()))
+        };
+        if reader.rows() != images.count() {
+            let found = format!("{} rows; tap the layer with these images", reader.rows());
+            return Err(wrong(format!("{} rows, one an image", images.count()), found));
+        }
+        let layer = match self {
+            Self::Images(inputs) => {
+                let size = inputs.shape();
+                return Ok(Size::new(size.channels, size.height, size.width));
+            }
+            Self::Layer(layer) => layer,
+        };
+        layer.require_dtype(&[Dtype::F32, Dtype::F64])?;
+        match *layer.row_shape() {
+            [features] if features > 0 => Ok(Size::new(features, 1, 1)),
+            [channels, height, width] if channels * height * width > 0 => Ok(Size::new(channels, height, width)),
+            _ => Err(wrong("vectors (N, F) or feature maps (N, C, h, w)".into(), format!("shape {:?}", layer.shape()))),
+        }
+    }
+
+    /// Rows of `size`, channels last.
+    fn rows<E: Element + Scalar>(self, size: Size, rows: &[usize]) -> Result<Batch<E>> {
+        let shape = (rows.len(), size.height, size.width, size.channels);
+        let layer = match self {
+            Self::Images(images) => return Ok(batch(images.batch(rows)?, shape)),
+            Self::Layer(layer) => layer,
+        };
+        let mut values = Vec::with_capacity(rows.len() * size.elements());
+        for &row in rows {
+            let part: Vec<E> = layer.read_row_range_as_float_at(row, 1)?;
+            require_finite(layer.path(), &part, row, size.elements())?;
+            values.extend(part);
+        }
+        Ok(batch(channels_last(&values, shape), shape))
+    }
+}
 
 /// A network in training.
 pub struct Regressor<'a, E: Element> {
     network: Network<E>,
     adam: Adam<E>,
-    output: usize,
+    image: usize,
     pace: Pace,
     seed: u64,
     examples: Pairs<'a>,
@@ -37,20 +97,25 @@ pub struct Regressor<'a, E: Element> {
 }
 
 impl<'a, E: Element + Scalar> Regressor<'a, E> {
-    /// A network with an output of this name, whose images fit it and whose targets fit the output.
+    /// A network with an output "image".
     ///
     /// # Errors
-    /// A network without the output.
+    /// A network without it; rows that do not fit it.
     pub fn new(
         network: Network<E>,
-        output: &str,
         (pace, seed): (Pace, u64),
         examples: Pairs<'a>,
         held_out: HeldOut<Pairs<'a>>,
     ) -> Result<Self> {
-        let adam = Adam::new(network.parameters());
-        let output = network.graph().output(output)?;
-        Ok(Self { network, adam, output, pace, seed, examples, held_out, best: Best::default() })
+        let wanted = network.graph().input.shape;
+        for (inputs, images) in [Some(examples), held_out.test, held_out.validation].into_iter().flatten() {
+            let found = inputs.size(images)?;
+            if found != wanted {
+                return Err(Error::Settings(format!("expected rows of {wanted}, found {found}")));
+            }
+        }
+        let (adam, image) = (Adam::new(network.parameters()), network.graph().output("image")?);
+        Ok(Self { network, adam, image, pace, seed, examples, held_out, best: Best::default() })
     }
 
     /// The network: of the best epoch, where there is a validation part.
@@ -58,56 +123,53 @@ impl<'a, E: Element + Scalar> Regressor<'a, E> {
         self.best.network(0, &self.network)
     }
 
+    /// How many examples it is trained on.
+    pub fn examples(&self) -> usize {
+        self.examples.1.count()
+    }
+
     /// The metrics of the best epoch, where there is a validation part.
     pub fn best_metrics(&self) -> Map<String, Value> {
         self.best.metrics()
     }
 
-    /// The mean squared error a value.
-    fn judge(&self, pairs: Pairs) -> Result<f64> {
-        let (mut sum, count) = (0.0, pairs.0.count());
-        for first in (0..count).step_by(EVALUATED) {
-            let rows: Vec<usize> = (first..count.min(first + EVALUATED)).collect();
-            let (x, y) = self.batch(pairs, &rows)?;
-            let trace = self.network.forward(&mut NoneTape, &x, Mode::Inference, InputGradient::Unwanted);
-            let made = self.network.value(&trace, self.output)?;
-            let factor = 1.0 / view(made).len() as f64;
-            sum += view(&squared_error(&mut NoneTape, made, &y, factor))[0].wide() * rows.len() as f64;
-        }
-        Ok(sum / count.max(1) as f64)
+    fn rows(&self, part: Pairs, rows: &[usize]) -> Result<Batch<E>> {
+        part.0.rows(self.network.graph().input.shape, rows)
     }
 
-    fn batch(&self, (images, targets): Pairs, rows: &[usize]) -> Result<(Batch<E>, Batch<E>)> {
-        let of = |file: &ImageFile| -> Result<Batch<E>> {
-            let size = file.shape();
-            Ok(batch(file.batch(rows)?, (rows.len(), size.height, size.width, size.channels)))
-        };
-        Ok((of(images)?, of(targets)?))
+    fn error(&self, part: Pairs) -> Result<SquaredError> {
+        SquaredError::of(part.1, |_, rows| {
+            let h = self.rows(part, rows)?;
+            let trace = self.network.forward(&mut NoneTape, &h, Mode::Inference, InputGradient::Unwanted);
+            Ok(self.network.value(&trace, self.image)?.clone())
+        })
     }
 }
 
 impl<E: Element + Scalar> Trainee for Regressor<'_, E> {
     fn update(&mut self, position: &Position, rows: &[usize]) -> Result<Losses> {
-        let (x, y) = self.batch(self.examples, rows)?;
+        let shape = self.examples.1.shape();
+        let x = batch(self.examples.1.batch::<E>(rows)?, (rows.len(), shape.height, shape.width, shape.channels));
         let mut tape = OwnedTape::default();
         let mode = Mode::Training(Stream::new(self.seed, "dropout", position.update));
-        let trace = self.network.forward(&mut tape, &x, mode, InputGradient::Unwanted);
-        let factor = 1.0 / view(&y).len() as f64;
-        let loss = squared_error(&mut tape, self.network.value(&trace, self.output)?, &y, factor);
+        let h = self.rows(self.examples, rows)?;
+        let trace = self.network.forward(&mut tape, &h, mode, InputGradient::Unwanted);
+        let recovered = self.network.value(&trace, self.image)?;
+        let loss = squared_error(&mut tape, recovered, &x, 1.0 / rows.len() as f64);
         let mut gradients = backward(tape, &loss, vec![E::one()]);
         let gradients = self.network.take_gradients(&mut gradients);
         self.adam.step(&mut self.network, &gradients, &self.pace.at(position), |_| None);
         self.network.keep_running_statistics(&trace);
-        Ok(vec![("mse", view(&loss)[0].wide() * rows.len() as f64)])
+        Ok(vec![("train_mse", view(&loss)[0].wide() * rows.len() as f64 / shape.len() as f64)])
     }
 
     fn evaluate(&mut self, epoch: u64) -> Result<Map<String, Value>> {
         let mut metrics = Map::new();
         if let Some(test) = self.held_out.test {
-            metrics.insert("test_mse".into(), metric(self.judge(test)?));
+            metrics.extend(self.error(test)?.test_metrics());
         }
         if let Some(validation) = self.held_out.validation {
-            let error = self.judge(validation)?;
+            let error = self.error(validation)?.mean();
             metrics.insert("validation_mse".into(), metric(error));
             self.best.offer(error, epoch, &metrics, &[&self.network]);
         }

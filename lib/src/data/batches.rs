@@ -56,6 +56,17 @@ impl ImageFile {
         Ok(Self { reader, shape })
     }
 
+    /// Takes vectors, (N, F), as images of F channels and one pixel: what a network from vectors sees.
+    ///
+    /// # Errors
+    /// An array of another rank or type.
+    pub fn of_vectors(reader: Reader) -> Result<Self> {
+        reader.require_dtype(&[Dtype::F32, Dtype::F64])?;
+        reader.require_rank(2, "vectors (N, F)")?;
+        let shape = Shape::checked(&reader.path().display().to_string(), reader.row_len(), 1, 1)?;
+        Ok(Self { reader, shape })
+    }
+
     /// The number of images.
     pub fn count(&self) -> usize {
         self.reader.rows()

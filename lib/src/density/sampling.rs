@@ -35,33 +35,36 @@ impl Region {
     }
 }
 
-/// What a layer's kernel sees, of all images, with the zeros around it: (N, H + top, left + W + right, C).
+/// What a layer's kernel sees, of all images, with the zeros around it: the last rows, one more than the kernel has, in turn,
+/// (N, kh + 1, left + W + right, C).
 struct Plane<E> {
     values: Vec<E>,
     channels: usize,
     top: usize,
     left: usize,
     width: usize,
+    rows: usize,
     image: usize,
 }
 
 impl<E: Element> Plane<E> {
-    fn new(images: usize, (height, width): (usize, usize), channels: usize, conv: Conv) -> Self {
+    fn new(images: usize, width: usize, channels: usize, conv: Conv) -> Self {
         let (top, left) = conv.shift.reach(conv.kernel);
-        let width = width + conv.kernel[1] - 1;
-        let image = (height + top) * width * channels;
-        Self { values: vec![E::zero(); images * image], channels, top, left, width, image }
+        let (width, rows) = (width + conv.kernel[1] - 1, conv.kernel[0] + 1);
+        let image = rows * width * channels;
+        Self { values: vec![E::zero(); images * image], channels, top, left, width, rows, image }
     }
 
     /// Where the window of a pixel starts under row `u` of the kernel, within an image.
     fn window(&self, row: usize, column: usize, u: usize) -> usize {
-        ((row + u) * self.width + column) * self.channels
+        ((row + u) % self.rows * self.width + column) * self.channels
     }
 
     /// The places of a region's pixels, an image after the other.
     fn put(&mut self, region: &Region, mut fill: impl FnMut(usize, &mut [E])) {
         let count = region.pixels() * self.channels;
-        let first = ((region.row + self.top) * self.width + self.left + region.columns.start) * self.channels;
+        let row = (region.row + self.top) % self.rows;
+        let first = (row * self.width + self.left + region.columns.start) * self.channels;
         for (number, image) in self.values.chunks_exact_mut(self.image).enumerate() {
             let pixels = image[first..first + count].chunks_exact_mut(self.channels);
             pixels.enumerate().for_each(|(pixel, values)| fill(number * region.pixels() + pixel, values));
@@ -155,7 +158,7 @@ struct Sizes {
 impl<E: Element> Block<E> {
     fn new(model: &PixelCnn<E>, block: Gated, level: usize, sizes: Sizes, condition: Option<&Projection<E>>) -> Self {
         let kernel = |conv| Kernel::new(model, conv);
-        let plane = |conv| Plane::new(sizes.images, sizes.levels[level], 2 * sizes.filters, conv);
+        let plane = |conv| Plane::new(sizes.images, sizes.levels[level].1, 2 * sizes.filters, conv);
         let (conv_in, skip) = (kernel(block.conv_in), block.skip.map(kernel));
         let mut bias = vec![E::zero(); sizes.filters];
         for kernel in std::iter::once(&conv_in).chain(&skip) {
@@ -373,7 +376,7 @@ impl<E: Element> Layers<E> {
         let level_down = |i: usize| 2 - (i + 1).saturating_sub(blocks).div_ceil(blocks + 1).min(2);
         let down = stream.down.iter().enumerate().map(|(i, gated)| block(gated, level_down(i))).collect();
         let large = stream.shrink.iter().enumerate();
-        let large = large.map(|(level, conv)| Plane::new(sizes.images, sizes.levels[level], sizes.filters, *conv));
+        let large = large.map(|(level, conv)| Plane::new(sizes.images, sizes.levels[level].1, sizes.filters, *conv));
         let grown = [1, 0].map(|level| {
             let (height, width) = sizes.levels[level];
             Grown { values: vec![E::zero(); sizes.images * height * width * sizes.filters], size: (height, width) }
@@ -423,7 +426,7 @@ impl<E: Element> Sampler<E> {
         let condition = condition.map(|condition| Projection::new(&architecture, condition));
         let layers = &model.layers;
         let seen = [layers.first_u, layers.first_ul_row, layers.first_ul_col]
-            .map(|conv| Plane::new(images, levels[0], architecture.channels + 1, conv));
+            .map(|conv| Plane::new(images, levels[0].1, architecture.channels + 1, conv));
         Self {
             architecture,
             sizes,

@@ -1,7 +1,8 @@
 //! Training by maximum likelihood, L = -mean log p(x | h) (Nash et al. 2019, equation 4): Adam, Polyak averages of the parameters,
 //! early stopping on validation images.
 //!
-//! What is validated and kept are the averages: a <- d a + (1 - d) p after each update (Salimans et al. 2017).
+//! What is validated and kept are the averages: a <- d a + (1 - d) p after update t (Salimans et al. 2017), where d is at most
+//! (1 + t) / (10 + t), as in TensorFlow's averages.
 
 use std::path::Path;
 
@@ -244,7 +245,8 @@ impl<'a, E: Element + Scalar> Training<'a, E> {
     fn step(&mut self, gradients: &[Vec<E>], position: &Position) {
         self.adam.advance();
         let adam = self.settings.pace.at(position);
-        let (keep, take) = (E::of(self.settings.polyak), E::of(1.0 - self.settings.polyak));
+        let decay = averaging(self.settings.polyak, self.updates());
+        let (keep, take) = (E::of(decay), E::of(1.0 - decay));
         let parameters = self.model.parameters_mut().iter_mut().zip(&mut self.average);
         for (which, ((parameter, average), gradient)) in parameters.zip(gradients).enumerate() {
             self.adam.update(which, parameter, gradient, &adam, None);
@@ -256,6 +258,12 @@ impl<'a, E: Element + Scalar> Training<'a, E> {
     fn updates(&self) -> u64 {
         self.adam.state().2
     }
+}
+
+/// The averages' decay at update `update`, from 1: the first averages would otherwise hold the initial parameters for thousands of
+/// updates, so early ones reach back over a tenth of the training alone.
+fn averaging(decay: f64, update: u64) -> f64 {
+    decay.min((1.0 + update as f64) / (10.0 + update as f64))
 }
 
 fn mode(settings: &Settings, stream: Stream) -> Mode {
@@ -340,5 +348,17 @@ fn failure(error: Error) -> train::Error {
         Error::Data(error) => train::Error::Data(error),
         Error::Store(error) => train::Error::Store(error),
         other => train::Error::Settings(other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn averages_reach_back_further_as_the_training_goes_on() {
+        assert_eq!(averaging(0.9995, 8), 0.5);
+        assert_eq!(averaging(0.9995, 100_000), 0.9995);
+        assert_eq!(averaging(0.0, 100_000), 0.0);
     }
 }

@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 use super::clarke;
 use super::error::{Error, Result};
 use super::graph::{Graph, INPUT, InputSpec, Node, Op, Pair, Sides, Size};
+use super::nash;
 use crate::ops::activation::LEAKY_SLOPE;
 
 /// The names of feature alignment's architectures.
@@ -22,6 +23,9 @@ pub const NAMES: [&str; 4] = ["mnist", "cifar10", "celeba", "stl10"];
 
 /// The name of the classifier and autoencoder of "Generative model regularisation for feature visualisation".
 pub const CLARKE: &str = clarke::NAME;
+
+/// The names of the classifiers of "Inverting supervised representations".
+pub const NASH: [&str; 4] = nash::NAMES;
 
 /// The name of the network of the toy example.
 pub const TOY: &str = "toy";
@@ -51,7 +55,12 @@ fn plan(name: &str) -> Result<Plan> {
         "cifar10" => Plan { widths: &[32, 64, 128], hidden: 2048, kernel: 3, two_linear: true },
         "celeba" => Plan { widths: &[32, 64, 128, 256], hidden: 4096, kernel: 3, two_linear: true },
         "stl10" => Plan { widths: &[32, 64, 128, 256], hidden: 4096, kernel: 7, two_linear: false },
-        _ => return Err(Error::NoSuchArchitecture { name: name.to_string(), known: NAMES.join(", ") }),
+        _ => {
+            return Err(Error::NoSuchArchitecture {
+                name: name.to_string(),
+                known: [&NAMES[..], &[CLARKE], &NASH].concat().join(", "),
+            });
+        }
     })
 }
 
@@ -116,16 +125,26 @@ pub fn local_encoder(name: &str, input: Size, heads: &[Head]) -> Result<Graph> {
     encoder_of(name, input, heads, &Op::Asinh)
 }
 
-/// A classifier with an output "logits" of `classes` features: an encoder with that head, or the classifier of its paper.
+/// A classifier with an output "logits" of `classes` features: an encoder with that head, or the classifier of its paper, which
+/// drops a share `dropout` in training where its paper has dropout.
 ///
 /// # Errors
 /// As [`encoder`].
-pub fn classifier(name: &str, input: Size, classes: usize) -> Result<Graph> {
+pub fn classifier(name: &str, input: Size, classes: usize, dropout: f64) -> Result<Graph> {
     let heads = [("logits", classes)];
     match name {
         clarke::NAME => clarke::classifier(input, &heads),
+        _ if nash::NAMES.contains(&name) => nash::classifier(name, input, &heads, dropout),
         _ => encoder(name, input, &heads),
     }
+}
+
+/// The network of equation 3 of Nash et al. (2019): from what a layer computes, of size `from`, to an output "image".
+///
+/// # Errors
+/// Sizes beyond what a graph takes.
+pub fn inverter(image: Size, from: Size) -> Result<Graph> {
+    nash::decoder(image, from)
 }
 
 fn encoder_of(name: &str, input: Size, heads: &[Head], activation: &Op) -> Result<Graph> {

@@ -14,6 +14,7 @@ pub mod import;
 pub mod inception;
 pub(crate) mod initialise;
 mod layers;
+mod nash;
 mod network;
 #[cfg(test)]
 mod network_tests;

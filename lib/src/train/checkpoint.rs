@@ -176,7 +176,7 @@ pub(crate) fn read_values<T: Scalar>(
     read(&array_path(folder, name, which, kind), length)
 }
 
-fn array_path(folder: &Path, name: &str, which: usize, kind: &str) -> PathBuf {
+pub(super) fn array_path(folder: &Path, name: &str, which: usize, kind: &str) -> PathBuf {
     folder.join(format!("{name}.{which}.{kind}.npy"))
 }
 

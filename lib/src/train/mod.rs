@@ -9,5 +9,6 @@ pub mod evaluation;
 pub mod lbfgs;
 pub mod run;
 pub mod schedule;
+pub mod snapshots;
 
 pub use error::{Error, Result};

@@ -359,7 +359,7 @@ fn train<E: Element + Scalar>(
 ) -> anyhow::Result<()> {
     let training = &arguments.training;
     let (seed, examples) = (training.seed.seed, data.images.count());
-    let updates = training.updates(examples);
+    let updates = training.total_updates(examples);
     let origin = json!({
         "tool": "fa-fit", "version": env!("CARGO_PKG_VERSION"), "mode": arguments.mode.name(), "settings": settings,
         "seed": seed, "epochs": training.epochs, "batch": training.batch, "image_size": image_size(&graph),

@@ -7,7 +7,7 @@ use clap::{Parser, ValueEnum};
 use obverse::similarity::Metric;
 use obverse::similarity::nearest::{Nearest, search};
 use obverse::store::atomic::AtomicFolder;
-use obverse::store::npy::{Dtype, Reader, require_finite, write};
+use obverse::store::npy::{Dtype, Reader, Writer, require_finite, write};
 use obverse::store::sidecar::metric;
 
 use crate::{CommonArguments, Metrics, Progress, Task, check_interrupted};
@@ -24,7 +24,8 @@ const BLOCK: usize = 1 << 22;
     version,
     after_help = "Examples:
   nearest samples.npy data/mnist/train-images.npy --metric l2 -k 5 -o neighbours
-  nearest test-features.npy sample-features.npy --metric l1 --group 10 -k 1 --json -o closest"
+  nearest test-features.npy sample-features.npy --metric l1 --group 10 -k 1 --json -o closest
+  nearest fc3.npy samples-fc3.npy --metric l1 --group 1024 -k 6 --gather samples.npy -o best"
 )]
 pub struct Arguments {
     /// The queries, (N, …)
@@ -43,6 +44,10 @@ pub struct Arguments {
     /// Row against row: --group 1
     #[arg(long, conflicts_with_all = ["group", "k"])]
     paired: bool,
+    /// Another array with a row for each of the pool's, such as the images of features: those of the neighbours are written to
+    /// gathered.npy, (N K, …)
+    #[arg(long, value_name = "X.npy")]
+    gather: Option<PathBuf>,
     /// The folder to write
     #[arg(short, long, value_name = "OUT")]
     output: PathBuf,
@@ -91,9 +96,19 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let path = arguments.pool.display();
     ensure!(pool.rows() == wanted, "{path}: expected {wanted} rows, {among} a query, found {}", pool.rows());
     ensure!(k <= among, "-k: expected at most {among} neighbours, as many as a query's rows, found {k}");
+    let gather = arguments.gather.as_deref().map(Reader::open).transpose()?;
+    if let Some(gather) = &gather {
+        let (found, wanted) = (gather.rows(), pool.rows());
+        ensure!(
+            found == wanted,
+            "{}: expected {wanted} rows, one a row of the pool, found {found}",
+            gather.path().display()
+        );
+    }
     let mut task = Task::begin(&arguments.common, Some(&arguments.output))?;
     task.array(&queries)?;
     task.array(&pool)?;
+    gather.as_ref().map_or(Ok(()), |gather| task.array(gather))?;
     task.parameter("metric", format!("{:?}", arguments.metric))?;
     task.parameter("k", k)?;
     task.parameter("group", group)?;
@@ -131,6 +146,15 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let folder = AtomicFolder::create(&arguments.output)?;
     write(&folder.path().join("neighbours.npy"), &[count, k], &neighbours)?;
     write(&folder.path().join("distances.npy"), &[count, k], &distances)?;
+    if let Some(gather) = gather {
+        let mut writer = Writer::create(&folder.path().join("gathered.npy"), gather.dtype(), gather.row_shape())?;
+        for found in all() {
+            let mut row = Reader::open(gather.path())?;
+            row.seek(found.row);
+            writer.write_bytes(&row.read_bytes(1)?)?;
+        }
+        writer.finish()?;
+    }
     let mean = distances.chunks_exact(k).map(|row| row[0]).sum::<f64>() / count.max(1) as f64;
     task.finish_folder(folder, Metrics::from_iter([("mean_distance".to_string(), metric(mean))]))
 }

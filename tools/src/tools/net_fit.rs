@@ -1,31 +1,29 @@
 //! `net-fit`: trains the networks that feature alignment is compared with, and classifiers.
 
-use std::path::{Path, PathBuf};
+mod head;
+mod parts;
 
-use super::dataset::folder_at;
+use std::path::PathBuf;
+
 use crate::training::{DECODER, DISCRIMINATOR, TrainingArguments};
-use crate::{Metrics, Precision, Progress, Task, check_interrupted};
+use crate::{Metrics, Precision, Task};
 use anyhow::{Context, bail, ensure};
 use clap::{Parser, ValueEnum};
-use dfdx::prelude::NoneTape;
 use obverse::align::training::count_classes;
 use obverse::baselines::autoencoder::{Autoencoder, Cost, Reconstruction};
-use obverse::baselines::classifier::{Classifier, Labelled};
+use obverse::baselines::classifier::Classifier;
 use obverse::baselines::gan::Gan;
-use obverse::baselines::head;
-use obverse::baselines::regressor::{Pairs, Regressor};
-use obverse::data::batches::{ImageFile, LabelFile};
-use obverse::net::{Graph, Mode, Network, Op, Size, architectures, srnet};
-use obverse::ops::InputGradient;
+use obverse::baselines::regressor::Regressor;
+use obverse::net::{Graph, Network, Size, architectures, srnet};
 use obverse::store::npy::Scalar;
-use obverse::store::sidecar::metric;
-use obverse::tensor::{Element, batch, image_len, view, view_mut};
-use obverse::train::evaluation::HeldOut;
-use obverse::train::lbfgs::Limits;
+use obverse::tensor::Element;
 use obverse::train::schedule::Pace;
 use serde_json::{Value, json};
 
-/// Train an autoencoder, a GAN or a classifier on the architectures of the papers.
+use head::fit_head;
+use parts::{Data, Part};
+
+/// Train an autoencoder, a GAN, a classifier or a decoder on the architectures of the papers.
 ///
 /// The result is a network folder. fa-encode and fa-invert take those of autoencoders (the decoder lies in the folder
 /// `decoder` inside) and GANs; net-tap taps any. Progress is kept in OUT.checkpoint: a run that was stopped, by any means,
@@ -40,11 +38,15 @@ use serde_json::{Value, json};
   classifier   class scores, by the cross entropy; needs --labels
   srnet        images four times as large, --targets, by the squared error (Sajjadi et al. 2018)
   head         the last layer alone of the network folder --arch, its other layers kept, by L-BFGS to convergence; needs --labels
+  decoder      x_hat = f(h) of what a layer computes of the images, by the squared error (Nash et al. 2019, equation 3); needs
+               --condition. net-tap DECODER H.npy --layer image recovers images
 
 Examples:
   net-fit vae train-images.npy --test test-images.npy --arch mnist --epochs 10 -o vae
+  net-fit classifier train-images.npy --labels train-labels.npy --test test-images.npy --test-labels test-labels.npy -o judge
+  net-fit classifier train-images.npy --labels train-labels.npy --arch nash-mnist --init uniform --learning-rate 3e-4 --updates 100000 --snapshots 0,100,1000,10000,100000 -o net
   net-fit head train-images.npy --labels train-labels.npy --arch densenet --without-class 4 -o densenet-without-4
-  net-fit classifier train-images.npy --labels train-labels.npy --test test-images.npy --test-labels test-labels.npy -o judge"
+  net-fit decoder train-images.npy --condition fc3.npy --epochs 10 -o fc3-decoder"
 )]
 pub struct Arguments {
     /// What is trained (see below)
@@ -52,7 +54,8 @@ pub struct Arguments {
     kind: Kind,
     /// Images to train on: .npy, (N, C, H, W), u8 or floats in 0..1
     images: PathBuf,
-    /// Architecture by name (mnist, cifar10, celeba, stl10, clarke), or the classifier's net.json; for a head the network folder
+    /// Architecture by name (mnist, cifar10, celeba, stl10, clarke; of classifiers also nash-mnist, nash-colour, nash-pooled,
+    /// nash-connected), or the classifier's net.json; for a head the network folder; decoders take none
     #[arg(long, default_value = "mnist", value_name = "NAME|FILE")]
     arch: String,
     /// Features of the latent, Z
@@ -91,6 +94,21 @@ pub struct Arguments {
     /// Classes of the images
     #[arg(long, value_name = "L.npy")]
     labels: Option<PathBuf>,
+    /// Share of each layer that a nash classifier drops in training
+    #[arg(long, default_value_t = 0.5, value_name = "P")]
+    dropout: f64,
+    /// Keep the classifier after these numbers of updates too, in the folders at-N inside
+    #[arg(long, value_name = "N,…", value_delimiter = ',')]
+    snapshots: Vec<u64>,
+    /// What a decoder recovers the images from: .npy, (N, F) or (N, C, h, w)
+    #[arg(long, value_name = "H.npy")]
+    condition: Option<PathBuf>,
+    /// The same of the test images
+    #[arg(long, value_name = "H.npy", requires = "test")]
+    test_condition: Option<PathBuf>,
+    /// The same of the validation images
+    #[arg(long, value_name = "H.npy", requires = "validation")]
+    validation_condition: Option<PathBuf>,
     /// Images that the error is reported on after each epoch
     #[arg(long, value_name = "IMAGES.npy")]
     test: Option<PathBuf>,
@@ -118,6 +136,7 @@ enum Kind {
     Classifier,
     Head,
     Srnet,
+    Decoder,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, ValueEnum)]
@@ -146,97 +165,6 @@ fn betas(kind: Kind) -> [f64; 2] {
     if kind == Kind::Gan { [0.5, 0.999] } else { [0.9, 0.999] }
 }
 
-/// A part of a dataset: images, and their classes where they are given.
-struct Part {
-    images: ImageFile,
-    labels: Option<LabelFile>,
-    targets: Option<ImageFile>,
-}
-
-impl Part {
-    fn open(images: &Path, labels: Option<&Path>, targets: Option<&Path>) -> anyhow::Result<Self> {
-        let images = ImageFile::open(images)?;
-        let labels = labels.map(|path| LabelFile::open(path, images.count())).transpose()?;
-        let targets = targets.map(ImageFile::open).transpose()?;
-        if let Some(targets) = &targets {
-            let (small, large) = (images.shape(), targets.shape());
-            let (height, width) = (srnet::FACTOR * small.height, srnet::FACTOR * small.width);
-            ensure!(
-                targets.count() == images.count()
-                    && (large.channels, large.height, large.width) == (small.channels, height, width),
-                "{}: expected {} images of {}x{height}x{width}, {} times as large as those to enlarge, found {} of {}x{}x{}",
-                targets.reader().path().display(),
-                images.count(),
-                small.channels,
-                srnet::FACTOR,
-                targets.count(),
-                large.channels,
-                large.height,
-                large.width
-            );
-        }
-        Ok(Self { images, labels, targets })
-    }
-
-    fn declare(&self, task: &mut Task) -> anyhow::Result<()> {
-        task.array(self.images.reader())?;
-        self.targets.iter().try_for_each(|targets| task.array(targets.reader()))?;
-        self.labels.as_ref().map_or(Ok(()), |labels| task.array(labels.reader()))
-    }
-
-    fn pairs(&self) -> Option<Pairs<'_>> {
-        self.targets.as_ref().map(|targets| (&self.images, targets))
-    }
-
-    fn labelled(&self) -> Option<Labelled<'_>> {
-        self.labels.as_ref().map(|labels| (&self.images, labels))
-    }
-}
-
-/// Every file that a training reads.
-struct Data {
-    train: Part,
-    test: Option<Part>,
-    validation: Option<Part>,
-}
-
-impl Data {
-    fn open(arguments: &Arguments) -> anyhow::Result<Self> {
-        let part = |images: &Option<PathBuf>, labels: &Option<PathBuf>, targets: &Option<PathBuf>| {
-            images.as_deref().map(|images| Part::open(images, labels.as_deref(), targets.as_deref())).transpose()
-        };
-        let train = Part::open(&arguments.images, arguments.labels.as_deref(), arguments.targets.as_deref())?;
-        let test = part(&arguments.test, &arguments.test_labels, &arguments.test_targets)?;
-        let validation = part(&arguments.validation, &arguments.validation_labels, &arguments.validation_targets)?;
-        let wanted = train.images.shape();
-        for images in [&test, &validation].into_iter().flatten().map(|part| &part.images) {
-            let found = images.shape();
-            ensure!(
-                wanted == found,
-                "{}: expected images of {}x{}x{}, as those to train on, found {}x{}x{}",
-                images.reader().path().display(),
-                wanted.channels,
-                wanted.height,
-                wanted.width,
-                found.channels,
-                found.height,
-                found.width
-            );
-        }
-        Ok(Self { train, test, validation })
-    }
-
-    fn declare(&self, task: &mut Task) -> anyhow::Result<()> {
-        let held_out = [&self.test, &self.validation].into_iter().flatten();
-        std::iter::once(&self.train).chain(held_out).try_for_each(|part| part.declare(task))
-    }
-
-    /// The parts that nothing is trained on.
-    fn held_out<'a, T>(&'a self, of: impl Fn(&'a Part) -> Option<T>) -> HeldOut<T> {
-        HeldOut { test: self.test.as_ref().and_then(&of), validation: self.validation.as_ref().and_then(&of) }
-    }
-}
-
 /// Runs the tool.
 ///
 /// # Errors
@@ -263,6 +191,16 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
         "--layer and --without-class: expected a head, which alone takes them"
     );
     ensure!(
+        (arguments.kind == Kind::Decoder) == arguments.condition.is_some(),
+        "--condition: a decoder needs it, and nothing else takes it"
+    );
+    ensure!(arguments.snapshots.is_empty() || arguments.kind == Kind::Classifier, "--snapshots: of a classifier alone");
+    ensure!(
+        (0.0..1.0).contains(&arguments.dropout),
+        "--dropout: expected a number in [0, 1), found {}",
+        arguments.dropout
+    );
+    ensure!(
         arguments.beta >= 0.0 && arguments.beta.is_finite(),
         "--beta: expected a number of at least 0, found {}",
         arguments.beta
@@ -287,6 +225,12 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     task.parameter("gamma", arguments.gamma)?;
     task.parameter("batch_norm", arguments.batch_norm)?;
     task.parameter("pace", pace)?;
+    if architectures::NASH.contains(&arguments.arch.as_str()) {
+        task.parameter("dropout", arguments.dropout)?;
+    }
+    if !arguments.snapshots.is_empty() {
+        task.parameter("snapshots", &arguments.snapshots)?;
+    }
     arguments.training.declare(&mut task)?;
     if task.is_fresh()? {
         return Ok(());
@@ -306,7 +250,7 @@ impl Arguments {
     fn classifier(&self, size: Size, classes: usize) -> anyhow::Result<Graph> {
         match crate::architecture_file(&self.arch) {
             Some(file) => Ok(Graph::load(&file)?),
-            None => Ok(architectures::classifier(&self.arch, size, classes)?),
+            None => Ok(architectures::classifier(&self.arch, size, classes, self.dropout)?),
         }
     }
 }
@@ -324,15 +268,10 @@ fn train<E: Element + Scalar>(arguments: &Arguments, pace: Pace, data: &Data, ta
     match arguments.kind {
         Kind::Head => bail!("a head is fitted, not trained"),
         Kind::Srnet => {
-            let examples = data.train.pairs().context("a srnet needs --targets")?;
+            let examples = data.train.enlarged().context("a srnet needs --targets")?;
             let network = arguments.initialised(srnet::graph(size)?, 0);
-            let count = network.graph().parameter_count();
-            let held_out = data.held_out(Part::pairs);
-            let mut trainee = Regressor::<E>::new(network, srnet::IMAGE, (pace, seed), examples, held_out)?;
-            training.run(task, output, count_of_examples, &mut trainee, |trainee, folder| {
-                trainee.network().save(folder, &origin)?;
-                Ok(with_parameters(trainee.best_metrics(), count))
-            })
+            let trainee = Regressor::<E>::new(network, (pace, seed), examples, data.held_out(Part::enlarged))?;
+            fit_regressor(arguments, task, trainee, &origin)
         }
         Kind::Autoencoder | Kind::Vae => {
             let heads = match arguments.kind {
@@ -366,108 +305,42 @@ fn train<E: Element + Scalar>(arguments: &Arguments, pace: Pace, data: &Data, ta
                 Ok(with_parameters(Metrics::new(), count))
             })
         }
+        Kind::Decoder => {
+            let examples = data.train.conditioned().context("a decoder needs --condition")?;
+            let network = arguments.initialised(architectures::inverter(size, examples.0.size(examples.1)?)?, DECODER);
+            let trainee = Regressor::<E>::new(network, (pace, seed), examples, data.held_out(Part::conditioned))?;
+            fit_regressor(arguments, task, trainee, &origin)
+        }
         Kind::Classifier => {
             let examples = data.train.labelled().context("a classifier needs --labels")?;
             let graph = arguments.classifier(size, count_classes(examples.1)?)?;
             crate::require_images(examples.0, &graph)?;
             let network = arguments.initialised(graph, 0);
             let count = network.graph().parameter_count();
-            let mut trainee = Classifier::<E>::new(network, pace, seed, examples, data.held_out(Part::labelled))?;
+            let mut trainee = Classifier::<E>::new(network, pace, seed, examples, data.held_out(Part::labelled))?
+                .with_snapshots(arguments.snapshots.clone());
             training.run(task, output, count_of_examples, &mut trainee, |trainee, folder| {
                 trainee.network().save(folder, &origin)?;
+                for (updates, network) in trainee.snapshots() {
+                    network.save_beside(folder, &format!("at-{updates}"), &origin)?;
+                }
                 Ok(with_parameters(trainee.best_metrics(), count))
             })
         }
     }
 }
 
-/// Fits the last layer of a network to the features that reach it.
-fn fit_head(arguments: &Arguments) -> anyhow::Result<()> {
-    let labels = arguments.labels.as_deref().context("a head needs --labels")?;
-    let part = Part::open(&arguments.images, Some(labels), None)?;
-    let folder = Path::new(&arguments.arch);
-    let mut task = Task::begin(&arguments.training.common, Some(&arguments.output))?;
-    part.declare(&mut task)?;
-    task.input(folder)?;
-    task.parameter("kind", "Head")?;
-    task.parameter("layer", &arguments.layer)?;
-    task.parameter("without_class", arguments.without_class)?;
-    task.parameter("weight_decay", arguments.weight_decay)?;
-    if task.is_fresh()? {
-        return Ok(());
-    }
-    let mut network = Network::<f32>::load(folder)?;
-    crate::require_images(&part.images, network.graph())?;
-    let graph = network.graph();
-    let place = match &arguments.layer {
-        Some(layer) => graph.place(layer)?,
-        None => graph.output("logits")?,
-    };
-    let (name, size) = (graph.nodes[place].name.clone(), graph.input_size(place));
-    let places: Vec<usize> = graph.parameters_at(place).iter().map(|&(at, _)| at).collect();
-    let (Op::Linear { .. }, &[weight, bias]) = (&graph.nodes[place].op, places.as_slice()) else {
-        bail!("--layer {name}: expected a linear layer with a bias, found another operation")
-    };
-    let source = graph.sources(place)[0].map(|source| graph.nodes[source].name.clone());
-    let source = source.context("--layer: expected a layer after others, found one that reads the input")?;
-    let classes = graph.size(place).channels;
-    let (features, labels) = features(arguments, &part, &network.clone().folded(&[&source])?, (&source, classes))?;
-    let start: Vec<f64> =
-        [weight, bias].iter().flat_map(|&at| view(&network.parameters()[at]).to_vec()).map(f64::from).collect();
-    let limits = Limits { iterations: 5000, ..Limits::default() };
-    let examples = head::Examples { features: &features, labels: &labels, classes };
-    let fitted = head::fit(examples, start, arguments.weight_decay, &limits);
-    let (weights, biases) = fitted.parameters.split_at(classes * size.channels);
-    for (at, values) in [(weight, weights), (bias, biases)] {
-        let target = view_mut(&mut network.parameters_mut()[at]);
-        target.iter_mut().zip(values).for_each(|(target, &value)| *target = value as f32);
-    }
-    let origin = json!({
-        "tool": "net-fit", "version": env!("CARGO_PKG_VERSION"), "kind": "head", "layer": name,
-        "without_class": arguments.without_class, "weight_decay": arguments.weight_decay,
-    });
-    let output = folder_at(&arguments.output)?;
-    network.save(output.path(), &origin)?;
-    let metrics = Metrics::from_iter([
-        ("examples".to_string(), Value::from(labels.len())),
-        ("loss".to_string(), metric(fitted.loss)),
-        ("gradient_norm".to_string(), metric(fitted.gradient_norm)),
-        ("iterations".to_string(), Value::from(fitted.iterations)),
-    ]);
-    task.finish_folder(output, metrics)
-}
-
-/// The features that reach a head, and the classes, of the images it shall see.
-fn features(
+fn fit_regressor<E: Element + Scalar>(
     arguments: &Arguments,
-    part: &Part,
-    network: &Network<f32>,
-    (source, classes): (&str, usize),
-) -> anyhow::Result<(Vec<f64>, Vec<usize>)> {
-    let labels = part.labels.as_ref().context("a head needs --labels")?;
-    let (place, input) = (network.graph().place(source)?, network.graph().input.shape);
-    let all: Vec<usize> = (0..part.images.count()).collect();
-    let (mut features, mut seen) = (Vec::new(), Vec::new());
-    let mut progress = Progress::new(all.len() as u64, "images", arguments.training.common.quiet);
-    for rows in all.chunks(arguments.training.batch as usize) {
-        check_interrupted()?;
-        let x = batch(part.images.batch::<f32>(rows)?, (rows.len(), input.height, input.width, input.channels));
-        let trace = network.forward(&mut NoneTape, &x, Mode::Inference, InputGradient::Unwanted);
-        let value = network.value(&trace, place)?;
-        for (row, label) in view(value).chunks_exact(image_len(value)).zip(labels.batch(rows)?) {
-            let label = usize::try_from(label).ok().filter(|&label| label < classes);
-            let label = label.with_context(|| {
-                format!("{}: expected classes from 0 to {}", labels.reader().path().display(), classes - 1)
-            })?;
-            if arguments.without_class != Some(label) {
-                features.extend(row.iter().map(|&value| f64::from(value)));
-                seen.push(label);
-            }
-        }
-        progress.advance(rows.len() as u64);
-    }
-    ensure!(!seen.is_empty(), "--without-class: expected images of other classes, found none");
-    Ok((features, seen))
+    task: Task,
+    mut trainee: Regressor<E>,
+    origin: &Value,
+) -> anyhow::Result<()> {
+    let (count, examples) = (trainee.network().graph().parameter_count(), trainee.examples());
+    arguments.training.run(task, &arguments.output, examples, &mut trainee, |trainee, folder| {
+        trainee.network().save(folder, origin)?;
+        Ok(with_parameters(trainee.best_metrics(), count))
+    })
 }
 
 fn with_parameters(mut metrics: Metrics, count: usize) -> Metrics {

@@ -11,7 +11,7 @@ use obverse::data::batches::ImageFile;
 use obverse::net::{Graph, Mode, Network};
 use obverse::ops::InputGradient;
 use obverse::store;
-use obverse::store::npy::{Scalar, Writer};
+use obverse::store::npy::{Reader, Scalar, Writer};
 use obverse::store::sidecar::metric;
 use obverse::tensor::{Element, batch, channels_first, shape, view};
 
@@ -29,7 +29,7 @@ use obverse::tensor::{Element, batch, channels_first, shape, view};
 pub struct Arguments {
     /// A network folder (with --describe also a net.json)
     network: PathBuf,
-    /// Images: .npy, (N, C, H, W), u8 or floats in 0..1; - for standard input
+    /// Images: .npy, (N, C, H, W), u8 or floats in 0..1; vectors (N, F) where the network takes those; - for standard input
     #[arg(required_unless_present = "describe")]
     images: Option<PathBuf>,
     /// The node to tap, by its name in net.json
@@ -68,7 +68,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
         return describe(&arguments, &graph);
     };
     graph.place(layer)?;
-    let images = ImageFile::open(images)?;
+    let images = open(images, &graph)?;
     require_images(&images, &graph)?;
     let classes = Classes::open(arguments.labels.as_deref(), &arguments.class, images.count())?;
     let mut task = Task::begin(&arguments.rows.common, Some(output))?;
@@ -85,6 +85,13 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
         Precision::F32 => tap::<f32>(&arguments, &images, classes.as_ref(), (layer, output), task),
         Precision::F64 => tap::<f64>(&arguments, &images, classes.as_ref(), (layer, output), task),
     }
+}
+
+/// Images, or vectors where the network takes those.
+fn open(path: &Path, graph: &Graph) -> anyhow::Result<ImageFile> {
+    let (reader, input) = (Reader::open(path)?, graph.input.shape);
+    let vectors = reader.shape().len() == 2 && (input.height, input.width) == (1, 1);
+    Ok(if vectors { ImageFile::of_vectors(reader)? } else { ImageFile::new(reader)? })
 }
 
 fn tap<E: Element + Scalar>(

@@ -83,7 +83,7 @@ pub struct Arguments {
     /// Adam's decays
     #[arg(long, default_value = "0.95,0.9995", value_name = "B1,B2", value_parser = pair)]
     betas: [f64; 2],
-    /// Decay of the parameters' averages
+    /// Decay of the parameters' averages; early in the training (1 + t) / (10 + t) after t updates, where that is less
     #[arg(long, default_value_t = 0.9995, value_name = "D")]
     polyak: f64,
     /// Images whose loss chooses the parameters that are kept

@@ -1,0 +1,47 @@
+//! How much a representation h knows of its input x: bounds by density models, and estimators without one.
+//!
+//! All in nats. H*(x|h) = -mean log p(x | h) >= H(x | h), so I(x; h) >= H(x) - H*(x|h) (Nash et al. 2019, equations 5 to 11). What
+//! fills the log-likelihoods is the caller's affair.
+
+pub mod bound;
+pub mod estimators;
+
+/// Why something cannot be measured.
+#[derive(Debug, thiserror::Error, PartialEq)]
+pub enum Error {
+    /// Too few rows for what is asked.
+    #[error("{what}: expected at least {needed} rows, found {found}; give more")]
+    TooFew {
+        /// What needs them.
+        what: &'static str,
+        /// The smallest number that will do.
+        needed: usize,
+        /// How many there are.
+        found: usize,
+    },
+    /// A setting outside its range.
+    #[error("{0}")]
+    Settings(String),
+    /// Rows that coincide, whose logarithm of distance is no number.
+    #[error(
+        "row {row}: its neighbour number {k} lies at distance 0, so the entropy is -infinity; values that repeat have no density: \
+         measure them with noise (--noise-variance), or by bins"
+    )]
+    Coincident {
+        /// The row.
+        row: usize,
+        /// Which neighbour.
+        k: usize,
+    },
+    /// Lists that belong to different images.
+    #[error("expected {expected} log-likelihoods, one an image, found {found}; compare models on the same images")]
+    Unpaired {
+        /// Those of the first.
+        expected: usize,
+        /// Those of the second.
+        found: usize,
+    },
+}
+
+/// What this module's functions return.
+pub type Result<T> = std::result::Result<T, Error>;

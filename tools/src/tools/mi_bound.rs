@@ -1,0 +1,320 @@
+//! `mi-bound`: how many nats of its input a layer still knows.
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail, ensure};
+use clap::{Parser, ValueEnum};
+use obverse::density::training::{Examples, log_likelihoods};
+use obverse::density::{Architecture, PixelCnn};
+use obverse::information::bound::{Estimate, bits_per_dimension, differences};
+use obverse::information::estimators::{
+    Squash, binned, gaussian_entropy, kernel_bounds, neighbour_entropy, neighbour_information,
+};
+use obverse::store::npy::{Dtype, Reader, Scalar, Writer, require_finite};
+use obverse::store::sidecar::metric;
+use obverse::tensor::Element;
+use serde_json::Value;
+
+use crate::tools::pixelcnn_fit::{declare, examples};
+use crate::training::pair;
+use crate::{CommonArguments, Metrics, Precision, Progress, SeedArgument, Task};
+
+/// Measure how much of the images x a layer's values h still know, in nats.
+///
+/// With a model of pixelcnn-fit: NCE, the mean of log p(x | h) over test images, which bounds I(x; h) from below up to the constant
+/// H(x), with its standard error and a bootstrap interval of 95% over images; -o keeps each image's log-likelihood. With
+/// --estimator kde, neighbours or binned: estimates from the values of h alone, MODEL's place taken by H.npy.
+#[derive(Parser)]
+#[command(
+    version,
+    after_help = "What is printed:
+  nce_nats, bits_per_dimension   always, with _standard_error and _interval
+  mi_lower_bound_nats            with --input-entropy: H(x) + NCE
+  mi_estimate_nats               with --marginal: log p(x | h) - log p(x). No bound: a marginal that fits badly raises it above I
+  difference_nats                with --against: this model's NCE less the other's, image by image
+  gap_nats                       with --train-images: NCE of training images less that of the test images
+  kde_upper_nats, kde_lower_nats of I(x; h + noise); kozachenko_leonenko_nats of the entropy of h, and with --noise-variance
+  neighbours_mi_nats of I(x; h + noise); binned_nats of the entropy of h in bins, which is I(x; bin(h))
+
+Examples:
+  mi-bound fc3-model test-images.npy --condition test-fc3.npy --count 2000 --json -o fc3.npy
+  mi-bound conv2-model test-images.npy --condition test-conv2.npy --against fc3-model --condition2 test-fc3.npy --json
+  mi-bound --estimator kde --noise-variance 0.1 test-fc3.npy --json"
+)]
+pub struct Arguments {
+    /// The model's folder and the test images, u8 .npy; with an estimator the values of h, .npy (N, …)
+    #[arg(value_name = "MODEL IMAGES.npy | H.npy", required = true, num_args = 1..=2)]
+    inputs: Vec<PathBuf>,
+    /// What the model is conditional on, of each image
+    #[arg(long, value_name = "H.npy")]
+    condition: Option<PathBuf>,
+    /// H(x) in nats, where it is known
+    #[arg(long, value_name = "NATS", allow_negative_numbers = true)]
+    input_entropy: Option<f64>,
+    /// A model of the same images without a condition
+    #[arg(long, value_name = "MODEL")]
+    marginal: Option<PathBuf>,
+    /// Another model, whose difference is measured image by image
+    #[arg(long, value_name = "MODEL2")]
+    against: Option<PathBuf>,
+    /// What the other model is conditional on
+    #[arg(long, value_name = "H2.npy", requires = "against")]
+    condition2: Option<PathBuf>,
+    /// Images the model was trained on, for the gap
+    #[arg(long, value_name = "IMAGES.npy")]
+    train_images: Option<PathBuf>,
+    /// What they are conditional on
+    #[arg(long, value_name = "H.npy", requires = "train_images")]
+    train_condition: Option<PathBuf>,
+    /// The first images of each file alone
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    count: Option<u32>,
+    /// Resampled means that the intervals are made of
+    #[arg(long, default_value_t = 2000, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    bootstrap: u32,
+    /// How information is measured
+    #[arg(long, value_enum, default_value_t)]
+    estimator: Estimator,
+    /// Equal bins a feature
+    #[arg(long, default_value_t = 30, value_name = "N")]
+    bins: usize,
+    /// How values come into the bins' range
+    #[arg(long, value_enum, default_value_t)]
+    squash: SquashArgument,
+    /// The bins' range with --squash none
+    #[arg(long, value_name = "A,B", value_parser = pair, allow_negative_numbers = true)]
+    range: Option<[f64; 2]>,
+    /// Variance of the Gaussian noise that is added to h
+    #[arg(long, value_name = "V")]
+    noise_variance: Option<f64>,
+    /// Which neighbour
+    #[arg(long, default_value_t = 5, value_name = "K")]
+    k: usize,
+    /// The numbers a model computes with
+    #[arg(long, value_enum, default_value_t)]
+    precision: Precision,
+    /// Where each image's log-likelihood goes, f64 (N)
+    #[arg(short, long, value_name = "L.npy")]
+    output: Option<PathBuf>,
+    #[command(flatten)]
+    seed: SeedArgument,
+    #[command(flatten)]
+    common: CommonArguments,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, ValueEnum)]
+enum Estimator {
+    /// A model's log-likelihoods
+    #[default]
+    Bound,
+    /// Kernel densities
+    Kde,
+    /// k-th neighbours
+    Neighbours,
+    /// Equal bins
+    Binned,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, ValueEnum)]
+enum SquashArgument {
+    #[default]
+    Tanh,
+    None,
+}
+
+/// Runs the tool.
+///
+/// # Errors
+/// Bad usage, bad input, a run that fails; the user's wish to stop.
+pub fn run(arguments: Arguments) -> anyhow::Result<()> {
+    match (arguments.estimator, arguments.inputs.as_slice()) {
+        (Estimator::Bound, [model, images]) => bound(&arguments, model, images),
+        (Estimator::Bound, _) => {
+            bail!("expected MODEL IMAGES.npy, found one path; --estimator kde, neighbours or binned take one")
+        }
+        (_, [values]) => estimate(&arguments, values),
+        _ => bail!("--estimator: expected H.npy alone, found a second path"),
+    }
+}
+
+/// A model with images for it.
+struct Measured {
+    model: PathBuf,
+    examples: Examples,
+    rows: Range<usize>,
+}
+
+impl Measured {
+    fn open(model: &Path, images: &Path, condition: Option<&Path>, count: Option<u32>) -> anyhow::Result<Self> {
+        let examples = examples(images, condition)?;
+        let architecture = Architecture::load(model)?;
+        ensure!(
+            architecture.condition.is_none() || condition.is_some(),
+            "{}: the model needs what its images are conditional on; give --condition (of --against, --condition2)",
+            model.display()
+        );
+        examples.check(&architecture)?;
+        let (found, wanted) = (examples.count(), count.map_or(examples.count(), |count| count as usize));
+        ensure!(wanted <= found, "{}: --count: expected at most {found} images, found {wanted}", images.display());
+        Ok(Self { model: model.to_owned(), examples, rows: 0..wanted })
+    }
+
+    fn declare(&self, task: &mut Task) -> anyhow::Result<()> {
+        task.input(&self.model)?;
+        declare(task, &self.examples)
+    }
+
+    fn log_likelihoods(&self, precision: Precision, progress: &mut Progress) -> anyhow::Result<Vec<f64>> {
+        match precision {
+            Precision::F32 => self.computed::<f32>(progress),
+            Precision::F64 => self.computed::<f64>(progress),
+        }
+    }
+
+    fn computed<E: Element + Scalar>(&self, progress: &mut Progress) -> anyhow::Result<Vec<f64>> {
+        let model = PixelCnn::<E>::load(&self.model)?;
+        let mut result = Vec::with_capacity(self.rows.len());
+        // In parts, so that a wish to stop is heard.
+        for first in self.rows.clone().step_by(64) {
+            crate::check_interrupted()?;
+            let rows = first..self.rows.end.min(first + 64);
+            result.extend(log_likelihoods(&model, &self.examples, rows, |count| progress.advance(count as u64))?);
+        }
+        if let Some(image) = result.iter().position(|value| !value.is_finite()) {
+            bail!("{}: the log-likelihood of image {image} is {}", self.model.display(), result[image]);
+        }
+        Ok(result)
+    }
+}
+
+fn bound(arguments: &Arguments, model: &Path, images: &Path) -> anyhow::Result<()> {
+    let count = arguments.count;
+    let open = |model: &Path, images: &Path, condition: Option<&Path>| Measured::open(model, images, condition, count);
+    let own = open(model, images, arguments.condition.as_deref())?;
+    let marginal = arguments.marginal.as_deref().map(|model| open(model, images, None)).transpose()?;
+    let other = arguments.against.as_deref();
+    let other = other.map(|model| open(model, images, arguments.condition2.as_deref())).transpose()?;
+    let train = arguments.train_images.as_deref();
+    let train = train.map(|images| open(model, images, arguments.train_condition.as_deref())).transpose()?;
+    let mut task = Task::begin(&arguments.common, arguments.output.as_deref())?;
+    let parts = || std::iter::once(&own).chain([&marginal, &other, &train].into_iter().flatten());
+    parts().try_for_each(|part| part.declare(&mut task))?;
+    task.seed(arguments.seed.seed);
+    task.parameter("count", count)?;
+    task.parameter("bootstrap", arguments.bootstrap)?;
+    task.parameter("input_entropy", arguments.input_entropy)?;
+    task.parameter("precision", arguments.precision)?;
+    task.parameter("roles", [marginal.is_some(), other.is_some(), train.is_some()])?;
+    if task.is_fresh()? {
+        return Ok(());
+    }
+    let total: usize = parts().map(|part| part.rows.len()).sum();
+    let mut progress = Progress::new(total as u64, "images", arguments.common.quiet);
+    let mut measure = |part: &Measured| part.log_likelihoods(arguments.precision, &mut progress);
+    let values = measure(&own)?;
+    let [marginal, other, train] = [&marginal, &other, &train].map(|part| part.as_ref().map(&mut measure).transpose());
+    let dimensions = Architecture::load(model)?.dimensions();
+    let metrics = arguments.metrics(&values, [marginal?, other?, train?], dimensions)?;
+    match &arguments.output {
+        Some(output) => {
+            let mut writer = Writer::create(output, Dtype::F64, &[])?;
+            writer.write_rows(&values)?;
+            task.finish(writer.finish()?, metrics)
+        }
+        None => task.finish_measurement(&metrics),
+    }
+}
+
+impl Arguments {
+    fn estimate(&self, values: &[f64]) -> anyhow::Result<Estimate> {
+        Ok(Estimate::of(values, self.bootstrap as usize, self.seed.seed)?)
+    }
+
+    /// Everything that is measured of the model's log-likelihoods and those of a marginal, of another model, of training images.
+    fn metrics(
+        &self,
+        values: &[f64],
+        [marginal, other, train]: [Option<Vec<f64>>; 3],
+        dimensions: usize,
+    ) -> anyhow::Result<Metrics> {
+        let nce = self.estimate(values)?;
+        let mut metrics = Metrics::from_iter([("images".to_string(), Value::from(values.len()))]);
+        add(&mut metrics, "nce", "nats", nce);
+        add(&mut metrics, "bits_per_dimension", "", nce.scaled(bits_per_dimension(dimensions)));
+        if let Some(entropy) = self.input_entropy {
+            ensure!(
+                entropy >= 0.0 && entropy.is_finite(),
+                "--input-entropy: expected a number of at least 0, found {entropy}"
+            );
+            add(&mut metrics, "mi_lower_bound", "nats", nce.shifted(entropy));
+        }
+        if let Some(marginal) = marginal {
+            add(&mut metrics, "marginal_nce", "nats", self.estimate(&marginal)?);
+            add(&mut metrics, "mi_estimate", "nats", self.estimate(&differences(values, &marginal)?)?);
+        }
+        if let Some(other) = other {
+            add(&mut metrics, "other_nce", "nats", self.estimate(&other)?);
+            add(&mut metrics, "difference", "nats", self.estimate(&differences(values, &other)?)?);
+        }
+        if let Some(train) = train {
+            let seen = self.estimate(&train)?;
+            add(&mut metrics, "train_nce", "nats", seen);
+            metrics.insert("gap_nats".into(), metric(seen.mean - nce.mean));
+            let error = seen.standard_error.hypot(nce.standard_error);
+            metrics.insert("gap_standard_error".into(), metric(error));
+        }
+        Ok(metrics)
+    }
+}
+
+/// `name_unit`, `name_standard_error` and `name_interval`.
+fn add(metrics: &mut Metrics, name: &str, unit: &str, estimate: Estimate) {
+    let mean = if unit.is_empty() { name.to_string() } else { format!("{name}_{unit}") };
+    metrics.insert(mean, metric(estimate.mean));
+    metrics.insert(format!("{name}_standard_error"), metric(estimate.standard_error));
+    metrics.insert(format!("{name}_interval"), estimate.interval.map(metric).to_vec().into());
+}
+
+/// Estimates from the values of h alone.
+fn estimate(arguments: &Arguments, path: &Path) -> anyhow::Result<()> {
+    ensure!(arguments.output.is_none(), "-o: an estimator has no log-likelihoods to write");
+    let reader = Reader::open(path)?;
+    reader.require_dtype(&[Dtype::F32, Dtype::F64])?;
+    ensure!(reader.shape().len() > 1, "{}: expected values (N, …), found shape {:?}", path.display(), reader.shape());
+    let rows = arguments.count.map_or(reader.rows(), |count| reader.rows().min(count as usize));
+    let features = reader.row_len();
+    ensure!(rows > 0 && features > 0, "{}: expected values, found shape {:?}", path.display(), reader.shape());
+    let h: Vec<f64> = reader.read_row_range_as_float_at(0, rows)?;
+    require_finite(path, &h, 0, features)?;
+    let task = Task::begin(&arguments.common, None)?;
+    let mut metrics = Metrics::from_iter([("rows".to_string(), Value::from(rows))]);
+    let mut insert = |name: &str, value: f64| drop(metrics.insert(name.into(), metric(value)));
+    match arguments.estimator {
+        Estimator::Kde => {
+            let variance = arguments.noise_variance.context("--estimator kde needs --noise-variance")?;
+            let bounds = kernel_bounds(&h, features, variance)?;
+            insert("kde_upper_nats", bounds.upper);
+            insert("kde_lower_nats", bounds.lower);
+            insert("noise_entropy_nats", gaussian_entropy(features, variance));
+        }
+        Estimator::Neighbours => {
+            if let Some(variance) = arguments.noise_variance {
+                let seed = arguments.seed.seed;
+                insert("neighbours_mi_nats", neighbour_information(&h, features, arguments.k, variance, seed)?);
+            } else {
+                insert("kozachenko_leonenko_nats", neighbour_entropy(&h, features, arguments.k)?);
+            }
+        }
+        Estimator::Binned | Estimator::Bound => {
+            let squash = match (arguments.squash, arguments.range) {
+                (SquashArgument::Tanh, None) => Squash::Tanh,
+                (SquashArgument::None, Some([low, high])) => Squash::Range(low, high),
+                (SquashArgument::None, None) => bail!("--squash none needs --range A,B"),
+                (SquashArgument::Tanh, Some(_)) => bail!("--range needs --squash none: tanh has the range -1,1"),
+            };
+            insert("binned_nats", binned(&h, features, arguments.bins, squash)?);
+        }
+    }
+    task.finish_measurement(&metrics)
+}

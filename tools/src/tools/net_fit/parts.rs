@@ -1,0 +1,126 @@
+//! The files that a training reads: images, classes, targets and conditions of the part to train on, and of those held out.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::ensure;
+use obverse::baselines::classifier::Labelled;
+use obverse::baselines::regressor::{Inputs, Pairs};
+use obverse::data::batches::{ImageFile, LabelFile};
+use obverse::net::srnet;
+use obverse::store::npy::Reader;
+use obverse::train::evaluation::HeldOut;
+
+use super::Arguments;
+use crate::Task;
+
+/// A part of a dataset: images, their classes and what a layer computes of them, where they are given.
+pub(super) struct Part {
+    pub(super) images: ImageFile,
+    pub(super) labels: Option<LabelFile>,
+    targets: Option<ImageFile>,
+    condition: Option<Reader>,
+}
+
+/// The files of a part.
+pub(super) struct Files<'a> {
+    pub(super) images: &'a Path,
+    pub(super) labels: &'a Option<PathBuf>,
+    pub(super) targets: &'a Option<PathBuf>,
+    pub(super) condition: &'a Option<PathBuf>,
+}
+
+impl Part {
+    pub(super) fn open(files: &Files) -> anyhow::Result<Self> {
+        let images = ImageFile::open(files.images)?;
+        let labels = files.labels.as_ref().map(|path| LabelFile::open(path, images.count())).transpose()?;
+        let targets = files.targets.as_deref().map(ImageFile::open).transpose()?;
+        let condition = files.condition.as_deref().map(Reader::open).transpose()?;
+        if let Some(targets) = &targets {
+            let (small, large) = (images.shape(), targets.shape());
+            let (height, width) = (srnet::FACTOR * small.height, srnet::FACTOR * small.width);
+            ensure!(
+                targets.count() == images.count()
+                    && (large.channels, large.height, large.width) == (small.channels, height, width),
+                "{}: expected {} images of {}x{height}x{width}, {} times as large as those to enlarge, found {} of {}x{}x{}",
+                targets.reader().path().display(),
+                images.count(),
+                small.channels,
+                srnet::FACTOR,
+                targets.count(),
+                large.channels,
+                large.height,
+                large.width
+            );
+        }
+        Ok(Self { images, labels, targets, condition })
+    }
+
+    pub(super) fn declare(&self, task: &mut Task) -> anyhow::Result<()> {
+        task.array(self.images.reader())?;
+        self.targets.iter().try_for_each(|targets| task.array(targets.reader()))?;
+        self.labels.as_ref().map_or(Ok(()), |labels| task.array(labels.reader()))?;
+        self.condition.as_ref().map_or(Ok(()), |condition| task.array(condition))
+    }
+
+    /// What a decoder is given, and the images it shall make of it.
+    pub(super) fn conditioned(&self) -> Option<Pairs<'_>> {
+        self.condition.as_ref().map(|condition| (Inputs::Layer(condition), &self.images))
+    }
+
+    /// Images, and what a srnet shall make of them.
+    pub(super) fn enlarged(&self) -> Option<Pairs<'_>> {
+        self.targets.as_ref().map(|targets| (Inputs::Images(&self.images), targets))
+    }
+
+    /// Images and their classes.
+    pub(super) fn labelled(&self) -> Option<Labelled<'_>> {
+        self.labels.as_ref().map(|labels| (&self.images, labels))
+    }
+}
+
+/// Every file that a training reads.
+pub(super) struct Data {
+    pub(super) train: Part,
+    test: Option<Part>,
+    validation: Option<Part>,
+}
+
+impl Data {
+    pub(super) fn open(arguments: &Arguments) -> anyhow::Result<Self> {
+        let Arguments { images, labels, targets, condition, .. } = arguments;
+        let train = Part::open(&Files { images, labels, targets, condition })?;
+        let (labels, targets, condition) = (&arguments.test_labels, &arguments.test_targets, &arguments.test_condition);
+        let part = |files: Option<Files>| files.as_ref().map(Part::open).transpose();
+        let test = part(arguments.test.as_deref().map(|images| Files { images, labels, targets, condition }))?;
+        let (labels, targets, condition) =
+            (&arguments.validation_labels, &arguments.validation_targets, &arguments.validation_condition);
+        let validation =
+            part(arguments.validation.as_deref().map(|images| Files { images, labels, targets, condition }))?;
+        let wanted = train.images.shape();
+        for images in [&test, &validation].into_iter().flatten().map(|part| &part.images) {
+            let found = images.shape();
+            ensure!(
+                wanted == found,
+                "{}: expected images of {}x{}x{}, as those to train on, found {}x{}x{}",
+                images.reader().path().display(),
+                wanted.channels,
+                wanted.height,
+                wanted.width,
+                found.channels,
+                found.height,
+                found.width
+            );
+        }
+        Ok(Self { train, test, validation })
+    }
+
+    pub(super) fn declare(&self, task: &mut Task) -> anyhow::Result<()> {
+        let held_out = [&self.test, &self.validation].into_iter().flatten();
+        std::iter::once(&self.train).chain(held_out).try_for_each(|part| part.declare(task))
+    }
+
+    /// The parts that nothing is trained on.
+    pub(super) fn held_out<'a, T>(&'a self, of: impl Fn(&'a Part) -> Option<T>) -> HeldOut<T> {
+        HeldOut { test: self.test.as_ref().and_then(&of), validation: self.validation.as_ref().and_then(&of) }
+    }
+}
