@@ -99,6 +99,41 @@ fn just_demo_recovers_the_shapes_and_is_fresh_the_second_time() {
     }
 }
 
+/// A few updates of every model of two layers, on 480 shapes: the tables and sheets of the study are there, and all is fresh the
+/// second time.
+#[test]
+fn just_information_study_measures_layers_and_is_fresh_the_second_time() {
+    if !has_just("just_information_study_measures_layers_and_is_fresh_the_second_time") {
+        return;
+    }
+    let folder = recipes();
+    run(folder.path(), "dataset", "synth shapes --count 600 --size 16 -o data").succeeds();
+    let study = || {
+        let mut command = Command::new("just");
+        command.args(["information", "study", "data", "nash-colour", "3", "2", "10", "out"]);
+        command.args(["--filters 4 --blocks 1 --mixtures 2", "conv1 fc3"]);
+        let output = command.current_dir(folder.path()).env("OBVERSE_BIN", tools()).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{said}");
+        said
+    };
+    study();
+    let out = folder.path().join("out");
+    for layer in ["conv1", "fc3"] {
+        assert!(image::open(out.join(format!("{layer}.png"))).unwrap().height() > 100, "{layer}");
+        let measured = Sidecar::read(&out.join(format!("{layer}-likelihoods.npy.json"))).unwrap().metrics;
+        assert!(measured["nce_nats"].as_f64().unwrap() < 0.0, "{measured:?}");
+        let distance = |kind: &str| {
+            let path = out.join(format!("{layer}-{kind}/run.json"));
+            Sidecar::read(&path).unwrap().metrics["mean_distance"].as_f64().unwrap()
+        };
+        assert!(distance("im-nn") <= distance("im-s") && distance("1nn") > 0.0, "{layer}");
+    }
+    // The classifier, twelve runs a layer for its measures and sheet, eight a layer for its row of the table.
+    let again = study();
+    assert_eq!(again.lines().filter(|line| line.ends_with(": fresh")).count(), 1 + 2 * (12 + 8), "{again}");
+}
+
 /// One update of every model of a study, on 80 shapes: what the recipes write is there, and what they print has its rows.
 #[test]
 fn just_alignment_study_draws_every_figure_and_is_fresh_the_second_time() {

@@ -60,7 +60,7 @@ impl Element for f32 {
 fn exponential(x: f32) -> f32 {
     /// 1.5 * 2^23: a number of small size added to it is rounded to an integer, which its lowest bits then hold.
     const ROUNDER: f32 = 12_582_912.0;
-    let within = x.max(-87.0).min(88.0);
+    let within = x.clamp(-87.0, 88.0);
     let rounded = within * std::f32::consts::LOG2_E + ROUNDER;
     let n = rounded - ROUNDER;
     // ln 2 in two parts, the first of few bits, so that n times it is exact.

@@ -53,6 +53,9 @@ pub struct Arguments {
     output: PathBuf,
 }
 
+/// The condition and the given pixels of a few images.
+type Given<E> = (Option<Batch<E>>, Option<Vec<u8>>);
+
 /// What is drawn, and from what.
 struct Request {
     architecture: Architecture,
@@ -100,7 +103,7 @@ impl Request {
     }
 
     /// The condition and the given pixels of images numbered `rows`.
-    fn given<E: Element + Scalar>(&self, rows: &[usize]) -> anyhow::Result<(Option<Batch<E>>, Option<Vec<u8>>)> {
+    fn given<E: Element + Scalar>(&self, rows: &[usize]) -> anyhow::Result<Given<E>> {
         let condition = self.condition.as_ref().map(|(reader, condition)| {
             let mut values = Vec::with_capacity(rows.len() * reader.row_len());
             for row in rows.iter().map(|row| row / self.each) {
