@@ -37,10 +37,11 @@ impl Surface {
     fn drawn(seed: u64, row: usize) -> Self {
         let draws: Vec<f64> = Stream::new(seed, "surfaces", row as u64).uniform(0..1 + 8 * 5);
         let count = 3 + (draws[0] * 6.0) as usize;
+        // Eight of the largest blobs, nearest to the viewer, stay below 1 at z = 1: every surface begins behind that plane.
         let blob = |d: &[f64]| Blob {
-            centre: [1.4 * d[0] - 0.7, 1.4 * d[1] - 0.7, 1.2 * d[2] - 0.6],
-            radius: 0.12 + 0.25 * d[3],
-            height: 1.2 + 1.3 * d[4],
+            centre: [1.4 * d[0] - 0.7, 1.4 * d[1] - 0.7, 0.6 * d[2] - 0.3],
+            radius: 0.12 + 0.16 * d[3],
+            height: 1.2 + 0.8 * d[4],
         };
         Self(draws[1..].chunks_exact(5).take(count).map(blob).collect())
     }

@@ -29,6 +29,7 @@ use crate::comparison::{ComparisonArguments, Made};
 use crate::parameterisation::ParameterisationArguments;
 use crate::{
     CommonArguments, Metrics, Precision, Progress, RowsArguments, SeedArgument, Task, check_interrupted, companion,
+    interrupted,
 };
 
 /// How far parameters may miss their images: f32's rounding through a spectrum.
@@ -514,9 +515,6 @@ fn predict_objectives<E: Element + Scalar>(arguments: &PredictArguments) -> anyh
     if companions(arguments, output).iter().all(|path| path.is_file()) && task.is_fresh()? {
         return Ok(());
     }
-    if source.arguments.jacobians.is_none() && source.parameters.is_none() {
-        task.note("no parameters beside the images: taking the logits of their pixels, clamped to [1e-6, 1 - 1e-6]");
-    }
     let mut metrics = Metrics::new();
     let path = companion(output, "jacobians");
     let total = match &arguments.source.jacobians {
@@ -562,9 +560,7 @@ fn jacobians<E: Element + Scalar>(
 ) -> anyhow::Result<usize> {
     let (home, images, layer) = source.named()?;
     let rows = &arguments.rows;
-    let readers = [&arguments.targets].map(|path| path.as_deref().map(Reader::open).transpose());
-    let [targets] = readers.map(|reader| reader.transpose());
-    let targets = targets.transpose()?;
+    let targets = arguments.targets.as_deref().map(Reader::open).transpose()?;
     let home = network::<E>(home, layer)?;
     let map = source.image.build::<E>(home.graph().input.shape)?;
     let points = Points::open(images, source.parameters.as_deref(), map.as_ref())?;
@@ -573,28 +569,33 @@ fn jacobians<E: Element + Scalar>(
     let features = source.features(&[targets.as_ref()]);
     let aggregation = source.comparison.aggregation;
     let respond = |network, layer: &str, features| Response::new(network, map.as_ref(), layer, aggregation, features);
-    let chunks = Chunks::of(output, &task.identity())?;
-    let seconds = match &arguments.net {
-        None => {
-            let response = respond(&home, layer, features)?;
-            linearise((&chunks, "jacobians"), &points, (&response, map.as_ref()), &part, rows)?
-        }
+    let other;
+    let response = match &arguments.net {
+        None => respond(&home, layer, features)?,
         Some(folder) => {
-            let other_layer = arguments.net_layer.as_deref().unwrap_or(layer);
-            let other = network::<E>(folder, other_layer)?;
-            let at_home = respond(&home, layer, None)?;
-            let response = respond(&other, other_layer, features)?;
-            let mut distances = Vec::new();
-            for &row in &part {
-                check_interrupted()?;
-                let at = at_home.jacobian(&points.at(row, map.as_ref())?, rows.batch.or(BLOCK))?.reduced()?;
-                let whole = Subspace::whole(at.features());
-                distances.push(predict(&at, source.comparison.power, &whole)?.distance_from_optimum());
-            }
-            metrics.insert("distance_from_optimum_at_home".into(), summary(&distances));
-            linearise((&chunks, "jacobians"), &points, (&response, map.as_ref()), &part, rows)?
+            let layer = arguments.net_layer.as_deref().unwrap_or(layer);
+            other = network::<E>(folder, layer)?;
+            respond(&other, layer, features)?
         }
     };
+    if source.parameters.is_none() {
+        task.note("no parameters beside the images: taking the logits of their pixels, clamped to [1e-6, 1 - 1e-6]");
+    }
+    // From here on an interrupt leaves the images that are done.
+    interrupted();
+    let chunks = Chunks::of(output, &task.identity())?;
+    if arguments.net.is_some() {
+        let at_home = respond(&home, layer, None)?;
+        let mut distances = Vec::new();
+        for &row in &part {
+            check_interrupted()?;
+            let at = at_home.jacobian(&points.at(row, map.as_ref())?, rows.batch.or(BLOCK))?.reduced()?;
+            let whole = Subspace::whole(at.features());
+            distances.push(predict(&at, source.comparison.power, &whole)?.distance_from_optimum());
+        }
+        metrics.insert("distance_from_optimum_at_home".into(), summary(&distances));
+    }
+    let seconds = linearise((&chunks, "jacobians"), &points, (&response, map.as_ref()), &part, rows)?;
     metrics.insert("seconds_of_a_jacobian".into(), seconds.map_or(Value::Null, metric));
     let n = chunks.open("jacobians", part[0])?.row_shape()[0];
     let mut writer = Writer::create(path, Dtype::F64, &[n, n + 1])?;
@@ -767,6 +768,7 @@ fn sampled<E: Element + Scalar>(
     let features = source.features(&[targets.as_ref()]);
     let response = Response::new(&network, map.as_ref(), layer, source.comparison.aggregation, features)?;
     let rows: Vec<usize> = (0..count(points.images.count())).collect();
+    interrupted();
     let chunks = Chunks::of(&arguments.output, &task.identity())?;
     linearise((&chunks, "jacobians"), &points, (&response, map.as_ref()), &rows, &arguments.rows)?;
     let one = |&row: &usize| {
