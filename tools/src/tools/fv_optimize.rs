@@ -1,32 +1,27 @@
 //! `fv-optimize`: the image that a unit of a network wants.
 
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+mod climb;
+mod select;
 
-use anyhow::{Context, bail, ensure};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, ensure};
 use clap::{Parser, ValueEnum};
-use obverse::data::Shape;
-use obverse::data::batches::ImageFile;
-use obverse::data::resize::{Filter, resize};
 use obverse::net::{Graph, Network, Size};
 use obverse::objective::aggregation::Aggregation;
 use obverse::objective::expression::{Atom, Expression};
-use obverse::objective::parameterisation::Parameterisation;
 use obverse::objective::resolved::{Comparison, Objective};
 use obverse::objective::transform::{Pipeline, Transforms};
-use obverse::store::npy::{Reader, Scalar, Writer, require_finite};
-use obverse::store::sidecar::metric;
-use obverse::tensor::{Batch, Element, batch, channels_first, channels_last, shape, view};
-use obverse::visualize::ascent::{Ascent, Optimiser, Settings, State};
-use obverse::visualize::search::{Best, Judge, Region};
-use rayon::prelude::*;
-use serde_json::Value;
+use obverse::store::npy::{Reader, Scalar};
+use obverse::tensor::Element;
+use obverse::visualize::ascent::{Optimiser, Settings};
 
-use crate::climbing::Chunks;
+use climb::climb;
+use select::{rank, search};
+
 use crate::comparison::ComparisonArguments;
-use crate::interrupt::Interrupted;
 use crate::parameterisation::ParameterisationArguments;
-use crate::{Metrics, Precision, Progress, RowsArguments, SeedArgument, Task, companion, interrupted};
+use crate::{Precision, RowsArguments, SeedArgument, Task, companion};
 
 /// Make images that units of a network want, by gradient ascent, by search, or from a dataset.
 ///
@@ -239,7 +234,7 @@ impl Plan {
         match (arguments.search, &arguments.examples) {
             (Some(count), _) => search(arguments, &network, &objectives, count, task),
             (None, Some(examples)) => rank(arguments, &network, &objectives, examples, task),
-            (None, None) => self.climb(arguments, &network, Objective::joined(objectives), task),
+            (None, None) => climb(self, arguments, &network, Objective::joined(objectives), task),
         }
     }
 
@@ -247,53 +242,6 @@ impl Plan {
         let resolve =
             |(expression, count): &(Expression, usize)| Ok(Objective::new(expression, graph, *count, self.comparison)?);
         self.expressions.iter().map(resolve).collect()
-    }
-
-    fn climb<E: Element + Scalar>(
-        &self,
-        arguments: &Arguments,
-        network: &Network<E>,
-        objective: Objective,
-        task: Task,
-    ) -> anyhow::Result<()> {
-        let input = network.graph().input.shape;
-        let parameterisation = arguments.image.build::<E>(input)?;
-        let image = parameterisation.image_size();
-        let ascent = Ascent {
-            network,
-            parameterisation: parameterisation.as_ref(),
-            transforms: &self.transforms.between(image, input)?,
-            plain: &plain(image, input)?,
-            objective: &objective,
-            settings: self.settings,
-            seed: arguments.seed.seed,
-        };
-        let starts = Starts::open(arguments, parameterisation.as_ref(), objective.images())?;
-        let rows: Vec<usize> = arguments.rows.shard.shard.rows(objective.images()).collect();
-        let usual = if objective.is_joint() { rows.len() } else { 16 };
-        if objective.is_joint() {
-            ensure!(
-                arguments.rows.batch.or(usual) >= rows.len() && arguments.rows.shard.shard.is_whole(),
-                "diversity: expected all {} images in one batch, since each depends on the others; leave out --batch and --shard",
-                rows.len()
-            );
-        }
-        interrupted();
-        let chunks = Chunks::of(&arguments.output, &task.identity())?;
-        let mut progress = Progress::new(self.settings.steps * rows.len() as u64, "steps", arguments.rows.common.quiet);
-        let every = Duration::from_secs_f64((60.0 * arguments.checkpoint_minutes).clamp(0.0, 1e9));
-        let mut firsts = Vec::new();
-        for rows in rows.chunks(arguments.rows.batch.or(usual).max(1)) {
-            firsts.push(rows[0]);
-            if !chunks.is_finished(rows[0]) {
-                let start = chunks.resume(starts.state(&ascent, rows)?)?;
-                climb_chunk(&ascent, start, &chunks, every, &mut progress)?;
-            }
-            progress.set(self.settings.steps * (rows[rows.len() - 1] + 1 - firsts[0]) as u64);
-        }
-        drop(progress);
-        finish::<E>(arguments, &chunks, &firsts, image, task)?;
-        chunks.remove()
     }
 }
 
@@ -322,295 +270,4 @@ fn images_of(expression: &Expression, count: Option<u32>) -> anyhow::Result<usiz
 /// What images go through where nothing is transformed: a change of size, where the network's is another.
 fn plain(image: Size, network: Size) -> anyhow::Result<Pipeline> {
     Ok(Transforms::default().between(image, network)?)
-}
-
-/// Where images start.
-enum Starts {
-    Drawn,
-    Given { reader: Reader, length: usize },
-    Images { images: ImageFile, size: Size },
-}
-
-impl Starts {
-    fn open<E: Element>(
-        arguments: &Arguments,
-        parameterisation: &dyn Parameterisation<E>,
-        count: usize,
-    ) -> anyhow::Result<Self> {
-        if let Some(path) = &arguments.start {
-            let reader = Reader::open(path)?;
-            let length = parameterisation.parameters();
-            reader.require_row_shape(&[length], "parameters, as many as the parameterisation's")?;
-            ensure!(
-                reader.rows() == count,
-                "{}: expected {count} rows, one an image, found {}",
-                path.display(),
-                reader.rows()
-            );
-            return Ok(Self::Given { reader, length });
-        }
-        let Some(path) = &arguments.start_images else { return Ok(Self::Drawn) };
-        let (images, size) = (ImageFile::open(path)?, parameterisation.image_size());
-        let found = images.shape();
-        ensure!(
-            (found.channels, found.height, found.width) == (size.channels, size.height, size.width)
-                && images.count() == count,
-            "{}: expected {count} images of {size}, found {} of {}x{}x{}",
-            path.display(),
-            images.count(),
-            found.channels,
-            found.height,
-            found.width
-        );
-        Ok(Self::Images { images, size })
-    }
-
-    fn state<E: Element + Scalar>(&self, ascent: &Ascent<E>, rows: &[usize]) -> anyhow::Result<State<E>> {
-        let s = match self {
-            Self::Drawn => return Ok(ascent.start(rows.to_vec())),
-            Self::Given { reader, length } => {
-                let values = reader.read_row_range_as_float_at::<E>(rows[0], rows.len())?;
-                require_finite(reader.path(), &values, rows[0], *length)?;
-                batch(values, (rows.len(), 1, 1, *length))
-            }
-            Self::Images { images, size } => {
-                let x = batch(images.batch::<E>(rows)?, (rows.len(), size.height, size.width, size.channels));
-                let inverse = ascent.parameterisation.parameters_of(&x);
-                inverse
-                    .context("--start-images: expected a parameterisation that can be inverted; give --start instead")?
-            }
-        };
-        Ok(State::new(rows.to_vec(), s))
-    }
-}
-
-/// Climbs a chunk to its end and keeps it.
-fn climb_chunk<E: Element + Scalar>(
-    ascent: &Ascent<E>,
-    mut state: State<E>,
-    chunks: &Chunks,
-    every: Duration,
-    progress: &mut Progress,
-) -> anyhow::Result<()> {
-    let mut saved = Instant::now();
-    while state.step < ascent.settings.steps {
-        ascent.step(&mut state)?;
-        progress.advance(state.rows.len() as u64);
-        let stop = interrupted();
-        if stop || saved.elapsed() >= every {
-            chunks.keep(&state)?;
-            saved = Instant::now();
-        }
-        if stop {
-            return Err(Interrupted.into());
-        }
-    }
-    let polished = ascent.polish(&mut state)?;
-    let found = ascent.evaluate_plain(&state.s, &state.rows)?;
-    let point = ascent.parameterisation.at(&state.s);
-    let (n, h, w, c) = shape(point.images());
-    let images = channels_first(view(point.images()), (n, h, w, c));
-    let trace: Vec<E> = traces(&state, &polished, ascent.settings.polish).into_iter().map(E::of).collect();
-    let cosine = |cosine: Option<f64>| cosine.unwrap_or(f64::NAN);
-    let summary = found.values.iter().zip(&found.norms).zip(&found.cosines);
-    let summary: Vec<E> = summary.flat_map(|((&v, &g), &cos)| [v, g, cosine(cos)]).map(E::of).collect();
-    let length = ascent.parameterisation.parameters();
-    let steps = trace.len() / (2 * n);
-    chunks.finish(
-        state.rows[0],
-        n,
-        &[
-            ("images", &[c, h, w], &images),
-            ("parameters", &[length], view(&state.s)),
-            ("trace", &[steps, 2], &trace),
-            ("summary", &[3], &summary),
-        ],
-    )
-}
-
-/// The trace an image (N, T, 2): steps, then iterations of L-BFGS, the last one repeated where it ended before its limit.
-fn traces<E: Element>(state: &State<E>, polished: &[Vec<[f64; 2]>], polish: u64) -> Vec<f64> {
-    let count = state.rows.len();
-    let mut traces = Vec::new();
-    for (image, polished) in polished.iter().enumerate() {
-        let mut last = [f64::NAN; 2];
-        for step in state.trace.chunks_exact(2 * count) {
-            last = [step[2 * image], step[2 * image + 1]];
-            traces.extend(last);
-        }
-        for iteration in 0..polish as usize {
-            last = polished.get(iteration).copied().unwrap_or(last);
-            traces.extend(last);
-        }
-    }
-    traces
-}
-
-/// Joins the chunks into the outputs.
-fn finish<E: Element + Scalar>(
-    arguments: &Arguments,
-    chunks: &Chunks,
-    firsts: &[usize],
-    size: Size,
-    task: Task,
-) -> anyhow::Result<()> {
-    let Some(&first) = firsts.first() else { bail!("--shard: expected a part with at least one image, found none") };
-    let mut metrics = Metrics::new();
-    for kind in ["parameters", "trace"] {
-        let row_shape = chunks.open(kind, first)?.row_shape().to_vec();
-        let path = companion(&arguments.output, kind);
-        let mut writer = Writer::create(&path, E::DTYPE, &row_shape)?;
-        chunks.join::<E>(kind, firsts, &mut writer)?;
-        writer.finish()?;
-        metrics.insert(kind.into(), path.file_name().map(|name| name.to_string_lossy()).into());
-    }
-    let mut columns = [Vec::new(), Vec::new(), Vec::new()];
-    for &first in firsts {
-        let mut reader = chunks.open("summary", first)?;
-        let rows = reader.rows();
-        for row in reader.read_rows::<E>(rows)?.chunks_exact(3) {
-            columns.iter_mut().zip(row).for_each(|(column, value)| column.push(metric(value.wide())));
-        }
-    }
-    let [values, norms, cosines] = columns;
-    metrics.insert("objective".into(), values.into());
-    metrics.insert("gradient_norm".into(), norms.into());
-    if cosines.iter().any(Value::is_number) {
-        metrics.insert("cosine".into(), cosines.into());
-    }
-    let mut writer = Writer::create(&arguments.output, E::DTYPE, &[size.channels, size.height, size.width])?;
-    chunks.join::<E>("images", firsts, &mut writer)?;
-    task.finish(writer.finish()?, metrics)
-}
-
-/// Keeps the best of `count` random inputs of a decoder.
-fn search<E: Element + Scalar>(
-    arguments: &Arguments,
-    network: &Network<E>,
-    objectives: &[Objective],
-    count: u64,
-    task: Task,
-) -> anyhow::Result<()> {
-    let input = network.graph().input.shape;
-    let decoder = arguments.image.build::<E>(input)?;
-    let region = match &arguments.region {
-        Some(path) => region(path, decoder.parameters())?,
-        None => Region::unit(decoder.parameters()),
-    };
-    let judge = Judge { network, plain: &plain(decoder.image_size(), input)?, objectives };
-    let images = |first: u64, count: usize| {
-        Ok(decoder.at(&region.draw::<E>(arguments.seed.seed, first, count)).images().clone())
-    };
-    let best = judge_all(arguments, &judge, count, &images)?;
-    let latents: Vec<E> =
-        kept(&best).flat_map(|at| view(&region.draw::<E>(arguments.seed.seed, at, 1)).to_vec()).collect();
-    let path = companion(&arguments.output, "parameters");
-    let mut writer = Writer::create(&path, E::DTYPE, &[decoder.parameters()])?;
-    writer.write_rows(&latents)?;
-    writer.finish()?;
-    write_best(arguments, &best, decoder.image_size(), &images, task)
-}
-
-/// Keeps the best images of a dataset; those of another size than the network's are resized for it.
-fn rank<E: Element + Scalar>(
-    arguments: &Arguments,
-    network: &Network<E>,
-    objectives: &[Objective],
-    examples: &Path,
-    task: Task,
-) -> anyhow::Result<()> {
-    let input = network.graph().input.shape;
-    let file = ImageFile::open(examples)?;
-    let found = file.shape();
-    ensure!(
-        found.channels == input.channels,
-        "{}: expected images of {} channels, which the network takes, found {}",
-        examples.display(),
-        input.channels,
-        found.channels
-    );
-    let judge = Judge { network, plain: &plain(input, input)?, objectives };
-    let images = |first: u64, count: usize| {
-        let rows: Vec<usize> = (first as usize..first as usize + count).collect();
-        let x = batch(file.batch::<E>(&rows)?, (count, found.height, found.width, found.channels));
-        Ok(if (found.height, found.width) == (input.height, input.width) { x } else { resized(&x, input) })
-    };
-    let best = judge_all(arguments, &judge, file.count() as u64, &images)?;
-    write_best(arguments, &best, input, &images, task)
-}
-
-/// Images at a network's height and width, by linear interpolation.
-fn resized<E: Element + Scalar>(x: &Batch<E>, to: Size) -> Batch<E> {
-    let (n, height, width, channels) = shape(x);
-    let from = Shape { channels, height, width };
-    let planes: Vec<f32> = channels_first(view(x), shape(x)).iter().map(|value| value.wide() as f32).collect();
-    let resized: Vec<E> = planes
-        .par_chunks_exact(from.len())
-        .flat_map_iter(|image| resize(image, from, to.height, to.width, Filter::Triangle))
-        .map(|value| E::of(f64::from(value)))
-        .collect();
-    let shape = (n, to.height, to.width, channels);
-    batch(channels_last(&resized, shape), shape)
-}
-
-/// Candidates `first` and on, (N, H, W, C).
-type Candidates<'a, E> = &'a dyn Fn(u64, usize) -> anyhow::Result<Batch<E>>;
-
-/// Judges all candidates of this shard.
-fn judge_all<E: Element>(
-    arguments: &Arguments,
-    judge: &Judge<E>,
-    count: u64,
-    images: Candidates<E>,
-) -> anyhow::Result<Vec<Best>> {
-    let mut best = vec![Best::new(arguments.keep as usize); judge.objectives.len()];
-    arguments.rows.for_each_batch(count as usize, 256, |rows| {
-        Ok(judge.offer(&images(rows[0] as u64, rows.len())?, rows[0] as u64, &mut best)?)
-    })?;
-    Ok(best)
-}
-
-/// The numbers of the candidates that were kept, objective by objective.
-fn kept(best: &[Best]) -> impl Iterator<Item = u64> {
-    best.iter().flat_map(|best| best.found().iter().map(|found| found.candidate))
-}
-
-/// Writes the images that were kept, objective by objective, the best first.
-fn write_best<E: Element + Scalar>(
-    arguments: &Arguments,
-    best: &[Best],
-    size: Size,
-    images: Candidates<E>,
-    task: Task,
-) -> anyhow::Result<()> {
-    let mut writer = Writer::create(&arguments.output, E::DTYPE, &[size.channels, size.height, size.width])?;
-    for candidate in kept(best) {
-        let image = images(candidate, 1)?;
-        writer.write_rows(&channels_first(view(&image), shape(&image)))?;
-    }
-    let lists = |of: &dyn Fn(&obverse::visualize::search::Found) -> Value| -> Value {
-        best.iter().map(|best| best.found().iter().map(of).collect::<Value>()).collect()
-    };
-    let metrics = Metrics::from_iter([
-        ("objective".to_string(), lists(&|found| metric(found.value))),
-        ("candidate".to_string(), lists(&|found| found.candidate.into())),
-    ]);
-    task.finish(writer.finish()?, metrics)
-}
-
-/// The box of a file of latents.
-fn region(path: &Path, features: usize) -> anyhow::Result<Region> {
-    let mut reader = Reader::open(path)?;
-    reader.require_row_shape(&[features], "latents, as many features as the decoder's")?;
-    ensure!(reader.rows() > 0, "{}: expected at least one latent, found none", path.display());
-    let mut region = Region::empty(features);
-    let mut first = 0;
-    while first < reader.rows() {
-        let count = (reader.rows() - first).min(4096);
-        let rows: Vec<f64> = reader.read_rows_as_float(count)?;
-        require_finite(path, &rows, first, features)?;
-        region.include(&rows);
-        first += count;
-    }
-    Ok(region)
 }

@@ -1,0 +1,226 @@
+//! The images of gradient ascent: starts, chunks with checkpoints, and what is written of them.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail, ensure};
+use obverse::data::batches::ImageFile;
+use obverse::net::{Network, Size};
+use obverse::objective::parameterisation::Parameterisation;
+use obverse::objective::resolved::Objective;
+use obverse::store::npy::{Reader, Scalar, Writer, require_finite};
+use obverse::store::sidecar::metric;
+use obverse::tensor::{Element, batch, channels_first, shape, view};
+use obverse::visualize::ascent::{Ascent, State};
+use serde_json::Value;
+
+use super::{Arguments, Plan, plain};
+use crate::climbing::Chunks;
+use crate::interrupt::Interrupted;
+use crate::{Metrics, Progress, Task, companion, interrupted};
+
+/// Climbs from each start, chunk by chunk, and writes what was reached.
+pub(super) fn climb<E: Element + Scalar>(
+    plan: &Plan,
+    arguments: &Arguments,
+    network: &Network<E>,
+    objective: Objective,
+    task: Task,
+) -> anyhow::Result<()> {
+    let input = network.graph().input.shape;
+    let parameterisation = arguments.image.build::<E>(input)?;
+    let image = parameterisation.image_size();
+    let ascent = Ascent {
+        network,
+        parameterisation: parameterisation.as_ref(),
+        transforms: &plan.transforms.between(image, input)?,
+        plain: &plain(image, input)?,
+        objective: &objective,
+        settings: plan.settings,
+        seed: arguments.seed.seed,
+    };
+    let starts = Starts::open(arguments, parameterisation.as_ref(), objective.images())?;
+    let rows: Vec<usize> = arguments.rows.shard.shard.rows(objective.images()).collect();
+    let usual = if objective.is_joint() { rows.len() } else { 16 };
+    if objective.is_joint() {
+        ensure!(
+            arguments.rows.batch.or(usual) >= rows.len() && arguments.rows.shard.shard.is_whole(),
+            "diversity: expected all {} images in one batch, since each depends on the others; leave out --batch and --shard",
+            rows.len()
+        );
+    }
+    interrupted();
+    let chunks = Chunks::of(&arguments.output, &task.identity())?;
+    let mut progress = Progress::new(plan.settings.steps * rows.len() as u64, "steps", arguments.rows.common.quiet);
+    let every = Duration::from_secs_f64((60.0 * arguments.checkpoint_minutes).clamp(0.0, 1e9));
+    let mut firsts = Vec::new();
+    for rows in rows.chunks(arguments.rows.batch.or(usual).max(1)) {
+        firsts.push(rows[0]);
+        if !chunks.is_finished(rows[0]) {
+            let start = chunks.resume(starts.state(&ascent, rows)?)?;
+            climb_chunk(&ascent, start, &chunks, every, &mut progress)?;
+        }
+        progress.set(plan.settings.steps * (rows[rows.len() - 1] + 1 - firsts[0]) as u64);
+    }
+    drop(progress);
+    finish::<E>(arguments, &chunks, &firsts, image, task)?;
+    chunks.remove()
+}
+
+/// Where images start.
+enum Starts {
+    Drawn,
+    Given { reader: Reader, length: usize },
+    Images { images: ImageFile, size: Size },
+}
+
+impl Starts {
+    fn open<E: Element>(
+        arguments: &Arguments,
+        parameterisation: &dyn Parameterisation<E>,
+        count: usize,
+    ) -> anyhow::Result<Self> {
+        if let Some(path) = &arguments.start {
+            let reader = Reader::open(path)?;
+            let length = parameterisation.parameters();
+            reader.require_row_shape(&[length], "parameters, as many as the parameterisation's")?;
+            ensure!(
+                reader.rows() == count,
+                "{}: expected {count} rows, one an image, found {}",
+                path.display(),
+                reader.rows()
+            );
+            return Ok(Self::Given { reader, length });
+        }
+        let Some(path) = &arguments.start_images else { return Ok(Self::Drawn) };
+        let (images, size) = (ImageFile::open(path)?, parameterisation.image_size());
+        let found = images.shape();
+        ensure!(
+            (found.channels, found.height, found.width) == (size.channels, size.height, size.width)
+                && images.count() == count,
+            "{}: expected {count} images of {size}, found {} of {}x{}x{}",
+            path.display(),
+            images.count(),
+            found.channels,
+            found.height,
+            found.width
+        );
+        Ok(Self::Images { images, size })
+    }
+
+    fn state<E: Element + Scalar>(&self, ascent: &Ascent<E>, rows: &[usize]) -> anyhow::Result<State<E>> {
+        let s = match self {
+            Self::Drawn => return Ok(ascent.start(rows.to_vec())),
+            Self::Given { reader, length } => {
+                let values = reader.read_row_range_as_float_at::<E>(rows[0], rows.len())?;
+                require_finite(reader.path(), &values, rows[0], *length)?;
+                batch(values, (rows.len(), 1, 1, *length))
+            }
+            Self::Images { images, size } => {
+                let x = batch(images.batch::<E>(rows)?, (rows.len(), size.height, size.width, size.channels));
+                let inverse = ascent.parameterisation.parameters_of(&x);
+                inverse
+                    .context("--start-images: expected a parameterisation that can be inverted; give --start instead")?
+            }
+        };
+        Ok(State::new(rows.to_vec(), s))
+    }
+}
+
+/// Climbs a chunk to its end and keeps it.
+fn climb_chunk<E: Element + Scalar>(
+    ascent: &Ascent<E>,
+    mut state: State<E>,
+    chunks: &Chunks,
+    every: Duration,
+    progress: &mut Progress,
+) -> anyhow::Result<()> {
+    let mut saved = Instant::now();
+    while state.step < ascent.settings.steps {
+        ascent.step(&mut state)?;
+        progress.advance(state.rows.len() as u64);
+        let stop = interrupted();
+        if stop || saved.elapsed() >= every {
+            chunks.keep(&state)?;
+            saved = Instant::now();
+        }
+        if stop {
+            return Err(Interrupted.into());
+        }
+    }
+    let polished = ascent.polish(&mut state)?;
+    let found = ascent.evaluate_plain(&state.s, &state.rows)?;
+    let point = ascent.parameterisation.at(&state.s);
+    let (n, h, w, c) = shape(point.images());
+    let images = channels_first(view(point.images()), (n, h, w, c));
+    let trace: Vec<E> = traces(&state, &polished, ascent.settings.polish).into_iter().map(E::of).collect();
+    let cosine = |cosine: Option<f64>| cosine.unwrap_or(f64::NAN);
+    let summary = found.values.iter().zip(&found.norms).zip(&found.cosines);
+    let summary: Vec<E> = summary.flat_map(|((&v, &g), &cos)| [v, g, cosine(cos)]).map(E::of).collect();
+    let length = ascent.parameterisation.parameters();
+    let steps = trace.len() / (2 * n);
+    chunks.finish(
+        state.rows[0],
+        n,
+        &[
+            ("images", &[c, h, w], &images),
+            ("parameters", &[length], view(&state.s)),
+            ("trace", &[steps, 2], &trace),
+            ("summary", &[3], &summary),
+        ],
+    )
+}
+
+/// The trace an image (N, T, 2): steps, then iterations of L-BFGS, the last one repeated where it ended before its limit.
+fn traces<E: Element>(state: &State<E>, polished: &[Vec<[f64; 2]>], polish: u64) -> Vec<f64> {
+    let count = state.rows.len();
+    let mut traces = Vec::new();
+    for (image, polished) in polished.iter().enumerate() {
+        let mut last = [f64::NAN; 2];
+        for step in state.trace.chunks_exact(2 * count) {
+            last = [step[2 * image], step[2 * image + 1]];
+            traces.extend(last);
+        }
+        for iteration in 0..polish as usize {
+            last = polished.get(iteration).copied().unwrap_or(last);
+            traces.extend(last);
+        }
+    }
+    traces
+}
+
+/// Joins the chunks into the outputs.
+fn finish<E: Element + Scalar>(
+    arguments: &Arguments,
+    chunks: &Chunks,
+    firsts: &[usize],
+    size: Size,
+    task: Task,
+) -> anyhow::Result<()> {
+    let Some(&first) = firsts.first() else { bail!("--shard: expected a part with at least one image, found none") };
+    let mut metrics = Metrics::new();
+    for kind in ["parameters", "trace"] {
+        let row_shape = chunks.open(kind, first)?.row_shape().to_vec();
+        let path = companion(&arguments.output, kind);
+        let mut writer = Writer::create(&path, E::DTYPE, &row_shape)?;
+        chunks.join::<E>(kind, firsts, &mut writer)?;
+        writer.finish()?;
+        metrics.insert(kind.into(), path.file_name().map(|name| name.to_string_lossy()).into());
+    }
+    let mut columns = [Vec::new(), Vec::new(), Vec::new()];
+    for &first in firsts {
+        let mut reader = chunks.open("summary", first)?;
+        let rows = reader.rows();
+        for row in reader.read_rows::<E>(rows)?.chunks_exact(3) {
+            columns.iter_mut().zip(row).for_each(|(column, value)| column.push(metric(value.wide())));
+        }
+    }
+    let [values, norms, cosines] = columns;
+    metrics.insert("objective".into(), values.into());
+    metrics.insert("gradient_norm".into(), norms.into());
+    if cosines.iter().any(Value::is_number) {
+        metrics.insert("cosine".into(), cosines.into());
+    }
+    let mut writer = Writer::create(&arguments.output, E::DTYPE, &[size.channels, size.height, size.width])?;
+    chunks.join::<E>("images", firsts, &mut writer)?;
+    task.finish(writer.finish()?, metrics)
+}
