@@ -6,7 +6,7 @@ use dfdx::prelude::{Cpu, NoneTape, OwnedTape, Tape};
 use serde_json::{Map, Value};
 
 use crate::data::batches::{ImageFile, LabelFile};
-use crate::net::{self, Mode, Network};
+use crate::net::{Mode, Network};
 use crate::ops::InputGradient;
 use crate::ops::loss::cross_entropy;
 use crate::store::npy::Scalar;
@@ -117,18 +117,8 @@ impl<'a, E: Element + Scalar> Classifier<'a, E> {
     }
 }
 
-/// The class of each image of a batch: the largest logit, the first of equals.
-///
-/// # Errors
-/// A network without an output "logits".
-pub fn classify<E: Element>(network: &Network<E>, x: &Batch<E>) -> net::Result<Vec<usize>> {
-    let trace = network.forward(&mut NoneTape, x, Mode::Inference, InputGradient::Unwanted);
-    let logits = network.value(&trace, network.graph().output("logits")?)?;
-    Ok(view(logits).chunks_exact(image_len(logits)).map(largest).collect())
-}
-
-/// The place of the largest value, the first of equals.
-fn largest<E: Element>(row: &[E]) -> usize {
+/// The class that a row of logits tells: the place of the largest, the first of equals.
+pub fn largest<E: Element>(row: &[E]) -> usize {
     (1..row.len()).fold(0, |best, k| if row[k] > row[best] { k } else { best })
 }
 

@@ -7,6 +7,7 @@ use crate::{Classes, Metrics, Precision, RowsArguments, Task, require_images};
 use clap::Parser;
 use dfdx::prelude::NoneTape;
 use obverse::align::orthogonality::orthogonality;
+use obverse::baselines::classifier::largest;
 use obverse::data::batches::ImageFile;
 use obverse::net::{Graph, Mode, Network};
 use obverse::ops::InputGradient;
@@ -133,8 +134,7 @@ impl Confusion {
     fn add<E: Element>(&mut self, values: &[E], classes: &[i64]) {
         self.counts.resize(self.classes * self.classes, 0);
         for (row, &class) in values.chunks_exact(self.classes).zip(classes) {
-            let largest = (1..self.classes).fold(0, |best, k| if row[k] > row[best] { k } else { best });
-            self.counts[class as usize * self.classes + largest] += 1;
+            self.counts[class as usize * self.classes + largest(row)] += 1;
         }
     }
 
