@@ -106,6 +106,13 @@ fn an_interrupted_run_goes_on_to_the_same_bytes() {
     run(folder, "fv-optimize", &format!("{words} -o b.npy")).succeeds();
     assert!(whole == bytes(folder, ["b.npy", "b.parameters.npy", "b.trace.npy"]));
     assert!(!folder.join("b.npy.checkpoint").exists());
+    // A checkpoint after every step replaces the one before.
+    let words = "net --objective class:2 --count 3 --batch 2 --transforms clarke --steps 20 --quiet";
+    run(folder, "fv-optimize", &format!("{words} -o c.npy")).succeeds();
+    run(folder, "fv-optimize", &format!("{words} --checkpoint-minutes 0 -o d.npy")).succeeds();
+    let names = |stem: &str| [format!("{stem}.npy"), format!("{stem}.parameters.npy"), format!("{stem}.trace.npy")];
+    let [often, once] = ["c", "d"].map(|stem| bytes(folder, names(stem).each_ref().map(String::as_str)));
+    assert!(often == once);
 }
 
 #[test]

@@ -6,15 +6,25 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use anyhow::Context;
 use obverse::store::atomic::{self, AtomicFolder};
+use obverse::store::digest::FOLDER_SIDECAR;
 use obverse::store::npy::{Reader, Scalar, Writer, write};
 use obverse::tensor::{Element, batch, view};
 use obverse::train::adam::Adam;
 use obverse::visualize::ascent::State;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// An array that a finished chunk leaves, with a row an image: its name, the shape of a row, its values.
 pub type ChunkArray<'a, E> = (&'a str, &'a [usize], &'a [E]);
+
+/// How far a chunk has come.
+#[derive(Serialize, Deserialize)]
+struct Counters {
+    step: u64,
+    updates: u64,
+}
 
 /// Where a run keeps its chunks.
 pub struct Chunks {
@@ -90,7 +100,9 @@ impl Chunks {
             write(&path(name), &[values.len()], values)?;
         }
         write(&path("trace"), &[state.trace.len()], &state.trace)?;
-        write(&path("counters"), &[2], &[state.step, updates])?;
+        // Under the name by which a folder of the suite is known, so that the next state may replace this one.
+        let counters = Counters { step: state.step, updates };
+        atomic::write(&folder.path().join(FOLDER_SIDECAR), &serde_json::to_vec(&counters)?)?;
         Ok(folder.commit()?)
     }
 
@@ -106,11 +118,14 @@ impl Chunks {
         let path = |name: &str| folder.join(format!("{name}.npy"));
         let length = view(&start.s).len();
         let values = |name: &str| read::<E>(&path(name), length);
-        let counters = read::<u64>(&path("counters"), 2)?;
-        let adam = Adam::resumed(vec![values("first")?], vec![values("second")?], counters[1]);
-        let trace = read::<f64>(&path("trace"), counters[0] as usize * start.rows.len() * 2)?;
+        let file = folder.join(FOLDER_SIDECAR);
+        let text = fs::read(&file).map_err(obverse::store::Error::read(&file))?;
+        let Counters { step, updates } = serde_json::from_slice(&text)
+            .with_context(|| format!("{}: expected the counters of a checkpoint; remove the folder", file.display()))?;
+        let adam = Adam::resumed(vec![values("first")?], vec![values("second")?], updates);
+        let trace = read::<f64>(&path("trace"), (step as usize).saturating_mul(2 * start.rows.len()))?;
         let s = batch(values("s")?, obverse::tensor::shape(&start.s));
-        Ok(State { rows: start.rows, step: counters[0], s, adam, trace })
+        Ok(State { rows: start.rows, step, s, adam, trace })
     }
 
     /// Joins an array of the chunks that begin at `firsts` into a file.

@@ -264,12 +264,12 @@ mod tests {
         };
         for direction in 0..10 {
             let direction: Vec<f64> = Stream::new(direction, "direction", 0).normal(0..map.length());
-            let (ahead, behind) = (moved(&direction, 1e-6), moved(&direction, -1e-6));
+            let (ahead, behind) = (moved(&direction, 1e-7), moved(&direction, -1e-7));
             for (cotangent, pulled) in view(&cotangent).chunks(1800).zip(view(&pulled).chunks(map.length())) {
                 let pairs = view(&ahead).iter().zip(view(&behind)).zip(cotangent);
-                let difference: f64 = pairs.map(|((ahead, behind), c)| (ahead - behind) / 2e-6 * c).sum();
+                let difference: f64 = pairs.map(|((ahead, behind), c)| (ahead - behind) / 2e-7 * c).sum();
                 let expected: f64 = pulled.iter().zip(&direction).map(|(pulled, along)| pulled * along).sum();
-                // The step's error, 1e-12 of third derivatives up to the power of the depth, and rounding, 1e-16 / 1e-6.
+                // The step's error, 1e-14 of third derivatives up to the power of the depth, and rounding, 1e-16 / 1e-7.
                 assert!((difference - expected).abs() < 1e-6 * expected.abs().max(1.0), "{difference} {expected}");
             }
         }
