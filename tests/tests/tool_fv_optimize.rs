@@ -148,6 +148,8 @@ fn targets_report_their_cosines() {
     write(&folder.join("t.npy"), &[3, 4], &[1.0f32, 0.0, 0.0, 0.5, 0.0, 1.0, 0.2, 0.0, 0.1, 0.1, 0.1, 1.0]).unwrap();
     let start = metrics(folder, "net --objective targets:conv4:t.npy --steps 0 -o s.npy");
     let end = metrics(folder, "net --objective targets:conv4:t.npy --steps 200 --polish 20 -o e.npy");
+    assert_eq!(numbers(&end["start_gradient_norm"]), numbers(&start["gradient_norm"]));
+    assert_eq!(numbers(&end["share_without_gradient"]), [0.0; 3]);
     let (start, end) = (numbers(&start["cosine"]), numbers(&end["cosine"]));
     assert!(
         start.iter().zip(&end).all(|(start, end)| end > start) && end.iter().all(|&cosine| cosine > 0.5),

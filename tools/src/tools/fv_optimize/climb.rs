@@ -126,6 +126,18 @@ impl Starts {
     }
 }
 
+/// What is said of each image: the objective and the norm of its gradient at the end, the cosine of response and target where there is
+/// one, the norm at the start, and the share of steps that no gradient led.
+const COLUMNS: [&str; 5] = ["objective", "gradient_norm", "cosine", "start_gradient_norm", "share_without_gradient"];
+
+/// For each image the norm of the gradient at the first step, and the share of steps at which it was zero.
+fn slopes<E: Element>(state: &State<E>) -> Vec<[f64; 2]> {
+    let count = state.rows.len();
+    let norms = |image: usize| state.trace.chunks_exact(2 * count).map(move |step| step[2 * image + 1]);
+    let share = |image: usize| norms(image).filter(|&norm| norm == 0.0).count() as f64 / norms(image).count() as f64;
+    (0..count).map(|image| [norms(image).next().unwrap_or(f64::NAN), share(image)]).collect()
+}
+
 /// Climbs a chunk to its end and keeps it.
 fn climb_chunk<E: Element + Scalar>(
     ascent: &Ascent<E>,
@@ -154,8 +166,11 @@ fn climb_chunk<E: Element + Scalar>(
     let images = channels_first(view(point.images()), (n, h, w, c));
     let trace: Vec<E> = traces(&state, &polished, ascent.settings.polish).into_iter().map(E::of).collect();
     let cosine = |cosine: Option<f64>| cosine.unwrap_or(f64::NAN);
-    let summary = found.values.iter().zip(&found.norms).zip(&found.cosines);
-    let summary: Vec<E> = summary.flat_map(|((&v, &g), &cos)| [v, g, cosine(cos)]).map(E::of).collect();
+    let summary = found.values.iter().zip(&found.norms).zip(&found.cosines).zip(slopes(&state));
+    let summary: Vec<E> = summary
+        .flat_map(|(((&value, &norm), &cos), [start, without])| [value, norm, cosine(cos), start, without])
+        .map(E::of)
+        .collect();
     let length = ascent.parameterisation.parameters();
     let steps = trace.len() / (2 * n);
     chunks.finish(
@@ -165,7 +180,7 @@ fn climb_chunk<E: Element + Scalar>(
             ("images", &[c, h, w], &images),
             ("parameters", &[length], view(&state.s)),
             ("trace", &[steps, 2], &trace),
-            ("summary", &[3], &summary),
+            ("summary", &[COLUMNS.len()], &summary),
         ],
     )
 }
@@ -206,19 +221,18 @@ fn finish<E: Element + Scalar>(
         writer.finish()?;
         metrics.insert(kind.into(), path.file_name().map(|name| name.to_string_lossy()).into());
     }
-    let mut columns = [Vec::new(), Vec::new(), Vec::new()];
+    let mut columns = COLUMNS.map(|_| Vec::new());
     for &first in firsts {
         let mut reader = chunks.open("summary", first)?;
         let rows = reader.rows();
-        for row in reader.read_rows::<E>(rows)?.chunks_exact(3) {
+        for row in reader.read_rows::<E>(rows)?.chunks_exact(COLUMNS.len()) {
             columns.iter_mut().zip(row).for_each(|(column, value)| column.push(metric(value.wide())));
         }
     }
-    let [values, norms, cosines] = columns;
-    metrics.insert("objective".into(), values.into());
-    metrics.insert("gradient_norm".into(), norms.into());
-    if cosines.iter().any(Value::is_number) {
-        metrics.insert("cosine".into(), cosines.into());
+    for (name, column) in COLUMNS.into_iter().zip(columns) {
+        if name != "cosine" || column.iter().any(Value::is_number) {
+            metrics.insert(name.into(), column.into());
+        }
     }
     let mut writer = Writer::create(&arguments.output, E::DTYPE, &[size.channels, size.height, size.width])?;
     chunks.join::<E>("images", firsts, &mut writer)?;
