@@ -240,6 +240,8 @@ impl Plan {
         task.finish_folder(folder, metrics)?;
         if outcome == Outcome::Finished {
             checkpoint.remove()?;
+            // A run that was killed while it wrote the output leaves its part of it.
+            atomic::clear(output);
         }
         Ok(())
     }
