@@ -170,9 +170,9 @@ fn describe(arguments: &Arguments, graph: &Graph) -> anyhow::Result<()> {
         text += &format!("\n{name}\n{}", table(&other));
         object[name] = other.description();
     }
+    object["total_parameters"] = total.into();
     if total != graph.parameter_count() {
         text += &format!("\nparameters of all that makes images of latents: {total}\n");
-        object["total_parameters"] = total.into();
     }
     if arguments.orthogonality {
         let layers = orthogonality(&Network::<f64>::load(path)?);
