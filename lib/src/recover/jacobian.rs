@@ -20,7 +20,7 @@ use crate::ops::InputGradient;
 use crate::tensor::random::Stream;
 use crate::tensor::{Batch, Element, batch, shape, view};
 
-/// Cotangents pulled back at a time: on GoogLeNet at inception4c 8 to 32 take the same time, and memory grows with them.
+/// Cotangents pulled back at a time; memory grows with them.
 pub const BLOCK: usize = 16;
 /// Parts of the columns that are reduced apart.
 const LANES: usize = 8;
