@@ -80,12 +80,14 @@ impl<'a, E: Element + Scalar> Autoencoder<'a, E> {
         let log_var = encoder.graph().output("log_var").ok();
         let latent = encoder.graph().output(if log_var.is_some() { "mu" } else { "z" })?;
         let image = decoder.graph().output("image")?;
-        let logits = match cost.reconstruction {
-            Reconstruction::SquaredError => None,
-            Reconstruction::CrossEntropy => Some(logits_of(&decoder, image)?),
+        let (decoder, logits) = match cost.reconstruction {
+            Reconstruction::SquaredError => (decoder, None),
+            Reconstruction::CrossEntropy => {
+                let place = logits_of(&decoder, image)?;
+                let name = decoder.graph().nodes[place].name.clone();
+                (decoder.tapped(&[&name])?, Some(place))
+            }
         };
-        let names: Vec<String> = logits.iter().map(|&place| decoder.graph().nodes[place].name.clone()).collect();
-        let decoder = decoder.tapped(&names.iter().map(String::as_str).collect::<Vec<_>>())?;
         Ok(Self {
             encoder,
             decoder,
@@ -149,12 +151,13 @@ impl<E: Element + Scalar> Trainee for Autoencoder<'_, E> {
         let decoded = self.decoder.forward(&mut tape, &z, mode, InputGradient::Wanted);
         let image = self.decoder.value(&decoded, self.image)?;
         let mean = 1.0 / count as f64;
-        let error = |tape: &mut _| match self.logits {
-            None => Ok(squared_error(tape, image, &x, mean)),
-            Some(place) => Ok::<_, Error>(binary_cross_entropy(tape, self.decoder.value(&decoded, place)?, &x, mean)),
+        let (name, mut cost) = match self.logits {
+            None => ("train_mse", squared_error(&mut tape, image, &x, mean)),
+            Some(place) => {
+                let logits = self.decoder.value(&decoded, place)?;
+                ("train_cross_entropy", binary_cross_entropy(&mut tape, logits, &x, mean))
+            }
         };
-        let mut cost = error(&mut tape)?;
-        let name = if self.logits.is_some() { "train_cross_entropy" } else { "train_mse" };
         let pixels = view(&x).len() / count;
         let mut losses: Losses = vec![(name, view(&cost)[0].wide() / mean / pixels as f64)];
         if let Some(log_var) = &log_var {

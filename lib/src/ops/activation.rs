@@ -59,7 +59,7 @@ impl Activation {
             Self::Sinh => x.sinh(),
             Self::Sigmoid => sigmoid(x),
             Self::Tanh => x.tanh(),
-            Self::Softplus => x.max(E::zero()) + (-x.abs()).exp().ln_1p(),
+            Self::Softplus => softplus(x),
         }
     }
 
@@ -130,6 +130,11 @@ pub(crate) fn slope_at<E: Element>(x: E, slope: E) -> E {
 /// 1 / (1 + e^-x).
 pub(crate) fn sigmoid<E: Element>(x: E) -> E {
     E::one() / (E::one() + (-x).exp())
+}
+
+/// ln(1 + e^x), without overflow.
+pub(crate) fn softplus<E: Element>(x: E) -> E {
+    x.max(E::zero()) + (-x.abs()).exp().ln_1p()
 }
 
 /// f(x), recorded on the tape.

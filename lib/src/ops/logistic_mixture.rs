@@ -7,6 +7,8 @@
 use dfdx::prelude::{Cpu, Tape};
 use rayon::prelude::*;
 
+use super::activation::{sigmoid, softplus};
+use super::loss::log_sum;
 use super::{accumulate, categorical};
 use crate::tensor::{Batch, Element, batch, shape, view};
 
@@ -226,21 +228,6 @@ impl Bin {
         let by_scale = direct - by_upper * self.upper - by_lower * self.lower - by_middle * self.middle;
         (by_mean, if self.clamped { 0.0 } else { by_scale })
     }
-}
-
-fn sigmoid(x: f64) -> f64 {
-    1.0 / (1.0 + (-x).exp())
-}
-
-/// ln(1 + e^x), without overflow.
-fn softplus(x: f64) -> f64 {
-    x.max(0.0) + (-x.abs()).exp().ln_1p()
-}
-
-/// ln sum e^x, without overflow.
-fn log_sum(values: &[f64]) -> f64 {
-    let largest = values.iter().fold(f64::NEG_INFINITY, |largest, &value| largest.max(value));
-    largest + values.iter().map(|value| (value - largest).exp()).sum::<f64>().ln()
 }
 
 fn record<E: Element, T: Tape<E, Cpu>>(

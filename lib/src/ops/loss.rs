@@ -9,7 +9,7 @@ use dfdx::prelude::{Cpu, Tape};
 use rayon::prelude::*;
 
 use super::accumulate;
-use super::activation::sigmoid;
+use super::activation::{sigmoid, softplus};
 use super::arithmetic::combine;
 use crate::tensor::{Batch, Element, GRAIN, Shape, batch, image_len, shape, view};
 
@@ -99,7 +99,7 @@ pub fn binary_cross_entropy<E: Element>(
 ) -> Batch<E> {
     let term = |i: usize| {
         let (logit, x) = (view(logits)[i].wide(), view(x)[i].wide());
-        logit.max(0.0) + (-logit.abs()).exp().ln_1p() - x * logit
+        softplus(logit) - x * logit
     };
     let loss = scalar(factor * sum(view(logits).len(), term));
     record(tape, &loss, [logits, x], move |upstream, [logits, x]| {
@@ -144,7 +144,7 @@ fn scalar<E: Element>(value: f64) -> Batch<E> {
 }
 
 /// ln sum e^x, without overflow.
-fn log_sum<E: Element>(row: &[E]) -> f64 {
+pub(super) fn log_sum<E: Element>(row: &[E]) -> f64 {
     let largest = row.iter().fold(f64::NEG_INFINITY, |largest, x| largest.max(x.wide()));
     largest + row.iter().map(|x| (x.wide() - largest).exp()).sum::<f64>().ln()
 }
