@@ -12,13 +12,14 @@ use super::error::{Error, Result};
 use super::graph::{Graph, Node, Op};
 use super::initialise::{Initialisation, initial, memory_shape};
 use super::layers;
+use crate::ops::activation::{before_rectifier, rectified};
 use crate::ops::arithmetic::combine;
 use crate::ops::batch_norm::{self, Statistics, batch_norm, batch_norm_training};
 use crate::ops::concat::{concat, slice};
 use crate::ops::conv_transpose::{self, conv_transpose2d};
 use crate::ops::convolution::{Convolution, adjoint, convolve};
 use crate::ops::dropout::{self, dropout};
-use crate::ops::{InputGradient, linear, normalise};
+use crate::ops::{InputGradient, accumulate, linear, normalise};
 use crate::tensor::random::Stream;
 use crate::tensor::{Batch, Element, gradient, shape, view, view_mut, zeros};
 
@@ -270,7 +271,7 @@ impl<E: Element> Network<E> {
                 conv_transpose2d(tape, x, &parameters[0], parameters.get(1), rectifier, op.window()?, size, input)
             }
             Op::Linear { .. } => linear::linear(tape, x, &parameters[0], parameters.get(1), rectifier, input),
-            Op::BatchNorm { eps, momentum } => self.batch_norm(tape, place, x, (*eps, *momentum), trace),
+            Op::BatchNorm { eps, momentum } => self.batch_norm(tape, place, x, rectifier, (*eps, *momentum), trace),
             Op::Dropout { p } => match self.mask(place, trace.mode) {
                 Some(stream) => dropout(tape, x, *p, stream),
                 None => x.clone(),
@@ -290,18 +291,21 @@ impl<E: Element> Network<E> {
         tape: &mut T,
         place: usize,
         x: &Batch<E>,
+        rectifier: Option<E>,
         (epsilon, momentum): (f64, f64),
         trace: &mut Trace<E>,
     ) -> Batch<E> {
         let range = self.ranges[place].clone();
         let [gain, bias, mean, variance] = std::array::from_fn(|which| &self.parameters[range.start + which]);
         match trace.mode {
-            Mode::Inference => batch_norm(tape, x, gain, bias, &Statistics::running(mean, variance), epsilon),
+            Mode::Inference => {
+                batch_norm(tape, x, [gain, bias], &Statistics::running(mean, variance), rectifier, epsilon)
+            }
             Mode::Training(_) => {
                 let (y, statistics) = batch_norm_training(tape, x, gain, bias, epsilon);
                 let (mean, variance) = statistics.update((mean, variance), momentum);
                 trace.running.extend([(range.start + 2, mean), (range.start + 3, variance)]);
-                y
+                rectified(tape, y, rectifier)
             }
         }
     }
@@ -431,9 +435,7 @@ impl<E: Element> Network<E> {
             Op::Linear { .. } => Some(linear::adjoint(tape, cotangent, slopes, &parameters[0])),
             Op::Concat => return self.parts(tape, place, cotangent),
             Op::Add => return vec![cotangent.clone(); self.graph.sources(place).len()],
-            Op::BatchNorm { eps, .. } => {
-                self.source(trace, place, 0).map(|x| self.pull_batch_norm(tape, place, cotangent, x, *eps, trace.mode))
-            }
+            Op::BatchNorm { eps, .. } => self.pull_batch_norm(tape, place, cotangent, slopes, *eps, trace),
             Op::Dropout { p } => self.source(trace, place, 0).map(|x| match self.mask(place, trace.mode) {
                 Some(stream) => dropout::pullback(tape, cotangent, *p, stream, shape(x).0),
                 None => cotangent.clone(),
@@ -461,18 +463,21 @@ impl<E: Element> Network<E> {
         tape: &mut T,
         place: usize,
         cotangent: &Batch<E>,
-        x: &Batch<E>,
+        rectifier: Option<(&Batch<E>, E)>,
         epsilon: f64,
-        mode: Mode,
-    ) -> Batch<E> {
+        trace: &Trace<E>,
+    ) -> Option<Batch<E>> {
         let first = self.ranges[place].start;
         let [gain, _, mean, variance] = std::array::from_fn(|which| &self.parameters[first + which]);
-        match mode {
+        Some(match trace.mode {
             Mode::Inference => {
-                batch_norm::pullback(tape, cotangent, gain, &Statistics::running(mean, variance), epsilon)
+                batch_norm::pullback(tape, cotangent, rectifier, gain, &Statistics::running(mean, variance), epsilon)
             }
-            Mode::Training(_) => batch_norm::pullback_training(tape, cotangent, x, gain, epsilon),
-        }
+            Mode::Training(_) => {
+                let cotangent = before_rectifier(tape, cotangent, rectifier);
+                batch_norm::pullback_training(tape, &cotangent, self.source(trace, place, 0)?, gain, epsilon)
+            }
+        })
     }
 }
 
@@ -489,9 +494,13 @@ fn redirect<E: Element>(cotangent: &mut Batch<E>, y: &Batch<E>) {
 }
 
 /// The sum of what has arrived and what arrives.
-fn summed<E: Element>(tape: &mut impl Tape<E, Cpu>, before: Option<Batch<E>>, more: Batch<E>) -> Batch<E> {
+fn summed<E: Element, T: Tape<E, Cpu>>(tape: &mut T, before: Option<Batch<E>>, more: Batch<E>) -> Batch<E> {
     match before {
         None => more,
+        Some(mut before) if !T::OWNS_TAPE && shape(&before) == shape(&more) => {
+            accumulate(view_mut(&mut before), view(&more));
+            before
+        }
         Some(before) => combine(tape, E::one(), &before, E::one(), &more),
     }
 }
@@ -521,8 +530,10 @@ fn plan(graph: &Graph, kept: &[usize]) -> Vec<Execution> {
         if matches!(graph.nodes[place].op, Op::Input { .. }) {
             plan[place] = Execution::Given;
         }
-        let fusable =
-            matches!(graph.nodes[place].op, Op::Conv2d { .. } | Op::Linear { .. } | Op::ConvTranspose2d { .. });
+        let fusable = matches!(
+            graph.nodes[place].op,
+            Op::Conv2d { .. } | Op::Linear { .. } | Op::ConvTranspose2d { .. } | Op::BatchNorm { .. }
+        );
         let [reader] = readers[place].as_slice() else { continue };
         let slope = graph.nodes[*reader].op.rectifier();
         if let Some(slope) = slope.filter(|_| fusable && needed[place] && !kept.contains(&place)) {

@@ -166,6 +166,26 @@ pub fn pullback<E: Element>(
     result
 }
 
+/// max(y, slope y), on the tape.
+pub(crate) fn rectified<E: Element>(tape: &mut impl Tape<E, Cpu>, y: Batch<E>, rectifier: Option<E>) -> Batch<E> {
+    match rectifier {
+        Some(slope) => activate(tape, &y, Activation::LeakyRelu { slope: slope.wide() }),
+        None => y,
+    }
+}
+
+/// The cotangent of what a rectifier of that slope was given, where it gave `y` (or one image that stands for all).
+pub(crate) fn before_rectifier<E: Element>(
+    tape: &mut impl Tape<E, Cpu>,
+    cotangent: &Batch<E>,
+    rectifier: Option<(&Batch<E>, E)>,
+) -> Batch<E> {
+    match rectifier {
+        Some((y, slope)) => pullback(tape, cotangent, y, Activation::LeakyRelu { slope: slope.wide() }),
+        None => cotangent.clone(),
+    }
+}
+
 /// f(x) for each x.
 fn map<E: Element>(x: &[E], f: impl Fn(E) -> E + Sync + Send) -> Vec<E> {
     let nothing = || ();
@@ -186,7 +206,7 @@ fn times_slopes<E: Element>(cotangent: &[E], x: &[E], activation: Activation) ->
 }
 
 /// f(a, b) for each a; b is as long, or repeats.
-fn map_pairs<E: Element>(a: &[E], b: &[E], f: impl Fn(E, E) -> E + Sync + Send) -> Vec<E> {
+pub(crate) fn map_pairs<E: Element>(a: &[E], b: &[E], f: impl Fn(E, E) -> E + Sync + Send) -> Vec<E> {
     // Chunks hold whole repetitions, or lie in the only one.
     let chunk = if a.len() == b.len() { GRAIN } else { GRAIN.div_ceil(b.len().max(1)) * b.len().max(1) };
     let nothing = || ();

@@ -3,6 +3,7 @@
 use dfdx::prelude::{Cpu, Tape};
 use rayon::prelude::*;
 
+use super::activation::map_pairs;
 use super::{accumulate, record_transpose};
 use crate::tensor::{Batch, Element, GRAIN, batch, image_len, shape, view};
 
@@ -11,7 +12,7 @@ pub fn combine<E: Element>(tape: &mut impl Tape<E, Cpu>, alpha: E, a: &Batch<E>,
     let larger = if shape(a).0 >= shape(b).0 { a } else { b };
     let (a_values, b_values) = (view(a), view(b));
     let sum = match a_values.len() == b_values.len() {
-        true => a_values.par_iter().zip(b_values).with_min_len(GRAIN).map(|(&a, &b)| alpha * a + beta * b).collect(),
+        true => map_pairs(a_values, b_values, |a, b| alpha * a + beta * b),
         false => {
             let at = |values: &[E], i: usize| values[i % values.len()];
             let sums = (0..view(larger).len()).into_par_iter().with_min_len(GRAIN);

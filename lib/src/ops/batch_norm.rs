@@ -6,6 +6,7 @@
 use dfdx::prelude::{Cpu, Gradients, Tape};
 use rayon::prelude::*;
 
+use super::activation::{before_rectifier, rectified, rectify, slope_at};
 use super::arithmetic::repeat;
 use crate::tensor::{Batch, Element, GRAIN, batch, filled_in_chunks, shape, view};
 
@@ -58,21 +59,27 @@ impl Statistics {
     }
 }
 
-/// Inference: normalised by running statistics.
-pub fn batch_norm<E: Element>(
-    tape: &mut impl Tape<E, Cpu>,
+/// Inference: normalised by running statistics, and rectified where a slope below zero is given.
+pub fn batch_norm<E: Element, T: Tape<E, Cpu>>(
+    tape: &mut T,
     x: &Batch<E>,
-    gain: &Batch<E>,
-    bias: &Batch<E>,
+    [gain, bias]: [&Batch<E>; 2],
     running: &Statistics,
+    rectifier: Option<E>,
     epsilon: f64,
 ) -> Batch<E> {
     let scales = running.scales::<E>(epsilon);
-    let y = normalised(x, gain, bias, &scales);
+    if !T::OWNS_TAPE {
+        return match rectifier {
+            Some(slope) => normalised(x, gain, bias, &scales, move |y| rectify(y, slope)),
+            None => normalised(x, gain, bias, &scales, |y| y),
+        };
+    }
+    let y = normalised(x, gain, bias, &scales, |y| y);
     record(tape, x, gain, bias, &y, move |upstream, x, gain| {
         (scaled(upstream, &factors(gain, &scales)), Sums::of(upstream, x, &scales))
     });
-    y
+    rectified(tape, y, rectifier)
 }
 
 /// Training: normalised by the batch's own statistics, which are returned.
@@ -85,7 +92,7 @@ pub fn batch_norm_training<E: Element>(
 ) -> (Batch<E>, Statistics) {
     let statistics = Statistics::of(x);
     let scales = statistics.scales::<E>(epsilon);
-    let y = normalised(x, gain, bias, &scales);
+    let y = normalised(x, gain, bias, &scales, |y| y);
     record(tape, x, gain, bias, &y, move |upstream, x, gain| {
         let sums = Sums::of(upstream, x, &scales);
         let gradient = project(upstream, x, gain, &scales, &sums);
@@ -94,17 +101,24 @@ pub fn batch_norm_training<E: Element>(
     (y, statistics)
 }
 
-/// The cotangent of x for a cotangent of [`batch_norm`]: c g s.
-pub fn pullback<E: Element>(
-    tape: &mut impl Tape<E, Cpu>,
+/// The cotangent of x for a cotangent of [`batch_norm`]: c g s, and where it rectified, 0 or the slope where its result `y`
+/// (one image, or as many) is not above 0.
+pub fn pullback<E: Element, T: Tape<E, Cpu>>(
+    tape: &mut T,
     cotangent: &Batch<E>,
+    rectifier: Option<(&Batch<E>, E)>,
     gain: &Batch<E>,
     running: &Statistics,
     epsilon: f64,
 ) -> Batch<E> {
     let scales = running.scales::<E>(epsilon);
-    let result = batch(scaled(view(cotangent), &factors(view(gain), &scales)), shape(cotangent));
-    record_pullback(tape, cotangent, gain, &result, scales);
+    if let Some((y, slope)) = rectifier.filter(|_| !T::OWNS_TAPE) {
+        let values = scaled_where(view(cotangent), view(y), slope, &factors(view(gain), &scales));
+        return batch(values, shape(cotangent));
+    }
+    let cotangent = before_rectifier(tape, cotangent, rectifier);
+    let result = batch(scaled(view(&cotangent), &factors(view(gain), &scales)), shape(&cotangent));
+    record_pullback(tape, &cotangent, gain, &result, scales);
     result
 }
 
@@ -170,14 +184,36 @@ fn scaled<E: Element>(x: &[E], factors: &[E]) -> Vec<E> {
     })
 }
 
-/// y = g s (x - m) + b.
-fn normalised<E: Element>(x: &Batch<E>, gain: &Batch<E>, bias: &Batch<E>, scales: &[(E, E)]) -> Batch<E> {
+/// f x for each pixel's channels, times the slope of a rectifier that gave y, which is as long as x or repeats.
+fn scaled_where<E: Element>(x: &[E], y: &[E], slope: E, factors: &[E]) -> Vec<E> {
+    let channels = factors.len();
+    in_rows_numbered(x, channels, |row, result, x| {
+        // A copy of its own, which no write to the result can change: then the loop is vectors' work.
+        let slope = slope;
+        let first = row * channels % y.len();
+        let known = x.iter().zip(&y[first..first + channels]).zip(factors);
+        for (result, ((&x, &y), &factor)) in result.iter_mut().zip(known) {
+            *result = factor * (x * slope_at(y, slope));
+        }
+    })
+}
+
+/// f(g s (x - m) + b).
+fn normalised<E: Element>(
+    x: &Batch<E>,
+    gain: &Batch<E>,
+    bias: &Batch<E>,
+    scales: &[(E, E)],
+    f: impl Fn(E) -> E + Copy + Sync + Send,
+) -> Batch<E> {
     let factors = factors(view(gain), scales);
     let means: Vec<E> = scales.iter().map(|&(mean, _)| mean).collect();
     let y = in_rows(view(x), means.len(), |y, x| {
+        // A copy of its own, as in `scaled_where`.
+        let f = f;
         let channels = means.iter().zip(&factors).zip(view(bias));
         for ((y, &x), ((&mean, &factor), &bias)) in y.iter_mut().zip(x).zip(channels) {
-            *y = factor * (x - mean) + bias;
+            *y = f(factor * (x - mean) + bias);
         }
     });
     batch(y, shape(x))
@@ -185,11 +221,20 @@ fn normalised<E: Element>(x: &Batch<E>, gain: &Batch<E>, bias: &Batch<E>, scales
 
 /// What `fill` makes of each pixel's channels of x.
 fn in_rows<E: Element>(x: &[E], channels: usize, fill: impl Fn(&mut [E], &[E]) + Sync + Send) -> Vec<E> {
-    let chunk = GRAIN.div_ceil(channels.max(1)) * channels.max(1);
+    in_rows_numbered(x, channels, |_, y, x| fill(y, x))
+}
+
+/// As [`in_rows`], told the pixel's number.
+fn in_rows_numbered<E: Element>(
+    x: &[E],
+    channels: usize,
+    fill: impl Fn(usize, &mut [E], &[E]) + Sync + Send,
+) -> Vec<E> {
+    let rows = GRAIN.div_ceil(channels.max(1));
     let nothing = || ();
-    filled_in_chunks(x.len(), chunk, nothing, |(), number, y| {
-        let rows = y.chunks_exact_mut(channels).zip(x[number * chunk..].chunks_exact(channels));
-        rows.for_each(|(y, x)| fill(y, x));
+    filled_in_chunks(x.len(), rows * channels, nothing, |(), number, y| {
+        let pairs = y.chunks_exact_mut(channels).zip(x[number * rows * channels..].chunks_exact(channels));
+        pairs.enumerate().for_each(|(row, (y, x))| fill(number * rows + row, y, x));
     })
 }
 
@@ -361,7 +406,7 @@ impl<E: Element> Second<E> {
 
 #[cfg(test)]
 mod tests {
-    use dfdx::prelude::NoneTape;
+    use dfdx::prelude::{NoneTape, OwnedTape};
 
     use super::*;
     use crate::ops::checks::{assert_close, check_adjoint, check_case, check_gradients, normal, repeated};
@@ -392,7 +437,11 @@ mod tests {
 
     #[test]
     fn gradients_are_differences() {
-        check_gradients(&inputs(), |tape, x| batch_norm(tape, &x[0], &x[1], &x[2], &running(), EPSILON));
+        for rectifier in [None, Some(0.1)] {
+            check_gradients(&inputs(), |tape, x| {
+                batch_norm(tape, &x[0], [&x[1], &x[2]], &running(), rectifier, EPSILON)
+            });
+        }
         check_gradients(&inputs(), |tape, x| batch_norm_training(tape, &x[0], &x[1], &x[2], EPSILON).0);
     }
 
@@ -401,8 +450,8 @@ mod tests {
         let [x, gain, bias] = &inputs();
         check_adjoint(
             x,
-            |x| batch_norm(&mut NoneTape, x, gain, bias, &running(), EPSILON),
-            |cotangent| pullback(&mut NoneTape, cotangent, gain, &running(), EPSILON),
+            |x| batch_norm(&mut NoneTape, x, [gain, bias], &running(), None, EPSILON),
+            |cotangent| pullback(&mut NoneTape, cotangent, None, gain, &running(), EPSILON),
         );
         check_adjoint(
             x,
@@ -416,7 +465,11 @@ mod tests {
         let [x, gain, _] = inputs();
         let cotangent = normal("a cotangent", shape(&x));
         check_gradients(&[cotangent.clone(), gain.clone()], |tape, inputs| {
-            pullback(tape, &inputs[0], &inputs[1], &running(), EPSILON)
+            pullback(tape, &inputs[0], None, &inputs[1], &running(), EPSILON)
+        });
+        let y = normal("y", (1, 2, 3, 2));
+        check_gradients(&[cotangent.clone(), gain.clone()], |tape, inputs| {
+            pullback(tape, &inputs[0], Some((&y, 0.1)), &inputs[1], &running(), EPSILON)
         });
         check_gradients(&[cotangent.clone(), x, gain.clone()], |tape, inputs| {
             pullback_training(tape, &inputs[0], &inputs[1], &inputs[2], EPSILON)
@@ -425,6 +478,23 @@ mod tests {
         check_gradients(&[cotangent, normal("x", (1, 2, 3, 2)), gain], |tape, inputs| {
             pullback_training(tape, &inputs[0], &inputs[1], &inputs[2], EPSILON)
         });
+    }
+
+    #[test]
+    fn a_rectifier_within_is_one_after() {
+        let [x, gain, bias] = &inputs();
+        for slope in [0.0, 0.1] {
+            let mut tape = OwnedTape::default();
+            let y = batch_norm(&mut tape, x, [gain, bias], &running(), Some(slope), EPSILON);
+            let within = batch_norm(&mut NoneTape, x, [gain, bias], &running(), Some(slope), EPSILON);
+            assert_eq!(view(&y), view(&within));
+            for y in [y, normal("one image", (1, 2, 3, 2))] {
+                let cotangent = normal("a cotangent", shape(x));
+                let apart = pullback(&mut tape, &cotangent, Some((&y, slope)), gain, &running(), EPSILON);
+                let within = pullback(&mut NoneTape, &cotangent, Some((&y, slope)), gain, &running(), EPSILON);
+                assert_eq!(view(&apart), view(&within));
+            }
+        }
     }
 
     #[test]

@@ -6,23 +6,24 @@
 use std::ops::Range;
 
 use dfdx::prelude::{Cpu, Tape};
-use rayon::prelude::*;
 
 use super::activation::{Activation, activate, pullback};
 use super::{accumulate, record_transpose};
-use crate::tensor::{Batch, Element, GRAIN, batch, shape, view};
+use crate::tensor::{Batch, Element, GRAIN, batch, filled_in_chunks, shape, view};
 
 /// The inputs' channels side by side; the inputs are as many images of one height and width.
 pub fn concat<E: Element>(tape: &mut impl Tape<E, Cpu>, inputs: &[&Batch<E>]) -> Batch<E> {
     let (n, h, w, _) = inputs.first().map_or((0, 0, 0, 0), |first| shape(first));
     let channels = inputs.iter().map(|input| shape(input).3).sum();
-    let mut values = vec![E::zero(); n * h * w * channels];
-    let mut first = 0;
-    for input in inputs {
-        let range = first..first + shape(input).3;
-        copy(view(input), 0..range.len(), range.len(), &mut values, range.clone(), channels);
-        first = range.end;
-    }
+    let parts: Vec<(&[E], usize)> = inputs.iter().map(|input| (view(input), shape(input).3)).collect();
+    let values = in_pixels(n * h * w, channels, |pixel, result| {
+        let mut rest = result;
+        for &(values, channels) in &parts {
+            let (own, after) = rest.split_at_mut(channels);
+            own.copy_from_slice(&values[pixel * channels..][..channels]);
+            rest = after;
+        }
+    });
     let result = batch(values, (n, h, w, channels));
     record_concat(tape, inputs, &result);
     result
@@ -75,57 +76,44 @@ fn both_signs<E: Element>(tape: &mut impl Tape<E, Cpu>, x: &Batch<E>) -> Batch<E
 
 /// [x, -x] for each pixel's `channels`.
 fn mirrored<E: Element>(values: &[E], channels: usize) -> Vec<E> {
-    let mut result = vec![E::zero(); 2 * values.len()];
-    let pixels = result.par_chunks_mut(2 * channels).zip(values.par_chunks(channels));
-    pixels.with_min_len(GRAIN.div_ceil(channels)).for_each(|(result, values)| {
+    in_pixels(values.len() / channels, 2 * channels, |pixel, result| {
+        let values = &values[pixel * channels..][..channels];
         let (plus, minus) = result.split_at_mut(channels);
         plus.copy_from_slice(values);
         minus.iter_mut().zip(values).for_each(|(minus, &value)| *minus = -value);
-    });
-    result
+    })
 }
 
 /// The transpose of [`mirrored`]: each pixel's first `channels` less those after them.
 fn folded<E: Element>(values: &[E], channels: usize) -> Vec<E> {
-    let mut result = vec![E::zero(); values.len() / 2];
-    let pixels = result.par_chunks_mut(channels).zip(values.par_chunks(2 * channels));
-    pixels.with_min_len(GRAIN.div_ceil(channels)).for_each(|(result, values)| {
-        let (plus, minus) = values.split_at(channels);
+    in_pixels(values.len() / (2 * channels), channels, |pixel, result| {
+        let (plus, minus) = values[pixel * 2 * channels..][..2 * channels].split_at(channels);
         result.iter_mut().zip(plus).zip(minus).for_each(|((result, &plus), &minus)| *result = plus - minus);
-    });
-    result
+    })
 }
 
 /// The channels in `range` of pixels of `channels`.
 fn taken<E: Element>(values: &[E], channels: usize, range: Range<usize>) -> Vec<E> {
-    let count = range.len();
-    let mut result = vec![E::zero(); values.len() / channels * count];
-    copy(values, range, channels, &mut result, 0..count, count);
-    result
+    in_pixels(values.len() / channels, range.len(), |pixel, result| {
+        result.copy_from_slice(&values[pixel * channels..][range.clone()]);
+    })
 }
 
 /// The transpose of [`taken`].
 fn placed<E: Element>(values: &[E], channels: usize, range: Range<usize>) -> Vec<E> {
     let count = range.len();
-    let mut result = vec![E::zero(); values.len() / count * channels];
-    copy(values, 0..count, count, &mut result, range, channels);
-    result
+    in_pixels(values.len() / count, channels, |pixel, result| {
+        result[range.clone()].copy_from_slice(&values[pixel * count..][..count]);
+    })
 }
 
-/// Copies the channels `of` each pixel, of `from_channels`, to the channels `to`, of `to_channels`.
-fn copy<E: Element>(
-    from: &[E],
-    of: Range<usize>,
-    from_channels: usize,
-    target: &mut [E],
-    to: Range<usize>,
-    to_channels: usize,
-) {
-    target
-        .par_chunks_mut(to_channels)
-        .zip(from.par_chunks(from_channels))
-        .with_min_len(GRAIN.div_ceil(to.len()))
-        .for_each(|(target, from)| target[to.clone()].copy_from_slice(&from[of.clone()]));
+/// Pixels of `channels`, zeros that `fill` is handed with the pixel's number.
+fn in_pixels<E: Element>(pixels: usize, channels: usize, fill: impl Fn(usize, &mut [E]) + Sync + Send) -> Vec<E> {
+    let rows = GRAIN.div_ceil(channels.max(1));
+    let nothing = || ();
+    filled_in_chunks(pixels * channels, rows * channels, nothing, |(), number, part| {
+        part.chunks_exact_mut(channels).enumerate().for_each(|(row, pixel)| fill(number * rows + row, pixel));
+    })
 }
 
 /// Records that each input's gradient is its channels of the output's.

@@ -6,7 +6,7 @@
 
 use dfdx::prelude::{Cpu, Tape};
 
-use super::activation::{self, Activation};
+use super::activation::before_rectifier;
 use super::convolution::{Convolution, Slopes, add_column_sums, convolve, finish, transposed};
 use super::window::Window;
 use super::{InputGradient, accumulate};
@@ -48,14 +48,8 @@ pub fn pullback<E: Element>(
     window: Window,
 ) -> Batch<E> {
     let convolution = Convolution { window, groups: 1 };
-    match slopes {
-        None => convolve(tape, cotangent, weight, None, None, convolution, InputGradient::Wanted),
-        Some((y, slope)) => {
-            let rectifier = Activation::LeakyRelu { slope: slope.wide() };
-            let delta = activation::pullback(tape, cotangent, y, rectifier);
-            convolve(tape, &delta, weight, None, None, convolution, InputGradient::Wanted)
-        }
-    }
+    let delta = before_rectifier(tape, cotangent, slopes);
+    convolve(tape, &delta, weight, None, None, convolution, InputGradient::Wanted)
 }
 
 /// Records how b and the product receive their gradients from y's.

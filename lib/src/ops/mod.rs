@@ -77,7 +77,9 @@ pub(crate) fn vectorised<K: Kernel<A>, A>(arguments: A) -> K::Output {
 
 /// target += values, element by element.
 pub(crate) fn accumulate<E: Element>(target: &mut [E], values: &[E]) {
-    target.par_iter_mut().zip(values).with_min_len(GRAIN).for_each(|(target, &value)| *target += value);
+    target.par_chunks_mut(GRAIN).zip(values.par_chunks(GRAIN)).for_each(|(target, values)| {
+        target.iter_mut().zip(values).for_each(|(target, &value)| *target += value);
+    });
 }
 
 /// Records an operation that is linear in `input`: its gradient is the output's, mapped by the `transpose`.
