@@ -9,6 +9,7 @@ pub mod climbing;
 pub mod comparison;
 pub mod exit;
 pub mod features;
+mod fitted;
 pub mod interrupt;
 pub mod network;
 pub mod parameterisation;

@@ -4,17 +4,17 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
 use clap::{Args, ValueEnum};
-use obverse::data::batches::ImageFile;
 use obverse::net::{Network, Size};
 use obverse::objective::parameterisation::{
     Clamped, Colours, Cppn, Decoder, Fourier, FrequencyScale, Geometry, Magnitudes, Mask, Parameterisation, Phases,
     Pixels, Squashed,
 };
 use obverse::store::npy::Scalar;
-use obverse::tensor::{Element, batch};
+use obverse::tensor::Element;
 use serde::{Deserialize, Serialize};
 
 use crate::Task;
+use crate::fitted::FittedImages;
 
 /// Images read at a time when a spectrum is measured.
 const MEASURED: usize = 64;
@@ -73,7 +73,7 @@ pub struct ParameterisationArguments {
     /// The mask of --parameterisation geometry
     #[arg(long, value_enum, default_value_t)]
     pub mask: MaskArgument,
-    /// Images whose mean spectrum --parameterisation maco keeps
+    /// Images whose mean spectrum --parameterisation maco keeps; those of another size are resized
     #[arg(long, value_name = "IMAGES.npy")]
     pub spectrum_of: Option<PathBuf>,
     /// Make images by a decoder network instead: what is optimised is its input
@@ -142,20 +142,11 @@ impl ParameterisationArguments {
     /// The mean spectrum of the user's images.
     fn magnitudes<E: Element + Scalar>(&self, size: Size, colours: Colours) -> anyhow::Result<Magnitudes> {
         let path = self.spectrum_of.as_deref().context("--parameterisation maco: expected --spectrum-of IMAGES.npy")?;
-        let images = ImageFile::open(path)?;
-        let found = images.shape();
-        ensure!(
-            (found.channels, found.height, found.width) == (size.channels, size.height, size.width),
-            "{}: expected images of {size}, as those to be made, found {}x{}x{}",
-            path.display(),
-            found.channels,
-            found.height,
-            found.width
-        );
+        let images = FittedImages::open(path, size)?;
         let mut magnitudes = Magnitudes::new(size, colours)?;
         let rows: Vec<usize> = (0..images.count()).collect();
         for rows in rows.chunks(MEASURED) {
-            magnitudes.add(&batch(images.batch::<E>(rows)?, (rows.len(), size.height, size.width, size.channels)));
+            magnitudes.add(&images.batch::<E>(rows)?);
         }
         Ok(magnitudes)
     }

@@ -3,15 +3,19 @@
 //!
 //! With d above 0 the problem is strictly convex, so the result is that of any start. Parameters are W (K, F), then b (K).
 
-use crate::ops::product::{Matrix, Write, product};
+use dfdx::prelude::OwnedTape;
+
+use crate::ops::loss::{self, cross_entropy};
+use crate::ops::{InputGradient, linear};
+use crate::tensor::{Batch, backward, batch, gradient, shape, view};
 use crate::train::lbfgs::{Lbfgs, LbfgsSettings, Limits};
 
 /// Features and their classes, each below `classes`.
 #[derive(Clone, Copy, Debug)]
 pub struct Examples<'a> {
-    /// (N, F).
-    pub features: &'a [f64],
-    /// (N), at least one.
+    /// (N, 1, 1, F).
+    pub features: &'a Batch<f64>,
+    /// (N), each below `classes`.
     pub labels: &'a [usize],
     /// K.
     pub classes: usize,
@@ -31,39 +35,31 @@ pub struct Fitted {
 }
 
 /// Fits the layer from parameters `start`; `decay` is d.
-pub fn fit(examples: Examples, start: Vec<f64>, decay: f64, limits: &Limits) -> Fitted {
-    let mut evaluate = |parameters: &[f64]| Ok::<_, std::convert::Infallible>(loss(examples, parameters, decay));
-    let Ok(mut lbfgs) = Lbfgs::start(start, &mut evaluate);
-    let Ok(_) = lbfgs.run(&LbfgsSettings::default(), limits, &mut evaluate);
+///
+/// # Errors
+/// Labels that are not as many as the features, or not below `classes`.
+pub fn fit(examples: Examples, start: Vec<f64>, decay: f64, limits: &Limits) -> Result<Fitted, loss::Error> {
+    let mut evaluate = |parameters: &[f64]| value(examples, parameters, decay);
+    let mut lbfgs = Lbfgs::start(start, &mut evaluate)?;
+    lbfgs.run(&LbfgsSettings::default(), limits, &mut evaluate)?;
     let (state, gradient_norm) = (lbfgs.state(), lbfgs.gradient_norm());
-    Fitted { parameters: state.x.clone(), loss: state.value, gradient_norm, iterations: state.iterations }
+    Ok(Fitted { parameters: state.x.clone(), loss: state.value, gradient_norm, iterations: state.iterations })
 }
 
-/// The loss and its gradient.
-fn loss(Examples { features, labels, classes }: Examples, parameters: &[f64], decay: f64) -> (f64, Vec<f64>) {
-    let (count, length) = (labels.len(), features.len() / labels.len());
+/// What is minimised, and its gradient.
+fn value(examples: Examples, parameters: &[f64], decay: f64) -> Result<(f64, Vec<f64>), loss::Error> {
+    let Examples { features, labels, classes } = examples;
+    let length = shape(features).3;
     let (weight, bias) = parameters.split_at(classes * length);
-    let x = Matrix::new(features, count, length);
-    let mut scores = vec![0.0; count * classes];
-    product(&mut scores, x, Matrix::new(weight, classes, length).transposed(), Write::Replace);
-    let mut sum = 0.0;
-    for (row, &label) in scores.chunks_exact_mut(classes).zip(labels) {
-        row.iter_mut().zip(bias).for_each(|(score, bias)| *score += bias);
-        let largest = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        let total: f64 = row.iter().map(|score| (score - largest).exp()).sum();
-        sum += largest + total.ln() - row[label];
-        row.iter_mut().for_each(|score| *score = (*score - largest).exp() / total / count as f64);
-        row[label] -= 1.0 / count as f64;
-    }
-    let mut gradient = vec![0.0; parameters.len()];
-    let (of_weight, of_bias) = gradient.split_at_mut(weight.len());
-    product(of_weight, Matrix::new(&scores, count, classes).transposed(), x, Write::Replace);
-    for row in scores.chunks_exact(classes) {
-        of_bias.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
-    }
-    gradient.iter_mut().zip(parameters).for_each(|(gradient, parameter)| *gradient += decay * parameter);
+    let (weight, bias) = (batch(weight.to_vec(), (classes, 1, 1, length)), batch(bias.to_vec(), (1, 1, 1, classes)));
+    let mut tape = OwnedTape::default();
+    let scores = linear::linear(&mut tape, features, &weight, Some(&bias), None, InputGradient::Unwanted);
+    let loss = cross_entropy(&mut tape, &scores, labels)?;
+    let mut gradients = backward(tape, &loss, vec![1.0]);
+    let gradient = [gradient(&mut gradients, &weight), gradient(&mut gradients, &bias)].concat();
+    let decayed = gradient.iter().zip(parameters).map(|(gradient, parameter)| gradient + decay * parameter);
     let square: f64 = parameters.iter().map(|parameter| parameter * parameter).sum();
-    (sum / count as f64 + 0.5 * decay * square, gradient)
+    Ok((view(&loss)[0] + 0.5 * decay * square, decayed.collect()))
 }
 
 #[cfg(test)]
@@ -75,8 +71,8 @@ mod tests {
     const LENGTH: usize = 4;
     const CLASSES: usize = 3;
 
-    fn features() -> Vec<f64> {
-        Stream::new(0, "features", 0).normal(0..COUNT * LENGTH)
+    fn features() -> Batch<f64> {
+        batch(Stream::new(0, "features", 0).normal(0..COUNT * LENGTH), (COUNT, 1, 1, LENGTH))
     }
 
     #[test]
@@ -84,12 +80,12 @@ mod tests {
         let (features, labels) = (features(), (0..COUNT).map(|row| row % CLASSES).collect::<Vec<_>>());
         let examples = Examples { features: &features, labels: &labels, classes: CLASSES };
         let at: Vec<f64> = Stream::new(0, "parameters", 0).normal(0..CLASSES * (LENGTH + 1));
-        let (_, gradient) = loss(examples, &at, 0.1);
+        let (_, gradient) = value(examples, &at, 0.1).unwrap();
         for place in 0..at.len() {
             let shifted = |step: f64| {
                 let mut at = at.clone();
                 at[place] += step;
-                loss(examples, &at, 0.1).0
+                value(examples, &at, 0.1).unwrap().0
             };
             let difference = (shifted(1e-6) - shifted(-1e-6)) / 2e-6;
             assert!((difference - gradient[place]).abs() < 1e-8, "{place}: {difference} {}", gradient[place]);
@@ -104,7 +100,7 @@ mod tests {
         let limits = Limits { iterations: 500, gradient_norm: 1e-10, ..Limits::default() };
         let run = |seed| {
             let start = Stream::new(seed, "start", 0).normal(0..CLASSES * (LENGTH + 1));
-            fit(examples, start, 1e-2, &limits)
+            fit(examples, start, 1e-2, &limits).unwrap()
         };
         let (one, other) = (run(1), run(2));
         assert!(one.gradient_norm < 1e-8, "{}", one.gradient_norm);

@@ -94,6 +94,17 @@ impl Term {
             _ => None,
         }
     }
+
+    fn place_mut(&mut self) -> Option<&mut usize> {
+        match self {
+            Self::Neuron { place, .. }
+            | Self::Channel { place, .. }
+            | Self::Layer { place }
+            | Self::Targets { place, .. }
+            | Self::Diversity { place } => Some(place),
+            _ => None,
+        }
+    }
 }
 
 /// A term for the images of a range; the weight runs over them.
@@ -182,6 +193,17 @@ impl Objective {
         places.sort_unstable();
         places.dedup();
         places
+    }
+
+    /// The same objective for another graph, whose nodes of the same names are of the same sizes.
+    ///
+    /// # Errors
+    /// A node that is not there.
+    pub fn moved(mut self, from: &Graph, to: &Graph) -> Result<Self> {
+        for place in self.entries.iter_mut().filter_map(|entry| entry.term.place_mut()) {
+            *place = to.place(&from.nodes[*place].name)?;
+        }
+        Ok(self)
     }
 
     /// Whether an image's value depends on the others of its batch.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
 use clap::{Parser, ValueEnum};
-use obverse::net::{Graph, Network, Size};
+use obverse::net::{Network, Size};
 use obverse::objective::aggregation::Aggregation;
 use obverse::objective::expression::{Atom, Expression};
 use obverse::objective::resolved::{Comparison, Objective};
@@ -224,24 +224,21 @@ impl Plan {
 
     fn carry_out<E: Element + Scalar>(&self, arguments: &Arguments, task: Task) -> anyhow::Result<()> {
         let network = Network::<E>::load(&arguments.network)?;
-        let objectives = self.resolved(network.graph())?;
+        let graph = network.graph().clone();
+        let resolve = |(expression, count): &(Expression, usize)| {
+            Ok(Objective::new(expression, &graph, *count, self.comparison)?)
+        };
+        let objectives = self.expressions.iter().map(resolve).collect::<anyhow::Result<Vec<_>>>()?;
         let places = objectives.iter().flat_map(Objective::places);
-        let names: Vec<String> = places.map(|place| network.graph().nodes[place].name.clone()).collect();
-        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let names: Vec<&str> = places.map(|place| graph.nodes[place].name.as_str()).collect();
         let network = network.folded(&names)?;
-        // The nodes have other places now.
-        let objectives = self.resolved(network.graph())?;
+        let moved = objectives.into_iter().map(|objective| Ok(objective.moved(&graph, network.graph())?));
+        let objectives = moved.collect::<anyhow::Result<Vec<_>>>()?;
         match (arguments.search, &arguments.examples) {
             (Some(count), _) => search(arguments, &network, &objectives, count, task),
             (None, Some(examples)) => rank(arguments, &network, &objectives, examples, task),
             (None, None) => climb(self, arguments, &network, Objective::joined(objectives), task),
         }
-    }
-
-    fn resolved(&self, graph: &Graph) -> anyhow::Result<Vec<Objective>> {
-        let resolve =
-            |(expression, count): &(Expression, usize)| Ok(Objective::new(expression, graph, *count, self.comparison)?);
-        self.expressions.iter().map(resolve).collect()
     }
 }
 

@@ -3,19 +3,16 @@
 use std::path::Path;
 
 use anyhow::ensure;
-use obverse::data::Shape;
-use obverse::data::batches::ImageFile;
-use obverse::data::resize::{Filter, resize};
 use obverse::net::{Network, Size};
 use obverse::objective::resolved::Objective;
 use obverse::store::npy::{Reader, Scalar, Writer, require_finite};
 use obverse::store::sidecar::metric;
-use obverse::tensor::{Batch, Element, batch, channels_first, channels_last, shape, view};
+use obverse::tensor::{Batch, Element, channels_first, shape, view};
 use obverse::visualize::search::{Best, Judge, Region};
-use rayon::prelude::*;
 use serde_json::Value;
 
 use super::{Arguments, plain};
+use crate::fitted::FittedImages;
 use crate::{Metrics, Task, companion};
 
 /// Keeps the best of `count` random inputs of a decoder.
@@ -55,37 +52,14 @@ pub(super) fn rank<E: Element + Scalar>(
     task: Task,
 ) -> anyhow::Result<()> {
     let input = network.graph().input.shape;
-    let file = ImageFile::open(examples)?;
-    let found = file.shape();
-    ensure!(
-        found.channels == input.channels,
-        "{}: expected images of {} channels, which the network takes, found {}",
-        examples.display(),
-        input.channels,
-        found.channels
-    );
+    let file = FittedImages::open(examples, input)?;
     let judge = Judge { network, plain: &plain(input, input)?, objectives };
     let images = |first: u64, count: usize| {
         let rows: Vec<usize> = (first as usize..first as usize + count).collect();
-        let x = batch(file.batch::<E>(&rows)?, (count, found.height, found.width, found.channels));
-        Ok(if (found.height, found.width) == (input.height, input.width) { x } else { resized(&x, input) })
+        file.batch(&rows)
     };
     let best = judge_all(arguments, &judge, file.count() as u64, &images)?;
     write_best(arguments, &best, input, &images, task)
-}
-
-/// Images at a network's height and width, by linear interpolation.
-fn resized<E: Element + Scalar>(x: &Batch<E>, to: Size) -> Batch<E> {
-    let (n, height, width, channels) = shape(x);
-    let from = Shape { channels, height, width };
-    let planes: Vec<f32> = channels_first(view(x), shape(x)).iter().map(|value| value.wide() as f32).collect();
-    let resized: Vec<E> = planes
-        .par_chunks_exact(from.len())
-        .flat_map_iter(|image| resize(image, from, to.height, to.width, Filter::Triangle))
-        .map(|value| E::of(f64::from(value)))
-        .collect();
-    let shape = (n, to.height, to.width, channels);
-    batch(channels_last(&resized, shape), shape)
 }
 
 /// Candidates `first` and on, (N, H, W, C).

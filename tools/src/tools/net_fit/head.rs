@@ -51,8 +51,9 @@ pub(super) fn fit_head(arguments: &Arguments) -> anyhow::Result<()> {
     let start: Vec<f64> =
         [weight, bias].iter().flat_map(|&at| view(&network.parameters()[at]).to_vec()).map(f64::from).collect();
     let limits = Limits { iterations: 5000, ..Limits::default() };
+    let features = batch(features, (labels.len(), 1, 1, size.channels));
     let examples = head::Examples { features: &features, labels: &labels, classes };
-    let fitted = head::fit(examples, start, arguments.weight_decay, &limits);
+    let fitted = head::fit(examples, start, arguments.weight_decay, &limits)?;
     let (weights, biases) = fitted.parameters.split_at(classes * size.channels);
     for (at, values) in [(weight, weights), (bias, biases)] {
         let target = view_mut(&mut network.parameters_mut()[at]);
