@@ -1,4 +1,4 @@
-//! The recipes `just demo` and `just mnist quick`, whole, in a folder with copies of the justfiles: the checkout stays clean.
+//! Recipes, whole or at a small size, in a folder with copies of the justfiles: the checkout stays clean.
 
 // The helpers of a test file are no tests to clippy.
 #![allow(clippy::unwrap_used)]
@@ -43,13 +43,20 @@ fn tools() -> PathBuf {
     Path::new(tool("fa-fit").get_program()).parent().unwrap().to_owned()
 }
 
+/// Runs a recipe, which must succeed, and returns its standard output and its standard error.
+fn said(folder: &Path, recipe: &[&str], environment: &[(&str, &str)]) -> [String; 2] {
+    let mut command = Command::new("just");
+    command.args(recipe).current_dir(folder).env("OBVERSE_BIN", tools()).envs(environment.iter().copied());
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    let said = [output.stdout, output.stderr].map(|said| String::from_utf8(said).unwrap());
+    assert!(output.status.success(), "just {recipe:?}\n{}", said[1]);
+    said
+}
+
 /// Runs a recipe, which must succeed, and returns the commands that it echoed and the tools' own lines.
 fn just(folder: &Path, recipe: &str, mirror: &Path) -> (Vec<String>, Vec<String>) {
-    let mut command = Command::new("just");
-    command.args(recipe.split(' ')).current_dir(folder).env("OBVERSE_BIN", tools()).env("OBVERSE_MIRROR", mirror);
-    let output = command.stdin(Stdio::null()).output().unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(output.status.success(), "just {recipe}\n{said}");
+    let words: Vec<&str> = recipe.split(' ').collect();
+    let [_, said] = said(folder, &words, &[("OBVERSE_MIRROR", mirror.to_str().unwrap())]);
     let tools = format!("{}/", tools().display());
     said.lines().map(str::to_owned).partition(|line| line.starts_with(&tools))
 }
@@ -108,14 +115,11 @@ fn just_information_study_measures_layers_and_is_fresh_the_second_time() {
     }
     let folder = recipes();
     run(folder.path(), "dataset", "synth shapes --count 600 --size 16 -o data").succeeds();
+    let small = "--filters 4 --blocks 1 --mixtures 2";
+    let recipe = ["information", "study", "data", "nash-colour", "3", "2", "10", "out", small, "conv1 fc3"];
     let study = || {
-        let mut command = Command::new("just");
-        command.args(["information", "study", "data", "nash-colour", "3", "2", "10", "out"]);
-        command.args(["--filters 4 --blocks 1 --mixtures 2", "conv1 fc3"]);
-        let output = command.current_dir(folder.path()).env("OBVERSE_BIN", tools()).output().unwrap();
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert!(output.status.success(), "{said}");
-        said
+        let [_, lines] = said(folder.path(), &recipe, &[]);
+        lines
     };
     study();
     let out = folder.path().join("out");
@@ -164,13 +168,7 @@ fn just_alignment_study_draws_every_figure_and_is_fresh_the_second_time() {
         assert!(picture.width() > 150 && picture.height() > 50, "{} x {}", picture.width(), picture.height());
     }
     // The rows of a study's table: a model, its parameters, milliseconds, error, half its interval.
-    let table = Command::new("just")
-        .args(["alignment", "table", "data", "out"])
-        .current_dir(folder.path())
-        .env("OBVERSE_BIN", tools())
-        .output()
-        .unwrap();
-    let table = String::from_utf8(table.stdout).unwrap();
+    let [table, _] = said(folder.path(), &["alignment", "table", "data", "out"], &[]);
     let rows: Vec<Vec<&str>> = table.lines().skip(1).map(|line| line.split_whitespace().collect()).collect();
     assert_eq!(
         rows.iter().map(|row| row[0]).collect::<Vec<_>>(),
@@ -188,6 +186,64 @@ fn just_alignment_study_draws_every_figure_and_is_fresh_the_second_time() {
     let stale: Vec<String> =
         study().into_iter().filter(|line| line.starts_with("fa-") && !line.ends_with(": fresh")).collect();
     assert!(stale.is_empty(), "{stale:#?}");
+}
+
+/// Every figure of the shapes and the table of the four methods, from 700 shapes and a few steps; then objectives of the
+/// classifier's third layer predicted from the images that they were made for.
+#[test]
+fn just_shapes_all_and_ifv_draw_every_figure_and_are_fresh_the_second_time() {
+    const SMALL: [(&str, &str); 4] = [
+        ("OBVERSE_SHAPES_COUNT", "700"),
+        ("OBVERSE_SHAPES_EPOCHS", "1"),
+        ("OBVERSE_SHAPES_STEPS", "12"),
+        ("OBVERSE_SHAPES_SEARCH", "200"),
+    ];
+    if !has_just("just_shapes_all_and_ifv_draw_every_figure_and_are_fresh_the_second_time") {
+        return;
+    }
+    let folder = recipes();
+    let stale = |lines: &str| {
+        let tool = |line: &&str| ["fv-", "net-", "fa-", "ifv-"].iter().any(|start| line.starts_with(start));
+        let stale = lines.lines().filter(tool).filter(|line| !line.ends_with(": fresh"));
+        stale.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let [table, _] = said(folder.path(), &["shapes", "all"], &SMALL);
+    let rows: Vec<Vec<&str>> = table.lines().map(|line| line.split(',').collect()).collect();
+    assert_eq!(rows.len(), 1 + 3 * 3, "{table}");
+    for row in &rows {
+        assert!(row.len() == 1 + 8 && row[1..].iter().all(|value| value.parse::<f64>().is_ok()), "{row:?}");
+    }
+    let pictures =
+        ["classes", "reconstructed", "channels", "classes-wanted", "latent-ascent", "best-latents", "best-of-channels"];
+    for picture in pictures {
+        let picture = image::open(folder.path().join("out/shapes").join(picture).with_extension("png")).unwrap();
+        assert!(picture.width() > 150 && picture.height() > 50, "{} x {}", picture.width(), picture.height());
+    }
+    let [_, again] = said(folder.path(), &["shapes", "all"], &SMALL);
+    assert!(stale(&again).is_empty(), "{again}");
+
+    let network = "out/shapes/classifier";
+    let realise: &[&str] = &["ifv", "realise", network, "act3", "out/ifv", "8", "6", "0", "12", "4"];
+    let recipes = [
+        realise,
+        &["ifv", "show", "out/ifv"],
+        &["ifv", "within", "out/ifv", "4"],
+        &["ifv", "again", network, "act3", "out/ifv", "4", "4", "within"],
+    ];
+    recipes.iter().for_each(|recipe| drop(said(folder.path(), recipe, &[])));
+    let [table, _] = said(folder.path(), &["ifv", "table", "out/ifv"], &[]);
+    let rows: Vec<Vec<&str>> = table.lines().skip(1).map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(rows.iter().map(|row| row[0]).collect::<Vec<_>>(), ["out/ifv/predicted", "out/ifv/within"]);
+    for row in &rows {
+        let angles: Vec<f64> = row[1..4].iter().map(|angle| angle.parse().unwrap()).collect();
+        assert!(angles.iter().all(|angle| (0.0..=90.0).contains(angle)) && angles[1] < angles[2], "{table}");
+    }
+    let [timings, _] = said(folder.path(), &["ifv", "timings", "out/ifv"], &[]);
+    assert_eq!(timings.lines().nth(1).unwrap().split_whitespace().count(), 5, "{timings}");
+    for recipe in recipes {
+        let [_, again] = said(folder.path(), recipe, &[]);
+        assert!(stale(&again).is_empty(), "{again}");
+    }
 }
 
 #[test]

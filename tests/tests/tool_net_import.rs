@@ -106,6 +106,21 @@ fn densenet_knows_its_training_images() {
     assert!(found["accuracy"].as_f64().unwrap() >= 0.99, "{found}");
 }
 
+#[test]
+fn a_slice_is_a_node_of_some_of_anothers_channels() {
+    const TEST: &str = "a_slice_is_a_node_of_some_of_anothers_channels";
+    let Some(weights) = mirror(TEST, "weights/densenet-bc-100-12-cifar10.pth.tar") else { return };
+    let (folder, images) = (tempfile::tempdir().unwrap(), oracle().join("cifar_images.npy"));
+    let path = folder.path();
+    let import = |slice: &str| run(path, "net-import", &format!("{} --slice {slice} -o net", weights.display()));
+    import("own=block3.layer.15:150..342").succeeds();
+    let (whole, own) = (tapped(path, &images, "block3.layer.15"), tapped(path, &images, "own"));
+    assert_eq!(whole.slice_axis(Axis(1), (150..342).into()), own);
+    import("own=block3.layer.15:150..999").fails(2, &["own", "at least 999 channels", "found 342x8x8"]);
+    import("own=block3.layer.99:0..1").fails(2, &["no node \"block3.layer.99\"", "block3.layer.9"]);
+    import("own").fails(2, &["--slice", "NAME=NODE:A..B"]);
+}
+
 /// The bytes of safetensors with these tensors, all zeros.
 fn safetensors(tensors: &[(&str, &[usize])]) -> Vec<u8> {
     let mut header = serde_json::Map::new();

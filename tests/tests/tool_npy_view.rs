@@ -41,6 +41,20 @@ fn files_stand_one_below_the_other_or_row_by_row() {
     assert_eq!(cells(&picture(folder.path(), "g.png")), [[0, 10, 20], [100, 110, 120], [30, 40, 50], [130, 140, 150]]);
     run(folder.path(), "npy-view", "dark.npy -o g.png --count 2 --scale 1").succeeds();
     assert_eq!(cells(&picture(folder.path(), "g.png")), [[0, 10]]);
+    run(folder.path(), "npy-view", "dark.npy light.npy -o g.png --count 2 --scale 1 --beside").succeeds();
+    assert_eq!(cells(&picture(folder.path(), "g.png")), [[0, 100], [10, 110]]);
+    run(folder.path(), "npy-view", "dark.npy light.npy -o g.png --count 2 --scale 1 --beside --captions a,b").succeeds();
+    let captioned = picture(folder.path(), "g.png");
+    assert!(captioned.width() == 2 + 2 * 6 && captioned.height() > 2 + 2 * 6, "{:?}", captioned.dimensions());
+}
+
+#[test]
+fn images_are_made_smaller_by_their_means() {
+    let folder = images();
+    run(folder.path(), "npy-view", "dark.npy -o g.png --count 2 --scale 1/2").succeeds();
+    let picture = picture(folder.path(), "g.png");
+    assert_eq!(picture.dimensions(), (2 + 2 * 4, 2 + 4));
+    assert_eq!([2, 6].map(|x| picture.get_pixel(x, 2).0[0]), [0, 10]);
 }
 
 #[test]
@@ -108,6 +122,7 @@ fn a_wrong_input_is_one_line_and_leaves_nothing() {
         ("dark.npy -o g.png --labels dark.npy", &["dark.npy", "labels (N)"]),
         ("dark.npy -o g.png --captions a,b", &["--captions"]),
         ("dark.npy -o g.png --scale 0", &["--scale"]),
+        ("dark.npy -o g.png --scale 2/3", &["--scale", "1/K"]),
         ("dark.npy -o g.png --scale 99999", &["pixels", "--scale"]),
     ] {
         run(path, "npy-view", arguments).fails(2, words);

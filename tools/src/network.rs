@@ -41,6 +41,9 @@ pub struct RowsArguments {
     pub common: CommonArguments,
 }
 
+/// Values of images that are computed at a time: what a network makes of them is some tens of times as many.
+const ELEMENTS: usize = 1 << 20;
+
 impl RowsArguments {
     /// Declares what decides the result.
     ///
@@ -51,16 +54,18 @@ impl RowsArguments {
         task.parameter("precision", self.precision)
     }
 
-    /// Goes through this shard's part of `total` rows a batch at a time, by default `usual` rows, with progress.
+    /// Goes through this shard's part of `total` rows a batch at a time, with progress; by default as many at a time as
+    /// memory likes, when an image is of `elements` values.
     ///
     /// # Errors
     /// Those of `step`, and the user's wish to stop.
     pub fn for_each_batch(
         &self,
         total: usize,
-        usual: usize,
+        elements: usize,
         step: impl FnMut(&[usize]) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
+        let usual = (ELEMENTS / elements.max(1)).clamp(1, 128);
         for_each_batch(self.shard.shard.rows(total), self.batch.or(usual), self.common.quiet, step)
     }
 }

@@ -163,7 +163,7 @@ mod tests {
                     judged(&moved).0
                 };
                 let difference = (at(1e-6) - at(-1e-6)) / 2e-6;
-                let close = 1e-6 * gradient[place].abs().max(1.0);
+                let close = 1e-7 * gradient[place].abs().max(10.0);
                 assert!((difference - gradient[place]).abs() < close, "{which}: {difference} {}", gradient[place]);
             }
         }

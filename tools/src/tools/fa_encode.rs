@@ -161,7 +161,7 @@ fn encode_all<E: Element + Scalar>(arguments: &Arguments, images: &ImageFile, ta
     let encoder = Encoder::<E>::new(arguments)?;
     let Shape { channels, height, width } = images.shape();
     let mut writer = Writer::create(&arguments.output, E::DTYPE, &[encoder.features()])?;
-    arguments.rows.for_each_batch(images.count(), 128, |rows| {
+    arguments.rows.for_each_batch(images.count(), images.shape().len(), |rows| {
         let x = batch(images.batch::<E>(rows)?, (rows.len(), height, width, channels));
         Ok(writer.write_rows(view(&encoder.encode(&x, rows[0], rows.len())?))?)
     })?;

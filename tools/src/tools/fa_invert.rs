@@ -413,7 +413,7 @@ fn invert_all<E: Element + Scalar>(
     let stream = Stream::new(arguments.seed.seed, "recovery", 0);
     let mut writer = Writer::create(&arguments.output, E::DTYPE, &[channels, height, width])?;
     let (mut error, mut within) = (SquaredError::default(), 0);
-    arguments.rows.for_each_batch(latents.count(), 128, |rows| {
+    arguments.rows.for_each_batch(latents.count(), image.elements(), |rows| {
         let (first, count) = (rows[0], rows.len());
         let z = latents.rows(first, count, features)?;
         let values = data.values.as_ref().map(|values| values_of(values, first, count)).transpose()?;

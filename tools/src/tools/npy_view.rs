@@ -1,12 +1,15 @@
 //! Shows images as a grid, curves and points as a plot, in a PNG file or in the terminal.
 
+use std::fmt;
 use std::io::{IsTerminal, Write, stdout};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use crate::{CommonArguments, Metrics, Task};
 use anyhow::{Context, ensure};
 use clap::{Parser, ValueEnum};
+use image::imageops::FilterType;
 use image::{DynamicImage, RgbImage};
 use obverse::report::{
     Images, Layout, Mark, PlotLayout, Series, classes, encode_png, grid, plot, read_curve, read_images, read_points,
@@ -31,7 +34,7 @@ const SIZE: (usize, usize) = (640, 480);
 ///
 /// Images are (N, C, H, W) or (N, H, W), u8 0..255 or floats 0..1 (clamped). Several files are shown one below the other:
 /// all of the first, all of the second; with --interleave a row of the first above a row of the second, so that originals
-/// stand above their recoveries.
+/// stand above their recoveries; with --beside a column each.
 ///
 /// With --plot, arrays (N) or (N, 1) are curves over their index, or over --against; arrays (N, 2) are points of a scatter
 /// plot. Several files share a frame. Without -o the picture is shown in the terminal.
@@ -50,7 +53,8 @@ pub struct Arguments {
     /// The picture, or - for standard output
     #[arg(short, long, value_name = "PICTURE.png")]
     output: Option<PathBuf>,
-    /// What to write left of the rows of each file, or in the legend of a plot [default there: the files' names]
+    /// What to write left of the rows of each file, with --beside below its images, or in the legend of a plot [default there:
+    /// the files' names]
     #[arg(long, value_name = "A,B,…", value_delimiter = ',')]
     captions: Vec<String>,
     // Before the others, which stand under headings of their own.
@@ -75,12 +79,45 @@ struct GridArguments {
     /// Whole numbers (N) to write below the images
     #[arg(long, value_name = "LABELS.npy", conflicts_with = "plot")]
     labels: Option<PathBuf>,
-    /// Pixels of the picture for a pixel of an image [default: enlarge to about 64 pixels]
+    /// Pixels of the picture for a pixel of an image: K, or 1/K to make it smaller [default: enlarge to about 64 pixels]
     #[arg(long, value_name = "K", conflicts_with = "plot")]
-    scale: Option<NonZeroUsize>,
+    scale: Option<Scale>,
     /// Put a row of each file below a row of the file before
     #[arg(long, conflicts_with = "plot")]
     interleave: bool,
+    /// Put the files side by side, a column each
+    #[arg(long, conflicts_with_all = ["plot", "interleave", "columns", "labels"])]
+    beside: bool,
+}
+
+/// How much larger or smaller than itself an image is shown.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Scale {
+    /// So many pixels for one, in each direction.
+    Enlarged(NonZeroUsize),
+    /// One pixel for so many.
+    Reduced(NonZeroUsize),
+}
+
+impl FromStr for Scale {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let scale = match text.strip_prefix("1/") {
+            Some(factor) => factor.parse().map(Self::Reduced),
+            None => text.parse().map(Self::Enlarged),
+        };
+        scale.map_err(|_| "expected K or 1/K, whole numbers from 1".to_owned())
+    }
+}
+
+impl fmt::Display for Scale {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Enlarged(factor) => write!(formatter, "{factor}"),
+            Self::Reduced(factor) => write!(formatter, "1/{factor}"),
+        }
+    }
 }
 
 /// How numbers are plotted.
@@ -163,8 +200,9 @@ fn run_grid(arguments: &Arguments, mut readers: Vec<Reader>, mut task: Task) -> 
     task.parameter("columns", columns)?;
     task.parameter("captions", &arguments.captions)?;
     task.parameter("labels", labels.is_some())?;
-    task.parameter("scale", options.scale)?;
+    task.parameter("scale", options.scale.map(|scale| scale.to_string()))?;
     task.parameter("interleave", options.interleave)?;
+    task.parameter("beside", options.beside)?;
     if task.is_fresh()? {
         return Ok(());
     }
@@ -285,12 +323,28 @@ fn draw(sheets: &[Images], labels: &[i64], columns: usize, arguments: &Arguments
     ensure!(columns > 0, "{}: expected images, found none", arguments.arrays[0].display());
     let largest = sheets.iter().flat_map(|sheet| &sheet.tiles).map(|tile| tile.width().max(tile.height())).max();
     let comfortable = (COMFORTABLE / largest.unwrap_or(1).max(1) as usize).max(1);
+    let (mut layout, tiles) = match arguments.grid.beside {
+        true => beside(sheets, longest, &arguments.captions),
+        false => below(sheets, labels, columns, arguments),
+    };
+    match arguments.grid.scale {
+        None => layout.scale = comfortable,
+        Some(Scale::Enlarged(factor)) => layout.scale = factor.get(),
+        Some(Scale::Reduced(factor)) => {
+            let reduced: Vec<_> = tiles.iter().map(|tile| reduce(tile, factor)).collect();
+            return Ok(grid(&reduced, &layout)?);
+        }
+    }
+    Ok(grid(&tiles, &layout)?)
+}
+
+/// The files one below the other, or a row of each in turn.
+fn below(sheets: &[Images], labels: &[i64], columns: usize, arguments: &Arguments) -> (Layout, Vec<RgbImage>) {
     let (mut tiles, mut captions, mut row_captions) = (Vec::new(), Vec::new(), Vec::new());
     for (row, file, images) in rows(sheets, columns, arguments.grid.interleave) {
         row_captions.extend(arguments.captions.get(file).cloned());
         for index in 0..columns {
             // A short last row is filled up, so that the next file begins a row of its own.
-            let blank = || RgbImage::from_pixel(1, 1, image::Rgb([255; 3]));
             tiles.push(images.get(index).cloned().unwrap_or_else(blank));
             let label = images.get(index).and_then(|_| labels.get(row * columns + index));
             captions.push(label.map(i64::to_string).unwrap_or_default());
@@ -299,8 +353,26 @@ fn draw(sheets: &[Images], labels: &[i64], columns: usize, arguments: &Arguments
     if labels.is_empty() {
         captions.clear();
     }
-    let scale = arguments.grid.scale.map_or(comfortable, NonZeroUsize::get);
-    Ok(grid(&tiles, &Layout { columns, scale, row_captions, captions })?)
+    (Layout { columns, scale: 1, row_captions, captions }, tiles)
+}
+
+/// The files side by side.
+fn beside(sheets: &[Images], rows: usize, captions: &[String]) -> (Layout, Vec<RgbImage>) {
+    let row = |row: usize| sheets.iter().map(move |sheet| sheet.tiles.get(row).cloned().unwrap_or_else(blank));
+    let tiles = (0..rows).flat_map(row).collect();
+    let captions = (0..rows).flat_map(|_| captions.iter().cloned()).collect();
+    (Layout { columns: sheets.len(), scale: 1, row_captions: Vec::new(), captions }, tiles)
+}
+
+/// Where there is no image.
+fn blank() -> RgbImage {
+    RgbImage::from_pixel(1, 1, image::Rgb([255; 3]))
+}
+
+/// A smaller image, antialiased.
+fn reduce(tile: &RgbImage, factor: NonZeroUsize) -> RgbImage {
+    let side = |side: u32| (side as usize / factor).max(1) as u32;
+    image::imageops::resize(tile, side(tile.width()), side(tile.height()), FilterType::Triangle)
 }
 
 fn save(picture: &RgbImage, output: &Path) -> anyhow::Result<Artifact> {

@@ -73,7 +73,7 @@ fn judge_all<E: Element>(
     images: Candidates<E>,
 ) -> anyhow::Result<Vec<Best>> {
     let mut best = vec![Best::new(arguments.keep as usize); judge.objectives.len()];
-    arguments.rows.for_each_batch(count as usize, 256, |rows| {
+    arguments.rows.for_each_batch(count as usize, judge.network.graph().input.shape.elements(), |rows| {
         Ok(judge.offer(&images(rows[0] as u64, rows.len())?, rows[0] as u64, &mut best)?)
     })?;
     Ok(best)
