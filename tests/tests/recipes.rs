@@ -213,9 +213,16 @@ fn just_shapes_all_and_ifv_draw_every_figure_and_are_fresh_the_second_time() {
     for row in &rows {
         assert!(row.len() == 1 + 8 && row[1..].iter().all(|value| value.parse::<f64>().is_ok()), "{row:?}");
     }
-    let pictures =
-        ["classes", "reconstructed", "channels", "classes-wanted", "latent-ascent", "best-latents", "best-of-channels"];
-    for picture in pictures {
+    for picture in [
+        "classes",
+        "reconstructed",
+        "channels",
+        "classes-wanted",
+        "latent-ascent",
+        "best-latents",
+        "best-of-channels",
+        "table",
+    ] {
         let picture = image::open(folder.path().join("out/shapes").join(picture).with_extension("png")).unwrap();
         assert!(picture.width() > 150 && picture.height() > 50, "{} x {}", picture.width(), picture.height());
     }
