@@ -47,6 +47,7 @@ bench *jobs:
 again file: build
     "$OBVERSE_BIN/obverse-again" {{ quote(file) }}
 
-# Install the tools under a prefix.
-install prefix='~/.local':
-    cargo install --locked --path tools --root {{ prefix }}
+# Install the tools under a prefix, with their man pages and completions.
+install prefix=(home_directory() / '.local'):
+    cargo install --locked --path tools --root {{ quote(prefix) }}
+    {{ quote(prefix / 'bin/obverse-manual') }} {{ quote(prefix / 'share') }}

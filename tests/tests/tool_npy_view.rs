@@ -43,7 +43,8 @@ fn files_stand_one_below_the_other_or_row_by_row() {
     assert_eq!(cells(&picture(folder.path(), "g.png")), [[0, 10]]);
     run(folder.path(), "npy-view", "dark.npy light.npy -o g.png --count 2 --scale 1 --beside").succeeds();
     assert_eq!(cells(&picture(folder.path(), "g.png")), [[0, 100], [10, 110]]);
-    run(folder.path(), "npy-view", "dark.npy light.npy -o g.png --count 2 --scale 1 --beside --captions a,b").succeeds();
+    run(folder.path(), "npy-view", "dark.npy light.npy -o g.png --count 2 --scale 1 --beside --captions a,b")
+        .succeeds();
     let captioned = picture(folder.path(), "g.png");
     assert!(captioned.width() == 2 + 2 * 6 && captioned.height() > 2 + 2 * 6, "{:?}", captioned.dimensions());
 }

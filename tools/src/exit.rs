@@ -6,6 +6,7 @@ use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind};
 use std::process::ExitCode;
 use std::sync::OnceLock;
 
+use clap_complete::CompleteEnv;
 use obverse::store;
 
 use crate::interrupt::Interrupted;
@@ -29,6 +30,8 @@ pub struct Failure(pub String);
 /// Parses the arguments, runs the tool, and turns what comes of it into a line and an exit code.
 pub fn run_tool<A: clap::Parser>(name: &'static str, run: fn(A) -> anyhow::Result<()>) -> ExitCode {
     TOOL.get_or_init(|| name);
+    // Where a shell asks for completions, they are all that this process gives.
+    CompleteEnv::with_factory(move || A::command().name(name)).bin(name).complete();
     obverse::tensor::memory::keep_pages();
     std::panic::set_hook(Box::new(report_panic));
     let outcome = catch_unwind(AssertUnwindSafe(|| match parse::<A>(name) {

@@ -7,6 +7,7 @@ pub mod alignment;
 pub mod arguments;
 pub mod climbing;
 pub mod comparison;
+pub mod complete;
 pub mod exit;
 pub mod features;
 mod fitted;
@@ -18,6 +19,8 @@ pub mod task;
 pub mod tools;
 pub mod training;
 
+use clap::CommandFactory;
+
 pub use arguments::{BatchArgument, CommonArguments, SeedArgument, Shard, ShardArgument};
 pub use exit::Failure;
 pub use interrupt::{check_interrupted, interrupted};
@@ -27,26 +30,35 @@ pub use obverse::tensor::memory::MiMalloc;
 pub use progress::Progress;
 pub use task::{Metrics, Task, companion};
 
-/// Every tool of the suite, by the name of its binary: what `again` may run.
-pub const TOOLS: &[&str] = &[
-    "dataset",
-    "fa-encode",
-    "fa-fit",
-    "fa-invert",
-    "fid-score",
-    "fv-optimize",
-    "ifv-predict",
-    "mi-bound",
-    "nearest",
-    "net-fit",
-    "net-import",
-    "net-tap",
-    "npy-cat",
-    "npy-view",
-    "obverse-again",
-    "pixelcnn-fit",
-    "pixelcnn-sample",
-    "report",
+/// A tool of the suite.
+#[derive(Clone, Copy, Debug)]
+pub struct Tool {
+    /// The name of its binary.
+    pub name: &'static str,
+    /// Its arguments and help, not yet named.
+    pub command: fn() -> clap::Command,
+}
+
+/// Every tool of the suite, in alphabetical order.
+pub const TOOLS: &[Tool] = &[
+    Tool { name: "dataset", command: tools::dataset::Arguments::command },
+    Tool { name: "fa-encode", command: tools::fa_encode::Arguments::command },
+    Tool { name: "fa-fit", command: tools::fa_fit::Arguments::command },
+    Tool { name: "fa-invert", command: tools::fa_invert::Arguments::command },
+    Tool { name: "fid-score", command: tools::fid_score::Arguments::command },
+    Tool { name: "fv-optimize", command: tools::fv_optimize::Arguments::command },
+    Tool { name: "ifv-predict", command: tools::ifv_predict::Arguments::command },
+    Tool { name: "mi-bound", command: tools::mi_bound::Arguments::command },
+    Tool { name: "nearest", command: tools::nearest::Arguments::command },
+    Tool { name: "net-fit", command: tools::net_fit::Arguments::command },
+    Tool { name: "net-import", command: tools::net_import::Arguments::command },
+    Tool { name: "net-tap", command: tools::net_tap::Arguments::command },
+    Tool { name: "npy-cat", command: tools::npy_cat::Arguments::command },
+    Tool { name: "npy-view", command: tools::npy_view::Arguments::command },
+    Tool { name: "obverse-again", command: tools::obverse_again::Arguments::command },
+    Tool { name: "obverse-manual", command: tools::obverse_manual::Arguments::command },
+    Tool { name: "pixelcnn-fit", command: tools::pixelcnn_fit::Arguments::command },
+    Tool { name: "pixelcnn-sample", command: tools::pixelcnn_sample::Arguments::command },
 ];
 
 /// The `main` of a tool: its allocator, and the module that holds its `Arguments` and its `run`.
@@ -73,7 +85,7 @@ mod tests {
         for entry in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src/bin")).unwrap() {
             let path = entry.unwrap().path();
             let name = path.file_stem().unwrap().to_str().unwrap();
-            assert!(TOOLS.contains(&name), "{name} is missing from TOOLS");
+            assert!(TOOLS.iter().any(|tool| tool.name == name), "{name} is missing from TOOLS");
         }
     }
 }

@@ -189,6 +189,7 @@ fn scaled_where<E: Element>(x: &[E], y: &[E], slope: E, factors: &[E]) -> Vec<E>
     let channels = factors.len();
     in_rows_numbered(x, channels, |row, result, x| {
         // A copy of its own, which no write to the result can change: then the loop is vectors' work.
+        #[allow(clippy::redundant_locals)]
         let slope = slope;
         let first = row * channels % y.len();
         let known = x.iter().zip(&y[first..first + channels]).zip(factors);
@@ -210,6 +211,7 @@ fn normalised<E: Element>(
     let means: Vec<E> = scales.iter().map(|&(mean, _)| mean).collect();
     let y = in_rows(view(x), means.len(), |y, x| {
         // A copy of its own, as in `scaled_where`.
+        #[allow(clippy::redundant_locals)]
         let f = f;
         let channels = means.iter().zip(&factors).zip(view(bias));
         for ((y, &x), ((&mean, &factor), &bias)) in y.iter_mut().zip(x).zip(channels) {

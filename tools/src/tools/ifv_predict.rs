@@ -8,6 +8,7 @@ mod source;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::engine::ArgValueCompleter;
 use obverse::recover::critical_space::{LARGEST_THRESHOLD, STABILITY};
 
 use critical::find_space;
@@ -15,6 +16,7 @@ use evaluate::{figure, sample, score};
 use predict::predict_objectives;
 
 use crate::comparison::ComparisonArguments;
+use crate::complete::nodes;
 use crate::parameterisation::ParameterisationArguments;
 use crate::{CommonArguments, Precision, RowsArguments, SeedArgument};
 
@@ -120,7 +122,7 @@ struct SourceArguments {
     #[arg(required_unless_present = "jacobians")]
     images: Option<PathBuf>,
     /// The node whose channels are the features
-    #[arg(long, value_name = "NODE", required_unless_present = "jacobians")]
+    #[arg(long, value_name = "NODE", required_unless_present = "jacobians", add = ArgValueCompleter::new(nodes))]
     layer: Option<String>,
     /// Use the responses and reduced Jacobians that a run before left instead
     #[arg(long, value_name = "J.npy", conflicts_with_all = ["network", "images", "layer", "parameters", "features"])]
@@ -151,7 +153,7 @@ struct PredictArguments {
     #[arg(long, value_name = "NET", conflicts_with = "jacobians")]
     net: Option<PathBuf>,
     /// Its node [default: that of --layer]
-    #[arg(long, value_name = "NODE", requires = "net")]
+    #[arg(long, value_name = "NODE", requires = "net", add = ArgValueCompleter::new(nodes))]
     net_layer: Option<String>,
     /// Where the objectives go: .npy, (N, n)
     #[arg(short, long, value_name = "OBJECTIVES.npy", required = true)]

@@ -17,5 +17,6 @@ pub mod net_tap;
 pub mod npy_cat;
 pub mod npy_view;
 pub mod obverse_again;
+pub mod obverse_manual;
 pub mod pixelcnn_fit;
 pub mod pixelcnn_sample;

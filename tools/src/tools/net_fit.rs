@@ -5,10 +5,12 @@ mod parts;
 
 use std::path::PathBuf;
 
+use crate::complete::nodes;
 use crate::training::{DECODER, DISCRIMINATOR, TrainingArguments};
 use crate::{Metrics, Precision, Task};
 use anyhow::{Context, bail, ensure};
 use clap::{Parser, ValueEnum};
+use clap_complete::engine::ArgValueCompleter;
 use obverse::align::training::count_classes;
 use obverse::baselines::autoencoder::{Autoencoder, Cost, Reconstruction};
 use obverse::baselines::classifier::Classifier;
@@ -83,7 +85,7 @@ pub struct Arguments {
     #[arg(long, value_name = "T.npy", requires = "validation")]
     validation_targets: Option<PathBuf>,
     /// A head's node, a linear layer [default: that of the output logits]
-    #[arg(long, value_name = "NODE")]
+    #[arg(long, value_name = "NODE", add = ArgValueCompleter::new(nodes))]
     layer: Option<String>,
     /// A class whose images a head never sees
     #[arg(long, value_name = "K")]

@@ -3,8 +3,10 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use crate::complete::nodes;
 use crate::{Classes, Metrics, Precision, RowsArguments, Task, require_images};
 use clap::Parser;
+use clap_complete::engine::ArgValueCompleter;
 use dfdx::prelude::NoneTape;
 use obverse::align::orthogonality::orthogonality;
 use obverse::baselines::classifier::largest;
@@ -34,7 +36,7 @@ pub struct Arguments {
     #[arg(required_unless_present = "describe")]
     images: Option<PathBuf>,
     /// The node to tap, by its name in net.json
-    #[arg(long, value_name = "NODE", required_unless_present = "describe")]
+    #[arg(long, value_name = "NODE", required_unless_present = "describe", add = ArgValueCompleter::new(nodes))]
     layer: Option<String>,
     /// Print the nodes with their shapes and parameter counts; with --json as one object
     #[arg(long)]

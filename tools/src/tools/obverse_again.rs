@@ -15,7 +15,12 @@ use obverse::store::sidecar::Sidecar;
 /// The command is read from the sidecar (FILE.json, or run.json in a folder) and runs in the folder it ran in. Only the
 /// tools of this suite that lie beside this one are run.
 #[derive(Parser)]
-#[command(version)]
+#[command(
+    version,
+    after_help = "Examples:
+  obverse-again recovered.npy --dry-run
+  obverse-again recovered.npy -- --force"
+)]
 pub struct Arguments {
     /// An output of one of the tools
     #[arg(value_name = "FILE")]
@@ -53,7 +58,11 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
 
 /// The binary of a tool of the suite, found beside this one. A sidecar may come from anywhere: it names no other program.
 fn tool(name: &str, sidecar: &Path) -> anyhow::Result<PathBuf> {
-    ensure!(TOOLS.contains(&name), "{}: expected a tool of this suite, found {name:?}", sidecar.display());
+    ensure!(
+        TOOLS.iter().any(|tool| tool.name == name),
+        "{}: expected a tool of this suite, found {name:?}",
+        sidecar.display()
+    );
     let here = std::env::current_exe().context("the folder of the tools")?;
     let tool = here.with_file_name(name);
     ensure!(tool.is_file(), "{}: {name} is not beside {}; build the tools", sidecar.display(), here.display());

@@ -1,0 +1,109 @@
+//! Man pages and shell completions of all tools, from the same definitions as their arguments and help.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::{Command, Parser};
+use clap_complete::env::{Bash, EnvCompleter, Fish, Zsh};
+use clap_mangen::Man;
+use clap_mangen::roff::{Roff, roman};
+use obverse::store::{self, atomic};
+
+use crate::{TOOLS, Tool};
+
+/// Write the man pages of all tools, and what bash, zsh and fish need to complete their arguments
+///
+/// The files go where a prefix's share folder has them: man/man1, bash-completion/completions, zsh/site-functions and
+/// fish/vendor_completions.d. Completions ask the tool itself, so --layer completes the nodes of the network on the line.
+#[derive(Parser)]
+#[command(
+    version,
+    after_help = "Examples:
+  obverse-manual ~/.local/share
+  obverse-manual share && man -l share/man/man1/fa-fit.1"
+)]
+pub struct Arguments {
+    /// The folder that receives them, made where it is absent
+    share: PathBuf,
+}
+
+/// Runs the tool.
+///
+/// # Errors
+/// A folder or file that cannot be written.
+pub fn run(arguments: Arguments) -> anyhow::Result<()> {
+    for &tool in TOOLS {
+        for (name, page) in pages((tool.command)().name(tool.name), tool.name)? {
+            keep(&arguments.share.join("man/man1").join(format!("{name}.1")), &page)?;
+        }
+        let shells: [(&dyn EnvCompleter, PathBuf); 3] = [
+            (&Bash, Path::new("bash-completion/completions").join(tool.name)),
+            (&Zsh, Path::new("zsh/site-functions").join(format!("_{}", tool.name))),
+            (&Fish, Path::new("fish/vendor_completions.d").join(format!("{}.fish", tool.name))),
+        ];
+        for (shell, path) in shells {
+            keep(&arguments.share.join(path), &registration(shell, tool)?)?;
+        }
+    }
+    Ok(())
+}
+
+/// What a shell reads to learn that it may ask the tool.
+fn registration(shell: &dyn EnvCompleter, Tool { name, .. }: Tool) -> anyhow::Result<Vec<u8>> {
+    let mut script = Vec::new();
+    shell.write_registration("COMPLETE", name, name, name, &mut script)?;
+    Ok(script)
+}
+
+/// The page of a command, and those of its subcommands, by name.
+fn pages(command: Command, name: &str) -> anyhow::Result<Vec<(String, Vec<u8>)>> {
+    let mut pages = vec![(name.to_owned(), page(&command)?)];
+    for inner in command.get_subcommands().filter(|inner| inner.get_name() != "help") {
+        let name = format!("{name}-{}", inner.get_name());
+        pages.extend(self::pages(inner.clone().name(name.clone()), &name)?);
+    }
+    Ok(pages)
+}
+
+/// A page: clap_mangen's sections, with what the help says last as notes and examples, line by line.
+fn page(command: &Command) -> anyhow::Result<Vec<u8>> {
+    let last = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+    let man = Man::new(command.clone()).manual("Obverse").source(format!("Obverse {}", env!("CARGO_PKG_VERSION")));
+    let mut page = Vec::new();
+    man.render_title(&mut page)?;
+    man.render_name_section(&mut page)?;
+    man.render_synopsis_section(&mut page)?;
+    man.render_description_section(&mut page)?;
+    man.render_options_section(&mut page)?;
+    if command.get_subcommands().next().is_some() {
+        man.render_subcommands_section(&mut page)?;
+    }
+    let (notes, examples) = match last.split_once("Examples:\n") {
+        Some((notes, examples)) => (notes, examples),
+        None => (last.as_str(), ""),
+    };
+    for (title, text) in [("NOTES", notes), ("EXAMPLES", examples)] {
+        if !text.trim().is_empty() {
+            as_written(title, text).to_writer(&mut page)?;
+        }
+    }
+    Ok(page)
+}
+
+/// A section whose lines stay as they are.
+fn as_written(title: &str, text: &str) -> Roff {
+    let mut section = Roff::new();
+    section.control("SH", [title]).control("nf", []);
+    for line in text.trim_end().lines() {
+        section.text([roman(line)]);
+    }
+    section.control("fi", []);
+    section
+}
+
+/// Writes a file, and its folder where that is absent.
+fn keep(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new(""));
+    fs::create_dir_all(folder).map_err(store::Error::write(folder))?;
+    Ok(atomic::write(path, bytes)?)
+}
