@@ -36,7 +36,8 @@ pub struct Arguments {
 
 const EXAMPLES: &str = "Examples:
   dataset synth shapes --count 24000 --size 48 -o data/shapes
-  dataset fetch mnist && dataset info data/mnist";
+  dataset info data/shapes
+  dataset fetch mnist && dataset affine data/mnist -o data/mnist-affine";
 
 #[derive(Subcommand)]
 enum Command {

@@ -40,7 +40,9 @@ const POINTS: usize = 15;
     args_conflicts_with_subcommands = true,
     subcommand_negates_reqs = true,
     after_help = "Examples:
-  fid-score data/cifar10/test-images.npy samples.npy --json
+  fid-score test-images.npy samples.npy --json
+  fid-score test-images.npy samples.npy --net classifier --layer act3 --bootstrap 200
+  fid-score features samples.npy --net classifier --layer act3 -o features.npy
   fid-score stats data/cifar10/train-images.npy -o cifar10.stats.npz && fid-score cifar10.stats.npz samples/ --bootstrap 200
   fid-score features samples.tar --shard 1/8 -o part1.npy"
 )]

@@ -46,9 +46,9 @@ rotation), `none`, or a list such as pad:12,jitter:8,scale:0.9..1.1,rotate:-10..
 
 Examples:
   fv-optimize squeezenet --objective class:285 --parameterisation fourier --transforms lucid -o cat.npy
-  fv-optimize squeezenet --objective 'channel:conv10:7 - 0.1*tv' --count 4 --steps 256 -o channel.npy
-  fv-optimize net --objective targets:dense3:targets.npy --steps 800 --polish 300 -o realisations.npy
-  fv-optimize classifier --objective class:9 --decoder autoencoder --search 500000 --box latents.npy --keep 8 -o best.npy
+  fv-optimize classifier --objective 'channel:act3:7 - 0.1*tv' --count 4 --steps 256 -o channel.npy
+  fv-optimize classifier --objective targets:act3:targets.npy --steps 800 --polish 300 -o realisations.npy
+  fv-optimize classifier --objective class:9 --decoder autoencoder --search 500000 --box autoencoder-latents.npy --keep 8 -o best.npy
   fv-optimize classifier --objective class:9 --examples test-images.npy --keep 8 -o examples.npy"
 )]
 pub struct Arguments {

@@ -36,12 +36,12 @@ use crate::{CommonArguments, Precision, RowsArguments, SeedArgument};
     args_conflicts_with_subcommands = true,
     subcommand_negates_reqs = true,
     after_help = "Examples:
-  ifv-predict sample --features 64 --count 100 -o targets.npy
-  fv-optimize net --objective targets:own:targets.npy --steps 800 --polish 300 -o x.npy
-  ifv-predict net x.npy --layer own --targets targets.npy -o predicted.npy
-  ifv-predict critical-space net x.npy --layer own --targets targets.npy --samples 32 -o space.npy
+  ifv-predict sample --features 16 --count 100 -o targets.npy
+  fv-optimize classifier --objective targets:act3:targets.npy --steps 800 --polish 300 -o x.npy
+  ifv-predict classifier x.npy --layer act3 --targets targets.npy -o predicted.npy
+  ifv-predict critical-space classifier x.npy --layer act3 --targets targets.npy --samples 32 -o space.npy
   ifv-predict --jacobians predicted.jacobians.npy --critical-space space.npy --targets targets.npy -o better.npy
-  ifv-predict net x.npy --layer own --net other --net-layer features.3 -o elsewhere.npy"
+  ifv-predict classifier x.npy --layer act3 --net judge --net-layer act2 -o elsewhere.npy"
 )]
 pub struct Arguments {
     #[command(subcommand)]

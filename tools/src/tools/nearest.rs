@@ -23,9 +23,9 @@ const BLOCK: usize = 1 << 22;
 #[command(
     version,
     after_help = "Examples:
-  nearest samples.npy data/mnist/train-images.npy --metric l2 -k 5 -o neighbours
-  nearest test-features.npy sample-features.npy --metric l1 --group 10 -k 1 --json -o closest
-  nearest fc3.npy samples-fc3.npy --metric l1 --group 1024 -k 6 --gather samples.npy -o best"
+  nearest samples.npy train-images.npy --metric l2 -k 5 -o neighbours
+  nearest test-fc3.npy samples-fc3.npy --metric l1 --group 10 -k 1 --json -o closest
+  nearest test-fc3.npy samples-fc3.npy --metric l1 --group 10 -k 6 --gather samples.npy -o best"
 )]
 pub struct Arguments {
     /// The queries, (N, …)

@@ -20,7 +20,7 @@ use crate::{TOOLS, Tool};
     version,
     after_help = "Examples:
   obverse-manual ~/.local/share
-  obverse-manual share && man -l share/man/man1/fa-fit.1"
+  obverse-manual share"
 )]
 pub struct Arguments {
     /// The folder that receives them, made where it is absent

@@ -33,9 +33,10 @@ A condition is vectors (N, F), projected to biases, or feature maps (N, C, h, w)
 Sides that are no multiple of 4 are padded and masked.
 
 Examples:
-  net-tap classifier train-images.npy --layer fc3 -o fc3.npy
+  net-tap net train-images.npy --layer fc3 -o fc3.npy
   pixelcnn-fit train-images.npy --condition fc3.npy --updates 250000 --stop-after 2500 -o fc3-model
-  pixelcnn-fit train-images.npy --condition fc3.npy --updates 250000 -o fc3-model    # goes on from update 2500"
+  pixelcnn-fit train-images.npy --condition fc3.npy --updates 250000 -o fc3-model    # goes on from update 2500
+  pixelcnn-fit train-images.npy --updates 250000 -o density"
 )]
 pub struct Arguments {
     /// Images to train on: .npy, (N, C, H, W) or (N, H, W), u8

@@ -21,10 +21,11 @@ use crate::{Metrics, Precision, RowsArguments, SeedArgument, Task};
 #[command(
     version,
     after_help = "Examples:
-  pixelcnn-sample model --count 64 -o samples.npy
   pixelcnn-sample fc3-model --condition test-fc3.npy --count 10 -o samples.npy
+  net-tap net samples.npy --layer fc3 -o samples-fc3.npy
   nearest test-fc3.npy samples-fc3.npy --metric l1 --group 10 -o closest
-  pixelcnn-sample model --complete test-images.npy --rows-kept 14 -o completed.npy"
+  pixelcnn-sample density --count 64 -o drawn.npy
+  pixelcnn-sample density --complete test-images.npy --rows-kept 14 -o completed.npy"
 )]
 pub struct Arguments {
     /// The model's folder

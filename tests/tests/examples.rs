@@ -1,0 +1,135 @@
+//! The examples of every tool's help, run in order in one folder as a shell runs them, at small sizes.
+
+// The helpers of a test file are no tests to clippy.
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use obverse_tests::{mirror, run, tool};
+
+/// The tools, each after those that make what its examples read.
+const TOOLS: [&str; 18] = [
+    "dataset",
+    "net-fit",
+    "fa-fit",
+    "fa-encode",
+    "fa-invert",
+    "pixelcnn-fit",
+    "pixelcnn-sample",
+    "mi-bound",
+    "nearest",
+    "net-tap",
+    "npy-cat",
+    "npy-view",
+    "fid-score",
+    "ifv-predict",
+    "fv-optimize",
+    "net-import",
+    "obverse-again",
+    "obverse-manual",
+];
+
+/// Numbers of the examples and those that the test takes for them.
+const SMALLER: [(&str, &str); 15] = [
+    ("--count 24000 --size 48", "--count 400 --size 32"),
+    ("--epochs 5", "--epochs 1"),
+    ("--epochs 10", "--epochs 1"),
+    ("--updates 100000 --snapshots 0,100,1000,10000,100000", "--updates 2 --snapshots 0,1,2"),
+    ("--updates 250000", "--updates 2 --batch 8 --filters 4 --blocks 1 --mixtures 2"),
+    ("--stop-after 2500", "--stop-after 1"),
+    ("--search 500000", "--search 100"),
+    ("--search 500", "--search 2"),
+    ("--steps 800 --polish 300", "--steps 4 --polish 2"),
+    ("--steps 256", "--steps 4"),
+    ("--count 100 ", "--count 6 "),
+    ("--samples 32", "--samples 4"),
+    ("--bootstrap 200", "--bootstrap 5"),
+    ("--rows-kept 14", "--rows-kept 28"),
+    ("--count 64", "--count 2"),
+];
+
+/// Examples that need what a test has not: downloads, other people's files, the inception network.
+const NOT_HERE: [&str; 11] = [
+    "dataset fetch mnist",
+    "net-fit head",
+    "fid-score test-images.npy samples.npy --json",
+    "fid-score stats",
+    "fid-score features samples.tar",
+    "net-import googlenet",
+    "net-import model.onnx",
+    "net-import pt_inception",
+    "fv-optimize squeezenet",
+    "fa-fit train-images.npy --arch cifar10",
+    "fa-encode gan",
+];
+
+/// The lines after "Examples:", as short as the terminal is wide: a line goes on where the next is not a command.
+fn examples(folder: &Path, name: &str) -> Vec<String> {
+    let mut manual = folder.join("share/man/man1").join(name);
+    manual.set_extension("1");
+    let page = fs::read_to_string(manual).unwrap().replace("\\-", "-").replace("\\*(Aq", "'").replace("\\'", "'");
+    let section = page.split(".SH EXAMPLES").nth(1).unwrap().to_owned();
+    section.lines().filter_map(|line| line.strip_prefix("  ")).map(str::to_owned).collect()
+}
+
+/// What the examples find: images, networks, latents, by the names that they use.
+fn prepare(folder: &Path) {
+    let prepared = |name: &str, words: &str| run(folder, name, words).succeeds();
+    prepared("obverse-manual", "share");
+    prepared("dataset", "synth shapes --count 400 --size 32 -o given");
+    for part in ["train-images", "train-labels", "test-images", "test-labels"] {
+        prepared("npy-cat", &format!("given/{part}.npy --rows 0..16 -o {part}.npy"));
+    }
+    for (part, rows) in [(1, "0..5"), (2, "5..10"), (3, "10..16")] {
+        prepared("npy-cat", &format!("train-images.npy --rows {rows} -o part-{part}.npy"));
+    }
+    let labelled = "train-images.npy --labels train-labels.npy --init he --quiet";
+    prepared("net-fit", &format!("classifier {labelled} --arch clarke --epochs 1 -o classifier"));
+    prepared("net-fit", &format!("classifier {labelled} --arch nash-colour --updates 2 -o net"));
+    prepared("net-fit", "autoencoder train-images.npy --arch clarke --latent 6 --epochs 1 --quiet -o autoencoder");
+    prepared("fa-encode", "autoencoder train-images.npy -o autoencoder-latents.npy");
+    prepared("net-tap", "net train-images.npy --layer fc3 -o fc3.npy");
+    for (layer, name) in [("fc3", "test-fc3"), ("conv2", "test-conv2")] {
+        prepared("net-tap", &format!("net test-images.npy --layer {layer} -o {name}.npy"));
+    }
+    for name in ["loss", "test-loss"] {
+        obverse::store::npy::write(&folder.join(format!("{name}.npy")), &[4], &[4.0f32, 3.0, 2.0, 1.0]).unwrap();
+    }
+}
+
+/// Weights of the mirror under the names of the examples, where there is a mirror.
+fn weights(folder: &Path) -> bool {
+    const TEST: &str = "the examples of net-import";
+    let files = [
+        ("weights/squeezenet-1.0-imagenet.safetensors", "squeezenet.safetensors"),
+        ("weights/densenet-bc-100-12-cifar10.pth.tar", "densenet.pth"),
+    ];
+    files.iter().all(|(file, name)| mirror(TEST, file).is_some_and(|path| fs::copy(path, folder.join(name)).is_ok()))
+}
+
+#[test]
+fn two_examples_of_every_tool_run_as_they_stand_in_its_help() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    prepare(path);
+    let imports = weights(path);
+    let tools = tool("fa-fit").get_program().to_owned();
+    let found = format!("{}:{}", Path::new(&tools).parent().unwrap().display(), std::env::var("PATH").unwrap());
+    for name in TOOLS {
+        let mut ran = 0;
+        for example in examples(path, name) {
+            if NOT_HERE.iter().any(|start| example.starts_with(start)) || (name == "net-import" && !imports) {
+                continue;
+            }
+            let small = SMALLER.iter().fold(example, |example, (large, small)| example.replace(large, small));
+            let mut shell = Command::new("sh");
+            let output =
+                shell.args(["-c", &small]).current_dir(path).env("PATH", &found).env("HOME", path).output().unwrap();
+            assert!(output.status.success(), "{small}\n{}", String::from_utf8_lossy(&output.stderr));
+            ran += usize::from(small.starts_with(name));
+        }
+        assert!(ran >= 2 || (name == "net-import" && !imports), "{name}: {ran}");
+    }
+}
