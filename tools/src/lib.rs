@@ -12,6 +12,7 @@ pub mod features;
 pub mod interrupt;
 pub mod network;
 pub mod parameterisation;
+pub mod picture;
 pub mod progress;
 pub mod task;
 pub mod tools;
@@ -46,6 +47,7 @@ pub const TOOLS: &[&str] = &[
     "pixelcnn-fit",
     "pixelcnn-sample",
     "report",
+    "shadow-measure",
 ];
 
 /// The `main` of a tool: its allocator, and the module that holds its `Arguments` and its `run`.

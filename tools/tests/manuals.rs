@@ -21,6 +21,7 @@ const BINARIES: &[(&str, &str)] = &[
     ("obverse-again", env!("CARGO_BIN_EXE_obverse-again")),
     ("pixelcnn-fit", env!("CARGO_BIN_EXE_pixelcnn-fit")),
     ("pixelcnn-sample", env!("CARGO_BIN_EXE_pixelcnn-sample")),
+    ("shadow-measure", env!("CARGO_BIN_EXE_shadow-measure")),
 ];
 
 #[test]

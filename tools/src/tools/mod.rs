@@ -19,3 +19,4 @@ pub mod npy_view;
 pub mod obverse_again;
 pub mod pixelcnn_fit;
 pub mod pixelcnn_sample;
+pub mod shadow_measure;
