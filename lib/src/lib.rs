@@ -15,6 +15,7 @@ pub mod objective;
 pub mod ops;
 pub mod recover;
 pub mod report;
+pub mod shadow;
 pub mod similarity;
 pub mod store;
 pub mod tensor;

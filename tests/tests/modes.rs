@@ -13,7 +13,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// A tool and its arguments but for the images and the output, and what its folder holds beside `params`.
-const TRAININGS: [(&str, &str, &[&str]); 9] = [
+const TRAININGS: [(&str, &str, &[&str]); 10] = [
     ("fa-fit", "--mode vfa --preset paper", &[]),
     ("fa-fit", "--mode vfa --preset published-code --labels labels.npy --beta 0.5", &[]),
     ("fa-fit", "--mode vfa-gan --preset paper", &["generator", "discriminator"]),
@@ -23,6 +23,7 @@ const TRAININGS: [(&str, &str, &[&str]); 9] = [
     ("net-fit", "vae", &["decoder"]),
     ("net-fit", "gan", &["discriminator"]),
     ("net-fit", "classifier --labels labels.npy", &[]),
+    ("net-fit", "classifier --labels labels.npy --shadow --shadow-start 1 --shadow-attached", &[]),
 ];
 
 /// 40 images of 8 x 8 in 4 classes.

@@ -138,6 +138,50 @@ fn just_information_study_measures_layers_and_is_fresh_the_second_time() {
     assert_eq!(again.lines().filter(|line| line.ends_with(": fresh")).count(), 1 + 2 * (12 + 8), "{again}");
 }
 
+/// An epoch of every training of two seeds, on 80 shapes: tables have their rows, pictures are there, and all is fresh the second time.
+#[test]
+fn just_reversible_study_compares_trainings_and_is_fresh_the_second_time() {
+    if !has_just("just_reversible_study_compares_trainings_and_is_fresh_the_second_time") {
+        return;
+    }
+    let folder = recipes();
+    run(folder.path(), "dataset", "synth shapes --count 100 --size 16 -o data").succeeds();
+    let just = |words: &[&str]| {
+        let mut command = Command::new("just");
+        let output = command.args(words).current_dir(folder.path()).env("OBVERSE_BIN", tools()).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "just {words:?}\n{said}");
+        (String::from_utf8(output.stdout).unwrap(), said)
+    };
+    let study = ["reversible", "study", "data", "out", "1", "0 1", "--batch 16"];
+    let (table, _) = just(&study);
+    let rows: Vec<Vec<&str>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
+    let row = |name: &str| rows.iter().filter(|row| row[0] == name).map(Vec::len).collect::<Vec<_>>();
+    for method in ["plain", "dropout", "dropout+SHADOW"] {
+        assert_eq!(row(method), [5], "{table}");
+    }
+    for network in ["random", "plain-0", "dropout-0", "shadow-0"] {
+        assert_eq!(row(network), [11, 11, 11], "a line a layer: {table}");
+    }
+    let out = folder.path().join("out");
+    for picture in ["errors.png", "convergence.png", "shadows.png", "spectra.png", "reversed.png"] {
+        assert!(image::open(out.join(picture)).unwrap().width() > 300, "{picture}");
+    }
+    let (again, said) = just(&study);
+    let stale: Vec<&str> =
+        said.lines().filter(|line| line.starts_with("net-fit") && !line.ends_with(": fresh")).collect();
+    assert!(again == table && stale.is_empty(), "{stale:#?}");
+    let (errors, _) = just(&["reversible", "inversions", "data", "mnist", "inversions", "1", "16", "--batch 16"]);
+    assert_eq!(errors.lines().count(), 1 + 4, "{errors}");
+    assert!(
+        errors.lines().skip(1).all(|line| line
+            .split_whitespace()
+            .rev()
+            .take(2)
+            .all(|word| word.parse::<f64>().is_ok()))
+    );
+}
+
 /// One update of every model of a study, on 80 shapes: what the recipes write is there, and what they print has its rows.
 #[test]
 fn just_alignment_study_draws_every_figure_and_is_fresh_the_second_time() {

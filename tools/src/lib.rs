@@ -14,6 +14,7 @@ mod fitted;
 pub mod interrupt;
 pub mod network;
 pub mod parameterisation;
+pub mod picture;
 pub mod progress;
 pub mod task;
 pub mod tools;
@@ -59,6 +60,7 @@ pub const TOOLS: &[Tool] = &[
     Tool { name: "obverse-manual", command: tools::obverse_manual::Arguments::command },
     Tool { name: "pixelcnn-fit", command: tools::pixelcnn_fit::Arguments::command },
     Tool { name: "pixelcnn-sample", command: tools::pixelcnn_sample::Arguments::command },
+    Tool { name: "shadow-measure", command: tools::shadow_measure::Arguments::command },
 ];
 
 /// The `main` of a tool: its allocator, and the module that holds its `Arguments` and its `run`.

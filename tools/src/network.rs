@@ -124,7 +124,8 @@ impl Classes {
 /// The file that `--arch` means: `None` where it is the name of an architecture, which a file of that name does not hide.
 pub fn architecture_file(arch: &str) -> Option<PathBuf> {
     let path = Path::new(arch);
-    let named = architectures::NAMES.contains(&arch) || [architectures::TOY, architectures::CLARKE].contains(&arch);
+    let others = [architectures::TOY, architectures::CLARKE, architectures::CONNECTED];
+    let named = architectures::NAMES.contains(&arch) || others.contains(&arch);
     let is_file = path.is_dir() || path.extension().is_some_and(|extension| extension == "json");
     (!named && is_file).then(|| network_file(path))
 }

@@ -19,8 +19,10 @@ const BINARIES: &[(&str, &str)] = &[
     ("npy-cat", env!("CARGO_BIN_EXE_npy-cat")),
     ("npy-view", env!("CARGO_BIN_EXE_npy-view")),
     ("obverse-again", env!("CARGO_BIN_EXE_obverse-again")),
+    ("obverse-manual", env!("CARGO_BIN_EXE_obverse-manual")),
     ("pixelcnn-fit", env!("CARGO_BIN_EXE_pixelcnn-fit")),
     ("pixelcnn-sample", env!("CARGO_BIN_EXE_pixelcnn-sample")),
+    ("shadow-measure", env!("CARGO_BIN_EXE_shadow-measure")),
 ];
 
 #[test]

@@ -1,4 +1,6 @@
 //! A classifier: the mean softmax cross entropy of "logits" (N, 1, 1, K), by Adam, dropout on.
+//!
+//! With shadows of weight w, which have their images' labels, (L(x) + w L(x~)) / (1 + w).
 
 use std::path::Path;
 
@@ -6,8 +8,9 @@ use dfdx::prelude::{Cpu, NoneTape, OwnedTape, Tape};
 use serde_json::{Map, Value};
 
 use crate::data::batches::{ImageFile, LabelFile};
-use crate::net::{Mode, Network};
+use crate::net::{Mode, Network, Trace};
 use crate::ops::InputGradient;
+use crate::ops::arithmetic::combine;
 use crate::ops::loss::cross_entropy;
 use crate::store::npy::Scalar;
 use crate::store::sidecar::metric;
@@ -19,6 +22,7 @@ use crate::train::checkpoint::{self, Position};
 use crate::train::evaluation::{EVALUATED, HeldOut};
 use crate::train::run::{Losses, Trainee};
 use crate::train::schedule::Pace;
+use crate::train::shadowing::Shadowing;
 use crate::train::snapshots::Snapshots;
 use crate::train::{Error, Result};
 
@@ -36,6 +40,18 @@ pub struct Classifier<'a, E: Element> {
     held_out: HeldOut<Labelled<'a>>,
     best: Best<E>,
     snapshots: Snapshots<E>,
+    shadowing: Option<Box<dyn Shadowing<E> + 'a>>,
+}
+
+/// How a classifier does on a part of the data.
+#[derive(Clone, Copy, Debug, Default)]
+struct Judged {
+    /// The mean cross entropy.
+    loss: f64,
+    /// The share of images classified rightly.
+    accuracy: f64,
+    /// The share of shadows classified as their images are labelled.
+    kept: f64,
 }
 
 impl<'a, E: Element + Scalar> Classifier<'a, E> {
@@ -62,7 +78,13 @@ impl<'a, E: Element + Scalar> Classifier<'a, E> {
             held_out,
             best: Best::default(),
             snapshots: Snapshots::default(),
+            shadowing: None,
         })
+    }
+
+    /// The same, trained on its shadows too.
+    pub fn with_shadows(self, shadowing: impl Shadowing<E> + 'a) -> Self {
+        Self { shadowing: Some(Box::new(shadowing)), ..self }
     }
 
     /// The same, keeping its parameters after these numbers of updates.
@@ -92,21 +114,45 @@ impl<'a, E: Element + Scalar> Classifier<'a, E> {
         self.best.metrics()
     }
 
-    /// The mean cross entropy and the share of images classified rightly.
-    fn judge(&self, part: Labelled) -> Result<(f64, f64)> {
-        let (mut loss, mut right, count) = (0.0, 0, part.0.count());
+    fn judge(&self, part: Labelled) -> Result<Judged> {
+        let (mut sums, count) = (Judged::default(), part.0.count());
         for first in (0..count).step_by(EVALUATED) {
             let rows: Vec<usize> = (first..count.min(first + EVALUATED)).collect();
             let (x, labels) = self.batch(part, &rows)?;
             let trace = self.network.forward(&mut NoneTape, &x, Mode::Inference, InputGradient::Unwanted);
             let logits = self.network.value(&trace, self.logits)?;
-            let classes = image_len(logits);
-            right +=
-                view(logits).chunks_exact(classes).map(largest).zip(&labels).filter(|(k, label)| k == *label).count();
-            loss += view(&entropy(&mut NoneTape, logits, &labels)?)[0].wide() * rows.len() as f64;
+            sums.accuracy += right(logits, &labels);
+            sums.loss += view(&entropy(&mut NoneTape, logits, &labels)?)[0].wide() * rows.len() as f64;
+            if let Some(shadowing) = &self.shadowing {
+                let x = shadowing.at_inference(&self.network, &trace)?;
+                let trace = self.network.forward(&mut NoneTape, &x, Mode::Inference, InputGradient::Unwanted);
+                sums.kept += right(self.network.value(&trace, self.logits)?, &labels);
+            }
         }
         let count = count.max(1) as f64;
-        Ok((loss / count, right as f64 / count))
+        Ok(Judged { loss: sums.loss / count, accuracy: sums.accuracy / count, kept: sums.kept / count })
+    }
+
+    /// The loss of a batch on the tape, with that of its shadows; what is reported of it, summed over examples.
+    fn loss(
+        &self,
+        tape: &mut OwnedTape<E, Cpu>,
+        trace: &Trace<E>,
+        labels: &[usize],
+        (position, stream): (&Position, Stream),
+    ) -> Result<(Batch<E>, Losses)> {
+        let own = entropy(tape, self.network.value(trace, self.logits)?, labels)?;
+        let sum = |loss: &Batch<E>| view(loss)[0].wide() * labels.len() as f64;
+        let mut losses = vec![("cross_entropy", sum(&own))];
+        let Some(shadowing) = &self.shadowing else { return Ok((own, losses)) };
+        let Some(shadows) = shadowing.shadows(tape, &self.network, trace, position)? else { return Ok((own, losses)) };
+        let mode = Mode::Training(stream.branch("shadows"));
+        let trace = self.network.forward(tape, &shadows.x, mode, shadows.gradient);
+        let logits = self.network.value(&trace, self.logits)?;
+        let theirs = entropy(tape, logits, labels)?;
+        losses.extend([("shadow_cross_entropy", sum(&theirs)), ("shadows_kept", right(logits, labels))]);
+        let (one, weight) = (1.0 / (1.0 + shadowing.weight()), shadowing.weight() / (1.0 + shadowing.weight()));
+        Ok((combine(tape, E::of(one), &own, E::of(weight), &theirs), losses))
     }
 
     /// Images and classes of a batch; a class below 0 becomes one that no network has.
@@ -122,6 +168,12 @@ pub fn largest<E: Element>(row: &[E]) -> usize {
     (1..row.len()).fold(0, |best, k| if row[k] > row[best] { k } else { best })
 }
 
+/// How many rows of logits tell their label.
+fn right<E: Element>(logits: &Batch<E>, labels: &[usize]) -> f64 {
+    let told = view(logits).chunks_exact(image_len(logits)).map(largest);
+    told.zip(labels).filter(|(class, label)| class == *label).count() as f64
+}
+
 /// The cross entropy, with labels that fit none of the logits as an error of the arguments.
 fn entropy<E: Element>(tape: &mut impl Tape<E, Cpu>, logits: &Batch<E>, labels: &[usize]) -> Result<Batch<E>> {
     cross_entropy(tape, logits, labels).map_err(|error| Error::Settings(format!("--labels: {error}")))
@@ -132,23 +184,27 @@ impl<E: Element + Scalar> Trainee for Classifier<'_, E> {
         self.snapshots.offer(position.update, self.network.parameters());
         let (x, labels) = self.batch(self.examples, rows)?;
         let mut tape = OwnedTape::default();
-        let mode = Mode::Training(Stream::new(self.seed, "dropout", position.update));
-        let trace = self.network.forward(&mut tape, &x, mode, InputGradient::Unwanted);
-        let loss = entropy(&mut tape, self.network.value(&trace, self.logits)?, &labels)?;
+        let stream = Stream::new(self.seed, "dropout", position.update);
+        let trace = self.network.forward(&mut tape, &x, Mode::Training(stream), InputGradient::Unwanted);
+        let (loss, losses) = self.loss(&mut tape, &trace, &labels, (position, stream))?;
         let mut gradients = backward(tape, &loss, vec![E::one()]);
         let gradients = self.network.take_gradients(&mut gradients);
         self.adam.step(&mut self.network, &gradients, &self.pace.at(position), |_| None);
         self.network.keep_running_statistics(&trace);
-        Ok(vec![("cross_entropy", view(&loss)[0].wide() * rows.len() as f64)])
+        Ok(losses)
     }
 
     fn evaluate(&mut self, epoch: u64) -> Result<Map<String, Value>> {
         let mut metrics = Map::new();
         if let Some(test) = self.held_out.test {
-            metrics.insert("test_accuracy".into(), metric(self.judge(test)?.1));
+            let judged = self.judge(test)?;
+            metrics.insert("test_accuracy".into(), metric(judged.accuracy));
+            if self.shadowing.is_some() {
+                metrics.insert("test_shadows_kept".into(), metric(judged.kept));
+            }
         }
         if let Some(validation) = self.held_out.validation {
-            let (loss, accuracy) = self.judge(validation)?;
+            let Judged { loss, accuracy, .. } = self.judge(validation)?;
             metrics.insert("validation_accuracy".into(), metric(accuracy));
             metrics.insert("validation_cross_entropy".into(), metric(loss));
             self.best.offer(loss, epoch, &metrics, &[&self.network]);

@@ -13,6 +13,7 @@
 use std::collections::BTreeMap;
 
 use super::clarke;
+use super::connected;
 use super::error::{Error, Result};
 use super::graph::{Graph, INPUT, InputSpec, Node, Op, Pair, Sides, Size};
 use super::nash;
@@ -23,6 +24,9 @@ pub const NAMES: [&str; 4] = ["mnist", "cifar10", "celeba", "stl10"];
 
 /// The name of the classifier and autoencoder of "Generative model regularisation for feature visualisation".
 pub const CLARKE: &str = clarke::NAME;
+
+/// The name of the fully connected classifier that is trained on its shadows.
+pub const CONNECTED: &str = connected::NAME;
 
 /// The names of the classifiers of "Inverting supervised representations".
 pub const NASH: [&str; 4] = nash::NAMES;
@@ -58,7 +62,7 @@ fn plan(name: &str) -> Result<Plan> {
         _ => {
             return Err(Error::NoSuchArchitecture {
                 name: name.to_string(),
-                known: [&NAMES[..], &[CLARKE], &NASH].concat().join(", "),
+                known: [&NAMES[..], &[CLARKE, CONNECTED], &NASH].concat().join(", "),
             });
         }
     })
@@ -134,6 +138,7 @@ pub fn classifier(name: &str, input: Size, classes: usize, dropout: f64) -> Resu
     let heads = [("logits", classes)];
     match name {
         clarke::NAME => clarke::classifier(input, &heads),
+        connected::NAME => connected::classifier(input, &heads, dropout),
         _ if nash::NAMES.contains(&name) => nash::classifier(name, input, &heads, dropout),
         _ => encoder(name, input, &heads),
     }

@@ -2,6 +2,7 @@
 
 pub mod architectures;
 mod clarke;
+mod connected;
 mod error;
 mod fold;
 pub(crate) mod folder;
@@ -21,6 +22,7 @@ mod network_tests;
 #[cfg(test)]
 mod operation_tests;
 pub mod srnet;
+mod transposed;
 
 pub use error::{Error, Result};
 pub use folder::{FORMAT, origin};

@@ -324,7 +324,7 @@ impl<E: Element> Network<E> {
     }
 
     /// Input number `which` of a node.
-    fn source<'a>(&self, trace: &'a Trace<E>, place: usize, which: usize) -> Option<&'a Batch<E>> {
+    pub(super) fn source<'a>(&self, trace: &'a Trace<E>, place: usize, which: usize) -> Option<&'a Batch<E>> {
         match self.graph.sources(place)[which] {
             None => Some(&trace.input),
             Some(source) => trace.value(source),
@@ -417,7 +417,6 @@ impl<E: Element> Network<E> {
         cotangent: &Batch<E>,
     ) -> Vec<Batch<E>> {
         let op = &self.graph.nodes[place].op;
-        let parameters = &self.parameters[self.ranges[place].clone()];
         let size = self.graph.input_size(place);
         let y = match self.plan[place] {
             Execution::WithRectifier(next, _) => trace.value(next),
@@ -425,14 +424,9 @@ impl<E: Element> Network<E> {
         };
         let slopes = y.zip(rectifier);
         let result = match op {
-            Op::Conv2d { groups, .. } => op.window().map(|window| {
-                let convolution = Convolution { window, groups: *groups };
-                adjoint(tape, cotangent, slopes, &parameters[0], convolution, (size.height, size.width))
-            }),
-            Op::ConvTranspose2d { .. } => {
-                op.window().map(|window| conv_transpose::pullback(tape, cotangent, slopes, &parameters[0], window))
+            Op::Conv2d { .. } | Op::ConvTranspose2d { .. } | Op::Linear { .. } => {
+                self.adjoint_of(tape, place, slopes, cotangent)
             }
-            Op::Linear { .. } => Some(linear::adjoint(tape, cotangent, slopes, &parameters[0])),
             Op::Concat => return self.parts(tape, place, cotangent),
             Op::Add => return vec![cotangent.clone(); self.graph.sources(place).len()],
             Op::BatchNorm { eps, .. } => self.pull_batch_norm(tape, place, cotangent, slopes, *eps, trace),
@@ -443,6 +437,28 @@ impl<E: Element> Network<E> {
             _ => self.source(trace, place, 0).and_then(|x| layers::pullback(tape, op, cotangent, x, size)),
         };
         result.into_iter().collect()
+    }
+
+    /// The cotangent of a convolution's or linear layer's input, through the rectifier of these slopes: its weights transposed.
+    pub(super) fn adjoint_of(
+        &self,
+        tape: &mut impl Tape<E, Cpu>,
+        place: usize,
+        slopes: Option<(&Batch<E>, E)>,
+        cotangent: &Batch<E>,
+    ) -> Option<Batch<E>> {
+        let op = &self.graph.nodes[place].op;
+        let weight = self.parameters_of(place).first()?;
+        let size = self.graph.input_size(place);
+        Some(match op {
+            Op::Conv2d { groups, .. } => {
+                let convolution = Convolution { window: op.window()?, groups: *groups };
+                adjoint(tape, cotangent, slopes, weight, convolution, (size.height, size.width))
+            }
+            Op::ConvTranspose2d { .. } => conv_transpose::pullback(tape, cotangent, slopes, weight, op.window()?),
+            Op::Linear { .. } => linear::adjoint(tape, cotangent, slopes, weight),
+            _ => return None,
+        })
     }
 
     /// A concatenation's cotangent, cut into its inputs'.

@@ -1,4 +1,5 @@
-//! An axis of a plot: its range, its ticks at multiples of 1, 2 or 5 times a power of ten, and their numbers.
+//! An axis of a plot: its range, its ticks at multiples of 1, 2 or 5 times a power of ten, and their numbers. On a logarithmic one
+//! ticks stand at 1, 2 and 5 times the powers of ten, or at these alone.
 
 use super::{Error, Result};
 
@@ -24,12 +25,22 @@ pub struct Tick {
     pub label: String,
 }
 
+/// What is at equal distances on an axis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scale {
+    /// Numbers of equal differences.
+    Linear,
+    /// Numbers of equal ratios.
+    Logarithmic,
+}
+
 /// An axis with its ticks, from the lowest.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Axis {
+    scale: Scale,
     low: f64,
     high: f64,
-    /// At equal distances.
+    /// At equal distances on a linear axis.
     pub ticks: Vec<Tick>,
 }
 
@@ -72,12 +83,45 @@ impl Axis {
         };
         let largest = low.abs().max(high.abs());
         let ticks = values.iter().map(|&value| Tick { value, label: label(value, largest, exponent) });
-        Self { low, high, ticks: ticks.collect() }
+        Self { scale: Scale::Linear, low, high, ticks: ticks.collect() }
+    }
+
+    /// The logarithmic axis `name` over `data` widened to ticks; with as many ticks as `fit`.
+    ///
+    /// # Errors
+    /// `Range` for data that are not finite, `Logarithm` for data that are not positive.
+    pub fn logarithmic(name: &'static str, data: [f64; 2], fit: impl Fn(&[Tick]) -> bool) -> Result<Self> {
+        let [low, high] = data;
+        if !(high - low).is_finite() {
+            return Err(Error::Range { axis: name, low, high });
+        }
+        if low < TINY {
+            return Err(Error::Logarithm { axis: name, found: low });
+        }
+        let every = |digits: &[i64]| Self::of_digits(data, digits);
+        Ok(Some(every(&[1, 2, 5])).filter(|axis| fit(&axis.ticks)).unwrap_or_else(|| every(&[1])))
+    }
+
+    /// Ticks at these digits times powers of ten, from the last at or below the data to the first at or above.
+    fn of_digits([low, high]: [f64; 2], digits: &[i64]) -> Self {
+        let exponents = low.log10().floor() as i32..=high.log10().ceil() as i32 + 1;
+        let all: Vec<Tick> = exponents
+            .flat_map(|exponent| digits.iter().map(move |&digit| (decimal(digit, exponent), exponent)))
+            .map(|(value, exponent)| Tick { value, label: label(value, value, exponent) })
+            .collect();
+        let first = all.iter().rposition(|tick| tick.value <= low * (1.0 + SLACK)).unwrap_or(0);
+        let reached = all.iter().position(|tick| tick.value >= high * (1.0 - SLACK)).unwrap_or(all.len() - 1);
+        let ticks = all[first..=reached.max(first + 1)].to_vec();
+        Self { scale: Scale::Logarithmic, low: ticks[0].value, high: ticks[ticks.len() - 1].value, ticks }
     }
 
     /// Where a value lies between the axis's ends, 0 and 1; beyond them where the value is.
     pub fn place(&self, value: f64) -> f64 {
-        (value - self.low) / (self.high - self.low)
+        match self.scale {
+            Scale::Linear => (value - self.low) / (self.high - self.low),
+            // What has no logarithm lies far below.
+            Scale::Logarithmic => (value.max(TINY) / self.low).ln() / (self.high / self.low).ln(),
+        }
     }
 
     /// Characters of the longest number.
@@ -177,6 +221,19 @@ mod tests {
         {
             assert!(Axis::new("x", [0.0, 1.0], Some(asked), |_| true).is_err(), "{asked:?}");
         }
+    }
+
+    #[test]
+    fn logarithmic_ticks_stand_at_equal_ratios() {
+        let axis = Axis::logarithmic("x", [0.3, 45.0], |_| true).unwrap();
+        let labels: Vec<&str> = axis.ticks.iter().map(|tick| tick.label.as_str()).collect();
+        assert_eq!(labels, ["0.2", "0.5", "1", "2", "5", "10", "20", "50"]);
+        assert!((axis.place(1.0) - axis.place(0.5) - (axis.place(20.0) - axis.place(10.0))).abs() < 1e-12);
+        let few = Axis::logarithmic("x", [0.3, 45.0], |ticks| ticks.len() < 5).unwrap();
+        assert_eq!(few.ticks.iter().map(|tick| tick.value).collect::<Vec<_>>(), [0.1, 1.0, 10.0, 100.0]);
+        assert_eq!(Axis::logarithmic("x", [10.0, 10.0], |_| true).unwrap().ticks.len(), 2);
+        assert!(matches!(Axis::logarithmic("x", [0.0, 1.0], |_| true), Err(Error::Logarithm { .. })));
+        assert!(Axis::logarithmic("x", [1.0, f64::NAN], |_| true).is_err());
     }
 
     proptest! {

@@ -1,20 +1,21 @@
-//! Figures of rectangles, dots and text, as a picture or as SVG: stacked bars, and points with their distributions at the margins.
+//! Figures of rectangles, lines, dots and text, as a picture or as SVG: stacked bars, and points with their distributions at the
+//! margins.
 //!
 //! Source: inverse feature visualisation, Figures 2 and 3. Letters are 8 x 8 pixels, those of the other pictures; places are in
 //! pixels from the upper left corner.
 
 use image::RgbImage;
-use tiny_skia::{Color, Pixmap};
+use tiny_skia::{Color, LineCap, Pixmap, Stroke, Transform};
 
 use super::axis::Axis;
-use super::plot::{Area, COLOURS, FRAME, GRID, Series, dot, fill, opaque, paint};
+use super::plot::{Area, COLOURS, FRAME, GRID, Series, dot, fill, opaque, paint, polyline};
 use super::text::{self, CHARACTER};
 use super::{Error, Result};
 
 /// Room around a frame for numbers and names.
-const MARGIN: usize = 56;
+pub(super) const MARGIN: usize = 56;
 /// Height and width of a frame.
-const FRAME_SIZE: usize = 400;
+pub(super) const FRAME_SIZE: usize = 400;
 /// Height of the distributions at the margins, and how many counts they have.
 const MARGINAL: usize = 80;
 const COUNTS: usize = 40;
@@ -24,9 +25,10 @@ const BAR: usize = 48;
 const DOT: f32 = 3.0;
 
 #[derive(Clone, Debug, PartialEq)]
-enum Shape {
+pub(super) enum Shape {
     Rectangle { area: Area, colour: [u8; 3] },
     Dot { x: f32, y: f32, colour: [u8; 3] },
+    Line { from: (f32, f32), to: (f32, f32), width: f32, colour: [u8; 3] },
     Text { left: usize, top: usize, text: String },
 }
 
@@ -39,17 +41,42 @@ pub struct Figure {
 }
 
 impl Figure {
-    fn rectangle(&mut self, left: usize, top: usize, width: usize, height: usize, colour: [u8; 3]) {
+    pub(super) fn new(width: usize, height: usize) -> Self {
+        Self { width, height, shapes: Vec::new() }
+    }
+
+    pub(super) fn push(&mut self, shape: Shape) {
+        self.shapes.push(shape);
+    }
+
+    pub(super) fn rectangle(&mut self, left: usize, top: usize, width: usize, height: usize, colour: [u8; 3]) {
         self.shapes.push(Shape::Rectangle { area: Area { left, top, width, height }, colour });
     }
 
-    fn text(&mut self, left: usize, top: usize, text: &str) {
+    pub(super) fn text(&mut self, left: usize, top: usize, text: &str) {
         self.shapes.push(Shape::Text { left, top, text: text.to_string() });
     }
 
     /// Text whose middle is at `centre`.
-    fn centred(&mut self, centre: usize, top: usize, text: &str) {
+    pub(super) fn centred(&mut self, centre: usize, top: usize, text: &str) {
         self.text(centre.saturating_sub(text.chars().count() * CHARACTER / 2), top, text);
+    }
+
+    /// A frame of [`FRAME_SIZE`] with the axes' ticks and numbers, its upper left corner at (left, top).
+    pub(super) fn frame(&mut self, (left, top): (usize, usize), x: &Axis, y: &Axis) {
+        for tick in &x.ticks {
+            let column = left + along(x, tick.value) as usize;
+            self.rectangle(column, top, 1, FRAME_SIZE, GRID);
+            self.centred(column, top + FRAME_SIZE + CHARACTER, &tick.label);
+        }
+        for tick in &y.ticks {
+            let row = top + FRAME_SIZE - along(y, tick.value) as usize;
+            self.rectangle(left, row, FRAME_SIZE, 1, GRID);
+            let label = &tick.label;
+            self.text((left - CHARACTER / 2).saturating_sub(label.len() * CHARACTER), row - CHARACTER / 2, label);
+        }
+        self.rectangle(left, top + FRAME_SIZE, FRAME_SIZE, 1, FRAME);
+        self.rectangle(left, top, 1, FRAME_SIZE, FRAME);
     }
 
     /// The picture.
@@ -65,6 +92,12 @@ impl Figure {
             match shape {
                 Shape::Rectangle { area, colour } => fill(&mut pixmap, *area, *colour),
                 Shape::Dot { x, y, colour } => dot(&mut pixmap, (*x, *y), DOT, &paint(*colour, 160), None),
+                Shape::Line { from, to, width, colour } => {
+                    let stroke = Stroke { width: *width, line_cap: LineCap::Round, ..Stroke::default() };
+                    if let Some(path) = polyline(&[*from, *to]) {
+                        pixmap.stroke_path(&path, &paint(*colour, u8::MAX), &stroke, Transform::identity(), None);
+                    }
+                }
                 Shape::Text { .. } => {}
             }
         }
@@ -94,6 +127,14 @@ impl Figure {
                 Shape::Dot { x, y, colour: fill } => format!(
                     "<circle cx=\"{x:.2}\" cy=\"{y:.2}\" r=\"{DOT}\" fill=\"{}\" fill-opacity=\"0.63\"/>\n",
                     colour(*fill)
+                ),
+                Shape::Line { from, to, width, colour: stroke } => format!(
+                    "<line x1=\"{:.2}\" y1=\"{:.2}\" x2=\"{:.2}\" y2=\"{:.2}\" stroke=\"{}\" stroke-width=\"{width}\"/>\n",
+                    from.0,
+                    from.1,
+                    to.0,
+                    to.1,
+                    colour(*stroke)
                 ),
                 Shape::Text { left, top, text } => format!(
                     "<text x=\"{left}\" y=\"{}\" font-family=\"monospace\" font-size=\"13\">{}</text>\n",
@@ -126,7 +167,7 @@ pub fn stacked_bars(bars: &[(String, Vec<f64>)], title: &str) -> Result<Figure> 
         return Err(Error::NoPoints);
     }
     let (width, height) = (2 * MARGIN + bars.len() * PITCH, FRAME_SIZE + 2 * MARGIN);
-    let mut figure = Figure { width, height, shapes: Vec::new() };
+    let mut figure = Figure::new(width, height);
     figure.centred(width / 2, MARGIN / 3, title);
     let bottom = MARGIN + FRAME_SIZE;
     for tick in 0..=5 {
@@ -169,26 +210,13 @@ pub fn points_with_margins(series: &[Series], title: &str) -> Result<Figure> {
     let (left, top) = (MARGIN + CHARACTER, MARGIN + MARGINAL);
     let legend = series.iter().map(|series| series.name.chars().count()).max().unwrap_or(0) * CHARACTER + 3 * CHARACTER;
     let (width, height) = (left + FRAME_SIZE + MARGINAL + legend + MARGIN, top + FRAME_SIZE + MARGIN);
-    let mut figure = Figure { width, height, shapes: Vec::new() };
+    let mut figure = Figure::new(width, height);
     figure.centred(left + FRAME_SIZE / 2, MARGIN / 3, title);
-    let at = |axis: &Axis, value: f64| (axis.place(value) * FRAME_SIZE as f64).clamp(0.0, FRAME_SIZE as f64);
-    for tick in &x.ticks {
-        let column = left + at(&x, tick.value) as usize;
-        figure.rectangle(column, top, 1, FRAME_SIZE, GRID);
-        figure.centred(column, top + FRAME_SIZE + CHARACTER, &tick.label);
-    }
-    for tick in &y.ticks {
-        let row = top + FRAME_SIZE - at(&y, tick.value) as usize;
-        figure.rectangle(left, row, FRAME_SIZE, 1, GRID);
-        let label = &tick.label;
-        figure.text((left - CHARACTER / 2).saturating_sub(label.len() * CHARACTER), row - CHARACTER / 2, label);
-    }
-    figure.rectangle(left, top + FRAME_SIZE, FRAME_SIZE, 1, FRAME);
-    figure.rectangle(left, top, 1, FRAME_SIZE, FRAME);
+    figure.frame((left, top), &x, &y);
     for (number, Series { name, points }) in series.iter().enumerate() {
         let colour = COLOURS[number % COLOURS.len()];
         for &[px, py] in points {
-            let place = (left as f64 + at(&x, px), (top + FRAME_SIZE) as f64 - at(&y, py));
+            let place = (left as f64 + along(&x, px), (top + FRAME_SIZE) as f64 - along(&y, py));
             figure.shapes.push(Shape::Dot { x: place.0 as f32, y: place.1 as f32, colour });
         }
         let cell = FRAME_SIZE / COUNTS;
@@ -208,6 +236,11 @@ pub fn points_with_margins(series: &[Series], title: &str) -> Result<Figure> {
         figure.text(legend_left + 2 * CHARACTER, line, name);
     }
     Ok(figure)
+}
+
+/// Pixels from an end of a frame to where a value stands, within the frame.
+pub(super) fn along(axis: &Axis, value: f64) -> f64 {
+    (axis.place(value) * FRAME_SIZE as f64).clamp(0.0, FRAME_SIZE as f64)
 }
 
 /// Counts of places in 0..1, relative to the largest count.

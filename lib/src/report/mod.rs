@@ -1,6 +1,7 @@
 //! Pictures of results: grids of images, plots of curves and points.
 
 mod axis;
+mod curves;
 mod figure;
 mod grid;
 mod plot;
@@ -8,6 +9,8 @@ mod text;
 
 use std::path::PathBuf;
 
+pub use axis::Scale;
+pub use curves::{Curve, curves_with_intervals};
 pub use figure::{Figure, points_with_margins, stacked_bars};
 pub use grid::{Images, Layout, encode_png, grid, read_images};
 pub use plot::{Mark, PlotLayout, Series, classes, plot, read_curve, read_points};
@@ -72,6 +75,14 @@ pub enum Error {
         low: f64,
         /// Where it would end.
         high: f64,
+    },
+    /// A logarithm of what has none.
+    #[error("{axis} axis: a logarithmic one takes positive numbers, found {found}; draw a linear one")]
+    Logarithm {
+        /// `x` or `y`.
+        axis: &'static str,
+        /// The number.
+        found: f64,
     },
     /// Title, numbers and legend leave no room for the points.
     #[error("expected a picture with room for the points beside the legend, found {width} x {height}; raise --size")]

@@ -395,7 +395,7 @@ fn pieces(places: &[(f32, f32)]) -> impl Iterator<Item = &[(f32, f32)]> {
 }
 
 /// A line through two places or more.
-fn polyline(places: &[(f32, f32)]) -> Option<Path> {
+pub(super) fn polyline(places: &[(f32, f32)]) -> Option<Path> {
     let (first, rest) = places.split_first()?;
     let mut path = PathBuilder::with_capacity(places.len(), places.len());
     path.move_to(first.0, first.1);

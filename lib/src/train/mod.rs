@@ -9,6 +9,7 @@ pub mod evaluation;
 pub mod lbfgs;
 pub mod run;
 pub mod schedule;
+pub mod shadowing;
 pub mod snapshots;
 
 pub use error::{Error, Result};

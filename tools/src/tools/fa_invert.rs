@@ -1,5 +1,7 @@
 //! `fa-invert`: latents to images.
 
+mod reverse;
+
 use std::path::{Path, PathBuf};
 
 use crate::alignment::RecoveryArguments;
@@ -26,7 +28,8 @@ use serde_json::Value;
 /// Recover images from their latents alone, by gradient steps on a neutral input.
 ///
 /// r <- r - tau d/dr 1/2 |z - E(r)|^2, from r0, T times. T, tau, r0 and the sigmoid are those the network was trained with,
-/// unless asked otherwise. Networks of net-fit are run forward: the decoder of an autoencoder, the generator of a GAN. A
+/// unless asked otherwise. --reverse runs any network of layers and rectifiers backwards by its transposed weights instead
+/// (notes on "Why are deep nets reversible"). Networks of net-fit are run forward: the decoder of an autoencoder, the generator of a GAN. A
 /// row's bytes depend on its latent and the network alone (and on --seed and its place in the file where something is drawn).
 #[derive(Parser)]
 #[command(
@@ -34,13 +37,15 @@ use serde_json::Value;
     after_help = "Examples:
   fa-invert encoder latents.npy -o recovered.npy
   fa-invert encoder latents.npy --steps 10 --tau 0.2 --compare test-images.npy --json -o recovered.npy
+  fa-invert --reverse classifier act2.npy --estimate train-images.npy -o reversed.npy
   fa-invert model --sample 100 --class 0,1,2,3,4,5,6,7,8,9 --generator -o samples.npy
   fa-invert model latents.npy --interpolate 3,14 --points 8 --path spherical -o way.npy"
 )]
 pub struct Arguments {
     /// A network folder, as fa-fit or net-fit writes it
     network: PathBuf,
-    /// Latents: .npy, (N, Z), as fa-encode writes them; - for standard input
+    /// Latents: .npy, (N, Z), as fa-encode writes them, or with --reverse what a node computes, as net-tap writes it; - for
+    /// standard input
     #[arg(required_unless_present = "sample", conflicts_with = "sample")]
     latents: Option<PathBuf>,
     /// Where the images go: .npy, (N, C, H, W); - for standard output
@@ -79,6 +84,15 @@ pub struct Arguments {
     /// Invert layer by layer (Algorithm 3), as networks of --mode local are anyway
     #[arg(long)]
     local: bool,
+    /// Run the network backwards by its own weights, transposed, from what a node computes
+    #[arg(long, requires = "latents", conflicts_with_all = REFUSED_BY_REVERSE)]
+    reverse: bool,
+    /// The node that --reverse starts from [default: the one below the softmax, or the only output]
+    #[arg(long, value_name = "NODE", requires = "reverse")]
+    layer: Option<String>,
+    /// Images on which --reverse estimates scales and biases, the first 1,024 [default: the model's scales, no biases]
+    #[arg(long, value_name = "IMAGES.npy", requires = "reverse")]
+    estimate: Option<PathBuf>,
     /// The images that were encoded: reports the mean squared error a pixel
     #[arg(long, value_name = "IMAGES.npy", conflicts_with_all = ["sample", "interpolate"])]
     compare: Option<PathBuf>,
@@ -92,6 +106,23 @@ pub struct Arguments {
     #[command(flatten)]
     rows: RowsArguments,
 }
+
+/// What a reverse has no use for.
+const REFUSED_BY_REVERSE: [&str; 13] = [
+    "sample",
+    "interpolate",
+    "class",
+    "labels",
+    "values",
+    "generator",
+    "local",
+    "within",
+    "steps",
+    "tau",
+    "start",
+    "sigmoid",
+    "alpha",
+];
 
 #[derive(Clone, Copy, Debug, Default, clap::ValueEnum)]
 enum PathArgument {
@@ -147,6 +178,9 @@ fn require_as_many(reader: &Reader, count: usize) -> anyhow::Result<()> {
 /// # Errors
 /// Bad usage, bad input, a run that fails; the user's wish to stop.
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
+    if arguments.reverse {
+        return reverse::run(&arguments);
+    }
     ensure!(
         !arguments.square || arguments.interpolate.len() == 4,
         "--square: expected four rows in --interpolate, found {}",
@@ -401,15 +435,7 @@ fn invert_all<E: Element + Scalar>(
     let latents = Latents::<E>::new(arguments, data)?;
     let (features, image) = (inverter.features(), inverter.image()?);
     let Size { channels, height, width } = image;
-    if let Some(originals) = &data.originals {
-        let found = originals.shape();
-        ensure!(
-            (found.channels, found.height, found.width) == (channels, height, width),
-            "{}: expected images of {image}, which the network recovers, found {}",
-            originals.reader().path().display(),
-            shown(found)
-        );
-    }
+    data.originals.as_ref().map_or(Ok(()), |originals| require_recoverable(originals, image))?;
     let stream = Stream::new(arguments.seed.seed, "recovery", 0);
     let mut writer = Writer::create(&arguments.output, E::DTYPE, &[channels, height, width])?;
     let (mut error, mut within) = (SquaredError::default(), 0);
@@ -439,8 +465,15 @@ fn invert_all<E: Element + Scalar>(
     task.finish(writer.finish()?, metrics)
 }
 
-fn shown(shape: Shape) -> String {
-    format!("{}x{}x{}", shape.channels, shape.height, shape.width)
+/// Checks that originals have the size of what is recovered.
+fn require_recoverable(originals: &ImageFile, image: Size) -> anyhow::Result<()> {
+    let Shape { channels, height, width } = originals.shape();
+    ensure!(
+        (channels, height, width) == (image.channels, image.height, image.width),
+        "{}: expected images of {image}, which the network recovers, found {channels}x{height}x{width}",
+        originals.reader().path().display()
+    );
+    Ok(())
 }
 
 /// Rows of values, (N, 1, 1, F).

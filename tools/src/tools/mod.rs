@@ -20,3 +20,4 @@ pub mod obverse_again;
 pub mod obverse_manual;
 pub mod pixelcnn_fit;
 pub mod pixelcnn_sample;
+pub mod shadow_measure;

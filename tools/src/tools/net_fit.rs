@@ -2,6 +2,7 @@
 
 mod head;
 mod parts;
+mod shadows;
 
 use std::path::PathBuf;
 
@@ -17,6 +18,7 @@ use obverse::baselines::classifier::Classifier;
 use obverse::baselines::gan::Gan;
 use obverse::baselines::regressor::Regressor;
 use obverse::net::{Graph, Network, Size, architectures, srnet};
+use obverse::shadow::training::Shadow;
 use obverse::store::npy::Scalar;
 use obverse::tensor::Element;
 use obverse::train::schedule::Pace;
@@ -24,6 +26,7 @@ use serde_json::{Value, json};
 
 use head::fit_head;
 use parts::{Data, Part};
+use shadows::ShadowArguments;
 
 /// Train an autoencoder, a GAN, a classifier or a decoder on the architectures of the papers.
 ///
@@ -47,6 +50,7 @@ Examples:
   net-fit vae train-images.npy --test test-images.npy --arch mnist --epochs 10 -o vae
   net-fit classifier train-images.npy --labels train-labels.npy --test test-images.npy --test-labels test-labels.npy -o judge
   net-fit classifier train-images.npy --labels train-labels.npy --arch nash-mnist --init uniform --learning-rate 3e-4 --updates 100000 --snapshots 0,100,1000,10000,100000 -o net
+  net-fit classifier train-images.npy --labels train-labels.npy --arch connected --init he --learning-rate 1e-3 --shadow -o net
   net-fit head train-images.npy --labels train-labels.npy --arch densenet --without-class 4 -o densenet-without-4
   net-fit decoder train-images.npy --condition fc3.npy --epochs 10 -o fc3-decoder"
 )]
@@ -56,8 +60,8 @@ pub struct Arguments {
     kind: Kind,
     /// Images to train on: .npy, (N, C, H, W), u8 or floats in 0..1
     images: PathBuf,
-    /// Architecture by name (mnist, cifar10, celeba, stl10, clarke; of classifiers also nash-mnist, nash-colour, nash-pooled,
-    /// nash-connected), or the classifier's net.json; for a head the network folder; decoders take none
+    /// Architecture by name (mnist, cifar10, celeba, stl10, clarke; of classifiers also connected, nash-mnist, nash-colour,
+    /// nash-pooled, nash-connected), or the classifier's net.json; for a head the network folder; decoders take none
     #[arg(long, default_value = "mnist", value_name = "NAME|FILE")]
     arch: String,
     /// Features of the latent, Z
@@ -96,7 +100,7 @@ pub struct Arguments {
     /// Classes of the images
     #[arg(long, value_name = "L.npy")]
     labels: Option<PathBuf>,
-    /// Share of each layer that a nash classifier drops in training
+    /// Share of each layer that a connected or nash classifier drops in training
     #[arg(long, default_value_t = 0.5, value_name = "P")]
     dropout: f64,
     /// Keep the classifier after these numbers of updates too, in the folders at-N inside
@@ -123,6 +127,8 @@ pub struct Arguments {
     /// Classes of the validation images
     #[arg(long, value_name = "L.npy", requires = "validation")]
     validation_labels: Option<PathBuf>,
+    #[command(flatten)]
+    shadow: ShadowArguments,
     #[command(flatten)]
     training: TrainingArguments,
     /// The network folder to write
@@ -197,6 +203,8 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
         "--condition: a decoder needs it, and nothing else takes it"
     );
     ensure!(arguments.snapshots.is_empty() || arguments.kind == Kind::Classifier, "--snapshots: of a classifier alone");
+    let shadows = arguments.shadow.settings();
+    ensure!(shadows.is_none() || arguments.kind == Kind::Classifier, "--shadow: of a classifier alone");
     ensure!(
         (0.0..1.0).contains(&arguments.dropout),
         "--dropout: expected a number in [0, 1), found {}",
@@ -227,8 +235,12 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     task.parameter("gamma", arguments.gamma)?;
     task.parameter("batch_norm", arguments.batch_norm)?;
     task.parameter("pace", pace)?;
-    if architectures::NASH.contains(&arguments.arch.as_str()) {
+    let arch = arguments.arch.as_str();
+    if architectures::NASH.contains(&arch) || arch == architectures::CONNECTED {
         task.parameter("dropout", arguments.dropout)?;
+    }
+    if let Some(shadows) = shadows {
+        task.parameter("shadow", shadows)?;
     }
     if !arguments.snapshots.is_empty() {
         task.parameter("snapshots", &arguments.snapshots)?;
@@ -317,10 +329,14 @@ fn train<E: Element + Scalar>(arguments: &Arguments, pace: Pace, data: &Data, ta
             let examples = data.train.labelled().context("a classifier needs --labels")?;
             let graph = arguments.classifier(size, count_classes(examples.1)?)?;
             crate::require_images(examples.0, &graph)?;
+            let shadow = arguments.shadow.settings().map(|settings| Shadow::new(settings, &graph, seed)).transpose()?;
             let network = arguments.initialised(graph, 0);
             let count = network.graph().parameter_count();
             let mut trainee = Classifier::<E>::new(network, pace, seed, examples, data.held_out(Part::labelled))?
                 .with_snapshots(arguments.snapshots.clone());
+            if let Some(shadow) = shadow {
+                trainee = trainee.with_shadows(shadow);
+            }
             training.run(task, output, count_of_examples, &mut trainee, |trainee, folder| {
                 trainee.network().save(folder, &origin)?;
                 for (updates, network) in trainee.snapshots() {

@@ -1,10 +1,12 @@
 //! `net-tap`: what a node of a network computes.
 
+mod spectrum;
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use crate::complete::nodes;
-use crate::{Classes, Metrics, Precision, RowsArguments, Task, require_images};
+use crate::{Classes, Metrics, Precision, RowsArguments, SeedArgument, Task, require_images};
 use clap::Parser;
 use clap_complete::engine::ArgValueCompleter;
 use dfdx::prelude::NoneTape;
@@ -20,23 +22,27 @@ use obverse::tensor::{Element, batch, channels_first, shape, view};
 
 /// Write what a node of a network computes for each image, or describe the network.
 ///
-/// A convolution's or pooling's output is (N, C, H, W), a vector (N, F).
+/// A convolution's or pooling's output is (N, C, H, W), a vector (N, F). --spectrum writes singular values instead, (rows, 3): a
+/// layer's number, a singular value over the root mean square of the weights and the root of their longer side, and what
+/// Marchenko and Pastur's law of random matrices expects of it. The sidecar says how far apart they are and, of images, how W^T W x is
+/// correlated with x and how many features of each layer are active.
 #[derive(Parser)]
 #[command(
     version,
     after_help = "Examples:
   net-tap encoder --describe
   net-tap encoder test-images.npy --layer act2 -o act2.npy
+  net-tap classifier test-images.npy --spectrum -o spectrum.npy
   net-tap judge samples.npy --layer logits --class 0,1,2,3,4,5,6,7,8,9 --json -o judged.npy"
 )]
 pub struct Arguments {
     /// A network folder (with --describe also a net.json)
     network: PathBuf,
     /// Images: .npy, (N, C, H, W), u8 or floats in 0..1; vectors (N, F) where the network takes those; - for standard input
-    #[arg(required_unless_present = "describe")]
+    #[arg(required_unless_present_any = ["describe", "spectrum"])]
     images: Option<PathBuf>,
     /// The node to tap, by its name in net.json
-    #[arg(long, value_name = "NODE", required_unless_present = "describe", add = ArgValueCompleter::new(nodes))]
+    #[arg(long, value_name = "NODE", required_unless_present_any = ["describe", "spectrum"], add = ArgValueCompleter::new(nodes))]
     layer: Option<String>,
     /// Print the nodes with their shapes and parameter counts; with --json as one object
     #[arg(long)]
@@ -45,6 +51,9 @@ pub struct Arguments {
     /// n x n
     #[arg(long, requires = "describe")]
     orthogonality: bool,
+    /// Compare the weights of each layer, and of images what they do in it, with random matrices
+    #[arg(long, conflicts_with_all = ["describe", "layer", "labels", "class"])]
+    spectrum: bool,
     /// Where the values go; - for standard output
     #[arg(short, long, value_name = "H.npy", required_unless_present = "describe")]
     output: Option<PathBuf>,
@@ -56,6 +65,8 @@ pub struct Arguments {
     #[arg(long, value_name = "K,…", value_delimiter = ',', conflicts_with_all = ["describe", "labels"])]
     class: Vec<usize>,
     #[command(flatten)]
+    seed: SeedArgument,
+    #[command(flatten)]
     rows: RowsArguments,
 }
 
@@ -65,6 +76,9 @@ pub struct Arguments {
 /// Bad usage, bad input, a run that fails; the user's wish to stop.
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let graph = Graph::load(&arguments.network)?;
+    if let (true, Some(output)) = (arguments.spectrum, &arguments.output) {
+        return spectrum::run(&arguments, &graph, output);
+    }
     let (false, Some(images), Some(layer), Some(output)) =
         (arguments.describe, &arguments.images, &arguments.layer, &arguments.output)
     else {

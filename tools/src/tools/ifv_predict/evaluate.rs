@@ -1,19 +1,19 @@
 //! Objectives of uniform sparseness, scores of objectives, and the figures of scores.
 
-use anyhow::{Context, bail, ensure};
+use anyhow::ensure;
 use obverse::data::batches::ImageFile;
 use obverse::recover::evaluation::{outliers, projected_angle};
 use obverse::recover::sampling;
-use obverse::report::{Series, encode_png, points_with_margins, read_points, stacked_bars};
+use obverse::report::{Series, points_with_margins, read_points, stacked_bars};
 use obverse::similarity::Metric;
 use obverse::store::npy::{Dtype, Reader, Writer, require_finite, write};
-use obverse::store::sidecar::{Artifact, metric};
-use obverse::store::{atomic, digest};
+use obverse::store::sidecar::metric;
 use serde_json::json;
 
 use super::predict::{median, summary};
 use super::source::{space, vectors};
 use super::{FigureArguments, FigureKind, SampleArguments, ScoreArguments};
+use crate::picture::Format;
 use crate::{Metrics, Task, check_interrupted};
 
 pub(super) fn sample(arguments: &SampleArguments) -> anyhow::Result<()> {
@@ -94,12 +94,7 @@ pub(super) fn figure(arguments: &FigureArguments) -> anyhow::Result<()> {
     let FigureArguments { kind, files, captions, title, output, common } = arguments;
     let (given, named) = (files.len(), captions.len());
     ensure!(named == 0 || named == given, "--captions: expected one for each of {given} files, found {named}");
-    let extension = output.extension().map(|extension| extension.to_string_lossy().to_lowercase());
-    let svg = match extension.as_deref() {
-        Some("svg") => true,
-        Some("png") => false,
-        _ => bail!("-o {}: expected a name that ends in .png or .svg", output.display()),
-    };
+    let format = Format::of(output)?;
     let mut readers = files.iter().map(|file| Reader::open(file)).collect::<Result<Vec<_>, _>>()?;
     let mut task = Task::begin(common, Some(output))?;
     readers.iter().try_for_each(|reader| task.array(reader))?;
@@ -121,11 +116,7 @@ pub(super) fn figure(arguments: &FigureArguments) -> anyhow::Result<()> {
             stacked_bars(&bars.collect::<anyhow::Result<Vec<_>>>()?, title)?
         }
     };
-    let bytes = if svg { drawn.svg().into_bytes() } else { encode_png(&drawn.picture()?)? };
-    atomic::write(output, &bytes)?;
-    let blake3 = digest::of_reader(&bytes[..]).context("the digest of the picture")?;
-    let path = output.to_string_lossy().into_owned();
-    task.finish(Artifact { path, shape: None, dtype: None, blake3 }, Metrics::new())
+    task.finish(format.save(&drawn, output)?, Metrics::new())
 }
 
 /// The mean of the rows of an array (N, m).

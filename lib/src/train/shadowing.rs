@@ -1,0 +1,42 @@
+//! Examples made of a batch that join it under the same labels: shadows. `shadow` makes them, a classifier trains on them.
+
+use dfdx::prelude::{Cpu, OwnedTape};
+
+use super::Result;
+use super::checkpoint::Position;
+use crate::net::{Network, Trace};
+use crate::ops::InputGradient;
+use crate::tensor::{Batch, Element};
+
+/// The shadows of a batch.
+#[derive(Clone, Debug)]
+pub struct Shadows<E: Element> {
+    /// One an example, (N, H, W, C).
+    pub x: Batch<E>,
+    /// Whether gradients go through them to the network that made them.
+    pub gradient: InputGradient,
+}
+
+/// What makes shadows.
+pub trait Shadowing<E: Element> {
+    /// The weight of a shadow in the loss, where an example has 1.
+    fn weight(&self) -> f64;
+
+    /// The shadows of the batch that the network's trace is of; `None` before there are any.
+    ///
+    /// # Errors
+    /// A network that it does not fit.
+    fn shadows(
+        &self,
+        tape: &mut OwnedTape<E, Cpu>,
+        network: &Network<E>,
+        trace: &Trace<E>,
+        position: &Position,
+    ) -> Result<Option<Shadows<E>>>;
+
+    /// The same at inference, (N, H, W, C).
+    ///
+    /// # Errors
+    /// A network that it does not fit.
+    fn at_inference(&self, network: &Network<E>, trace: &Trace<E>) -> Result<Batch<E>>;
+}

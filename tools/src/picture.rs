@@ -1,0 +1,46 @@
+//! Figures as files: PNG or SVG, as the file's name says.
+
+use std::path::Path;
+
+use anyhow::{Context, bail};
+use obverse::report::{Figure, encode_png};
+use obverse::store::sidecar::Artifact;
+use obverse::store::{atomic, digest};
+
+/// What a figure is written as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// Pixels.
+    Png,
+    /// Shapes.
+    Svg,
+}
+
+impl Format {
+    /// The format that a file's name says.
+    ///
+    /// # Errors
+    /// A name that ends in neither .png nor .svg.
+    pub fn of(output: &Path) -> anyhow::Result<Self> {
+        let extension = output.extension().map(|extension| extension.to_string_lossy().to_lowercase());
+        match extension.as_deref() {
+            Some("svg") => Ok(Self::Svg),
+            Some("png") => Ok(Self::Png),
+            _ => bail!("-o {}: expected a name that ends in .png or .svg", output.display()),
+        }
+    }
+
+    /// Writes a figure.
+    ///
+    /// # Errors
+    /// A figure of no pixels, a file that cannot be written.
+    pub fn save(self, figure: &Figure, output: &Path) -> anyhow::Result<Artifact> {
+        let bytes = match self {
+            Self::Svg => figure.svg().into_bytes(),
+            Self::Png => encode_png(&figure.picture()?)?,
+        };
+        atomic::write(output, &bytes)?;
+        let blake3 = digest::of_reader(&bytes[..]).context("the digest of the picture")?;
+        Ok(Artifact { path: output.to_string_lossy().into_owned(), shape: None, dtype: None, blake3 })
+    }
+}

@@ -1,0 +1,30 @@
+//! The arguments of a training on shadows.
+
+use clap::Args;
+use obverse::shadow::training::Settings;
+
+/// Whether and how shadows join the images.
+#[derive(Clone, Copy, Debug, Args)]
+#[command(next_help_heading = "Shadows")]
+pub(super) struct ShadowArguments {
+    /// Train a classifier on its images' shadows too, what its reverse makes of the layer below the softmax (SHADOW)
+    #[arg(long)]
+    shadow: bool,
+    /// Weight of a shadow in the loss, where an image has 1
+    #[arg(long, value_name = "W", default_value_t = 1.0, requires = "shadow")]
+    shadow_weight: f64,
+    /// Epochs before the first with shadows
+    #[arg(long, value_name = "N", default_value_t = 0, requires = "shadow")]
+    shadow_start: u64,
+    /// Let gradients go through the shadows to the weights that made them
+    #[arg(long, requires = "shadow")]
+    shadow_attached: bool,
+}
+
+impl ShadowArguments {
+    /// What was asked for; `None` where no shadows were.
+    pub(super) fn settings(self) -> Option<Settings> {
+        let Self { shadow, shadow_weight: weight, shadow_start: start, shadow_attached: attached } = self;
+        shadow.then_some(Settings { weight, start, attached })
+    }
+}

@@ -1,0 +1,145 @@
+//! `shadow-measure`: the theory of reverse nets beside measurements, and trainings beside each other.
+
+mod curves;
+mod spectra;
+mod theory;
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::{CommonArguments, SeedArgument};
+
+/// Measure the theory of reverse nets, and draw spectra and trainings beside each other.
+#[derive(Parser)]
+#[command(
+    version,
+    after_help = "Examples:
+  shadow-measure theory -o theory
+  shadow-measure spectra before.npy after.npy --captions before,after -o spectra.svg
+  shadow-measure curves plain-0 plain-1 dropout-0 dropout-1 --each 2 --captions plain,dropout --metric test_accuracy --error -o errors.svg"
+)]
+pub struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Recover sparse hidden variables of random layers while n, m, k and rho vary, beside Theorems 3.1 and 3.2 and Lemma 3.3
+    ///
+    /// Of each variable V the folder holds V.npy, a row a value: the value, then of each quantity its error, half its interval of 95%
+    /// and the bound; the same drawn with logarithmic axes, V.png and V.svg; exponents.txt, the exponents fitted beside those stated.
+    Theory(Box<TheoryArguments>),
+    /// Draw scaled singular values, as net-tap --spectrum writes them, over what the law of random matrices expects of them
+    Spectra(SpectraArguments),
+    /// Draw a metric of trainings over epochs, the mean over seeds with intervals of 95% by Student's t
+    ///
+    /// The sidecar says what the metric is at the end, and how far it is from that of the first group, seed by seed.
+    Curves(CurvesArguments),
+}
+
+#[derive(Args)]
+struct TheoryArguments {
+    /// Features of h, where they are not varied
+    #[arg(short, long, value_name = "N", default_value_t = 200)]
+    n: usize,
+    /// Features of x
+    #[arg(short, long, value_name = "M", default_value_t = 8000)]
+    m: usize,
+    /// Features of h that are not zero
+    #[arg(short, long, value_name = "K", default_value_t = 8)]
+    k: usize,
+    /// Share of x that dropout keeps
+    #[arg(long, value_name = "R", default_value_t = 0.5)]
+    rho: f64,
+    /// Values of n
+    #[arg(long, value_name = "N,…", value_delimiter = ',', default_values_t = [50.0, 100.0, 200.0, 400.0, 800.0])]
+    vary_n: Vec<f64>,
+    /// Values of m
+    #[arg(long, value_name = "M,…", value_delimiter = ',', default_values_t = [2000.0, 4000.0, 8000.0, 16000.0, 32000.0])]
+    vary_m: Vec<f64>,
+    /// Values of k
+    #[arg(long, value_name = "K,…", value_delimiter = ',', default_values_t = [2.0, 4.0, 8.0, 16.0, 32.0])]
+    vary_k: Vec<f64>,
+    /// Values of rho
+    #[arg(long, value_name = "R,…", value_delimiter = ',', default_values_t = [0.1, 0.2, 0.4, 0.8])]
+    vary_rho: Vec<f64>,
+    /// Independent draws of all that is random
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(2..=10_000))]
+    repetitions: u64,
+    /// Hidden variables a draw
+    #[arg(long, value_name = "N", default_value_t = 16)]
+    count: usize,
+    /// The folder to write
+    #[arg(short, long, value_name = "FOLDER")]
+    output: PathBuf,
+    #[command(flatten)]
+    seed: SeedArgument,
+    #[command(flatten)]
+    common: CommonArguments,
+}
+
+#[derive(Args)]
+struct SpectraArguments {
+    /// Spectra, (rows, 3)
+    #[arg(required = true, value_name = "SPECTRUM.npy")]
+    files: Vec<PathBuf>,
+    #[command(flatten)]
+    picture: PictureArguments,
+}
+
+#[derive(Args)]
+struct CurvesArguments {
+    /// Network folders of net-fit, those of one group's seeds after each other
+    #[arg(required = true, value_name = "NET")]
+    folders: Vec<PathBuf>,
+    /// Folders in a group
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    each: usize,
+    /// The metric, a name in metrics.jsonl
+    #[arg(long, value_name = "NAME", default_value = "test_accuracy")]
+    metric: String,
+    /// Draw 1 less the metric
+    #[arg(long)]
+    error: bool,
+    #[command(flatten)]
+    picture: PictureArguments,
+}
+
+#[derive(Args)]
+struct PictureArguments {
+    /// A name for each file or group [default: the files' names]
+    #[arg(long, value_name = "A,B,…", value_delimiter = ',')]
+    captions: Vec<String>,
+    /// What to write above
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    title: String,
+    /// The picture: .png, or .svg
+    #[arg(short, long, value_name = "PICTURE")]
+    output: PathBuf,
+    #[command(flatten)]
+    common: CommonArguments,
+}
+
+impl PictureArguments {
+    /// The captions, or the names of these paths.
+    fn names(&self, paths: &[&Path]) -> anyhow::Result<Vec<String>> {
+        let (given, named) = (paths.len(), self.captions.len());
+        anyhow::ensure!(named == 0 || named == given, "--captions: expected one for each of {given}, found {named}");
+        let name = |path: &&Path| path.display().to_string();
+        Ok(if named == 0 { paths.iter().map(name).collect() } else { self.captions.clone() })
+    }
+}
+
+/// Runs the tool.
+///
+/// # Errors
+/// Bad usage, bad input, a run that fails; the user's wish to stop.
+pub fn run(arguments: Arguments) -> anyhow::Result<()> {
+    match arguments.command {
+        Command::Theory(arguments) => theory::run(&arguments),
+        Command::Spectra(arguments) => spectra::run(&arguments),
+        Command::Curves(arguments) => curves::run(&arguments),
+    }
+}

@@ -1,0 +1,50 @@
+//! `shadow-measure spectra`: singular values of layers over what random matrices have.
+
+use std::path::Path;
+
+use anyhow::ensure;
+use obverse::report::{Curve, Scale, curves_with_intervals};
+use obverse::store::npy::{Reader, require_finite};
+
+use super::SpectraArguments;
+use crate::picture::Format;
+use crate::{Metrics, Task};
+
+pub(super) fn run(arguments: &SpectraArguments) -> anyhow::Result<()> {
+    let SpectraArguments { files, picture } = arguments;
+    let format = Format::of(&picture.output)?;
+    let paths: Vec<&Path> = files.iter().map(|file| file.as_path()).collect();
+    let names = picture.names(&paths)?;
+    let readers = files.iter().map(|file| Reader::open(file)).collect::<Result<Vec<_>, _>>()?;
+    let mut task = Task::begin(&picture.common, Some(&picture.output))?;
+    readers.iter().try_for_each(|reader| task.array(reader))?;
+    task.parameter("captions", &picture.captions)?;
+    task.parameter("title", &picture.title)?;
+    if task.is_fresh()? {
+        return Ok(());
+    }
+    let mut curves = Vec::new();
+    for (name, reader) in names.iter().zip(&readers) {
+        for (number, points) in layers(reader)?.into_iter().enumerate() {
+            curves.push(Curve { name: format!("{name}, layer {}", number + 1), points, colour: curves.len() });
+        }
+    }
+    let largest = curves.iter().flat_map(|curve| &curve.points).map(|point| point[0]).fold(1.0, f64::max);
+    let colour = curves.len();
+    curves.push(Curve { name: "law".into(), points: vec![[0.0; 3], [largest, largest, 0.0]], colour });
+    let names = ["expected of random matrices", "scaled singular value"];
+    let figure = curves_with_intervals(&curves, [Scale::Linear; 2], names, &picture.title)?;
+    task.finish(format.save(&figure, &picture.output)?, Metrics::new())
+}
+
+/// Expected and found values of each layer.
+fn layers(reader: &Reader) -> anyhow::Result<Vec<Vec<[f64; 3]>>> {
+    reader.require_row_shape(&[3], "a spectrum (rows, 3), as net-tap --spectrum writes it")?;
+    let path = reader.path();
+    ensure!(reader.rows() > 0, "{}: expected singular values, found none", path.display());
+    let values: Vec<f64> = reader.read_row_range_as_float_at(0, reader.rows())?;
+    require_finite(path, &values, 0, 3)?;
+    let rows: Vec<&[f64]> = values.chunks_exact(3).collect();
+    let layers = rows.chunk_by(|a, b| a[0] == b[0]);
+    Ok(layers.map(|layer| layer.iter().map(|row| [row[2], row[1], 0.0]).collect()).collect())
+}

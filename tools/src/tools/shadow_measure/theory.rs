@@ -1,0 +1,135 @@
+//! `shadow-measure theory`: recovery of sparse hidden variables, measured beside the bounds.
+
+use std::path::Path;
+
+use obverse::report::{self, Scale, curves_with_intervals};
+use obverse::shadow::model::Sizes;
+use obverse::shadow::statistics::Interval;
+use obverse::shadow::theory::{Curve, Effort, Variable, curves, several_layers};
+use obverse::store::atomic::{self, AtomicFolder};
+use obverse::store::npy::write;
+use serde_json::{Value, json};
+
+use super::TheoryArguments;
+use crate::picture::Format;
+use crate::{Metrics, Progress, Task, check_interrupted};
+
+/// Two layers on top of each other: the first one's x is sparse enough to be recovered from the second's.
+const LAYERS: [Sizes; 2] = [Sizes { n: 100, m: 1000, k: 4, kept: 0.1 }, Sizes { n: 1000, m: 6000, k: 50, kept: 0.4 }];
+
+pub(super) fn run(arguments: &TheoryArguments) -> anyhow::Result<()> {
+    let TheoryArguments { n, m, k, rho, .. } = *arguments;
+    let sizes = Sizes { n, m, k, kept: rho }.check()?;
+    let (seed, repetitions, count) = (arguments.seed.seed, arguments.repetitions, arguments.count);
+    let effort = Effort { seed, repetitions, count };
+    let mut task = Task::begin(&arguments.common, Some(&arguments.output))?;
+    task.seed(seed);
+    task.parameter("sizes", sizes)?;
+    task.parameter("effort", effort)?;
+    for variable in Variable::ALL {
+        task.parameter(&format!("vary_{}", variable.name()), values(arguments, variable))?;
+    }
+    if task.is_fresh()? {
+        return Ok(());
+    }
+    let folder = AtomicFolder::create(&arguments.output)?;
+    let mut progress = Progress::new(Variable::ALL.len() as u64, "variables", arguments.common.quiet);
+    let mut all = Vec::new();
+    for variable in Variable::ALL {
+        check_interrupted()?;
+        let curves = curves(variable, values(arguments, variable), sizes, effort)?;
+        save(&curves, folder.path())?;
+        all.extend(curves);
+        progress.advance(1);
+    }
+    drop(progress);
+    let layers = layers(effort)?;
+    atomic::write(&folder.path().join("exponents.txt"), table(&all, &layers).as_bytes())?;
+    let metrics = Metrics::from_iter([
+        ("exponents".to_string(), Value::Array(all.iter().map(exponent).collect())),
+        ("layers".to_string(), json!({"one": layers[0], "two": layers[1]})),
+    ]);
+    task.finish_folder(folder, metrics)
+}
+
+fn values(arguments: &TheoryArguments, variable: Variable) -> &[f64] {
+    match variable {
+        Variable::N => &arguments.vary_n,
+        Variable::M => &arguments.vary_m,
+        Variable::K => &arguments.vary_k,
+        Variable::Rho => &arguments.vary_rho,
+    }
+}
+
+/// Writes the curves of a variable as numbers and as pictures.
+fn save(curves: &[Curve], folder: &Path) -> anyhow::Result<()> {
+    let (variable, count) = (curves[0].variable.name(), curves[0].values.len());
+    let row = |place: usize| {
+        let of_curve = |curve: &Curve| [curve.errors[place].mean, curve.errors[place].half, curve.bounds[place]];
+        std::iter::once(curves[0].values[place]).chain(curves.iter().flat_map(of_curve)).collect::<Vec<f64>>()
+    };
+    let rows: Vec<f64> = (0..count).flat_map(row).collect();
+    write(&folder.join(format!("{variable}.npy")), &[count, 1 + 3 * curves.len()], &rows)?;
+    let drawn = curves.iter().enumerate().flat_map(|(colour, curve)| {
+        let points = |of: &dyn Fn(usize) -> [f64; 2]| {
+            let point = |(place, &value): (usize, &f64)| [value, of(place)[0], of(place)[1]];
+            curve.values.iter().enumerate().map(point).collect()
+        };
+        let name = curve.quantity.name();
+        [
+            report::Curve {
+                name: name.into(),
+                points: points(&|place| [curve.errors[place].mean, curve.errors[place].half]),
+                colour,
+            },
+            report::Curve {
+                name: format!("{name}: bound"),
+                points: points(&|place| [curve.bounds[place], 0.0]),
+                colour,
+            },
+        ]
+    });
+    let drawn: Vec<report::Curve> = drawn.collect();
+    let title = format!("error of recovery over {variable}");
+    let figure = curves_with_intervals(&drawn, [Scale::Logarithmic; 2], [variable, "error"], &title)?;
+    Format::Png.save(&figure, &folder.join(format!("{variable}.png")))?;
+    Format::Svg.save(&figure, &folder.join(format!("{variable}.svg")))?;
+    Ok(())
+}
+
+/// The errors of one layer and of two.
+fn layers(effort: Effort) -> anyhow::Result<[Interval; 2]> {
+    let rows = (0..effort.repetitions).map(|repetition| several_layers(&LAYERS, effort, repetition));
+    let rows = rows.collect::<Result<Vec<_>, _>>()?;
+    let of = |which: usize| Interval::of(&rows.iter().map(|row| row[which]).collect::<Vec<_>>());
+    Ok([of(0)?, of(1)?])
+}
+
+fn exponent(curve: &Curve) -> Value {
+    let Curve { variable, quantity, exponent, stated, .. } = curve;
+    json!({"variable": variable, "quantity": quantity, "exponent": exponent.mean, "half": exponent.half, "stated": stated})
+}
+
+/// A line a variable and quantity, and the errors of one layer and of two.
+fn table(curves: &[Curve], [one, two]: &[Interval; 2]) -> String {
+    let mut text = format!(
+        "{:<4} {:<14} {:>9} {:>7} {:>7} {:>12}\n",
+        "over", "error of", "exponent", "+-", "stated", "error/bound"
+    );
+    for curve in curves {
+        let last = curve.values.len() - 1;
+        text += &format!(
+            "{:<4} {:<14} {:>9.3} {:>7.3} {:>7.1} {:>12.2}\n",
+            curve.variable.name(),
+            curve.quantity.name(),
+            curve.exponent.mean,
+            curve.exponent.half,
+            curve.stated,
+            curve.errors[last].mean / curve.bounds[last]
+        );
+    }
+    text + &format!(
+        "one layer {:.3} +- {:.3}, the same h through two layers {:.3} +- {:.3}\n",
+        one.mean, one.half, two.mean, two.half
+    )
+}
