@@ -10,7 +10,7 @@ use std::process::Command;
 use obverse_tests::{mirror, run, tool};
 
 /// The tools, each after those that make what its examples read.
-const TOOLS: [&str; 18] = [
+const TOOLS: [&str; 19] = [
     "dataset",
     "net-fit",
     "fa-fit",
@@ -29,6 +29,7 @@ const TOOLS: [&str; 18] = [
     "net-import",
     "obverse-again",
     "obverse-manual",
+    "shadow-measure",
 ];
 
 /// Numbers of the examples and those that the test takes for them.
@@ -93,6 +94,14 @@ fn prepare(folder: &Path) {
     prepared("net-tap", "net train-images.npy --layer fc3 -o fc3.npy");
     for (layer, name) in [("fc3", "test-fc3"), ("conv2", "test-conv2")] {
         prepared("net-tap", &format!("net test-images.npy --layer {layer} -o {name}.npy"));
+    }
+    prepared("net-tap", "classifier train-images.npy --layer act2 -o act2.npy");
+    for name in ["before", "after"] {
+        prepared("net-tap", &format!("classifier train-images.npy --spectrum -o {name}.npy"));
+    }
+    for name in ["plain-0", "plain-1", "dropout-0", "dropout-1"] {
+        let test = "--test test-images.npy --test-labels test-labels.npy";
+        prepared("net-fit", &format!("classifier {labelled} {test} --epochs 1 -o {name}"));
     }
     for name in ["loss", "test-loss"] {
         obverse::store::npy::write(&folder.join(format!("{name}.npy")), &[4], &[4.0f32, 3.0, 2.0, 1.0]).unwrap();

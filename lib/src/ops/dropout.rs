@@ -40,9 +40,8 @@ fn masked<E: Element>(values: &[E], p: f64, stream: &Stream, period: usize) -> V
             // The bits themselves are compared, so that f32 and f64 have one mask.
             let bits = stream.bits(part * GRAIN..part * GRAIN + values.len());
             for ((result, &value), bits) in result.iter_mut().zip(values).zip(bits) {
-                if bits >= limit {
-                    *result = value * scale;
-                }
+                let scaled = value * scale;
+                *result = if bits >= limit { scaled } else { E::zero() };
             }
         });
     }

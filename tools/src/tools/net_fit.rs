@@ -50,7 +50,7 @@ Examples:
   net-fit vae train-images.npy --test test-images.npy --arch mnist --epochs 10 -o vae
   net-fit classifier train-images.npy --labels train-labels.npy --test test-images.npy --test-labels test-labels.npy -o judge
   net-fit classifier train-images.npy --labels train-labels.npy --arch nash-mnist --init uniform --learning-rate 3e-4 --updates 100000 --snapshots 0,100,1000,10000,100000 -o net
-  net-fit classifier train-images.npy --labels train-labels.npy --arch connected --init he --learning-rate 1e-3 --shadow -o net
+  net-fit classifier train-images.npy --labels train-labels.npy --arch connected --init he --learning-rate 1e-3 --shadow -o shadowed
   net-fit head train-images.npy --labels train-labels.npy --arch densenet --without-class 4 -o densenet-without-4
   net-fit decoder train-images.npy --condition fc3.npy --epochs 10 -o fc3-decoder"
 )]
