@@ -37,7 +37,7 @@ use serde_json::Value;
     after_help = "Examples:
   fa-invert encoder latents.npy -o recovered.npy
   fa-invert encoder latents.npy --steps 10 --tau 0.2 --compare test-images.npy --json -o recovered.npy
-  fa-invert --reverse classifier act2.npy --estimate train-images.npy -o reversed.npy
+  fa-invert --reverse shadowed hidden.npy --estimate train-images.npy -o reversed.npy
   fa-invert model --sample 100 --class 0,1,2,3,4,5,6,7,8,9 --generator -o samples.npy
   fa-invert model latents.npy --interpolate 3,14 --points 8 --path spherical -o way.npy"
 )]

@@ -44,7 +44,7 @@ const SIZE: (usize, usize) = (640, 480);
     after_help = "Examples:
   npy-view test-images.npy recovered.npy --interleave -o recovered.png
   npy-view loss.npy test-loss.npy --plot line --title loss -o loss.png
-  npy-view latents.npy --plot scatter --color-by test-labels.npy -o latents.png"
+  npy-view plane.npy --plot scatter --color-by test-labels.npy -o plane.png"
 )]
 pub struct Arguments {
     /// The images, curves or points: .npy, .npy.zst, or - for standard input
