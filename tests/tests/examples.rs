@@ -104,7 +104,8 @@ fn prepare(folder: &Path) {
     prepared("pixelcnn-fit", &format!("train-images.npy --condition conv2.npy {small} -o conv2-model"));
     prepared("net-fit", &format!("classifier {labelled} --arch connected --epochs 1 -o shadowed"));
     prepared("net-tap", "shadowed test-images.npy --layer act2 -o hidden.npy");
-    obverse::store::npy::write(&folder.join("plane.npy"), &[16, 2], &[0.5f32; 32]).unwrap();
+    let places: Vec<f32> = (0..32u8).map(f32::from).collect();
+    obverse::store::npy::write(&folder.join("plane.npy"), &[16, 2], &places).unwrap();
     for name in ["before", "after"] {
         prepared("net-tap", &format!("classifier train-images.npy --spectrum -o {name}.npy"));
     }
