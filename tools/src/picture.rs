@@ -1,11 +1,14 @@
 //! Figures as files: PNG or SVG, as the file's name says.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
+use clap::Args;
 use obverse::report::{Figure, encode_png};
 use obverse::store::sidecar::Artifact;
 use obverse::store::{atomic, digest};
+
+use crate::CommonArguments;
 
 /// What a figure is written as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,5 +45,35 @@ impl Format {
         atomic::write(output, &bytes)?;
         let blake3 = digest::of_reader(&bytes[..]).context("the digest of the picture")?;
         Ok(Artifact { path: output.to_string_lossy().into_owned(), shape: None, dtype: None, blake3 })
+    }
+}
+
+/// The arguments of a command that draws a figure.
+#[derive(Args)]
+pub struct PictureArguments {
+    /// A name for each file or group [default: the files' names]
+    #[arg(long, value_name = "A,B,…", value_delimiter = ',')]
+    pub captions: Vec<String>,
+    /// What to write above
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub title: String,
+    /// The picture: .png, or .svg
+    #[arg(short, long, value_name = "PICTURE")]
+    pub output: PathBuf,
+    /// What all tools take
+    #[command(flatten)]
+    pub common: CommonArguments,
+}
+
+impl PictureArguments {
+    /// The captions, or the names of these paths.
+    ///
+    /// # Errors
+    /// Another number of captions than of paths.
+    pub fn names(&self, paths: &[&Path]) -> anyhow::Result<Vec<String>> {
+        let (given, named) = (paths.len(), self.captions.len());
+        ensure!(named == 0 || named == given, "--captions: expected one for each of {given}, found {named}");
+        let name = |path: &&Path| path.display().to_string();
+        Ok(if named == 0 { paths.iter().map(name).collect() } else { self.captions.clone() })
     }
 }

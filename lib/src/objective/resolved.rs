@@ -70,41 +70,17 @@ pub struct Comparison {
     pub power: u32,
 }
 
-/// A quantity of a network or an image, by the place of its node.
+/// A quantity of a node, or of an image.
 #[derive(Clone, Debug)]
 enum Term {
-    Neuron { place: usize, element: usize },
-    Channel { place: usize, channel: usize },
-    Layer { place: usize },
-    Targets { place: usize, targets: Vec<Vec<f64>>, comparison: Comparison },
-    Diversity { place: usize },
+    Neuron { element: usize },
+    Channel { channel: usize },
+    Layer,
+    Targets { targets: Vec<Vec<f64>>, comparison: Comparison },
+    Diversity,
     Deviation,
     SquaredDeviation,
     TotalVariation,
-}
-
-impl Term {
-    fn place(&self) -> Option<usize> {
-        match *self {
-            Self::Neuron { place, .. }
-            | Self::Channel { place, .. }
-            | Self::Layer { place }
-            | Self::Targets { place, .. }
-            | Self::Diversity { place } => Some(place),
-            _ => None,
-        }
-    }
-
-    fn place_mut(&mut self) -> Option<&mut usize> {
-        match self {
-            Self::Neuron { place, .. }
-            | Self::Channel { place, .. }
-            | Self::Layer { place }
-            | Self::Targets { place, .. }
-            | Self::Diversity { place } => Some(place),
-            _ => None,
-        }
-    }
 }
 
 /// A term for the images of a range; the weight runs over them.
@@ -112,6 +88,8 @@ impl Term {
 struct Entry {
     images: Range<usize>,
     weight: Weight,
+    /// The node, of quantities of one.
+    place: Option<usize>,
     term: Term,
 }
 
@@ -163,7 +141,8 @@ impl Objective {
     /// A node, channel or place that is not there; a file that cannot be read, does not fit or holds NaN.
     pub fn new(expression: &Expression, graph: &Graph, images: usize, comparison: Comparison) -> Result<Self> {
         let entry = |(weight, atom): &(Weight, Atom)| {
-            Ok(Entry { images: 0..images, weight: *weight, term: resolve(atom, graph, images, comparison)? })
+            let (place, term) = resolve(atom, graph, images, comparison)?;
+            Ok(Entry { images: 0..images, weight: *weight, place, term })
         };
         Ok(Self { entries: expression.0.iter().map(entry).collect::<Result<_>>()?, images })
     }
@@ -189,7 +168,7 @@ impl Objective {
 
     /// The places of the nodes it looks at.
     pub fn places(&self) -> Vec<usize> {
-        let mut places: Vec<usize> = self.entries.iter().filter_map(|entry| entry.term.place()).collect();
+        let mut places: Vec<usize> = self.entries.iter().filter_map(|entry| entry.place).collect();
         places.sort_unstable();
         places.dedup();
         places
@@ -200,7 +179,7 @@ impl Objective {
     /// # Errors
     /// A node that is not there.
     pub fn moved(mut self, from: &Graph, to: &Graph) -> Result<Self> {
-        for place in self.entries.iter_mut().filter_map(|entry| entry.term.place_mut()) {
+        for place in self.entries.iter_mut().filter_map(|entry| entry.place.as_mut()) {
             *place = to.place(&from.nodes[*place].name)?;
         }
         Ok(self)
@@ -208,7 +187,7 @@ impl Objective {
 
     /// Whether an image's value depends on the others of its batch.
     pub fn is_joint(&self) -> bool {
-        self.entries.iter().any(|entry| matches!(entry.term, Term::Diversity { .. }))
+        self.entries.iter().any(|entry| matches!(entry.term, Term::Diversity))
     }
 
     /// The terms at nodes for images number `rows` of the objective, whose activations `trace` holds.
@@ -219,7 +198,7 @@ impl Objective {
         let mut judged =
             Judged { values: vec![0.0; rows.len()], cosines: vec![None; rows.len()], cotangents: Vec::new() };
         for place in self.places() {
-            let at_place = self.entries.iter().filter(|entry| entry.term.place() == Some(place));
+            let at_place = self.entries.iter().filter(|entry| entry.place == Some(place));
             let wanted: Vec<_> = at_place.map(|entry| (&entry.term, entry.members(rows))).collect();
             if wanted.iter().all(|(_, members)| members.is_empty()) {
                 continue;
@@ -259,7 +238,7 @@ impl Objective {
     }
 }
 
-fn resolve(atom: &Atom, graph: &Graph, images: usize, comparison: Comparison) -> Result<Term> {
+fn resolve(atom: &Atom, graph: &Graph, images: usize, comparison: Comparison) -> Result<(Option<usize>, Term)> {
     let channel_of = |node: &str, channel: usize| -> Result<(usize, Size)> {
         let place = graph.place(node)?;
         let channels = graph.size(place).channels;
@@ -273,29 +252,30 @@ fn resolve(atom: &Atom, graph: &Graph, images: usize, comparison: Comparison) ->
             check(node, y < size.height && x < size.width, || {
                 (format!("a place within {}x{}", size.height, size.width), format!("{y}:{x}"))
             })?;
-            Term::Neuron { place, element: (y * size.width + x) * size.channels + channel }
+            (Some(place), Term::Neuron { element: (y * size.width + x) * size.channels + channel })
         }
-        Atom::Channel { node, channel } => Term::Channel { place: channel_of(node, *channel)?.0, channel: *channel },
+        Atom::Channel { node, channel } => (Some(channel_of(node, *channel)?.0), Term::Channel { channel: *channel }),
         Atom::Class(class) => {
             let place = logits(graph, *class)?;
             let node = &graph.nodes[place].name;
             channel_of(node, *class)?;
-            Term::Neuron { place, element: *class }
+            (Some(place), Term::Neuron { element: *class })
         }
-        Atom::Layer { node } => Term::Layer { place: graph.place(node)? },
-        Atom::Diversity { node } => Term::Diversity { place: graph.place(node)? },
+        Atom::Layer { node } => (Some(graph.place(node)?), Term::Layer),
+        Atom::Diversity { node } => (Some(graph.place(node)?), Term::Diversity),
         Atom::Direction { node, file } => {
             let place = graph.place(node)?;
             let targets = directions(file, graph.size(place), 1)?;
-            Term::Targets { place, targets, comparison }
+            (Some(place), Term::Targets { targets, comparison })
         }
         Atom::Targets { node, file } => {
             let place = graph.place(node)?;
-            Term::Targets { place, targets: directions(file, graph.size(place), images)?, comparison }
+            let targets = directions(file, graph.size(place), images)?;
+            (Some(place), Term::Targets { targets, comparison })
         }
-        Atom::L1 => Term::Deviation,
-        Atom::L2 => Term::SquaredDeviation,
-        Atom::TotalVariation => Term::TotalVariation,
+        Atom::L1 => (None, Term::Deviation),
+        Atom::L2 => (None, Term::SquaredDeviation),
+        Atom::TotalVariation => (None, Term::TotalVariation),
     })
 }
 
@@ -360,26 +340,26 @@ fn add_term<E: Element>(
     let (_, h, w, c) = shape(activations);
     let length = h * w * c;
     match term {
-        Term::Targets { targets, comparison, .. } => {
+        Term::Targets { targets, comparison } => {
             return add_targets(targets, *comparison, activations, members, judged, cotangent);
         }
-        Term::Diversity { .. } => return add_diversity(activations, members, &mut judged.values, cotangent),
+        Term::Diversity => return add_diversity(activations, members, &mut judged.values, cotangent),
         _ => {}
     }
     for &Member { position, weight, .. } in members {
         let range = position * length..(position + 1) * length;
         let (image, cotangent) = (&view(activations)[range.clone()], &mut cotangent[range]);
         judged.values[position] += match *term {
-            Term::Neuron { element, .. } => {
+            Term::Neuron { element } => {
                 cotangent[element] += E::of(weight);
                 weight * image[element].wide()
             }
-            Term::Channel { channel, .. } => {
+            Term::Channel { channel } => {
                 let share = weight / (h * w) as f64;
                 cotangent.iter_mut().skip(channel).step_by(c).for_each(|slope| *slope += E::of(share));
                 share * image.iter().skip(channel).step_by(c).map(|value| value.wide()).sum::<f64>()
             }
-            Term::Layer { .. } => {
+            Term::Layer => {
                 let share = weight / length as f64;
                 let slope = E::of(2.0 * share);
                 cotangent.iter_mut().zip(image).for_each(|(sum, &value)| *sum += slope * value);

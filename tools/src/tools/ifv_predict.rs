@@ -18,6 +18,7 @@ use predict::predict_objectives;
 use crate::comparison::ComparisonArguments;
 use crate::complete::nodes;
 use crate::parameterisation::ParameterisationArguments;
+use crate::picture::PictureArguments;
 use crate::{CommonArguments, Precision, RowsArguments, SeedArgument};
 
 /// Predict the objective that feature visualisation made an image for
@@ -99,17 +100,8 @@ struct FigureArguments {
     /// Scores, (N, 2), or shares, (N, m)
     #[arg(required = true, value_name = "X.npy")]
     files: Vec<PathBuf>,
-    /// A name for each file [default: the files' names]
-    #[arg(long, value_name = "A,B,…", value_delimiter = ',')]
-    captions: Vec<String>,
-    /// What to write above
-    #[arg(long, value_name = "TEXT", default_value = "")]
-    title: String,
-    /// The picture: .png, or .svg
-    #[arg(short, long, value_name = "PICTURE")]
-    output: PathBuf,
     #[command(flatten)]
-    common: CommonArguments,
+    picture: PictureArguments,
 }
 
 /// Where Jacobians come from.

@@ -4,10 +4,11 @@ mod curves;
 mod spectra;
 mod theory;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::picture::PictureArguments;
 use crate::{CommonArguments, SeedArgument};
 
 /// Measure the theory of reverse nets, and draw spectra and trainings beside each other.
@@ -105,31 +106,6 @@ struct CurvesArguments {
     error: bool,
     #[command(flatten)]
     picture: PictureArguments,
-}
-
-#[derive(Args)]
-struct PictureArguments {
-    /// A name for each file or group [default: the files' names]
-    #[arg(long, value_name = "A,B,…", value_delimiter = ',')]
-    captions: Vec<String>,
-    /// What to write above
-    #[arg(long, value_name = "TEXT", default_value = "")]
-    title: String,
-    /// The picture: .png, or .svg
-    #[arg(short, long, value_name = "PICTURE")]
-    output: PathBuf,
-    #[command(flatten)]
-    common: CommonArguments,
-}
-
-impl PictureArguments {
-    /// The captions, or the names of these paths.
-    fn names(&self, paths: &[&Path]) -> anyhow::Result<Vec<String>> {
-        let (given, named) = (paths.len(), self.captions.len());
-        anyhow::ensure!(named == 0 || named == given, "--captions: expected one for each of {given}, found {named}");
-        let name = |path: &&Path| path.display().to_string();
-        Ok(if named == 0 { paths.iter().map(name).collect() } else { self.captions.clone() })
-    }
 }
 
 /// Runs the tool.

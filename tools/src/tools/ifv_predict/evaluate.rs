@@ -1,5 +1,7 @@
 //! Objectives of uniform sparseness, scores of objectives, and the figures of scores.
 
+use std::path::PathBuf;
+
 use anyhow::ensure;
 use obverse::data::batches::ImageFile;
 use obverse::recover::evaluation::{outliers, projected_angle};
@@ -13,7 +15,7 @@ use serde_json::json;
 use super::predict::{median, summary};
 use super::source::{space, vectors};
 use super::{FigureArguments, FigureKind, SampleArguments, ScoreArguments};
-use crate::picture::Format;
+use crate::picture::{Format, PictureArguments};
 use crate::{Metrics, Task, check_interrupted};
 
 pub(super) fn sample(arguments: &SampleArguments) -> anyhow::Result<()> {
@@ -91,9 +93,9 @@ pub(super) fn score(arguments: &ScoreArguments) -> anyhow::Result<()> {
 }
 
 pub(super) fn figure(arguments: &FigureArguments) -> anyhow::Result<()> {
-    let FigureArguments { kind, files, captions, title, output, common } = arguments;
-    let (given, named) = (files.len(), captions.len());
-    ensure!(named == 0 || named == given, "--captions: expected one for each of {given} files, found {named}");
+    let FigureArguments { kind, files, picture } = arguments;
+    let PictureArguments { captions, title, output, common } = picture;
+    let names = picture.names(&files.iter().map(PathBuf::as_path).collect::<Vec<_>>())?.into_iter();
     let format = Format::of(output)?;
     let mut readers = files.iter().map(|file| Reader::open(file)).collect::<Result<Vec<_>, _>>()?;
     let mut task = Task::begin(common, Some(output))?;
@@ -104,15 +106,14 @@ pub(super) fn figure(arguments: &FigureArguments) -> anyhow::Result<()> {
     if task.is_fresh()? {
         return Ok(());
     }
-    let name = |place: usize| captions.get(place).cloned().unwrap_or_else(|| files[place].display().to_string());
     let drawn = match kind {
         FigureKind::Points => {
             let points = readers.iter_mut().map(read_points).collect::<Result<Vec<_>, _>>()?;
-            let series = points.into_iter().enumerate().map(|(place, points)| Series { name: name(place), points });
+            let series = names.zip(points).map(|(name, points)| Series { name, points });
             points_with_margins(&series.collect::<Vec<_>>(), title)?
         }
         FigureKind::Bars => {
-            let bars = readers.iter().enumerate().map(|(place, reader)| Ok((name(place), mean_row(reader)?)));
+            let bars = names.zip(&readers).map(|(name, reader)| Ok((name, mean_row(reader)?)));
             stacked_bars(&bars.collect::<anyhow::Result<Vec<_>>>()?, title)?
         }
     };
