@@ -72,7 +72,10 @@ impl PictureArguments {
     /// Another number of captions than of paths.
     pub fn names(&self, paths: &[&Path]) -> anyhow::Result<Vec<String>> {
         let (given, named) = (paths.len(), self.captions.len());
-        ensure!(named == 0 || named == given, "--captions: expected one for each of {given}, found {named}");
+        ensure!(
+            named == 0 || named == given,
+            "--captions: expected one for each of {given} files or groups, found {named}"
+        );
         let name = |path: &&Path| path.display().to_string();
         Ok(if named == 0 { paths.iter().map(name).collect() } else { self.captions.clone() })
     }
