@@ -97,7 +97,7 @@ fn reverse_all<E: Element + Scalar>(arguments: &Arguments, data: &Data, task: Ta
     let fits = fits(&network, &reverse, data.estimate.as_ref())?;
     let mut writer = Writer::create(&arguments.output, E::DTYPE, &[image.channels, image.height, image.width])?;
     let mut error = SquaredError::default();
-    arguments.rows.for_each_batch(data.representations.rows(), 128, |rows| {
+    arguments.rows.for_each_batch(data.representations.rows(), image.elements(), |rows| {
         let (first, count) = (rows[0], rows.len());
         let values: Vec<E> = data.representations.read_row_range_as_float_at(first, count)?;
         require_finite(data.representations.path(), &values, first, from.elements())?;

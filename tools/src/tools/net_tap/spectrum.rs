@@ -73,7 +73,7 @@ fn activities<E: Element + Scalar>(
 ) -> anyhow::Result<Vec<Value>> {
     let input = network.graph().input.shape;
     let mut activities = Activities::new(network, arguments.seed.seed);
-    arguments.rows.for_each_batch(images.count(), 64, |rows| {
+    arguments.rows.for_each_batch(images.count(), input.elements(), |rows| {
         let x = batch(images.batch::<E>(rows)?, (rows.len(), input.height, input.width, input.channels));
         let trace = network.forward(&mut NoneTape, &x, Mode::Inference, InputGradient::Unwanted);
         activities.add(network, &trace);
