@@ -115,6 +115,33 @@ fn what_is_measured_is_the_same_for_any_threads_and_kept() {
 }
 
 #[test]
+fn parts_join_to_the_whole_and_are_known_to_be_fresh() {
+    let folder = worlds();
+    let folder = folder.path();
+    fit(folder, "--condition train-told.npy --updates 3 -o told");
+    let words = "told test.npy --condition test-told.npy";
+    let whole = measured(folder, &format!("{words} -o whole.npy"));
+    for part in 1..=3 {
+        let part = format!("{words} --shard {part}/3 -o part-{part}.npy");
+        let said = run(folder, "mi-bound", &format!("{part} --check")).fails(1, &["not fresh", "part-"]);
+        assert!(said.stdout.is_empty());
+        run(folder, "mi-bound", &part).succeeds();
+        run(folder, "mi-bound", &format!("{part} --check")).succeeds();
+    }
+    run(folder, "npy-cat", "part-1.npy part-2.npy part-3.npy -o joined.npy").succeeds();
+    let [whole_bytes, joined] = ["whole.npy", "joined.npy"].map(|name| std::fs::read(folder.join(name)).unwrap());
+    assert!(whole_bytes == joined);
+    let metrics =
+        run(folder, "mi-bound", "joined.npy --estimator log-likelihoods --dimensions 16 --json --quiet").succeeds();
+    assert_eq!(whole, serde_json::from_slice::<Value>(&metrics.stdout).unwrap());
+    let refused = |words: &str, said: &[&str]| drop(run(folder, "mi-bound", words).fails(2, said));
+    refused("told test.npy --condition test-told.npy --shard 1/2", &["--shard", "-o"]);
+    refused("told test.npy --condition test-told.npy --shard 1/301 -o l.npy", &["--shard 1/301", "fewer"]);
+    refused("told test.npy --condition test-told.npy --check", &["--check", "-o"]);
+    refused("test-told.npy --estimator log-likelihoods", &["test-told.npy", "f64"]);
+}
+
+#[test]
 fn estimators_without_a_model_know_clusters() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();

@@ -24,6 +24,9 @@ pub struct CommonArguments {
     /// Say which input or parameter makes the output stale
     #[arg(long)]
     pub explain: bool,
+    /// Only say whether the output is fresh: exit code 0 if it is, 1 if not
+    #[arg(long, conflicts_with = "force")]
+    pub check: bool,
 }
 
 impl CommonArguments {

@@ -6,7 +6,7 @@ use std::io::{Write, stdout};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use obverse::store::atomic::AtomicFolder;
 use obverse::store::cache::{Freshness, Wanted, check};
 use obverse::store::digest;
@@ -17,7 +17,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::arguments::CommonArguments;
-use crate::exit::tool_name;
+use crate::exit::{Failure, tool_name};
 
 /// What a run measured, by name; see [`obverse::store::sidecar::metric`] for numbers.
 pub type Metrics = Map<String, Value>;
@@ -112,9 +112,10 @@ impl Task {
     /// they are asked for: the tool returns at once.
     ///
     /// # Errors
-    /// When the metrics cannot be printed.
+    /// When the metrics cannot be printed; with `--check`, a [`Failure`] unless the output is fresh.
     pub fn is_fresh(&self) -> anyhow::Result<bool> {
         let Some(output) = self.output.as_deref().filter(|_| !self.common.force) else {
+            ensure!(!self.common.check, "--check: there is no output to be fresh; give -o");
             return Ok(false);
         };
         match check(output, &self.wanted) {
@@ -122,6 +123,10 @@ impl Task {
                 self.note(&format!("{}: fresh", output.display()));
                 self.print(&sidecar.metrics)?;
                 Ok(true)
+            }
+            Freshness::Stale(reasons) if self.common.check => {
+                let reasons: Vec<String> = reasons.iter().map(ToString::to_string).collect();
+                Err(Failure(format!("{}: not fresh: {}", output.display(), reasons.join("; "))).into())
             }
             Freshness::Stale(reasons) => {
                 if self.common.explain {

@@ -18,13 +18,14 @@ use serde_json::Value;
 
 use crate::tools::pixelcnn_fit::{declare, examples};
 use crate::training::pair;
-use crate::{CommonArguments, Metrics, Precision, Progress, SeedArgument, Task};
+use crate::{CommonArguments, Metrics, Precision, Progress, SeedArgument, Shard, ShardArgument, Task};
 
 /// Measure how much of the images x a layer's values h still know, in nats.
 ///
 /// With a model of pixelcnn-fit: NCE, the mean of log p(x | h) over test images, which bounds I(x; h) from below up to the constant
 /// H(x), with its standard error and a bootstrap interval of 95% over images; -o keeps each image's log-likelihood. With
-/// --estimator kde, neighbours or binned: estimates from the values of h alone, MODEL's place taken by H.npy.
+/// --estimator kde, neighbours or binned: estimates from the values of h alone, MODEL's place taken by H.npy. The log-likelihoods of
+/// parts (--shard), joined by npy-cat, are summed up by --estimator log-likelihoods.
 #[derive(Parser)]
 #[command(
     version,
@@ -40,11 +41,13 @@ use crate::{CommonArguments, Metrics, Precision, Progress, SeedArgument, Task};
 Examples:
   mi-bound fc3-model test-images.npy --condition test-fc3.npy --count 2000 --json -o fc3.npy
   mi-bound conv2-model test-images.npy --condition test-conv2.npy --against fc3-model --condition2 test-fc3.npy --json
-  mi-bound --estimator kde --noise-variance 0.1 test-fc3.npy --json"
+  mi-bound --estimator kde --noise-variance 0.1 test-fc3.npy --json
+  mi-bound fc3-model test-images.npy --condition test-fc3.npy --shard 1/8 -o part-1.npy
+  mi-bound --estimator log-likelihoods fc3.npy --dimensions 784 --json"
 )]
 pub struct Arguments {
     /// The model's folder and the test images, u8 .npy; with an estimator the values of h, .npy (N, …)
-    #[arg(value_name = "MODEL IMAGES.npy | H.npy", required = true, num_args = 1..=2)]
+    #[arg(value_name = "MODEL IMAGES.npy | H.npy | L.npy", required = true, num_args = 1..=2)]
     inputs: Vec<PathBuf>,
     /// What the model is conditional on, of each image
     #[arg(long, value_name = "H.npy")]
@@ -53,16 +56,16 @@ pub struct Arguments {
     #[arg(long, value_name = "NATS", allow_negative_numbers = true)]
     input_entropy: Option<f64>,
     /// A model of the same images without a condition
-    #[arg(long, value_name = "MODEL")]
+    #[arg(long, value_name = "MODEL", conflicts_with = "shard")]
     marginal: Option<PathBuf>,
     /// Another model, whose difference is measured image by image
-    #[arg(long, value_name = "MODEL2")]
+    #[arg(long, value_name = "MODEL2", conflicts_with = "shard")]
     against: Option<PathBuf>,
     /// What the other model is conditional on
     #[arg(long, value_name = "H2.npy", requires = "against")]
     condition2: Option<PathBuf>,
     /// Images the model was trained on, for the gap
-    #[arg(long, value_name = "IMAGES.npy")]
+    #[arg(long, value_name = "IMAGES.npy", conflicts_with = "shard")]
     train_images: Option<PathBuf>,
     /// What they are conditional on
     #[arg(long, value_name = "H.npy", requires = "train_images")]
@@ -85,6 +88,9 @@ pub struct Arguments {
     /// The bins' range with --squash none
     #[arg(long, value_name = "A,B", value_parser = pair, allow_negative_numbers = true)]
     range: Option<[f64; 2]>,
+    /// Numbers an image has, for bits per dimension from log-likelihoods
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    dimensions: Option<u32>,
     /// Variance of the Gaussian noise that is added to h
     #[arg(long, value_name = "V")]
     noise_variance: Option<f64>,
@@ -98,6 +104,8 @@ pub struct Arguments {
     #[arg(short, long, value_name = "L.npy")]
     output: Option<PathBuf>,
     #[command(flatten)]
+    shard: ShardArgument,
+    #[command(flatten)]
     seed: SeedArgument,
     #[command(flatten)]
     common: CommonArguments,
@@ -108,6 +116,8 @@ enum Estimator {
     /// A model's log-likelihoods
     #[default]
     Bound,
+    /// Log-likelihoods that were written before
+    LogLikelihoods,
     /// Kernel densities
     Kde,
     /// k-th neighbours
@@ -131,8 +141,9 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     match (arguments.estimator, arguments.inputs.as_slice()) {
         (Estimator::Bound, [model, images]) => bound(&arguments, model, images),
         (Estimator::Bound, _) => {
-            bail!("expected MODEL IMAGES.npy, found one path; --estimator kde, neighbours or binned take one")
+            bail!("expected MODEL IMAGES.npy, found one path; the other estimators take one")
         }
+        (Estimator::LogLikelihoods, [values]) => sum_up(&arguments, values),
         (_, [values]) => estimate(&arguments, values),
         _ => bail!("--estimator: expected H.npy alone, found a second path"),
     }
@@ -146,7 +157,13 @@ struct Measured {
 }
 
 impl Measured {
-    fn open(model: &Path, images: &Path, condition: Option<&Path>, count: Option<u32>) -> anyhow::Result<Self> {
+    fn open(
+        model: &Path,
+        images: &Path,
+        condition: Option<&Path>,
+        count: Option<u32>,
+        shard: Shard,
+    ) -> anyhow::Result<Self> {
         let examples = examples(images, condition)?;
         let architecture = Architecture::load(model)?;
         ensure!(
@@ -157,7 +174,13 @@ impl Measured {
         examples.check(&architecture)?;
         let (found, wanted) = (examples.count(), count.map_or(examples.count(), |count| count as usize));
         ensure!(wanted <= found, "{}: --count: expected at most {found} images, found {wanted}", images.display());
-        Ok(Self { model: model.to_owned(), examples, rows: 0..wanted })
+        let rows = shard.rows(wanted);
+        ensure!(
+            !rows.is_empty(),
+            "{}: --shard {shard}: no image of {wanted} falls to it; take fewer parts",
+            images.display()
+        );
+        Ok(Self { model: model.to_owned(), examples, rows })
     }
 
     fn declare(&self, task: &mut Task) -> anyhow::Result<()> {
@@ -189,8 +212,13 @@ impl Measured {
 }
 
 fn bound(arguments: &Arguments, model: &Path, images: &Path) -> anyhow::Result<()> {
-    let count = arguments.count;
-    let open = |model: &Path, images: &Path, condition: Option<&Path>| Measured::open(model, images, condition, count);
+    let (count, shard) = (arguments.count, arguments.shard.shard);
+    ensure!(
+        shard.is_whole() || arguments.output.is_some(),
+        "--shard: the parts' log-likelihoods are what is joined; give -o"
+    );
+    let open =
+        |model: &Path, images: &Path, condition: Option<&Path>| Measured::open(model, images, condition, count, shard);
     let own = open(model, images, arguments.condition.as_deref())?;
     let marginal = arguments.marginal.as_deref().map(|model| open(model, images, None)).transpose()?;
     let other = arguments.against.as_deref();
@@ -202,6 +230,7 @@ fn bound(arguments: &Arguments, model: &Path, images: &Path) -> anyhow::Result<(
     parts().try_for_each(|part| part.declare(&mut task))?;
     task.seed(arguments.seed.seed);
     task.parameter("count", count)?;
+    task.parameter("shard", shard.to_string())?;
     task.parameter("bootstrap", arguments.bootstrap)?;
     task.parameter("input_entropy", arguments.input_entropy)?;
     task.parameter("precision", arguments.precision)?;
@@ -214,8 +243,8 @@ fn bound(arguments: &Arguments, model: &Path, images: &Path) -> anyhow::Result<(
     let mut measure = |part: &Measured| part.log_likelihoods(arguments.precision, &mut progress);
     let values = measure(&own)?;
     let [marginal, other, train] = [&marginal, &other, &train].map(|part| part.as_ref().map(&mut measure).transpose());
-    let dimensions = Architecture::load(model)?.dimensions();
-    let metrics = arguments.metrics(&values, [marginal?, other?, train?], dimensions)?;
+    let dimensions = u32::try_from(Architecture::load(model)?.dimensions())?;
+    let metrics = arguments.metrics(&values, [marginal?, other?, train?], Some(dimensions))?;
     match &arguments.output {
         Some(output) => {
             let mut writer = Writer::create(output, Dtype::F64, &[])?;
@@ -236,12 +265,14 @@ impl Arguments {
         &self,
         values: &[f64],
         [marginal, other, train]: [Option<Vec<f64>>; 3],
-        dimensions: usize,
+        dimensions: Option<u32>,
     ) -> anyhow::Result<Metrics> {
         let nce = self.estimate(values)?;
         let mut metrics = Metrics::from_iter([("images".to_string(), Value::from(values.len()))]);
         add(&mut metrics, "nce", "nats", nce);
-        add(&mut metrics, "bits_per_dimension", "", nce.scaled(bits_per_dimension(dimensions)));
+        if let Some(dimensions) = dimensions {
+            add(&mut metrics, "bits_per_dimension", "", nce.scaled(bits_per_dimension(dimensions as usize)));
+        }
         if let Some(entropy) = self.input_entropy {
             ensure!(
                 entropy >= 0.0 && entropy.is_finite(),
@@ -276,6 +307,24 @@ fn add(metrics: &mut Metrics, name: &str, unit: &str, estimate: Estimate) {
     metrics.insert(format!("{name}_interval"), estimate.interval.map(metric).to_vec().into());
 }
 
+/// What log-likelihoods that were written before say of the model.
+fn sum_up(arguments: &Arguments, path: &Path) -> anyhow::Result<()> {
+    ensure!(arguments.output.is_none(), "-o: the log-likelihoods are written already");
+    let reader = Reader::open(path)?;
+    reader.require_dtype(&[Dtype::F64])?;
+    ensure!(
+        reader.shape().len() == 1 && reader.rows() > 0,
+        "{}: expected log-likelihoods (N), found shape {:?}; mi-bound -o writes them",
+        path.display(),
+        reader.shape()
+    );
+    let rows = arguments.count.map_or(reader.rows(), |count| reader.rows().min(count as usize));
+    let values: Vec<f64> = reader.read_row_range_as_float_at(0, rows)?;
+    require_finite(path, &values, 0, 1)?;
+    let task = Task::begin(&arguments.common, None)?;
+    task.finish_measurement(&arguments.metrics(&values, [None, None, None], arguments.dimensions)?)
+}
+
 /// Estimates from the values of h alone.
 fn estimate(arguments: &Arguments, path: &Path) -> anyhow::Result<()> {
     ensure!(arguments.output.is_none(), "-o: an estimator has no log-likelihoods to write");
@@ -306,7 +355,7 @@ fn estimate(arguments: &Arguments, path: &Path) -> anyhow::Result<()> {
                 insert("kozachenko_leonenko_nats", neighbour_entropy(&h, features, arguments.k)?);
             }
         }
-        Estimator::Binned | Estimator::Bound => {
+        Estimator::Binned | Estimator::Bound | Estimator::LogLikelihoods => {
             let squash = match (arguments.squash, arguments.range) {
                 (SquashArgument::Tanh, None) => Squash::Tanh,
                 (SquashArgument::None, Some([low, high])) => Squash::Range(low, high),
