@@ -5,10 +5,14 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use obverse::objective::aggregation::Aggregation;
 use obverse::objective::resolved::Comparison;
-use obverse::store::sidecar::Sidecar;
+use obverse::store::sidecar::{Artifact, Sidecar};
 use serde::de::DeserializeOwned;
 
+use crate::companion;
 use crate::parameterisation::ParameterisationArguments;
+
+/// How many times over a file may have been joined of others. A file that was joined into itself ends here.
+const JOINS: usize = 8;
 
 /// The arguments of a comparison.
 #[derive(Clone, Copy, Debug, Default, Args)]
@@ -60,7 +64,7 @@ impl ComparisonArguments {
 }
 
 /// What the sidecar of images (or of what was computed of them) says of how they were made.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Made {
     /// How the objective compared.
     pub aggregation: Option<Aggregation>,
@@ -73,19 +77,32 @@ pub struct Made {
 }
 
 impl Made {
-    /// What the sidecar of `file` says; nothing where there is none, or one of another tool than `tool`.
+    /// What the sidecar of `file` says, or those of the parts it was joined of, where they agree; nothing where there is none, or
+    /// one of another tool than `tool`.
     ///
     /// # Errors
     /// A sidecar that cannot be read.
     pub fn of(file: &Path, tool: &str) -> anyhow::Result<Self> {
+        Self::told(file, tool, None, JOINS)
+    }
+
+    /// The same of a file that may have been overwritten since its content was `content`, and was joined `joins` times at most.
+    fn told(file: &Path, tool: &str, content: Option<&str>, joins: usize) -> anyhow::Result<Self> {
         let Some(path) = Sidecar::path_of(file).filter(|path| path.is_file()) else { return Ok(Self::default()) };
         let sidecar = Sidecar::read(&path)?;
-        if sidecar.tool != tool {
+        if content.is_some_and(|content| content != sidecar.output.blake3) {
             return Ok(Self::default());
         }
         let folder = path.parent().unwrap_or(Path::new(""));
         // Files are named from where the tool ran.
         let ran_in = folder.join(&sidecar.directory);
+        if sidecar.tool == "npy-cat" && joins > 0 {
+            let part = |part: &Artifact| Self::told(&ran_in.join(&part.path), tool, Some(&part.blake3), joins - 1);
+            return Ok(Self::joined(&sidecar.inputs.iter().map(part).collect::<anyhow::Result<Vec<_>>>()?, file));
+        }
+        if sidecar.tool != tool {
+            return Ok(Self::default());
+        }
         let found = |file: Option<PathBuf>| file.map(|file| ran_in.join(file));
         let parameterisation: Option<ParameterisationArguments> = parameter(&sidecar, "parameterisation");
         let parameters = sidecar.metrics.get("parameters").and_then(|name| name.as_str());
@@ -99,6 +116,14 @@ impl Made {
             }),
             parameters: parameters.map(|name| folder.join(name)),
         })
+    }
+
+    /// What `parts` agree on, of the file that they were joined to; its parameters lie beside it where they were joined too.
+    fn joined(parts: &[Self], file: &Path) -> Self {
+        let alike = |part: &Self| Self { parameters: None, ..part.clone() };
+        let agreed = parts.first().map(alike).filter(|first| parts.iter().all(|part| alike(part) == *first));
+        let parameters = Some(companion(file, "parameters")).filter(|path| path.is_file());
+        agreed.filter(|made| *made != Self::default()).map_or_else(Self::default, |made| Self { parameters, ..made })
     }
 
     /// The comparison, `usual` where nothing is known.

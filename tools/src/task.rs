@@ -44,6 +44,7 @@ pub type Metrics = Map<String, Value>;
 pub struct Task {
     common: CommonArguments,
     output: Option<PathBuf>,
+    beside: Vec<PathBuf>,
     wanted: Wanted,
     started: Instant,
 }
@@ -65,7 +66,8 @@ impl Task {
             seed: 0,
             inputs: Vec::new(),
         };
-        Ok(Self { common: common.clone(), output: output.map(Path::to_owned), wanted, started: Instant::now() })
+        let (common, output) = (common.clone(), output.map(Path::to_owned));
+        Ok(Self { common, output, beside: Vec::new(), wanted, started: Instant::now() })
     }
 
     /// Declares a file or folder that is read, digesting it.
@@ -96,6 +98,11 @@ impl Task {
         Ok(())
     }
 
+    /// Declares the files that are written beside the output, without which it is not fresh.
+    pub fn beside(&mut self, files: Vec<PathBuf>) {
+        self.beside = files;
+    }
+
     /// Declares the seed.
     pub fn seed(&mut self, seed: u64) {
         self.wanted.seed = seed;
@@ -118,14 +125,17 @@ impl Task {
             ensure!(!self.common.check, "--check: there is no output to be fresh; give -o");
             return Ok(false);
         };
-        match check(output, &self.wanted) {
+        let freshness = match self.beside.iter().find(|file| !file.is_file()) {
+            Some(file) => Freshness::Stale(vec![format!("{} is missing", file.display())]),
+            None => check(output, &self.wanted),
+        };
+        match freshness {
             Freshness::Fresh(sidecar) => {
                 self.note(&format!("{}: fresh", output.display()));
                 self.print(&sidecar.metrics)?;
                 Ok(true)
             }
             Freshness::Stale(reasons) if self.common.check => {
-                let reasons: Vec<String> = reasons.iter().map(ToString::to_string).collect();
                 Err(Failure(format!("{}: not fresh: {}", output.display(), reasons.join("; "))).into())
             }
             Freshness::Stale(reasons) => {

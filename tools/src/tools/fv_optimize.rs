@@ -136,7 +136,8 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let mut task = Task::begin(&arguments.rows.common, Some(&arguments.output))?;
     task.input(&arguments.network)?;
     plan.declare(&arguments, &mut task)?;
-    if companions(&arguments).iter().all(|path| path.is_file()) && task.is_fresh()? {
+    task.beside(companions(&arguments));
+    if task.is_fresh()? {
         return Ok(());
     }
     match arguments.rows.precision {

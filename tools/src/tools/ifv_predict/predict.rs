@@ -33,7 +33,8 @@ pub(super) fn predict_objectives<E: Element + Scalar>(arguments: &PredictArgumen
     task.parameter("net_layer", &arguments.net_layer)?;
     task.seed(arguments.seed.seed);
     arguments.rows.declare(&mut task)?;
-    if companions(arguments, output).iter().all(|path| path.is_file()) && task.is_fresh()? {
+    task.beside(companions(arguments, output));
+    if task.is_fresh()? {
         return Ok(());
     }
     let mut metrics = Metrics::new();
@@ -51,7 +52,7 @@ pub(super) fn predict_objectives<E: Element + Scalar>(arguments: &PredictArgumen
 }
 
 /// The files beside the output.
-pub(super) fn companions(arguments: &PredictArguments, output: &Path) -> Vec<PathBuf> {
+fn companions(arguments: &PredictArguments, output: &Path) -> Vec<PathBuf> {
     let scored = arguments.targets.as_ref().map(|_| ["angles", "shares"]).into_iter().flatten();
     ["jacobians", "responses", "singular-values"]
         .into_iter()
