@@ -2,12 +2,14 @@
 //!
 //! Here is how they find and run the tools.
 
+use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
 use obverse::tensor::random::Stream;
+use tempfile::TempDir;
 
 /// What a tool did.
 #[derive(Debug)]
@@ -25,7 +27,10 @@ pub struct Outcome {
 const STATE: &str = "OBVERSE_TOOLS";
 
 /// The folder of the tools' binaries, built to the current sources once a test process unless they are already.
-fn tools() -> &'static Path {
+///
+/// # Panics
+/// When they do not build.
+pub fn tools() -> &'static Path {
     static TOOLS: OnceLock<PathBuf> = OnceLock::new();
     TOOLS.get_or_init(|| {
         // The test is target/<profile>/deps/<test>, the tools are target/<profile>/<tool>.
@@ -60,6 +65,31 @@ pub fn mirror(test: &str, name: &str) -> Option<PathBuf> {
         return None;
     }
     Some(path)
+}
+
+/// Whether `just` is on the path; where it is not the test says that it is skipped.
+pub fn has_just(test: &str) -> bool {
+    let found = Command::new("just").arg("--version").stdout(Stdio::null()).status().is_ok();
+    if !found {
+        println!("skipped: {test}: no just on the path");
+    }
+    found
+}
+
+/// A folder in which the recipes of the checkout run, with copies of the justfiles: the checkout stays clean.
+///
+/// # Errors
+/// A file that cannot be copied.
+pub fn recipes() -> std::io::Result<TempDir> {
+    let checkout = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let folder = tempfile::tempdir()?;
+    fs::create_dir(folder.path().join("pipelines"))?;
+    fs::copy(checkout.join("justfile"), folder.path().join("justfile"))?;
+    for entry in fs::read_dir(checkout.join("pipelines"))? {
+        let entry = entry?;
+        fs::copy(entry.path(), folder.path().join("pipelines").join(entry.file_name()))?;
+    }
+    Ok(folder)
 }
 
 /// A tool by name, ready for arguments.
@@ -138,7 +168,7 @@ pub fn write_images(path: &Path, count: usize, channels: usize, side: usize) -> 
 
 /// The names in a folder, sorted.
 pub fn names(folder: &Path) -> Vec<String> {
-    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let mut names: Vec<_> = entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
     names.sort();
     names

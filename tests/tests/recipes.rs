@@ -3,45 +3,16 @@
 // The helpers of a test file are no tests to clippy.
 #![allow(clippy::unwrap_used)]
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use obverse::store::npy::Reader;
 use obverse::store::sidecar::Sidecar;
-use obverse_tests::{mirror, run, tool};
-use tempfile::TempDir;
+use obverse_tests::{has_just, mirror, recipes, run, tools};
 
 /// How many times smaller the error of a recovery must be than that of the mean training image, which is what an encoder
 /// that learns nothing recovers: measured 3.4 for the shapes and 2.7 for the digits.
 const BETTER: f64 = 2.0;
-
-/// Whether `just` is on the path; where it is not the test says that it is skipped.
-fn has_just(test: &str) -> bool {
-    let found = Command::new("just").arg("--version").stdout(Stdio::null()).status().is_ok();
-    if !found {
-        println!("skipped: {test}: no just on the path");
-    }
-    found
-}
-
-/// A folder in which the recipes of the checkout run.
-fn recipes() -> TempDir {
-    let checkout = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let folder = tempfile::tempdir().unwrap();
-    fs::create_dir(folder.path().join("pipelines")).unwrap();
-    fs::copy(checkout.join("justfile"), folder.path().join("justfile")).unwrap();
-    for entry in fs::read_dir(checkout.join("pipelines")).unwrap() {
-        let path = entry.unwrap().path();
-        fs::copy(&path, folder.path().join("pipelines").join(path.file_name().unwrap())).unwrap();
-    }
-    folder
-}
-
-/// The folder of the tools' binaries.
-fn tools() -> PathBuf {
-    Path::new(tool("fa-fit").get_program()).parent().unwrap().to_owned()
-}
 
 /// Runs a recipe, which must succeed, and returns its standard output and its standard error.
 fn said(folder: &Path, recipe: &[&str], environment: &[(&str, &str)]) -> [String; 2] {
@@ -84,7 +55,7 @@ fn error_of_the_mean_image(images: &Path) -> f64 {
 
 /// Runs a recipe of `steps` tools twice: it recovers the images of the folder `images` into `out`, then all is fresh.
 fn check(recipe: &str, mirror: &Path, steps: usize, images: &str, out: &str) {
-    let folder = recipes();
+    let folder = recipes().unwrap();
     let (commands, _) = just(folder.path(), recipe, mirror);
     assert_eq!(commands.len(), steps, "{commands:#?}");
     let out = folder.path().join(out);
@@ -113,7 +84,7 @@ fn just_information_study_measures_layers_and_is_fresh_the_second_time() {
     if !has_just("just_information_study_measures_layers_and_is_fresh_the_second_time") {
         return;
     }
-    let folder = recipes();
+    let folder = recipes().unwrap();
     run(folder.path(), "dataset", "synth shapes --count 600 --size 16 -o data").succeeds();
     let small = "--filters 4 --blocks 1 --mixtures 2";
     let recipe = ["information", "study", "data", "nash-colour", "3", "2", "10", "out", small, "conv1 fc3"];
@@ -144,7 +115,7 @@ fn just_reversible_study_compares_trainings_and_is_fresh_the_second_time() {
     if !has_just("just_reversible_study_compares_trainings_and_is_fresh_the_second_time") {
         return;
     }
-    let folder = recipes();
+    let folder = recipes().unwrap();
     run(folder.path(), "dataset", "synth shapes --count 100 --size 16 -o data").succeeds();
     let just = |words: &[&str]| {
         let mut command = Command::new("just");
@@ -188,7 +159,7 @@ fn just_alignment_study_draws_every_figure_and_is_fresh_the_second_time() {
     if !has_just("just_alignment_study_draws_every_figure_and_is_fresh_the_second_time") {
         return;
     }
-    let folder = recipes();
+    let folder = recipes().unwrap();
     run(folder.path(), "dataset", "synth shapes --count 100 --size 16 -o data").succeeds();
     let study = || just(folder.path(), "alignment study data mnist 1 out 16", Path::new("")).1;
     study();
@@ -245,7 +216,7 @@ fn just_shapes_all_and_ifv_draw_every_figure_and_are_fresh_the_second_time() {
     if !has_just("just_shapes_all_and_ifv_draw_every_figure_and_are_fresh_the_second_time") {
         return;
     }
-    let folder = recipes();
+    let folder = recipes().unwrap();
     let stale = |lines: &str| {
         let tool = |line: &&str| ["fv-", "net-", "fa-", "ifv-"].iter().any(|start| line.starts_with(start));
         let stale = lines.lines().filter(tool).filter(|line| !line.ends_with(": fresh"));
