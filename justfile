@@ -35,7 +35,9 @@ build:
 test:
     cargo fmt --all --check
     cargo clippy --workspace --all-targets --release --locked -- --deny warnings
-    OBVERSE_TOOLS=built cargo test --workspace --release --locked
+    cargo build --workspace --release --locked
+    OBVERSE_TOOLS=built cargo test --workspace --release --locked --lib --test '*'
+    cargo test --workspace --release --locked --doc
     RUSTDOCFLAGS='--deny warnings' cargo doc --workspace --no-deps --release --locked --quiet
 
 # The same jobs in PyTorch, alternating (makes its own Python environment; wants an idle machine).

@@ -10,7 +10,7 @@ use std::process::Command;
 use obverse_tests::{mirror, run, tool};
 
 /// The tools, each after those that make what its examples read.
-const TOOLS: [&str; 19] = [
+const TOOLS: [&str; 20] = [
     "dataset",
     "net-fit",
     "fa-fit",
@@ -30,6 +30,7 @@ const TOOLS: [&str; 19] = [
     "obverse-again",
     "obverse-manual",
     "shadow-measure",
+    "report",
 ];
 
 /// Numbers of the examples and those that the test takes for them.
@@ -113,6 +114,10 @@ fn prepare(folder: &Path) {
         let test = "--test test-images.npy --test-labels test-labels.npy";
         prepared("net-fit", &format!("classifier {labelled} {test} --epochs 1 -o {name}"));
     }
+    prepared("npy-cat", "train-images.npy --head 3 -o out/three.npy");
+    fs::copy(folder.join("given/dataset.json"), folder.join("dataset.json")).unwrap();
+    let claims = "paper = 'P'\n[[claim]]\nat = '1'\nsays = 'rows'\noutputs = ['three.npy']\nmetric = 'rows'\n";
+    fs::write(folder.join("claims.toml"), claims).unwrap();
     for name in ["loss", "test-loss"] {
         obverse::store::npy::write(&folder.join(format!("{name}.npy")), &[4], &[4.0f32, 3.0, 2.0, 1.0]).unwrap();
     }

@@ -204,7 +204,7 @@ fn a_wrong_plot_is_one_line_and_leaves_nothing() {
     write(&path.join("none.npy"), &[0], &[0.0f32; 0]).unwrap();
     write(&path.join("three.npy"), &[2, 3], &[0.0f32; 6]).unwrap();
     let before = names(path);
-    let cases: [(&str, &[&str]); 16] = [
+    let cases: [(&str, &[&str]); 20] = [
         ("nan.npy --plot line", &["nan.npy", "NaN in row 1"]),
         ("none.npy --plot line", &["none.npy", "at least one"]),
         ("three.npy --plot line", &["three.npy", "(N, 1)", "[2, 3]"]),
@@ -221,9 +221,58 @@ fn a_wrong_plot_is_one_line_and_leaves_nothing() {
         ("train.npy --plot line --size 40x40", &["40 x 40", "--size"]),
         ("train.npy --plot line --columns 3", &["--columns", "--plot"]),
         ("train.npy --title loss", &["--plot"]),
+        ("nan.npy --plot histogram", &["nan.npy", "NaN in row 1"]),
+        ("none.npy --plot histogram", &["none.npy", "at least one"]),
+        ("train.npy --plot histogram --against epochs.npy", &["--against", "histogram"]),
+        ("train.npy --plot line --bins 3", &["--bins", "histogram"]),
     ];
     for (arguments, words) in cases {
         run(path, "npy-view", &format!("{arguments} -o g.png")).fails(2, words);
     }
     assert_eq!(names(path), before);
+}
+
+#[test]
+fn a_histogram_counts_values_of_any_shape_and_a_plot_is_written_as_svg() {
+    let folder = numbers();
+    let path = folder.path();
+    write(&path.join("values.npy"), &[2, 2, 2], &[0.0f32, 0.1, 0.2, 0.9, 1.0, 1.0, 0.5, 0.4]).unwrap();
+    let svg = |name: &str| std::fs::read_to_string(path.join(name)).unwrap();
+    run(path, "npy-view", "values.npy --plot histogram --bins 4 -o h.svg").succeeds();
+    run(path, "npy-view", "train.npy test.npy --plot line --title loss -o l.svg").succeeds();
+    assert!(svg("h.svg").starts_with("<svg") && svg("l.svg").contains("loss"));
+    run(path, "npy-view", "values.npy --plot histogram -o h.png").succeeds();
+    assert!(count(&picture(path, "h.png"), BLUE) > 100);
+}
+
+#[test]
+fn differences_stand_beside_what_differs_and_classes_have_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    write(&path.join("a.npy"), &[2, 1, 4, 4], &[100u8; 32]).unwrap();
+    let mut changed = vec![100u8; 32];
+    (changed[0], changed[31]) = (200, 50);
+    write(&path.join("b.npy"), &[2, 1, 4, 4], &changed).unwrap();
+    write(&path.join("labels.npy"), &[2], &[1i64, 0]).unwrap();
+    std::fs::write(path.join("dataset.json"), r#"{"classes": ["cat", "dog"]}"#).unwrap();
+    run(path, "npy-view", "a.npy b.npy --difference --beside --captions a,b,- --scale 8 -o d.png").succeeds();
+    let metrics = Sidecar::read(&path.join("d.png.json")).unwrap().metrics;
+    assert!((metrics["difference_range"].as_f64().unwrap() - 100.0 / 255.0).abs() < 1e-9, "{metrics:?}");
+    let drawn = picture(path, "d.png");
+    // A pixel of the second image in full red, and the end of the scale; half as strong a blue.
+    assert!(count(&drawn, [0x67, 0x00, 0x1f]) > 64);
+    assert_eq!(count(&drawn, [0x82, 0x98, 0xb0]), 64);
+    run(path, "npy-view", "a.npy --labels labels.npy --scale 16 -o n.png").succeeds();
+    run(path, "npy-view", "a.npy --labels labels.npy --class-names dataset.json --scale 16 -o c.png").succeeds();
+    let ink = |name: &str| count(&picture(path, name), [0; 3]);
+    assert!(ink("c.png") > 2 * ink("n.png"), "{} {}", ink("c.png"), ink("n.png"));
+    let refused = |words: &str, said: &[&str]| drop(run(path, "npy-view", &format!("{words} -o x.png")).fails(2, said));
+    refused("a.npy --difference", &["--difference", "two files"]);
+    refused("a.npy labels.npy --difference", &["labels.npy"]);
+    refused("a.npy b.npy --difference --captions a,b", &["--captions", "3"]);
+    refused("a.npy b.npy --difference-range 1", &["--difference"]);
+    refused("a.npy b.npy --difference --difference-range 0", &["--difference-range"]);
+    refused("a.npy --labels labels.npy --class-names cat", &["--class-names", "label 1"]);
+    refused("a.npy --labels labels.npy --class-names a.json", &["a.json"]);
+    refused("a.npy --class-names a,b", &["--labels"]);
 }

@@ -60,6 +60,7 @@ pub const TOOLS: &[Tool] = &[
     Tool { name: "obverse-manual", command: tools::obverse_manual::Arguments::command },
     Tool { name: "pixelcnn-fit", command: tools::pixelcnn_fit::Arguments::command },
     Tool { name: "pixelcnn-sample", command: tools::pixelcnn_sample::Arguments::command },
+    Tool { name: "report", command: tools::report::Arguments::command },
     Tool { name: "shadow-measure", command: tools::shadow_measure::Arguments::command },
 ];
 

@@ -39,7 +39,7 @@ impl Format {
     /// A figure of no pixels, a file that cannot be written.
     pub fn save(self, figure: &Figure, output: &Path) -> anyhow::Result<Artifact> {
         let bytes = match self {
-            Self::Svg => figure.svg().into_bytes(),
+            Self::Svg => figure.svg()?.into_bytes(),
             Self::Png => encode_png(&figure.picture()?)?,
         };
         atomic::write(output, &bytes)?;

@@ -1,154 +1,163 @@
-//! Figures of rectangles, lines, dots and text, as a picture or as SVG: stacked bars, and points with their distributions at the
-//! margins.
+//! Figures, as pictures or as SVG: charts, stacked bars, and points with their distributions at the margins.
 //!
-//! Source: inverse feature visualisation, Figures 2 and 3. Letters are 8 x 8 pixels, those of the other pictures; places are in
-//! pixels from the upper left corner.
+//! Source: inverse feature visualisation, Figures 2 and 3. Drawn by plotters; letters are those of DejaVu Sans in pictures, the
+//! reader's own in SVG.
+
+use std::sync::OnceLock;
 
 use image::RgbImage;
-use tiny_skia::{Color, LineCap, Pixmap, Stroke, Transform};
+use plotters::chart::ChartContext;
+use plotters::coord::Shift;
+use plotters::coord::ranged1d::ValueFormatter;
+use plotters::prelude::*;
+use plotters::style::{FontStyle, register_font};
 
-use super::axis::Axis;
-use super::plot::{Area, COLOURS, FRAME, GRID, Series, dot, fill, opaque, paint, polyline};
-use super::text::{self, CHARACTER};
+use super::chart::say;
+use super::series::Series;
 use super::{Error, Result};
 
-/// Room around a frame for numbers and names.
-pub(super) const MARGIN: usize = 56;
-/// Height and width of a frame.
-pub(super) const FRAME_SIZE: usize = 400;
-/// Height of the distributions at the margins, and how many counts they have.
-const MARGINAL: usize = 80;
+/// Room at the right of a frame, in pixels.
+pub(super) const RIGHT: i32 = 16;
+/// Height and width of a frame, of the distributions beside it, and how many counts those have.
+const FRAME: u32 = 400;
+const MARGIN: u32 = 80;
 const COUNTS: usize = 40;
-/// From one bar to the next, and how much of that is bar.
-const PITCH: usize = 72;
-const BAR: usize = 48;
-const DOT: f32 = 3.0;
+/// From one bar to the next.
+const PITCH: u32 = 72;
 
-#[derive(Clone, Debug, PartialEq)]
-pub(super) enum Shape {
-    Rectangle { area: Area, colour: [u8; 3] },
-    Dot { x: f32, y: f32, colour: [u8; 3] },
-    Line { from: (f32, f32), to: (f32, f32), width: f32, colour: [u8; 3] },
-    Text { left: usize, top: usize, text: String },
+/// Colours of the series: matplotlib's, which are Tableau's ten.
+const COLOURS: [RGBColor; 10] = [
+    RGBColor(0x1f, 0x77, 0xb4),
+    RGBColor(0xff, 0x7f, 0x0e),
+    RGBColor(0x2c, 0xa0, 0x2c),
+    RGBColor(0xd6, 0x27, 0x28),
+    RGBColor(0x94, 0x67, 0xbd),
+    RGBColor(0x8c, 0x56, 0x4b),
+    RGBColor(0xe3, 0x77, 0xc2),
+    RGBColor(0x7f, 0x7f, 0x7f),
+    RGBColor(0xbc, 0xbd, 0x22),
+    RGBColor(0x17, 0xbe, 0xcf),
+];
+
+pub(super) fn colour(number: usize) -> RGBColor {
+    COLOURS[number % COLOURS.len()]
+}
+
+/// How often letters and lines of the smallest size are enlarged.
+pub(super) fn unit_of((width, height): (usize, usize)) -> i32 {
+    (width / 640).min(height / 480).clamp(1, 64) as i32
+}
+
+/// What draws itself with any backend.
+pub(super) trait Pen {
+    fn draw<DB: DrawingBackend>(&self, root: &DrawingArea<DB, Shift>) -> std::result::Result<(), String>;
+}
+
+/// The two backends, of what can be drawn with any.
+trait Drawing: Send + Sync {
+    fn bitmap(&self, root: &DrawingArea<BitMapBackend<'_>, Shift>) -> std::result::Result<(), String>;
+    fn vectors(&self, root: &DrawingArea<SVGBackend<'_>, Shift>) -> std::result::Result<(), String>;
+}
+
+impl<P: Pen + Send + Sync> Drawing for P {
+    fn bitmap(&self, root: &DrawingArea<BitMapBackend<'_>, Shift>) -> std::result::Result<(), String> {
+        self.draw(root)
+    }
+
+    fn vectors(&self, root: &DrawingArea<SVGBackend<'_>, Shift>) -> std::result::Result<(), String> {
+        self.draw(root)
+    }
 }
 
 /// A drawing on white.
-#[derive(Clone, Debug, PartialEq)]
 pub struct Figure {
-    width: usize,
-    height: usize,
-    shapes: Vec<Shape>,
+    size: (u32, u32),
+    drawing: Box<dyn Drawing>,
 }
 
 impl Figure {
-    pub(super) fn new(width: usize, height: usize) -> Self {
-        Self { width, height, shapes: Vec::new() }
-    }
-
-    pub(super) fn push(&mut self, shape: Shape) {
-        self.shapes.push(shape);
-    }
-
-    pub(super) fn rectangle(&mut self, left: usize, top: usize, width: usize, height: usize, colour: [u8; 3]) {
-        self.shapes.push(Shape::Rectangle { area: Area { left, top, width, height }, colour });
-    }
-
-    pub(super) fn text(&mut self, left: usize, top: usize, text: &str) {
-        self.shapes.push(Shape::Text { left, top, text: text.to_string() });
-    }
-
-    /// Text whose middle is at `centre`.
-    pub(super) fn centred(&mut self, centre: usize, top: usize, text: &str) {
-        self.text(centre.saturating_sub(text.chars().count() * CHARACTER / 2), top, text);
-    }
-
-    /// A frame of [`FRAME_SIZE`] with the axes' ticks and numbers, its upper left corner at (left, top).
-    pub(super) fn frame(&mut self, (left, top): (usize, usize), x: &Axis, y: &Axis) {
-        for tick in &x.ticks {
-            let column = left + along(x, tick.value) as usize;
-            self.rectangle(column, top, 1, FRAME_SIZE, GRID);
-            self.centred(column, top + FRAME_SIZE + CHARACTER, &tick.label);
-        }
-        for tick in &y.ticks {
-            let row = top + FRAME_SIZE - along(y, tick.value) as usize;
-            self.rectangle(left, row, FRAME_SIZE, 1, GRID);
-            let label = &tick.label;
-            self.text((left - CHARACTER / 2).saturating_sub(label.len() * CHARACTER), row - CHARACTER / 2, label);
-        }
-        self.rectangle(left, top + FRAME_SIZE, FRAME_SIZE, 1, FRAME);
-        self.rectangle(left, top, 1, FRAME_SIZE, FRAME);
+    pub(super) fn of(size: (u32, u32), pen: impl Pen + Send + Sync + 'static) -> Self {
+        Self { size, drawing: Box::new(pen) }
     }
 
     /// The picture.
     ///
     /// # Errors
-    /// A figure of no pixels.
+    /// `Drawing` when the plotting library fails.
     pub fn picture(&self) -> Result<RgbImage> {
-        let Self { width, height, .. } = *self;
-        let large = || Error::Large { limit: u32::MAX as usize, width, height };
-        let mut pixmap = Pixmap::new(width as u32, height as u32).ok_or_else(large)?;
-        pixmap.fill(Color::WHITE);
-        for shape in &self.shapes {
-            match shape {
-                Shape::Rectangle { area, colour } => fill(&mut pixmap, *area, *colour),
-                Shape::Dot { x, y, colour } => dot(&mut pixmap, (*x, *y), DOT, &paint(*colour, 160), None),
-                Shape::Line { from, to, width, colour } => {
-                    let stroke = Stroke { width: *width, line_cap: LineCap::Round, ..Stroke::default() };
-                    if let Some(path) = polyline(&[*from, *to]) {
-                        pixmap.stroke_path(&path, &paint(*colour, u8::MAX), &stroke, Transform::identity(), None);
-                    }
-                }
-                Shape::Text { .. } => {}
-            }
-        }
-        let mut picture = opaque(&pixmap);
-        for shape in &self.shapes {
-            if let Shape::Text { left, top, text } = shape {
-                text::draw(&mut picture, text, (*left, *top), 1);
-            }
-        }
-        Ok(picture)
+        font()?;
+        let (width, height) = self.size;
+        let mut bytes = vec![u8::MAX; width as usize * height as usize * 3];
+        let root = BitMapBackend::with_buffer(&mut bytes, self.size).into_drawing_area();
+        self.drawing.bitmap(&root).and_then(|()| root.present().map_err(say)).map_err(Error::Drawing)?;
+        drop(root);
+        RgbImage::from_raw(width, height, bytes).ok_or_else(|| Error::Drawing("the picture has another size".into()))
     }
 
     /// The same as SVG.
-    pub fn svg(&self) -> String {
-        let Self { width, height, .. } = self;
-        let colour = |[r, g, b]: [u8; 3]| format!("#{r:02x}{g:02x}{b:02x}");
-        let mut svg = format!(
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" viewBox=\"0 0 {width} {height}\">\n\
-             <rect width=\"{width}\" height=\"{height}\" fill=\"#ffffff\"/>\n"
-        );
-        for shape in &self.shapes {
-            svg += &match shape {
-                Shape::Rectangle { area: Area { left, top, width, height }, colour: fill } => format!(
-                    "<rect x=\"{left}\" y=\"{top}\" width=\"{width}\" height=\"{height}\" fill=\"{}\"/>\n",
-                    colour(*fill)
-                ),
-                Shape::Dot { x, y, colour: fill } => format!(
-                    "<circle cx=\"{x:.2}\" cy=\"{y:.2}\" r=\"{DOT}\" fill=\"{}\" fill-opacity=\"0.63\"/>\n",
-                    colour(*fill)
-                ),
-                Shape::Line { from, to, width, colour: stroke } => format!(
-                    "<line x1=\"{:.2}\" y1=\"{:.2}\" x2=\"{:.2}\" y2=\"{:.2}\" stroke=\"{}\" stroke-width=\"{width}\"/>\n",
-                    from.0,
-                    from.1,
-                    to.0,
-                    to.1,
-                    colour(*stroke)
-                ),
-                Shape::Text { left, top, text } => format!(
-                    "<text x=\"{left}\" y=\"{}\" font-family=\"monospace\" font-size=\"13\">{}</text>\n",
-                    top + CHARACTER,
-                    escaped(text)
-                ),
-            };
-        }
-        svg + "</svg>\n"
+    ///
+    /// # Errors
+    /// `Drawing` when the plotting library fails.
+    pub fn svg(&self) -> Result<String> {
+        font()?;
+        let mut text = String::new();
+        let root = SVGBackend::with_string(&mut text, self.size).into_drawing_area();
+        let drawn = root.fill(&WHITE).map_err(say).and_then(|()| self.drawing.vectors(&root));
+        drawn.and_then(|()| root.present().map_err(say)).map_err(Error::Drawing)?;
+        drop(root);
+        Ok(text)
     }
 }
 
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+/// The letters, once a process.
+fn font() -> Result<()> {
+    static REGISTERED: OnceLock<bool> = OnceLock::new();
+    let register = || register_font("sans-serif", FontStyle::Normal, dejavu::sans::regular()).is_ok();
+    match REGISTERED.get_or_init(register) {
+        true => Ok(()),
+        false => Err(Error::Drawing("the font cannot be read".into())),
+    }
+}
+
+/// Draws a frame's grid and its numbers.
+pub(super) fn ticks<DB, X, Y>(
+    frame: &mut ChartContext<'_, DB, Cartesian2d<X, Y>>,
+    names: &[String; 2],
+    unit: i32,
+) -> std::result::Result<(), String>
+where
+    DB: DrawingBackend,
+    X: Ranged<ValueType = f64> + ValueFormatter<f64>,
+    Y: Ranged<ValueType = f64> + ValueFormatter<f64>,
+{
+    frame
+        .configure_mesh()
+        .light_line_style(TRANSPARENT)
+        .bold_line_style(BLACK.mix(0.12))
+        .x_labels(8)
+        .y_labels(8)
+        .x_label_formatter(&|value| number(*value))
+        .y_label_formatter(&|value| number(*value))
+        .x_desc(&names[0])
+        .y_desc(&names[1])
+        .label_style(("sans-serif", 12 * unit))
+        .axis_desc_style(("sans-serif", 13 * unit))
+        .draw()
+        .map_err(say)
+}
+
+/// A number as one would write it beside a tick.
+fn number(value: f64) -> String {
+    let size = value.abs();
+    let text = match size {
+        0.0 => "0".into(),
+        _ if (1e-4..1e6).contains(&size) => format!("{value:.*}", if size < 0.1 { 6 } else { 4 }),
+        _ => format!("{value:.4e}"),
+    };
+    let (digits, exponent) =
+        text.split_once('e').map_or((text.as_str(), None), |(digits, power)| (digits, Some(power)));
+    let digits = if digits.contains('.') { digits.trim_end_matches('0').trim_end_matches('.') } else { digits };
+    exponent.map_or_else(|| digits.to_owned(), |exponent| format!("{digits}e{exponent}"))
 }
 
 /// Bars of parts that add up to 1, the first part at the bottom, each bar with its name below.
@@ -156,43 +165,65 @@ fn escaped(text: &str) -> String {
 /// ```
 /// use obverse::report::stacked_bars;
 /// let figure = stacked_bars(&[("k = 0".into(), vec![0.7, 0.3]), ("k = 3".into(), vec![0.9, 0.1])], "shares")?;
-/// assert!(figure.svg().contains("k = 3"));
+/// assert!(figure.svg()?.contains("k = 3"));
 /// # Ok::<(), obverse::report::Error>(())
 /// ```
 ///
 /// # Errors
-/// No bars; parts that are negative or not finite.
+/// `NoPoints` without bars; `Range` for parts that are negative or not finite.
 pub fn stacked_bars(bars: &[(String, Vec<f64>)], title: &str) -> Result<Figure> {
     if bars.is_empty() {
         return Err(Error::NoPoints);
     }
-    let (width, height) = (2 * MARGIN + bars.len() * PITCH, FRAME_SIZE + 2 * MARGIN);
-    let mut figure = Figure::new(width, height);
-    figure.centred(width / 2, MARGIN / 3, title);
-    let bottom = MARGIN + FRAME_SIZE;
-    for tick in 0..=5 {
-        let top = bottom - tick * FRAME_SIZE / 5;
-        figure.rectangle(MARGIN, top, bars.len() * PITCH, 1, GRID);
-        figure.text(MARGIN / 4, top.saturating_sub(CHARACTER / 2), &format!("{:.1}", tick as f64 / 5.0));
+    if let Some(&share) = bars.iter().flat_map(|(_, parts)| parts).find(|share| !(share.is_finite() && **share >= 0.0))
+    {
+        return Err(Error::Range { axis: "y", low: share, high: 1.0 });
     }
-    for (number, (name, parts)) in bars.iter().enumerate() {
-        let left = MARGIN + number * PITCH + (PITCH - BAR) / 2;
-        let mut below = 0.0;
-        for (part, &share) in parts.iter().enumerate() {
-            if !(share.is_finite() && share >= 0.0) {
-                return Err(Error::Range { axis: "y", low: share, high: 1.0 });
+    let size = (2 * MARGIN + bars.len() as u32 * PITCH, FRAME + MARGIN);
+    Ok(Figure::of(size, Bars { bars: bars.to_vec(), title: title.to_owned() }))
+}
+
+struct Bars {
+    bars: Vec<(String, Vec<f64>)>,
+    title: String,
+}
+
+impl Pen for Bars {
+    fn draw<DB: DrawingBackend>(&self, root: &DrawingArea<DB, Shift>) -> std::result::Result<(), String> {
+        let count = self.bars.len() as f64;
+        let mut chart = ChartBuilder::on(root)
+            .caption(&self.title, ("sans-serif", 16))
+            .margin(10)
+            .y_label_area_size(44)
+            .x_label_area_size(40)
+            .build_cartesian_2d(0.0..count, 0.0..1.0)
+            .map_err(say)?;
+        chart
+            .configure_mesh()
+            .disable_x_mesh()
+            .x_labels(0)
+            .light_line_style(TRANSPARENT)
+            .label_style(("sans-serif", 12))
+            .y_label_formatter(&|value| number(*value))
+            .draw()
+            .map_err(say)?;
+        for (place, (name, parts)) in self.bars.iter().enumerate() {
+            let (left, right) = (place as f64 + 0.17, place as f64 + 0.83);
+            let mut below = 0.0;
+            for (part, &share) in parts.iter().enumerate() {
+                let above = f64::min(below + share, 1.0);
+                let bar = Rectangle::new([(left, above), (right, below)], colour(part).filled());
+                chart.draw_series([bar]).map_err(say)?;
+                below = above;
             }
-            let at = |share: f64| bottom - (share.min(1.0) * FRAME_SIZE as f64).round() as usize;
-            let (high, low) = (at(below + share), at(below));
-            if low > high {
-                figure.rectangle(left, high, BAR, low - high, COLOURS[part % COLOURS.len()]);
-            }
-            below += share;
+            // Long names of neighbours stand on two lines.
+            let (middle, bottom) = chart.plotting_area().map_coordinate(&(place as f64 + 0.5, 0.0));
+            let (width, _) = root.estimate_text_size(name, &("sans-serif", 12).into_text_style(root)).map_err(say)?;
+            let at = (middle - width as i32 / 2, bottom + 8 + (place % 2) as i32 * 14);
+            root.draw(&Text::new(name.clone(), at, ("sans-serif", 12))).map_err(say)?;
         }
-        figure.centred(left + BAR / 2, bottom + CHARACTER + (number % 2) * 2 * CHARACTER, name);
+        Ok(())
     }
-    figure.rectangle(MARGIN, bottom, bars.len() * PITCH, 1, FRAME);
-    Ok(figure)
 }
 
 /// Points of several series, with the distribution of their abscissae above and of their ordinates to the right.
@@ -202,53 +233,91 @@ pub fn stacked_bars(bars: &[(String, Vec<f64>)], title: &str) -> Result<Figure> 
 pub fn points_with_margins(series: &[Series], title: &str) -> Result<Figure> {
     let all = || series.iter().flat_map(|series| &series.points);
     let first = *all().next().ok_or(Error::NoPoints)?;
-    let extent = |axis: usize| all().fold([first[axis]; 2], |[low, high], p| [low.min(p[axis]), high.max(p[axis])]);
-    let (x, y) = (
-        Axis::new("x", extent(0), None, |ticks| ticks.len() <= 8)?,
-        Axis::new("y", extent(1), None, |t| t.len() <= 8)?,
-    );
-    let (left, top) = (MARGIN + CHARACTER, MARGIN + MARGINAL);
-    let legend = series.iter().map(|series| series.name.chars().count()).max().unwrap_or(0) * CHARACTER + 3 * CHARACTER;
-    let (width, height) = (left + FRAME_SIZE + MARGINAL + legend + MARGIN, top + FRAME_SIZE + MARGIN);
-    let mut figure = Figure::new(width, height);
-    figure.centred(left + FRAME_SIZE / 2, MARGIN / 3, title);
-    figure.frame((left, top), &x, &y);
-    for (number, Series { name, points }) in series.iter().enumerate() {
-        let colour = COLOURS[number % COLOURS.len()];
-        for &[px, py] in points {
-            let place = (left as f64 + along(&x, px), (top + FRAME_SIZE) as f64 - along(&y, py));
-            figure.shapes.push(Shape::Dot { x: place.0 as f32, y: place.1 as f32, colour });
+    let mut ranges = [[0.0; 2]; 2];
+    for (which, axis) in ["x", "y"].into_iter().enumerate() {
+        let start = [first[which]; 2];
+        let [low, high] = all().fold(start, |[low, high], point| [low.min(point[which]), high.max(point[which])]);
+        if !(all().all(|point| point[which].is_finite()) && (high - low).is_finite()) {
+            return Err(Error::Range { axis, low, high });
         }
-        let cell = FRAME_SIZE / COUNTS;
-        let room = MARGINAL / series.len();
-        let base = number * room;
-        for (count, share) in histogram(points.iter().map(|p| x.place(p[0]))).into_iter().enumerate() {
-            let tall = (share * room as f64).round() as usize;
-            figure.rectangle(left + count * cell, top - base - tall, cell, tall, colour);
-        }
-        for (count, share) in histogram(points.iter().map(|p| y.place(p[1]))).into_iter().enumerate() {
-            let tall = (share * room as f64).round() as usize;
-            figure.rectangle(left + FRAME_SIZE + base, top + FRAME_SIZE - (count + 1) * cell, tall, cell, colour);
-        }
-        let line = top + number * 2 * CHARACTER;
-        let legend_left = left + FRAME_SIZE + MARGINAL + CHARACTER;
-        figure.rectangle(legend_left, line, CHARACTER, CHARACTER, colour);
-        figure.text(legend_left + 2 * CHARACTER, line, name);
+        let more = if high > low { (high - low) / 20.0 } else { (high.abs() / 10.0).max(1e-9) };
+        ranges[which] = [low - more, high + more];
     }
-    Ok(figure)
+    let longest = series.iter().map(|series| series.name.chars().count()).max().unwrap_or(0) as u32;
+    let size = (60 + FRAME + MARGIN + longest * 8 + 40, 32 + MARGIN + FRAME + 30);
+    Ok(Figure::of(size, Margins { series: series.to_vec(), ranges, title: title.to_owned() }))
 }
 
-/// Pixels from an end of a frame to where a value stands, within the frame.
-pub(super) fn along(axis: &Axis, value: f64) -> f64 {
-    (axis.place(value) * FRAME_SIZE as f64).clamp(0.0, FRAME_SIZE as f64)
+struct Margins {
+    series: Vec<Series>,
+    ranges: [[f64; 2]; 2],
+    title: String,
 }
 
-/// Counts of places in 0..1, relative to the largest count.
-fn histogram(places: impl Iterator<Item = f64>) -> [f64; COUNTS] {
-    let mut counts = [0.0; COUNTS];
-    places.for_each(|place| counts[((place * COUNTS as f64) as usize).min(COUNTS - 1)] += 1.0);
-    let largest = counts.iter().copied().fold(1.0, f64::max);
-    counts.map(|count| count / largest)
+impl Margins {
+    /// What share of the largest count each part of an axis has.
+    fn shares(&self, series: &Series, which: usize) -> [f64; COUNTS] {
+        let [low, high] = self.ranges[which];
+        let mut counts = [0.0; COUNTS];
+        for point in &series.points {
+            let place = (point[which] - low) / (high - low) * COUNTS as f64;
+            counts[(place as usize).min(COUNTS - 1)] += 1.0;
+        }
+        let largest = counts.iter().copied().fold(1.0, f64::max);
+        counts.map(|count| count / largest)
+    }
+}
+
+impl Pen for Margins {
+    fn draw<DB: DrawingBackend>(&self, root: &DrawingArea<DB, Shift>) -> std::result::Result<(), String> {
+        let body = root.titled(&self.title, ("sans-serif", 16)).map_err(say)?;
+        let areas = body.split_by_breakpoints([60 + FRAME as i32], [MARGIN as i32]);
+        let [x, y] = self.ranges.map(|[low, high]| low..high);
+        let mut chart = ChartBuilder::on(&areas[2])
+            .x_label_area_size(30)
+            .y_label_area_size(60)
+            .build_cartesian_2d(x, y)
+            .map_err(say)?;
+        ticks(&mut chart, &[String::new(), String::new()], 1)?;
+        let count = self.series.len() as f64;
+        let step = |which: usize| (self.ranges[which][1] - self.ranges[which][0]) / COUNTS as f64;
+        let mut above = ChartBuilder::on(&areas[0])
+            .y_label_area_size(60)
+            .build_cartesian_2d(self.ranges[0][0]..self.ranges[0][1], 0.0..count)
+            .map_err(say)?;
+        let mut beside = ChartBuilder::on(&areas[3])
+            .x_label_area_size(30)
+            .build_cartesian_2d(0.0..count + 1.0, self.ranges[1][0]..self.ranges[1][1])
+            .map_err(say)?;
+        for (number, series) in self.series.iter().enumerate() {
+            let fill = colour(series.colour);
+            chart
+                .draw_series(series.points.iter().map(|&[x, y]| Circle::new((x, y), 3, fill.mix(0.63).filled())))
+                .map_err(say)?;
+            let base = number as f64;
+            let bars = |which: usize| {
+                let shares = self.shares(series, which);
+                let from = self.ranges[which][0];
+                (0..COUNTS).filter(move |&bin| shares[bin] > 0.0).map(move |bin| {
+                    [from + step(which) * bin as f64, from + step(which) * (bin + 1) as f64, shares[bin]]
+                })
+            };
+            above
+                .draw_series(
+                    bars(0).map(|[a, b, share]| Rectangle::new([(a, base + 0.95 * share), (b, base)], fill.filled())),
+                )
+                .map_err(say)?;
+            beside
+                .draw_series(
+                    bars(1).map(|[a, b, share]| Rectangle::new([(base, b), (base + 0.95 * share, a)], fill.filled())),
+                )
+                .map_err(say)?;
+            let line = number as i32 * 18 + 4;
+            areas[1].draw(&Circle::new((14, line + 7), 4, fill.filled())).map_err(say)?;
+            areas[1].draw(&Text::new(series.name.clone(), (26, line), ("sans-serif", 13))).map_err(say)?;
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -260,27 +329,34 @@ mod tests {
         let bars = [("one".to_string(), vec![0.75, 0.25]), ("two".to_string(), vec![0.5, 0.5])];
         let figure = stacked_bars(&bars, "a < b").unwrap();
         let picture = figure.picture().unwrap();
-        let coloured = |colour: [u8; 3]| picture.pixels().filter(|pixel| pixel.0 == colour).count();
-        // Less the grid's lines, none of which is drawn over a bar.
-        assert_eq!(coloured(COLOURS[0]), BAR * (FRAME_SIZE * 3 / 4 + FRAME_SIZE / 2));
-        assert_eq!(coloured(COLOURS[1]), BAR * (FRAME_SIZE / 4 + FRAME_SIZE / 2));
-        let svg = figure.svg();
-        assert!(svg.contains("a &lt; b") && svg.ends_with("</svg>\n") && svg.matches("<rect").count() == 4 + 1 + 6 + 1);
+        let coloured = |number: usize| {
+            let RGBColor(r, g, b) = colour(number);
+            picture.pixels().filter(|pixel| pixel.0 == [r, g, b]).count() as f64
+        };
+        assert!((coloured(0) / coloured(1) - 1.25 / 0.75).abs() < 0.02, "{} {}", coloured(0), coloured(1));
+        let svg = figure.svg().unwrap();
+        assert!(svg.contains("a &lt; b") && svg.contains("one") && svg.contains("two"), "{svg}");
         assert!(matches!(stacked_bars(&[], ""), Err(Error::NoPoints)));
-        assert!(stacked_bars(&[("bad".into(), vec![f64::NAN])], "").is_err());
+        assert!(matches!(stacked_bars(&[("a".into(), vec![f64::NAN])], ""), Err(Error::Range { .. })));
     }
 
     #[test]
-    fn points_have_a_dot_each_and_distributions_at_the_margins() {
-        let points = (0..20).map(|i| [f64::from(i), 1.0 - f64::from(i) / 40.0]).collect();
-        let series = [Series { name: "a".into(), points }, Series { name: "b".into(), points: vec![[5.0, 0.9]] }];
-        let figure = points_with_margins(&series, "title").unwrap();
-        assert_eq!(figure.svg().matches("<circle").count(), 21);
-        let dots = figure.shapes.iter().filter(|shape| matches!(shape, Shape::Dot { .. })).count();
-        assert_eq!(dots, 21);
-        assert!(figure.picture().unwrap().pixels().any(|pixel| pixel.0 == COLOURS[0]));
+    fn points_have_their_distributions_at_the_margins() {
+        let series =
+            [Series::new("low", vec![[1.0, 0.1], [1.1, 0.1], [1.2, 0.9]], 0), Series::new("high", vec![[9.0, 0.5]], 1)];
+        let svg = points_with_margins(&series, "title").unwrap().svg().unwrap();
+        // Four dots and two of the legend; the bars of three and of one abscissae, two and one ordinates, and the ground.
+        assert_eq!(svg.matches("<circle").count(), 4 + 2);
+        let bars = svg.matches("<rect").count() - 1;
+        assert!((6..=7).contains(&bars), "{bars}");
         assert!(matches!(points_with_margins(&[], ""), Err(Error::NoPoints)));
-        let broken = Series { name: String::new(), points: vec![[f64::NAN, 0.0]] };
-        assert!(points_with_margins(&[broken], "").is_err());
+        let bad = [Series::new("", vec![[0.0, f64::NAN]], 0)];
+        assert!(matches!(points_with_margins(&bad, ""), Err(Error::Range { axis: "y", .. })));
+    }
+
+    #[test]
+    fn numbers_are_written_as_one_would_by_hand() {
+        let written = [0.0, 0.30000000000000004, -50.0, 1e6, 2e-7, 1000.25, 100000.0].map(number);
+        assert_eq!(written, ["0", "0.3", "-50", "1e6", "2e-7", "1000.25", "100000"]);
     }
 }

@@ -46,11 +46,7 @@ pub struct Layout {
 /// # Errors
 /// `Shape` when the array does not hold images; `Store` for values that are not finite and files that fail.
 pub fn read_images(reader: &mut Reader, count: usize) -> Result<Images> {
-    let (channels, height, width) = match *reader.row_shape() {
-        [channels @ (1 | 3), height, width] if height > 0 && width > 0 => (channels, height, width),
-        [height, width] if height > 0 && width > 0 => (1, height, width),
-        _ => return Err(Error::Shape { path: reader.path().to_owned(), found: reader.shape().to_vec() }),
-    };
+    let (channels, height, width) = image_shape(reader)?;
     let (bytes, clamped) = read_bytes(reader, count)?;
     let tile = |pixels: &[u8]| {
         RgbImage::from_fn(width as u32, height as u32, |x, y| {
@@ -59,6 +55,15 @@ pub fn read_images(reader: &mut Reader, count: usize) -> Result<Images> {
         })
     };
     Ok(Images { tiles: bytes.chunks_exact(channels * height * width).map(tile).collect(), clamped })
+}
+
+/// Channels, height and width of an array's images.
+pub(super) fn image_shape(reader: &Reader) -> Result<(usize, usize, usize)> {
+    match *reader.row_shape() {
+        [channels @ (1 | 3), height, width] if height > 0 && width > 0 => Ok((channels, height, width)),
+        [height, width] if height > 0 && width > 0 => Ok((1, height, width)),
+        _ => Err(Error::Shape { path: reader.path().to_owned(), found: reader.shape().to_vec() }),
+    }
 }
 
 /// The values as bytes, and how many were clamped.

@@ -1,19 +1,21 @@
 //! Pictures of results: grids of images, plots of curves and points.
 
-mod axis;
-mod curves;
+mod chart;
+mod difference;
 mod figure;
 mod grid;
-mod plot;
+mod page;
+mod series;
 mod text;
 
 use std::path::PathBuf;
 
-pub use axis::Scale;
-pub use curves::{Curve, curves_with_intervals};
+pub use chart::{Chart, Mark, Scale};
+pub use difference::{Differences, read_differences, with_scale};
 pub use figure::{Figure, points_with_margins, stacked_bars};
 pub use grid::{Images, Layout, encode_png, grid, read_images};
-pub use plot::{Mark, PlotLayout, Series, classes, plot, read_curve, read_points};
+pub use page::{Claims, Run};
+pub use series::{Series, classes, read_curve, read_points};
 
 use crate::store;
 
@@ -31,6 +33,18 @@ pub enum Error {
         /// The file.
         path: PathBuf,
         /// The shape of the array.
+        found: Vec<usize>,
+    },
+    /// Two arrays that are compared hold images of other shapes or numbers.
+    #[error("{second}: expected images as in {first}, {expected:?}, found {found:?}; give two files of the same")]
+    Unequal {
+        /// A file.
+        first: PathBuf,
+        /// The other.
+        second: PathBuf,
+        /// The shape of the first array.
+        expected: Vec<usize>,
+        /// The shape of the second.
         found: Vec<usize>,
     },
     /// There is nothing to show.
@@ -92,6 +106,9 @@ pub enum Error {
         /// Height of the picture.
         height: usize,
     },
+    /// The plotting library failed.
+    #[error("the figure cannot be drawn: {0}")]
+    Drawing(String),
     /// The PNG encoder failed.
     #[error("the picture cannot be encoded: {0}")]
     Encode(#[from] image::ImageError),

@@ -20,4 +20,5 @@ pub mod obverse_again;
 pub mod obverse_manual;
 pub mod pixelcnn_fit;
 pub mod pixelcnn_sample;
+pub mod report;
 pub mod shadow_measure;

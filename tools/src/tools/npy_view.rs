@@ -6,17 +6,21 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use crate::{CommonArguments, Metrics, Task};
 use anyhow::{Context, ensure};
 use clap::{Parser, ValueEnum};
 use image::imageops::FilterType;
 use image::{DynamicImage, RgbImage};
 use obverse::report::{
-    Images, Layout, Mark, PlotLayout, Series, classes, encode_png, grid, plot, read_curve, read_images, read_points,
+    Chart, Images, Layout, Mark, Series, classes, encode_png, grid, read_curve, read_differences, read_images,
+    read_points, with_scale,
 };
-use obverse::store::npy::Reader;
+use obverse::store::npy::{Reader, require_finite};
 use obverse::store::sidecar::Artifact;
 use obverse::store::{self, atomic, digest, is_standard_stream};
+use serde_json::Value;
+
+use crate::picture::Format;
+use crate::{CommonArguments, Metrics, Task};
 
 /// Images shown of each file unless --count says otherwise: four rows.
 const COUNT: usize = 64;
@@ -30,28 +34,36 @@ const COMFORTABLE: usize = 64;
 /// Width and height of a plot unless --size says otherwise.
 const SIZE: (usize, usize) = (640, 480);
 
+/// Parts of a histogram unless --bins says otherwise.
+const BINS: usize = 50;
+
 /// Show images as a grid, curves and points as a plot
 ///
 /// Images are (N, C, H, W) or (N, H, W), u8 0..255 or floats 0..1 (clamped). Several files are shown one below the other:
 /// all of the first, all of the second; with --interleave a row of the first above a row of the second, so that originals
-/// stand above their recoveries; with --beside a column each.
+/// stand above their recoveries; with --beside a column each. --difference adds where the second of two files is lighter (red) or
+/// darker (blue) than the first.
 ///
 /// With --plot, arrays (N) or (N, 1) are curves over their index, or over --against; arrays (N, 2) are points of a scatter
-/// plot. Several files share a frame. Without -o the picture is shown in the terminal.
+/// plot; arrays of any shape have a histogram. Several files share a frame; -o x.svg writes shapes instead of pixels. Without -o the
+/// picture is shown in the terminal (kitty, iTerm, sixel, or coloured half blocks).
 #[derive(Parser)]
 #[command(
     version,
     after_help = "Examples:
   npy-view test-images.npy recovered.npy --interleave -o recovered.png
+  npy-view test-images.npy recovered.npy --difference --beside --count 8 -o difference.png
+  npy-view test-images.npy --labels test-labels.npy --class-names dataset.json -o classes.png
   npy-view loss.npy test-loss.npy --plot line --title loss -o loss.png
-  npy-view plane.npy --plot scatter --color-by test-labels.npy -o plane.png"
+  npy-view plane.npy --plot scatter --color-by test-labels.npy -o plane.svg
+  npy-view loss.npy --plot histogram --bins 10 -o histogram.png"
 )]
 pub struct Arguments {
     /// The images, curves or points: .npy, .npy.zst, or - for standard input
     #[arg(required = true, value_name = "X.npy")]
     arrays: Vec<PathBuf>,
-    /// The picture, or - for standard output
-    #[arg(short, long, value_name = "PICTURE.png")]
+    /// The picture: .png, of a plot .svg too, or - for standard output
+    #[arg(short, long, value_name = "PICTURE")]
     output: Option<PathBuf>,
     /// What to write left of the rows of each file, with --beside below its images, or in the legend of a plot [default there:
     /// the files' names]
@@ -79,6 +91,9 @@ struct GridArguments {
     /// Whole numbers (N) to write below the images
     #[arg(long, value_name = "LABELS.npy", conflicts_with = "plot")]
     labels: Option<PathBuf>,
+    /// What to write instead of the numbers: names in their order, or a dataset.json
+    #[arg(long, value_name = "A,B,…", requires = "labels")]
+    class_names: Option<String>,
     /// Pixels of the picture for a pixel of an image: K, or 1/K to make it smaller [default: enlarge to about 64 pixels]
     #[arg(long, value_name = "K", conflicts_with = "plot")]
     scale: Option<Scale>,
@@ -88,6 +103,12 @@ struct GridArguments {
     /// Put the files side by side, a column each
     #[arg(long, conflicts_with_all = ["plot", "interleave", "columns", "labels"])]
     beside: bool,
+    /// Add the second file's images less the first's
+    #[arg(long, conflicts_with = "plot")]
+    difference: bool,
+    /// The difference with the full colour [default: the largest there is]
+    #[arg(long, value_name = "D", requires = "difference", value_parser = parse_positive)]
+    difference_range: Option<f64>,
 }
 
 /// How much larger or smaller than itself an image is shown.
@@ -127,6 +148,9 @@ struct PlotArguments {
     /// Plot numbers instead of showing images
     #[arg(long, value_enum)]
     plot: Option<Plot>,
+    /// Parts of a histogram's range [default: 50]
+    #[arg(long, value_name = "N", requires = "plot")]
+    bins: Option<NonZeroUsize>,
     /// The abscissae (N) of all curves [default: 0, 1, 2 …]
     #[arg(long, value_name = "X0.npy", requires = "plot")]
     against: Option<PathBuf>,
@@ -154,15 +178,22 @@ enum Plot {
     Line,
     /// A dot for each value or point
     Scatter,
+    /// How many values fall into equal parts of their range
+    Histogram,
 }
 
 impl Plot {
     fn mark(self) -> Mark {
         match self {
-            Self::Line => Mark::Line,
+            Self::Line | Self::Histogram => Mark::Line,
             Self::Scatter => Mark::Dot,
         }
     }
+}
+
+fn parse_positive(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|number: &f64| number.is_finite() && *number > 0.0);
+    number.ok_or_else(|| "expected a number above 0".to_owned())
 }
 
 fn parse_range(text: &str) -> Result<[f64; 2], String> {
@@ -181,7 +212,13 @@ fn parse_size(text: &str) -> Result<(usize, usize), String> {
 /// Bad usage, bad input, a run that fails; the user's wish to stop.
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let (files, captions) = (arguments.arrays.len(), arguments.captions.len());
-    ensure!(captions == 0 || captions == files, "--captions: expected one for each of {files} files, found {captions}");
+    ensure!(!arguments.grid.difference || files == 2, "--difference: expected two files, found {files}");
+    let sheets = files + usize::from(arguments.grid.difference);
+    ensure!(
+        captions == 0 || captions == sheets,
+        "--captions: expected one for each of {sheets} {}, found {captions}",
+        if arguments.grid.difference { "files, the difference among them" } else { "files" }
+    );
     let readers = arguments.arrays.iter().map(|path| Reader::open(path)).collect::<Result<Vec<_>, _>>()?;
     let task = Task::begin(&arguments.common, arguments.output.as_deref())?;
     match arguments.plot.plot {
@@ -203,16 +240,54 @@ fn run_grid(arguments: &Arguments, mut readers: Vec<Reader>, mut task: Task) -> 
     task.parameter("scale", options.scale.map(|scale| scale.to_string()))?;
     task.parameter("interleave", options.interleave)?;
     task.parameter("beside", options.beside)?;
+    task.parameter("difference", options.difference.then_some(options.difference_range))?;
+    let names = options.class_names.as_deref().map(class_names).transpose()?;
+    task.parameter("class_names", &names)?;
     if task.is_fresh()? {
         return Ok(());
     }
-    let sheets = readers.iter_mut().map(|reader| read_images(reader, count)).collect::<Result<Vec<_>, _>>()?;
+    let differences = match (options.difference, readers.as_slice()) {
+        (true, [first, second]) => Some(read_differences([first, second], count, options.difference_range)?),
+        _ => None,
+    };
+    let mut sheets = readers.iter_mut().map(|reader| read_images(reader, count)).collect::<Result<Vec<_>, _>>()?;
+    sheets.extend(differences.iter().map(|differences| Images { tiles: differences.tiles.clone(), clamped: 0 }));
     let labels = labels.as_mut().map(|labels| labels.read_rows_as_integer(count)).transpose()?.unwrap_or_default();
-    let picture = draw(&sheets, &labels, columns, arguments)?;
+    let labels = name_all(&labels, names.as_deref())?;
+    let mut picture = draw(&sheets, &labels, columns, arguments)?;
+    if let Some(differences) = &differences {
+        picture = with_scale(&picture, differences.largest);
+    }
     let shown: usize = sheets.iter().map(|sheet| sheet.tiles.len()).sum();
     let clamped: usize = sheets.iter().map(|sheet| sheet.clamped).sum();
-    let metrics = Metrics::from_iter([("images".to_owned(), shown.into()), ("clamped".to_owned(), clamped.into())]);
+    let mut metrics = Metrics::from_iter([("images".to_owned(), shown.into()), ("clamped".to_owned(), clamped.into())]);
+    if let Some(differences) = &differences {
+        metrics.insert("difference_range".to_owned(), differences.largest.into());
+    }
     deliver(picture, arguments.output.as_deref(), task, metrics)
+}
+
+/// Names of classes: given one by one, or those of a dataset.
+fn class_names(text: &str) -> anyhow::Result<Vec<String>> {
+    let path = Path::new(text);
+    if path.extension().is_none_or(|extension| extension != "json") {
+        return Ok(text.split(',').map(str::to_owned).collect());
+    }
+    let json = std::fs::read_to_string(path).map_err(store::Error::read(path))?;
+    let json: Value = serde_json::from_str(&json).with_context(|| path.display().to_string())?;
+    let names = json.get("classes").and_then(|classes| serde_json::from_value(classes.clone()).ok());
+    names.with_context(|| format!("{}: expected \"classes\", an array of names; give a dataset.json", path.display()))
+}
+
+/// The label below each image: its number, or the name of that number.
+fn name_all(labels: &[i64], names: Option<&[String]>) -> anyhow::Result<Vec<String>> {
+    let Some(names) = names else {
+        return Ok(labels.iter().map(i64::to_string).collect());
+    };
+    let name = |label: &i64| usize::try_from(*label).ok().and_then(|label| names.get(label)).cloned();
+    let unnamed =
+        |label: &i64| format!("--class-names: expected a name for label {label}, found {} names", names.len());
+    labels.iter().map(|label| name(label).with_context(|| unnamed(label))).collect()
 }
 
 fn run_plot(arguments: &Arguments, kind: Plot, mut readers: Vec<Reader>, mut task: Task) -> anyhow::Result<()> {
@@ -221,32 +296,70 @@ fn run_plot(arguments: &Arguments, kind: Plot, mut readers: Vec<Reader>, mut tas
     let mut labels = options.color_by.as_deref().map(open_labels).transpose()?;
     let is_one_scatter = kind == Plot::Scatter && readers.len() == 1;
     ensure!(labels.is_none() || is_one_scatter, "--color-by: expected --plot scatter of one file");
+    ensure!(
+        against.is_none() || kind != Plot::Histogram,
+        "--against: a histogram has the values themselves as abscissae"
+    );
+    ensure!(options.bins.is_none() || kind == Plot::Histogram, "--bins: expected --plot histogram");
     readers.iter().chain(&against).chain(&labels).try_for_each(|reader| task.array(reader))?;
     let names = legend(arguments);
+    let bins = options.bins.map_or(BINS, NonZeroUsize::get);
     let (title, size) = (options.title.clone().unwrap_or_default(), options.size.unwrap_or(SIZE));
-    let layout = PlotLayout { mark: kind.mark(), title, x_range: options.x_range, y_range: options.y_range, size };
-    task.parameter("plot", format!("{:?}", layout.mark))?;
+    let format = arguments.output.as_deref().map_or(Format::Png, |output| Format::of(output).unwrap_or(Format::Png));
+    task.parameter("plot", kind.to_possible_value().map(|kind| kind.get_name().to_owned()))?;
+    task.parameter("format", format!("{format:?}"))?;
     task.parameter("legend", &names)?;
     task.parameter("against", against.is_some())?;
     task.parameter("color_by", labels.is_some())?;
-    task.parameter("title", &layout.title)?;
-    task.parameter("x_range", layout.x_range)?;
-    task.parameter("y_range", layout.y_range)?;
+    task.parameter("title", &title)?;
+    task.parameter("x_range", options.x_range)?;
+    task.parameter("y_range", options.y_range)?;
     task.parameter("size", size)?;
+    task.parameter("bins", (kind == Plot::Histogram).then_some(bins))?;
     if task.is_fresh()? {
         return Ok(());
     }
     let abscissae = against.as_mut().map(read_curve).transpose()?;
-    let points = readers.iter_mut().map(|reader| read_series(reader, layout.mark, abscissae.as_deref()));
-    let points = points.collect::<anyhow::Result<Vec<_>>>()?;
-    let series = match &mut labels {
-        None => names.into_iter().zip(points).map(|(name, points)| Series { name, points }).collect(),
-        Some(labels) => coloured(&points[0], labels)?,
+    let series = match (kind, &mut labels) {
+        (Plot::Histogram, _) => histograms(&readers, &names, bins, options.x_range)?,
+        (_, None) => {
+            let points = readers.iter_mut().map(|reader| read_series(reader, kind.mark(), abscissae.as_deref()));
+            let series = names.into_iter().zip(points).enumerate();
+            let series = series.map(|(colour, (name, points))| Ok(Series::new(name, points?, colour)));
+            series.collect::<anyhow::Result<Vec<_>>>()?
+        }
+        (_, Some(labels)) => coloured(&read_series(&mut readers[0], kind.mark(), abscissae.as_deref())?, labels)?,
     };
-    let picture = plot(&series, &layout)?;
     let shown: usize = series.iter().map(|series| series.points.len()).sum();
+    let ranges = [options.x_range, options.y_range];
+    let figure = Chart { series, mark: kind.mark(), title, ranges, size, ..Chart::default() }.figure()?;
     let metrics = Metrics::from_iter([("points".to_owned(), shown.into())]);
-    deliver(picture, arguments.output.as_deref(), task, metrics)
+    match (format, &arguments.output) {
+        (Format::Svg, Some(output)) => task.finish(format.save(&figure, output)?, metrics),
+        _ => deliver(figure.picture()?, arguments.output.as_deref(), task, metrics),
+    }
+}
+
+/// How often the values of each file fall into the parts of the range, or of that of all.
+fn histograms(
+    readers: &[Reader],
+    names: &[String],
+    bins: usize,
+    range: Option<[f64; 2]>,
+) -> anyhow::Result<Vec<Series>> {
+    let read = |reader: &Reader| -> anyhow::Result<Vec<f64>> {
+        let (rows, columns) = (reader.rows(), reader.row_len());
+        ensure!(rows * columns > 0, "{}: expected at least one value, found none", reader.path().display());
+        let values: Vec<f64> = reader.read_row_range_as_float_at(0, rows)?;
+        require_finite(reader.path(), &values, 0, columns)?;
+        Ok(values)
+    };
+    let files = readers.iter().map(read).collect::<anyhow::Result<Vec<_>>>()?;
+    let all = || files.iter().flatten().copied();
+    let [low, high] = range.unwrap_or([all().fold(f64::INFINITY, f64::min), all().fold(f64::NEG_INFINITY, f64::max)]);
+    let [low, high] = if low < high { [low, high] } else { [low - 0.5, low + 0.5] };
+    let counted = files.iter().zip(names).enumerate();
+    Ok(counted.map(|(colour, (values, name))| Series::counted(name, values, bins, [low, high], colour)).collect())
 }
 
 /// What the legend calls each file; one file needs no name.
@@ -317,7 +430,7 @@ fn rows(sheets: &[Images], columns: usize, interleave: bool) -> Vec<(usize, usiz
     rows
 }
 
-fn draw(sheets: &[Images], labels: &[i64], columns: usize, arguments: &Arguments) -> anyhow::Result<RgbImage> {
+fn draw(sheets: &[Images], labels: &[String], columns: usize, arguments: &Arguments) -> anyhow::Result<RgbImage> {
     let longest = sheets.iter().map(|sheet| sheet.tiles.len()).max().unwrap_or(0);
     let columns = columns.min(longest);
     ensure!(columns > 0, "{}: expected images, found none", arguments.arrays[0].display());
@@ -339,7 +452,7 @@ fn draw(sheets: &[Images], labels: &[i64], columns: usize, arguments: &Arguments
 }
 
 /// The files one below the other, or a row of each in turn.
-fn below(sheets: &[Images], labels: &[i64], columns: usize, arguments: &Arguments) -> (Layout, Vec<RgbImage>) {
+fn below(sheets: &[Images], labels: &[String], columns: usize, arguments: &Arguments) -> (Layout, Vec<RgbImage>) {
     let (mut tiles, mut captions, mut row_captions) = (Vec::new(), Vec::new(), Vec::new());
     for (row, file, images) in rows(sheets, columns, arguments.grid.interleave) {
         row_captions.extend(arguments.captions.get(file).cloned());
@@ -347,7 +460,7 @@ fn below(sheets: &[Images], labels: &[i64], columns: usize, arguments: &Argument
             // A short last row is filled up, so that the next file begins a row of its own.
             tiles.push(images.get(index).cloned().unwrap_or_else(blank));
             let label = images.get(index).and_then(|_| labels.get(row * columns + index));
-            captions.push(label.map(i64::to_string).unwrap_or_default());
+            captions.push(label.cloned().unwrap_or_default());
         }
     }
     if labels.is_empty() {

@@ -109,7 +109,8 @@ pub(super) fn figure(arguments: &FigureArguments) -> anyhow::Result<()> {
     let drawn = match kind {
         FigureKind::Points => {
             let points = readers.iter_mut().map(read_points).collect::<Result<Vec<_>, _>>()?;
-            let series = names.zip(points).map(|(name, points)| Series { name, points });
+            let series =
+                names.zip(points).enumerate().map(|(colour, (name, points))| Series::new(name, points, colour));
             points_with_margins(&series.collect::<Vec<_>>(), title)?
         }
         FigureKind::Bars => {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, ensure};
-use obverse::report::{Curve, Scale, curves_with_intervals};
+use obverse::report::{Chart, Series};
 use obverse::shadow::statistics::Interval;
 use obverse::store;
 use serde_json::{Value, json};
@@ -38,15 +38,16 @@ pub(super) fn run(arguments: &CurvesArguments) -> anyhow::Result<()> {
     ensure!(epochs > 0, "{metric}: expected at least one epoch of each training, found none");
     let groups: Vec<&[Vec<f64>]> = trainings.chunks(*each).collect();
     let curve = |(colour, (group, name)): (usize, (&&[Vec<f64>], &String))| {
-        let point = |epoch: usize| {
-            let Interval { mean, half } = interval(group.iter().map(|training| training[epoch]))?;
-            Ok([epoch as f64 + 1.0, mean, half])
-        };
-        Ok(Curve { name: name.clone(), points: (0..epochs).map(point).collect::<anyhow::Result<_>>()?, colour })
+        let of_epoch = |epoch: usize| interval(group.iter().map(|training| training[epoch]));
+        let intervals = (0..epochs).map(of_epoch).collect::<anyhow::Result<Vec<_>>>()?;
+        let points = intervals.iter().enumerate().map(|(epoch, interval)| [epoch as f64 + 1.0, interval.mean]);
+        let halves = intervals.iter().map(|interval| interval.half).collect();
+        Ok(Series { halves, ..Series::new(name, points.collect(), colour) })
     };
-    let curves = groups.iter().zip(&names).enumerate().map(curve).collect::<anyhow::Result<Vec<_>>>()?;
+    let series = groups.iter().zip(&names).enumerate().map(curve).collect::<anyhow::Result<Vec<_>>>()?;
     let axis = if *error { format!("1 - {metric}") } else { metric.clone() };
-    let figure = curves_with_intervals(&curves, [Scale::Linear; 2], ["epoch", &axis], &picture.title)?;
+    let chart = Chart { series, names: ["epoch".into(), axis], title: picture.title.clone(), ..Chart::default() };
+    let figure = chart.figure()?;
     let last = groups.iter().zip(&names).map(|(group, name)| summary(group, name, groups[0], epochs - 1));
     let last = last.collect::<anyhow::Result<Vec<Value>>>()?;
     let metrics = Metrics::from_iter([("groups".to_string(), Value::Array(last))]);

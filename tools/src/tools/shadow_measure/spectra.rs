@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::ensure;
-use obverse::report::{Curve, Scale, curves_with_intervals};
+use obverse::report::{Chart, Series};
 use obverse::store::npy::{Reader, require_finite};
 
 use super::SpectraArguments;
@@ -23,22 +23,21 @@ pub(super) fn run(arguments: &SpectraArguments) -> anyhow::Result<()> {
     if task.is_fresh()? {
         return Ok(());
     }
-    let mut curves = Vec::new();
+    let mut series = Vec::new();
     for (name, reader) in names.iter().zip(&readers) {
         for (number, points) in layers(reader)?.into_iter().enumerate() {
-            curves.push(Curve { name: format!("{name}, layer {}", number + 1), points, colour: curves.len() });
+            series.push(Series::new(format!("{name}, layer {}", number + 1), points, series.len()));
         }
     }
-    let largest = curves.iter().flat_map(|curve| &curve.points).map(|point| point[0]).fold(1.0, f64::max);
-    let colour = curves.len();
-    curves.push(Curve { name: "law".into(), points: vec![[0.0; 3], [largest, largest, 0.0]], colour });
-    let names = ["expected of random matrices", "scaled singular value"];
-    let figure = curves_with_intervals(&curves, [Scale::Linear; 2], names, &picture.title)?;
+    let largest = series.iter().flat_map(|series| &series.points).map(|point| point[0]).fold(1.0, f64::max);
+    series.push(Series::new("law", vec![[0.0; 2], [largest; 2]], series.len()));
+    let names = ["expected of random matrices", "scaled singular value"].map(str::to_owned);
+    let figure = Chart { series, names, title: picture.title.clone(), ..Chart::default() }.figure()?;
     task.finish(format.save(&figure, &picture.output)?, Metrics::new())
 }
 
 /// Expected and found values of each layer.
-fn layers(reader: &Reader) -> anyhow::Result<Vec<Vec<[f64; 3]>>> {
+fn layers(reader: &Reader) -> anyhow::Result<Vec<Vec<[f64; 2]>>> {
     reader.require_row_shape(&[3], "a spectrum (rows, 3), as net-tap --spectrum writes it")?;
     let path = reader.path();
     ensure!(reader.rows() > 0, "{}: expected singular values, found none", path.display());
@@ -46,5 +45,5 @@ fn layers(reader: &Reader) -> anyhow::Result<Vec<Vec<[f64; 3]>>> {
     require_finite(path, &values, 0, 3)?;
     let rows: Vec<&[f64]> = values.chunks_exact(3).collect();
     let layers = rows.chunk_by(|a, b| a[0] == b[0]);
-    Ok(layers.map(|layer| layer.iter().map(|row| [row[2], row[1], 0.0]).collect()).collect())
+    Ok(layers.map(|layer| layer.iter().map(|row| [row[2], row[1]]).collect()).collect())
 }

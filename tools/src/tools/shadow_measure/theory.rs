@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use obverse::report::{self, Scale, curves_with_intervals};
+use obverse::report::{Chart, Scale, Series};
 use obverse::shadow::model::Sizes;
 use obverse::shadow::statistics::Interval;
 use obverse::shadow::theory::{Curve, Effort, Variable, curves, several_layers};
@@ -71,27 +71,24 @@ fn save(curves: &[Curve], folder: &Path) -> anyhow::Result<()> {
     let rows: Vec<f64> = (0..count).flat_map(row).collect();
     write(&folder.join(format!("{variable}.npy")), &[count, 1 + 3 * curves.len()], &rows)?;
     let drawn = curves.iter().enumerate().flat_map(|(colour, curve)| {
-        let points = |of: &dyn Fn(usize) -> [f64; 2]| {
-            let point = |(place, &value): (usize, &f64)| [value, of(place)[0], of(place)[1]];
-            curve.values.iter().enumerate().map(point).collect()
-        };
         let name = curve.quantity.name();
+        let points = |errors: &dyn Fn(usize) -> f64| {
+            curve.values.iter().enumerate().map(|(place, &value)| [value, errors(place)]).collect()
+        };
+        let halves = curve.errors.iter().map(|error| error.half).collect();
         [
-            report::Curve {
-                name: name.into(),
-                points: points(&|place| [curve.errors[place].mean, curve.errors[place].half]),
-                colour,
-            },
-            report::Curve {
-                name: format!("{name}: bound"),
-                points: points(&|place| [curve.bounds[place], 0.0]),
-                colour,
-            },
+            Series { halves, ..Series::new(name, points(&|place| curve.errors[place].mean), colour) },
+            Series::new(format!("{name}: bound"), points(&|place| curve.bounds[place]), colour),
         ]
     });
-    let drawn: Vec<report::Curve> = drawn.collect();
-    let title = format!("error of recovery over {variable}");
-    let figure = curves_with_intervals(&drawn, [Scale::Logarithmic; 2], [variable, "error"], &title)?;
+    let chart = Chart {
+        series: drawn.collect(),
+        scales: [Scale::Logarithmic; 2],
+        names: [variable.to_owned(), "error".to_owned()],
+        title: format!("error of recovery over {variable}"),
+        ..Chart::default()
+    };
+    let figure = chart.figure()?;
     Format::Png.save(&figure, &folder.join(format!("{variable}.png")))?;
     Format::Svg.save(&figure, &folder.join(format!("{variable}.svg")))?;
     Ok(())

@@ -1,0 +1,109 @@
+//! What was measured while a network was trained, as curves: one figure a measure, training, validation and test in it.
+
+use std::fs;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde_json::{Map, Value};
+
+use super::super::Result;
+use super::super::chart::{Chart, Scale};
+use super::super::series::Series;
+use super::files::{Entry, Problem};
+
+/// The measures of each epoch that a training folder holds.
+const EPOCHS: &str = "metrics.jsonl";
+/// What is no measure.
+const PLACES: [&str; 4] = ["epoch", "updates", "update", "best_epoch"];
+/// From this ratio of the largest to the smallest on, the axis is logarithmic.
+const WIDE: f64 = 30.0;
+
+/// The curves of a training.
+pub struct Curve {
+    /// The output's place in the page.
+    pub id: String,
+    /// Its path.
+    pub path: String,
+    /// The measure.
+    pub measure: String,
+    /// The figure, as `data:`.
+    pub source: String,
+    /// What it shows, in words and numbers.
+    pub alternative: String,
+}
+
+/// The curves of every training, and those that cannot be read.
+pub fn of(entries: &[Entry]) -> Result<(Vec<Curve>, Vec<Problem>)> {
+    let (mut curves, mut problems) = (Vec::new(), Vec::new());
+    for entry in entries {
+        let file = entry.full.join(EPOCHS);
+        let Ok(text) = fs::read_to_string(&file) else {
+            continue;
+        };
+        let lines: std::result::Result<Vec<Map<String, Value>>, _> = text.lines().map(serde_json::from_str).collect();
+        match lines {
+            Ok(lines) => curves.extend(of_training(entry, &lines)?),
+            Err(error) => {
+                let path = format!("{}/{EPOCHS}", entry.path);
+                problems.push(Problem {
+                    path,
+                    file,
+                    what: format!("is not a line of JSON an epoch: {error}; train again"),
+                });
+            }
+        }
+    }
+    Ok((curves, problems))
+}
+
+fn of_training(entry: &Entry, lines: &[Map<String, Value>]) -> Result<Vec<Curve>> {
+    let place = PLACES[..2].iter().find(|place| lines.iter().all(|line| line.contains_key(**place)));
+    let Some(place) = place.filter(|_| lines.len() > 1) else {
+        return Ok(Vec::new());
+    };
+    let mut measures: Vec<(String, Vec<Series>)> = Vec::new();
+    for name in lines[0].keys().filter(|name| !PLACES.contains(&name.as_str()) && !name.ends_with("_error")) {
+        let at = |line: &Map<String, Value>, key: &str| line.get(key).and_then(Value::as_f64);
+        let points: Vec<[f64; 2]> = lines.iter().filter_map(|line| Some([at(line, place)?, at(line, name)?])).collect();
+        if points.len() < lines.len() {
+            continue;
+        }
+        let halves: Vec<f64> = lines.iter().filter_map(|line| at(line, &format!("{name}_error"))).collect();
+        let part = ["train", "validation", "test"].iter().find_map(|part| {
+            let measure = name.strip_prefix(part)?.strip_prefix('_')?;
+            Some((*part, measure))
+        });
+        let (part, measure) = part.unwrap_or(("train", name));
+        let place = match measures.iter().position(|(known, _)| known == measure) {
+            Some(place) => place,
+            None => {
+                measures.push((measure.to_owned(), Vec::new()));
+                measures.len() - 1
+            }
+        };
+        let series = &mut measures[place].1;
+        series.push(Series { halves, ..Series::new(part, points, series.len()) });
+    }
+    measures.into_iter().map(|(measure, series)| curve(entry, measure, series, place)).collect()
+}
+
+fn curve(entry: &Entry, measure: String, series: Vec<Series>, place: &str) -> Result<Curve> {
+    let values = || series.iter().flat_map(|series| &series.points).map(|point| point[1]);
+    let (low, high) = (values().fold(f64::INFINITY, f64::min), values().fold(0.0, f64::max));
+    let scale = if low > 0.0 && high / low > WIDE { Scale::Logarithmic } else { Scale::Linear };
+    let ends = series.iter().filter_map(|series| {
+        let [first, last] =
+            [series.points.first()?, series.points.last()?].map(|point| super::numbers::number(point[1]));
+        Some(format!("{} from {first} to {last}", series.name))
+    });
+    let alternative = format!("{measure} of {} by {place}: {}", entry.path, ends.collect::<Vec<_>>().join(", "));
+    let chart = Chart {
+        series,
+        scales: [Scale::Linear, scale],
+        names: [place.to_owned(), measure.clone()],
+        size: (560, 360),
+        ..Chart::default()
+    };
+    let source = format!("data:image/svg+xml;base64,{}", BASE64.encode(chart.figure()?.svg()?));
+    Ok(Curve { id: entry.id.clone(), path: entry.path.clone(), measure, source, alternative })
+}

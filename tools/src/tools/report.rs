@@ -1,0 +1,84 @@
+//! `report`: the outputs of a run as one HTML page.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::Parser;
+use obverse::report::{Claims, Run};
+use obverse::store::sidecar::Artifact;
+use obverse::store::{self, atomic, digest};
+
+use crate::{CommonArguments, Metrics, Task};
+
+/// Write the outputs of a run as one HTML page
+///
+/// The page says what was made from what, with which command, what was measured, and shows pictures and curves; with --claims a
+/// paper's figures stand beside ours. It is one file, asks for nothing from anywhere, and reads without JavaScript; with it pictures
+/// are enlarged (Enter, + and -) and compared side by side. A sidecar or picture that is broken is named in the page and on standard
+/// error; the rest is there.
+#[derive(Parser)]
+#[command(
+    version,
+    after_help = "Claims are TOML:
+  paper = \"…\"
+  [[claim]]
+  at = \"Table 2\"                                # where the paper says it
+  says = \"mean squared error of the autoencoder\"
+  stated = \"0.0040\"                             # may be left out
+  outputs = [\"study/autoencoder\"]               # from FOLDER; several are seeds
+  metric = \"test_mse\"                           # of their sidecars
+
+Examples:
+  report out -o report.html
+  report out --title \"A trial\" --claims claims.toml -o report.html"
+)]
+pub struct Arguments {
+    /// The folder of the run: outputs with their sidecars, at any depth
+    #[arg(value_name = "FOLDER")]
+    folder: PathBuf,
+    /// What a paper claims, beside our figures
+    #[arg(long, value_name = "CLAIMS.toml")]
+    claims: Option<PathBuf>,
+    /// What stands above [default: the folder]
+    #[arg(long, value_name = "TEXT")]
+    title: Option<String>,
+    /// The page
+    #[arg(short, long, value_name = "PAGE.html")]
+    output: PathBuf,
+    #[command(flatten)]
+    common: CommonArguments,
+}
+
+/// Runs the tool.
+///
+/// # Errors
+/// Bad usage, bad input, a run that fails; the user's wish to stop.
+pub fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let Arguments { folder, claims, title, output, common } = arguments;
+    let mut task = Task::begin(&common, Some(&output))?;
+    let claimed = claims.as_deref().map(|path| -> anyhow::Result<Claims> {
+        let text = std::fs::read_to_string(path).map_err(store::Error::read(path))?;
+        toml::from_str(&text).with_context(|| format!("{}: expected claims, see report --help", path.display()))
+    });
+    let claimed = claimed.transpose()?;
+    let run = Run::read(&folder, &output)?;
+    let title = title.unwrap_or_else(|| folder.display().to_string());
+    run.sources().chain(claims.as_deref()).try_for_each(|source| task.input(source))?;
+    let problems: Vec<String> = run.problems().collect();
+    task.parameter("title", &title)?;
+    task.parameter("problems", &problems)?;
+    problems.iter().for_each(|problem| task.note(problem));
+    if task.is_fresh()? {
+        return Ok(());
+    }
+    let page = run.page(&title, claimed.as_ref())?;
+    atomic::write(&output, page.as_bytes())?;
+    let blake3 = digest::of_reader(page.as_bytes()).context("the digest of the page")?;
+    let written = Artifact { path: output.to_string_lossy().into_owned(), shape: None, dtype: None, blake3 };
+    let metrics = Metrics::from_iter([
+        ("outputs".to_owned(), run.outputs().into()),
+        ("problems".to_owned(), problems.len().into()),
+        ("bytes".to_owned(), page.len().into()),
+    ]);
+    task.finish(written, metrics)
+}
