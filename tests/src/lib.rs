@@ -83,11 +83,15 @@ pub fn has_just(test: &str) -> bool {
 pub fn recipes() -> std::io::Result<TempDir> {
     let checkout = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let folder = tempfile::tempdir()?;
-    fs::create_dir(folder.path().join("pipelines"))?;
     fs::copy(checkout.join("justfile"), folder.path().join("justfile"))?;
-    for entry in fs::read_dir(checkout.join("pipelines"))? {
-        let entry = entry?;
-        fs::copy(entry.path(), folder.path().join("pipelines").join(entry.file_name()))?;
+    for part in ["pipelines", "pipelines/claims"] {
+        fs::create_dir(folder.path().join(part))?;
+        for entry in fs::read_dir(checkout.join(part))? {
+            let entry = entry?;
+            if entry.file_type()?.is_file() {
+                fs::copy(entry.path(), folder.path().join(part).join(entry.file_name()))?;
+            }
+        }
     }
     Ok(folder)
 }

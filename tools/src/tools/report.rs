@@ -36,9 +36,9 @@ pub struct Arguments {
     /// The folder of the run: outputs with their sidecars, at any depth
     #[arg(value_name = "FOLDER")]
     folder: PathBuf,
-    /// What a paper claims, beside our figures
+    /// What a paper claims, beside our figures; may be given again
     #[arg(long, value_name = "CLAIMS.toml")]
-    claims: Option<PathBuf>,
+    claims: Vec<PathBuf>,
     /// What stands above [default: the folder]
     #[arg(long, value_name = "TEXT")]
     title: Option<String>,
@@ -56,14 +56,14 @@ pub struct Arguments {
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let Arguments { folder, claims, title, output, common } = arguments;
     let mut task = Task::begin(&common, Some(&output))?;
-    let claimed = claims.as_deref().map(|path| -> anyhow::Result<Claims> {
+    let claimed = claims.iter().map(|path| -> anyhow::Result<Claims> {
         let text = std::fs::read_to_string(path).map_err(store::Error::read(path))?;
         toml::from_str(&text).with_context(|| format!("{}: expected claims, see report --help", path.display()))
     });
-    let claimed = claimed.transpose()?;
+    let claimed = claimed.collect::<anyhow::Result<Vec<_>>>()?;
     let run = Run::read(&folder, &output)?;
     let title = title.unwrap_or_else(|| folder.display().to_string());
-    run.sources().chain(claims.as_deref()).try_for_each(|source| task.input(source))?;
+    run.sources().chain(claims.iter().map(PathBuf::as_path)).try_for_each(|source| task.input(source))?;
     let problems: Vec<String> = run.problems().collect();
     task.parameter("title", &title)?;
     task.parameter("problems", &problems)?;
@@ -71,7 +71,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     if task.is_fresh()? {
         return Ok(());
     }
-    let page = run.page(&title, claimed.as_ref())?;
+    let page = run.page(&title, &claimed)?;
     atomic::write(&output, page.as_bytes())?;
     let blake3 = digest::of_reader(page.as_bytes()).context("the digest of the page")?;
     let written = Artifact { path: output.to_string_lossy().into_owned(), shape: None, dtype: None, blake3 };

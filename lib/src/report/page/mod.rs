@@ -72,7 +72,7 @@ impl Run {
     ///
     /// # Errors
     /// A figure that cannot be drawn; `Drawing` when the template fails.
-    pub fn page(&self, title: &str, claims: Option<&Claims>) -> Result<String> {
+    pub fn page(&self, title: &str, claims: &[Claims]) -> Result<String> {
         let (pictures, broken) = pictures::of(&self.entries);
         let (curves, more) = curves::of(&self.entries)?;
         let problems: Vec<&Problem> = self.problems.iter().chain(&broken).chain(&more).collect();
@@ -85,8 +85,7 @@ impl Run {
             style_hash: hash(STYLE),
             script_hash: hash(SCRIPT),
             problems,
-            claims,
-            rows: claims.map(|claims| claims.rows(&self.entries)).unwrap_or_default(),
+            claims: claims.iter().map(|claims| (claims.paper.as_str(), claims.rows(&self.entries))).collect(),
             pictures,
             curves,
             tables: tables::of(&self.entries),
@@ -108,8 +107,7 @@ struct Page<'a> {
     style_hash: String,
     script_hash: String,
     problems: Vec<&'a Problem>,
-    claims: Option<&'a Claims>,
-    rows: Vec<Row>,
+    claims: Vec<(&'a str, Vec<Row>)>,
     pictures: Vec<Picture>,
     curves: Vec<Curve>,
     tables: Vec<Table<'a>>,
