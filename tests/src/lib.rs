@@ -1,6 +1,6 @@
 //! Whole tools and whole pipelines, as a user runs them: the tests are in `tests/`.
 //!
-//! Here is how they find and run the tools.
+//! Here is how they find and run the tools, the recipes, and the commands of documents.
 
 use std::fs;
 use std::io::Write;
@@ -25,6 +25,11 @@ pub struct Outcome {
 /// The environment variable by which `just test` says that it has built the tools: `built`. Nobody else sets it, so that
 /// whoever edits a tool and runs a test alone tests what was edited.
 const STATE: &str = "OBVERSE_TOOLS";
+
+/// The checkout's folder.
+pub fn checkout() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
 
 /// The folder of the tools' binaries, built to the current sources once a test process unless they are already.
 ///
@@ -81,7 +86,7 @@ pub fn has_just(test: &str) -> bool {
 /// # Errors
 /// A file that cannot be copied.
 pub fn recipes() -> std::io::Result<TempDir> {
-    let checkout = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let checkout = checkout();
     let folder = tempfile::tempdir()?;
     fs::copy(checkout.join("justfile"), folder.path().join("justfile"))?;
     for part in ["pipelines", "pipelines/claims"] {
@@ -101,6 +106,45 @@ pub fn tool(name: &str) -> Command {
     let mut command = Command::new(tools().join(name));
     command.stdin(Stdio::null());
     command
+}
+
+/// A shell's command, run in `folder`, which finds the tools.
+pub fn shell(folder: &Path, command: &str) -> Command {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::iter::once(tools().to_owned()).chain(std::env::split_paths(&path));
+    let mut shell = Command::new("sh");
+    // A folder whose name holds the separator is on no path.
+    shell.env("PATH", std::env::join_paths(found).unwrap_or(path.clone()));
+    shell.args(["-c", command]).current_dir(folder).env("HOME", folder).stdin(Stdio::null());
+    shell
+}
+
+/// A command of a document, and the lines that it is said to print.
+#[derive(Debug)]
+pub struct Step {
+    /// What follows `$ `.
+    pub command: String,
+    /// The lines after it.
+    pub printed: Vec<String>,
+}
+
+/// The commands of a document's console blocks, in order.
+pub fn steps(document: &str) -> Vec<Step> {
+    let mut steps: Vec<Step> = Vec::new();
+    let mut inside = false;
+    for line in document.lines() {
+        match (inside, line) {
+            (false, "```console") => inside = true,
+            (true, "```") => inside = false,
+            (true, line) => match (line.strip_prefix("$ "), steps.last_mut()) {
+                (Some(command), _) => steps.push(Step { command: command.into(), printed: Vec::new() }),
+                (None, Some(step)) => step.printed.push(line.into()),
+                (None, None) => panic!("output before any command: {line}"),
+            },
+            _ => {}
+        }
+    }
+    steps
 }
 
 /// Runs a tool in `folder` with the words of `arguments`.

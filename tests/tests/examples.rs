@@ -5,9 +5,8 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
-use obverse_tests::{mirror, run, tool};
+use obverse_tests::{mirror, run, shell};
 
 /// The tools, each after those that make what its examples read.
 const TOOLS: [&str; 20] = [
@@ -139,8 +138,6 @@ fn two_examples_of_every_tool_run_as_they_stand_in_its_help() {
     let path = folder.path();
     prepare(path);
     let imports = weights(path);
-    let tools = tool("fa-fit").get_program().to_owned();
-    let found = format!("{}:{}", Path::new(&tools).parent().unwrap().display(), std::env::var("PATH").unwrap());
     let mut failed = Vec::new();
     for name in TOOLS {
         let mut ran = 0;
@@ -149,9 +146,7 @@ fn two_examples_of_every_tool_run_as_they_stand_in_its_help() {
                 continue;
             }
             let small = SMALLER.iter().fold(example, |example, (large, small)| example.replace(large, small));
-            let mut shell = Command::new("sh");
-            let output =
-                shell.args(["-c", &small]).current_dir(path).env("PATH", &found).env("HOME", path).output().unwrap();
+            let output = shell(path, &small).output().unwrap();
             if output.status.success() {
                 ran += usize::from(small.starts_with(name));
             } else {

@@ -2,32 +2,7 @@
 //!
 //! Numbers are compared to one part in a hundred, since another kind of processor may round otherwise.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
-
-/// A command and the lines it is said to print.
-struct Step {
-    command: String,
-    printed: Vec<String>,
-}
-
-fn steps(readme: &str) -> Vec<Step> {
-    let mut steps: Vec<Step> = Vec::new();
-    let mut inside = false;
-    for line in readme.lines() {
-        match (inside, line) {
-            (false, "```console") => inside = true,
-            (true, "```") => inside = false,
-            (true, line) => match (line.strip_prefix("$ "), steps.last_mut()) {
-                (Some(command), _) => steps.push(Step { command: command.into(), printed: Vec::new() }),
-                (None, Some(step)) => step.printed.push(line.into()),
-                (None, None) => panic!("output before any command: {line}"),
-            },
-            _ => {}
-        }
-    }
-    steps
-}
+use obverse_tests::{checkout, shell, steps};
 
 /// Words and numbers of a line, apart.
 fn tokens(line: &str) -> Vec<String> {
@@ -54,14 +29,11 @@ fn agree(printed: &str, written: &str) -> bool {
 #[test]
 fn the_readme_says_what_the_tools_print() {
     let folder = tempfile::tempdir().unwrap();
-    let tools = PathBuf::from(obverse_tests::tool("fa-fit").get_program());
-    let path = format!("{}:{}", tools.parent().unwrap().display(), std::env::var("PATH").unwrap());
-    let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md")).unwrap();
+    let readme = std::fs::read_to_string(checkout().join("README.md")).unwrap();
     let steps = steps(&readme);
     assert!(steps.len() >= 10, "the README's blocks are not where they are looked for");
     for step in steps {
-        let mut shell = Command::new("sh");
-        let output = shell.args(["-c", &step.command]).current_dir(folder.path()).env("PATH", &path).output().unwrap();
+        let output = shell(folder.path(), &step.command).output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{}\n{said}", step.command);
         let printed = String::from_utf8(output.stdout).unwrap();
