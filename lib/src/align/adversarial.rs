@@ -5,6 +5,17 @@
 //! the alternative: L_G = -D(G), L_D = D(G) - D(x), the critic's weights clipped (Arjovsky et al. 2017).
 //!
 //! The generator's gradient comes down through D, and through E, as a pullback: no gradient of theirs is computed for it.
+//!
+//! ```
+//! use obverse::align::{adversarial::Refiner, training::one_hot};
+//! use obverse::net::{Initialisation, Network, Size, architectures};
+//! use obverse::tensor::{shape, zeros};
+//! let graph = architectures::generator("mnist", Size::new(1, 4, 4), Some(10))?;
+//! let generator = Refiner::new(Network::<f32>::initialised(graph, Initialisation::Uniform, 0))?;
+//! let refined = generator.refine(&zeros((2, 4, 4, 1)), Some(&one_hot(&[3, 7], 10, 1.0)))?;
+//! assert_eq!((generator.classes(), shape(&refined)), (Some(10), (2, 4, 4, 1)));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use std::path::Path;
 

@@ -3,6 +3,18 @@
 //! Training (Algorithm 2), layer by layer: z = layer(x), r from r0 by T steps on 1/2 |z - layer(r)|^2, C_l = |x - r|^2 moves
 //! that layer alone, and asinh(z), detached, is the next layer's x: no gradient and no activation outlives its layer.
 //! Inversion (Algorithm 3), last layer first: r from r0 by the same steps, sinh of r is the target of the layer before.
+//!
+//! ```
+//! use obverse::align::local::Chain;
+//! use obverse::net::{Initialisation, Network, Size, architectures};
+//! use obverse::tensor::{shape, zeros};
+//! let graph = architectures::local_encoder("mnist", Size::new(1, 4, 4), &[("z", 3)])?;
+//! let chain = Chain::of(&Network::<f32>::initialised(graph, Initialisation::Uniform, 0))?;
+//! // Four convolutions, two linear layers.
+//! assert_eq!(chain.layers().len(), 6);
+//! assert_eq!(shape(&chain.encode(&zeros((2, 4, 4, 1)))?), (2, 1, 1, 3));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use std::path::Path;
 

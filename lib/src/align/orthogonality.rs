@@ -2,6 +2,17 @@
 //!
 //! A layer's weight is a matrix W of outputs x (inputs of one output). Where it has fewer rows than columns W^T W cannot be I,
 //! and W W^T is taken: the smaller of the two Gram matrices, n x n.
+//!
+//! ```
+//! use obverse::align::orthogonality::orthogonality;
+//! use obverse::net::{Graph, InputSpec, Network, Node, Op, Size};
+//! let layer = Node::new("z", Op::Linear { features: 2, bias: false }, "input");
+//! let graph = Graph::new(InputSpec::plain(Size::new(2, 1, 1)), vec![layer], [("z".into(), "z".into())].into())?;
+//! let encoder = Network::<f64>::of_parameters(graph, |_, _| Ok(vec![0.6, -0.8, 0.8, 0.6]))?;
+//! let measured = orthogonality(&encoder);
+//! assert!(measured[0].node == "z" && measured[0].distance < 1e-12);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use crate::net::Network;
 use crate::ops::gram_distance;

@@ -3,6 +3,22 @@
 //! L = 1/2 sum_k w_k |t_k - h_k(r)|^2 over the outputs h_k that a recovery aims at; r <- r - tau dL/dr, T times, then
 //! optionally the sigmoid of r. The gradient of L is a pullback, made of tape operations, so the tape differentiates it
 //! again.
+//!
+//! ```
+//! use dfdx::prelude::NoneTape;
+//! use obverse::align::recovery::{Aim, Recovery};
+//! use obverse::tensor::{batch, view, zeros};
+//! use obverse::net::{Graph, InputSpec, Network, Node, Op, Size};
+//! let layer = Node::new("z", Op::Linear { features: 2, bias: false }, "input");
+//! let graph = Graph::new(InputSpec::plain(Size::new(2, 1, 1)), vec![layer], [("z".into(), "z".into())].into())?;
+//! let encoder = Network::<f64>::of_parameters(graph, |_, _| Ok(vec![0.6, -0.8, 0.8, 0.6]))?;
+//! // z = E((1, 2)): a rotation, which one step of weight 1 undoes.
+//! let z = batch(vec![-1.0, 2.0], (1, 1, 1, 2));
+//! let recovery = Recovery { steps: 1, tau: 1.0, squash: false };
+//! let x = recovery.recover(&mut NoneTape, &encoder, &[Aim::at(0, &z)], &zeros((1, 1, 1, 2)))?;
+//! assert!((view(&x)[0] - 1.0).abs() < 1e-12 && (view(&x)[1] - 2.0).abs() < 1e-12);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use dfdx::prelude::{Cpu, Tape};
 use serde::Serialize;

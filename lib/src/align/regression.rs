@@ -2,6 +2,24 @@
 //!
 //! L = 1/2 |z_x - z_r|^2 + alpha/2 |f_x - f_r|^2; with `--tau 2` that is equation 3. C = |y - f_x|^2 + |x - r_hat|^2
 //! (equation 4), means over the batch. Without a latent only f is learned, and inverting it is plain gradient descent.
+//!
+//! ```
+//! use obverse::align::{regression::Regression, settings::Settings};
+//! use obverse::data::{batches::ImageFile, sine::write_sine};
+//! use obverse::net::{Initialisation, Network, Size, architectures};
+//! use obverse::store::npy::Reader;
+//! use obverse::train::{checkpoint::Position, run::Trainee};
+//! let folder = tempfile::tempdir()?;
+//! write_sine(folder.path(), 8, 0)?;
+//! let inputs = ImageFile::open(&folder.path().join("train-images.npy"))?;
+//! let targets = Reader::open(&folder.path().join("train-targets.npy"))?;
+//! let graph = architectures::perceptron(Size::new(1, 1, 1), &[("f", 1), ("z", 1)])?;
+//! let network = Network::<f32>::initialised(graph, Initialisation::Uniform, 0);
+//! let mut regression = Regression::new(network, Settings::paper(), 0, 1, &inputs, &targets)?;
+//! let losses = regression.update(&Position::default(), &[0, 1, 2, 3])?;
+//! assert_eq!(losses.iter().map(|(name, _)| *name).collect::<Vec<_>>(), ["fit", "recovery"]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use std::path::Path;
 

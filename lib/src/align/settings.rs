@@ -1,6 +1,16 @@
 //! The hyper-parameters of alignment: what the paper says, what its authors' code does, and what a user may change.
 //!
 //! `paper` is section 4 with equations 5 to 9; `published-code` the authors' repository (MNIST and CIFAR-10).
+//!
+//! ```
+//! use obverse::align::settings::{Settings, Start};
+//! let paper = Settings::paper().check()?;
+//! assert_eq!((paper.start, paper.learning_rate, paper.sigmoid), (Start::Uniform, 1e-5, false));
+//! let published = Settings::published_code().check()?;
+//! assert_eq!((published.start, published.learning_rate, published.sigmoid), (Start::Zeros, 1e-4, true));
+//! assert!(Settings { steps: 0, ..paper }.check().is_err());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use std::path::Path;
 

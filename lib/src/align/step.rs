@@ -2,6 +2,24 @@
 //!
 //! Plain (Algorithm 1): C = factor sum (x - r_hat)^2 with z = E(x). Variational (equations 5 and 6): z = mu + eps sigma,
 //! sigma = e^(log_var / 2), and C grows by sum_n beta_n KL(N(mu_n, sigma_n^2) || N(0, 1)).
+//!
+//! ```
+//! use obverse::align::recovery::Recovery;
+//! use obverse::align::step::{AimWeights, Examples, Heads, Objective, step};
+//! use obverse::tensor::{batch, zeros};
+//! use obverse::net::{Graph, InputSpec, Network, Node, Op, Size};
+//! let layer = Node::new("z", Op::Linear { features: 2, bias: false }, "input");
+//! let graph = Graph::new(InputSpec::plain(Size::new(2, 1, 1)), vec![layer], [("z".into(), "z".into())].into())?;
+//! let encoder = Network::<f64>::of_parameters(graph, |_, _| Ok(vec![0.6, -0.8, 0.8, 0.6]))?;
+//! let recovery = Recovery { steps: 1, tau: 1.0, squash: false };
+//! let weights = AimWeights { deviated: false, alpha: 0.0 };
+//! let objective = Objective { recovery, weights, factor: 1.0 };
+//! let examples = Examples { x: &batch(vec![1.0, 2.0], (1, 1, 1, 2)), labels: None, r: &zeros((1, 1, 1, 2)) };
+//! let step = step(&encoder, &Heads::of(encoder.graph())?, &objective, &examples, None)?;
+//! // A rotation recovers exactly, so there is nothing to learn.
+//! assert!(step.squared_error < 1e-24 && step.gradients[0].iter().all(|gradient| gradient.abs() < 1e-12));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use dfdx::prelude::OwnedTape;
 

@@ -2,6 +2,22 @@
 //!
 //! An update draws r0 (and, in variational modes, eps and beta), recovers the batch from its latents, moves the encoder
 //! down its cost by Adam, clamped to ±sqrt 2 (equation 9), and then lets generator and discriminator play a round.
+//!
+//! ```
+//! use obverse::align::settings::Settings;
+//! use obverse::align::training::{Dataset, recovery_error};
+//! use obverse::data::batches::ImageFile;
+//! use obverse::net::{Initialisation, Network, Size, architectures};
+//! let folder = tempfile::tempdir()?;
+//! let path = folder.path().join("images.npy");
+//! obverse::store::npy::write(&path, &[2, 4, 4], &[128u8; 32])?;
+//! let data = Dataset { images: &ImageFile::open(&path)?, labels: None };
+//! let graph = architectures::encoder("mnist", Size::new(1, 4, 4), &[("z", 3)])?;
+//! let encoder = Network::<f32>::initialised(graph, Initialisation::Uniform, 0);
+//! // The sigmoid of a step from zero by an untrained encoder is grey.
+//! assert!(recovery_error(&encoder, &Settings::published_code(), &data, 0)?.mean() < 0.1);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use std::path::Path;
 

@@ -2,6 +2,16 @@
 //!
 //! C = mean_n( R(x, x_hat) + beta KL(N(mu, sigma^2) || N(0, 1)) ), z = mu + eps sigma; beta 0 and z = mu without one. R is
 //! |x - x_hat|^2, or the binary cross entropy of x_hat's pixels, which a decoder that ends in a sigmoid can always learn by.
+//!
+//! ```
+//! use obverse::baselines::autoencoder::decode;
+//! use obverse::net::{Initialisation, Network, Size, architectures};
+//! use obverse::tensor::{shape, zeros};
+//! let graph = architectures::decoder("mnist", Size::new(1, 8, 8), 3)?;
+//! let decoder = Network::<f32>::initialised(graph, Initialisation::Uniform, 0);
+//! assert_eq!(shape(&decode(&decoder, &zeros((2, 1, 1, 3)))?), (2, 8, 8, 1));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use std::path::Path;
 

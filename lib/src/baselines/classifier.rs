@@ -1,6 +1,12 @@
 //! A classifier: the mean softmax cross entropy of "logits" (N, 1, 1, K), by Adam, dropout on.
 //!
 //! With shadows of weight w, which have their images' labels, (L(x) + w L(x~)) / (1 + w).
+//!
+//! ```
+//! use obverse::baselines::classifier::largest;
+//! // The class of a row of logits.
+//! assert_eq!(largest(&[0.5, 2.0, -1.0]), 1);
+//! ```
 
 use std::path::Path;
 

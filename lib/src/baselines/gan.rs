@@ -3,6 +3,19 @@
 //! al. 2018), without which it outruns a generator that has no batch normalisation.
 //!
 //! An image is reconstructed by a search: argmin_z |x - G(z)|^2, by Adam (section 4).
+//!
+//! ```
+//! use obverse::baselines::gan::Search;
+//! use obverse::net::{Graph, InputSpec, Network, Node, Op, Size};
+//! use obverse::tensor::{batch, view, zeros};
+//! let layer = Node::new("double", Op::Linear { features: 1, bias: false }, "input");
+//! let outputs = [("image".into(), "double".into())].into();
+//! let graph = Graph::new(InputSpec::plain(Size::new(1, 1, 1)), vec![layer], outputs)?;
+//! let generator = Network::<f64>::of_parameters(graph, |_, _| Ok(vec![2.0]))?;
+//! let z = Search { steps: 500, rate: 0.01 }.run(&generator, &batch(vec![0.8], (1, 1, 1, 1)), &zeros((1, 1, 1, 1)))?;
+//! assert!((view(&z)[0] - 0.4).abs() < 0.01);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use std::path::Path;
 

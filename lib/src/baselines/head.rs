@@ -2,6 +2,19 @@
 //! |b|^2), by L-BFGS from where the layer stands.
 //!
 //! With d above 0 the problem is strictly convex, so the result is that of any start. Parameters are W (K, F), then b (K).
+//!
+//! ```
+//! use obverse::baselines::head::{Examples, fit};
+//! use obverse::tensor::batch;
+//! use obverse::train::lbfgs::Limits;
+//! let features = batch(vec![-1.0, 1.0], (2, 1, 1, 1));
+//! let examples = Examples { features: &features, labels: &[0, 1], classes: 2 };
+//! let fitted = fit(examples, vec![0.0; 4], 0.1, &Limits::default())?;
+//! // W points from the first class to the second; by symmetry b is zero.
+//! let [to_first, to_second, ..] = fitted.parameters[..] else { unreachable!() };
+//! assert!(to_second > 0.1 && (to_first + to_second).abs() < 1e-6 && fitted.loss < 2f64.ln());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use dfdx::prelude::OwnedTape;
 

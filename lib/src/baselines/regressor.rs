@@ -1,6 +1,20 @@
 //! Networks fitted to images, x_hat = f(h), by the squared error L = mean |x - f(h)|^2.
 //!
 //! h is what a layer computes of the images (point-estimate inversion, Nash et al. 2019, equation 3), or other images.
+//!
+//! ```
+//! use obverse::baselines::regressor::Inputs;
+//! use obverse::data::batches::ImageFile;
+//! use obverse::net::Size;
+//! use obverse::store::npy::{Reader, write};
+//! let folder = tempfile::tempdir()?;
+//! let (images, maps) = (folder.path().join("images.npy"), folder.path().join("maps.npy"));
+//! write(&images, &[2, 4, 4], &[0u8; 32])?;
+//! write(&maps, &[2, 6, 2, 2], &[0.0f32; 48])?;
+//! let images = ImageFile::open(&images)?;
+//! assert_eq!(Inputs::Layer(&Reader::open(&maps)?).size(&images)?, Size::new(6, 2, 2));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use std::path::Path;
 

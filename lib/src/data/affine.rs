@@ -3,6 +3,15 @@
 //!
 //! Shapes: (C, H, W) to (C, canvas, canvas). With c the image's centre, a point p goes to t + R S D (p - c), D the
 //! scales, S = [1 shear; 0 1], R the rotation. Source: T. Tieleman's page; the ranges are his.
+//!
+//! ```
+//! use obverse::data::{affine::{Ranges, variants}, shapes};
+//! let images = shapes::parts(60, 16, 0)?.remove(0).images;
+//! let mut placed = variants(images, "train", &Ranges::default(), 2, 0)?;
+//! assert_eq!((placed.shape.channels, placed.shape.height), (3, 40));
+//! assert_eq!(placed.examples.next().unwrap()?.pixels.len(), 3 * 40 * 40);
+//! # Ok::<(), obverse::data::Error>(())
+//! ```
 
 use rayon::prelude::*;
 

@@ -1,6 +1,12 @@
 //! affNIST: MATLAB 5 files with a structure `affNISTdata`, field `image` u8 (1600, N), each column a 40 x 40 image row
 //! by row, field `label_int` (1, N). `training.mat`, `validation.mat`, `test.mat`, or numbered batches in folders of
 //! these names. Source: T. Tieleman's page.
+//!
+//! ```
+//! use obverse::data::affnist::{SHAPE, wanted};
+//! assert!(wanted("training.mat") && !wanted("readme.txt"));
+//! assert_eq!(SHAPE.len(), 1600);
+//! ```
 
 use std::sync::Arc;
 

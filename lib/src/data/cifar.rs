@@ -1,5 +1,17 @@
 //! CIFAR-10. Binary version: records of 1 label byte and 3 x 32 x 32 bytes, `data_batch_1.bin` … `test_batch.bin`.
 //! Python version: a pickled dictionary, `data` a numpy array (N, 3072), `labels` a list. Source: A. Krizhevsky's page.
+//!
+//! ```
+//! use obverse::data::{Source, cifar};
+//! let folder = tempfile::tempdir()?;
+//! let path = folder.path().join("test_batch.bin");
+//! // A frog, all black.
+//! std::fs::write(&path, [vec![6], vec![0; 3072]].concat())?;
+//! let mut part = cifar::open(Source::open(&path, cifar::wanted)?)?.remove(0);
+//! let label = part.images.examples.next().unwrap()?.label;
+//! assert_eq!(label.map(|label| cifar::CLASSES[label as usize]), Some("frog"));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use std::borrow::Cow;
 

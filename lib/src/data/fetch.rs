@@ -2,6 +2,16 @@
 //! (RFC 9110, Range). What arrives is held against its sha256 before anything reads it.
 //!
 //! A download grows under `<name>.partial` and takes its name when it is complete and right.
+//!
+//! ```
+//! use obverse::data::{fetch::Request, manifest::Manifest};
+//! let folder = tempfile::tempdir()?;
+//! let manifest = Manifest::named("celeba")?;
+//! // CelebA is not to be fetched: it wants your own copy, which the error asks for.
+//! let request = Request { manifest: &manifest, downloads: folder.path(), mirror: None, all: false, recorded: &[] };
+//! assert!(request.fetch(&mut |_, _, _| ()).is_err());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};

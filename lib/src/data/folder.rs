@@ -2,6 +2,19 @@
 //! names, sorted by their bytes. Without class folders, or with a single one, the images have no labels (CelebA).
 //!
 //! Images come in rounds, the first of each class, then the second of each, so that any first N are a fair sample.
+//!
+//! ```
+//! use obverse::data::{Source, folder::{Options, open, wanted}};
+//! let folder = tempfile::tempdir()?;
+//! for class in ["dog", "cat"] {
+//!     std::fs::create_dir(folder.path().join(class))?;
+//!     image::RgbImage::new(4, 4).save(folder.path().join(class).join("1.png"))?;
+//! }
+//! let (parts, classes) = open(Source::open(folder.path(), wanted)?, Options::default())?;
+//! assert_eq!(classes, Some(vec!["cat".to_string(), "dog".to_string()]));
+//! assert_eq!(parts[0].images.shape.len(), 3 * 4 * 4);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Cursor, Read};

@@ -1,5 +1,15 @@
 //! idx, the format of MNIST and its kin: two zero bytes, the type (8 for u8), the rank, the dimensions as big-endian
 //! u32, then the values in C order, gzipped or not. Images (N, H, W), labels (N). Source: Y. LeCun's MNIST page.
+//!
+//! ```
+//! use obverse::data::idx::Reader;
+//! // Type u8, rank 3: one image of 2 x 3.
+//! let file = [&[0, 0, 8, 3, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3][..], &[1, 2, 3, 4, 5, 6]].concat();
+//! let mut reader = Reader::new("images", file.as_slice())?;
+//! assert_eq!((reader.rows(), reader.row()), (1, &[2, 3][..]));
+//! assert_eq!(reader.next().unwrap()?, [1, 2, 3, 4, 5, 6]);
+//! # Ok::<(), obverse::data::Error>(())
+//! ```
 
 use std::io::Read;
 

@@ -1,4 +1,14 @@
 //! The formats by name: from a folder, an archive or a file to the parts of a dataset, with the digests of what was read.
+//!
+//! ```
+//! use obverse::data::import::{Format, sha256_of};
+//! assert!(Format::Idx.wants("train-images-idx3-ubyte.gz") && !Format::Idx.wants("train_X.bin"));
+//! let folder = tempfile::tempdir()?;
+//! let path = folder.path().join("file");
+//! std::fs::write(&path, "abc")?;
+//! assert_eq!(sha256_of(&path)?, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use std::fs::{self, File};
 use std::io::{self, Read};

@@ -1,5 +1,13 @@
 //! Manifests, `data/<name>.toml`: for each dataset that can be fetched its files (addresses, size, sha256), licence and
 //! citation. They are part of the program, so an installed tool has them.
+//!
+//! ```
+//! use obverse::data::manifest::Manifest;
+//! let mnist = Manifest::named("mnist")?;
+//! assert_eq!((mnist.files.len(), mnist.files[0].sha256.len()), (4, 64));
+//! assert!(Manifest::named("mnits").is_err());
+//! # Ok::<(), obverse::data::Error>(())
+//! ```
 
 use std::path::Path;
 

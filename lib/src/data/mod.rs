@@ -2,6 +2,15 @@
 //!
 //! Every reader gives [`Part`]s (train, test, …) whose [`Images`] are a stream of u8 examples, channels first, with
 //! i64 labels, so that memory does not grow with their number.
+//!
+//! ```
+//! use obverse::data::{Shape, shapes};
+//! let parts = shapes::parts(600, 16, 0)?;
+//! let counts: Vec<_> = parts.into_iter().map(|part| (part.name, part.images.examples.count())).collect();
+//! assert_eq!(counts.iter().map(|(_, count)| *count).sum::<usize>(), 600);
+//! assert_eq!(counts[0], ("train".to_string(), 480));
+//! # Ok::<(), obverse::data::Error>(())
+//! ```
 
 pub mod affine;
 pub mod affnist;

@@ -1,5 +1,15 @@
 //! A dataset on disk: `<part>-images.npy` (u8, NCHW), `<part>-labels.npy` (i64, N) where the part has labels, and
 //! `dataset.json`, which says what they are and where they came from.
+//!
+//! ```
+//! use obverse::data::{output::{Description, write}, shapes};
+//! let folder = tempfile::tempdir()?;
+//! write(folder.path(), Description::new("shapes"), shapes::parts(600, 16, 0)?, &mut |_, _| ())?;
+//! let part = &Description::read(folder.path())?.parts[0];
+//! let (images, labels) = part.open(folder.path())?;
+//! assert_eq!((images.count(), labels.map(|labels| labels.count())), (480, Some(480)));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use std::path::Path;
 use std::{fmt, fs};

@@ -1,4 +1,15 @@
 //! Images one by one, from an array or from a folder or archive of files, each of whatever size it has.
+//!
+//! ```
+//! use obverse::data::pictures::Pictures;
+//! let folder = tempfile::tempdir()?;
+//! let path = folder.path().join("images.npy");
+//! obverse::store::npy::write(&path, &[2, 1, 1, 2], &[0u8, 255, 51, 102])?;
+//! let pictures = Pictures::open(&path)?;
+//! let picture = pictures.read(&[1]).remove(0)?;
+//! assert_eq!((pictures.count(), picture.pixels), (2, vec![0.2, 0.4]));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use std::path::Path;
 

@@ -3,6 +3,14 @@
 //!
 //! Source: the synthetic dataset of generative-model regularisation of feature visualisation, §3.1 and figure 8.
 //! A pixel's coverage is 1/2 minus its centre's signed distance to the drawn figure, in pixels, clamped to [0, 1].
+//!
+//! ```
+//! use obverse::data::shapes::{class_names, example};
+//! assert_eq!(class_names()[9], "rainbow double line");
+//! let image = example(9, 16, 0);
+//! assert_eq!((image.label, image.pixels.len()), (Some(9), 3 * 16 * 16));
+//! assert_eq!(image.pixels, example(9, 16, 0).pixels);
+//! ```
 
 use std::f64::consts::{PI, TAU};
 

@@ -1,4 +1,10 @@
 //! The toy example of feature alignment, section 3.2: y = sin(3 pi x) on [-1, 1], many x to one y.
+//!
+//! ```
+//! use obverse::data::sine::sine;
+//! // The same y of several x.
+//! assert!((sine(1.0 / 6.0) - 1.0).abs() < 1e-6 && (sine(5.0 / 6.0) - 1.0).abs() < 1e-6);
+//! ```
 
 use std::path::Path;
 

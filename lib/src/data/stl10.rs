@@ -1,5 +1,11 @@
 //! STL-10: `train_X.bin`, `test_X.bin`, `unlabeled_X.bin` of u8, an image 3 x 96 x 96 with each plane column-major;
 //! `train_y.bin`, `test_y.bin` with labels 1 to 10. Source: Coates, Ng, Lee 2011, the dataset's page.
+//!
+//! ```
+//! use obverse::data::stl10::{CLASSES, SHAPE, wanted};
+//! assert!(wanted("stl10_binary/unlabeled_X.bin") && !wanted("fold_indices.txt"));
+//! assert_eq!((CLASSES[3], SHAPE.len()), ("cat", 3 * 96 * 96));
+//! ```
 
 use super::images::{Examples, Records, from_columns, labelled, read_up_to};
 use super::source::base_name;

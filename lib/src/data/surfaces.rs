@@ -5,6 +5,17 @@
 //! mask 1; where a ray meets nothing all five are 0. Both sizes are rendered, so that the small one is no blur of the other.
 //!
 //! Source: Weiss et al. 2019, section 4, whose volumes are simulated; these are drawn.
+//!
+//! ```
+//! use obverse::data::surfaces::{CHANNELS, FACTOR, write_surfaces};
+//! use obverse::store::npy::Reader;
+//! let folder = tempfile::tempdir()?;
+//! write_surfaces(folder.path(), 10, 4, 0)?;
+//! let shape = |name: &str| Ok::<_, obverse::store::Error>(Reader::open(&folder.path().join(name))?.row_shape().to_vec());
+//! assert_eq!(shape("train-images.npy")?, [CHANNELS, 4, 4]);
+//! assert_eq!(shape("train-targets.npy")?, [CHANNELS, 4 * FACTOR, 4 * FACTOR]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use std::path::Path;
 

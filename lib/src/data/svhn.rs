@@ -1,5 +1,10 @@
 //! SVHN, cropped digits: MATLAB 5 files, `X` u8 (32, 32, 3, N) column-major, `y` (N, 1) with 10 for the digit 0.
 //! `train_32x32.mat`, `test_32x32.mat`, `extra_32x32.mat`. Source: Netzer et al. 2011, the dataset's page.
+//!
+//! ```
+//! use obverse::data::svhn::wanted;
+//! assert!(wanted("train_32x32.mat") && wanted("extra_32x32.mat") && !wanted("train.tar.gz"));
+//! ```
 
 use super::images::{Records, from_columns, labelled};
 use super::matlab::Array;

@@ -1,6 +1,25 @@
 //! What a model is: its images, its width and depth, the likelihood of a pixel, the condition; and the papers' presets.
 //!
 //! Levels of H x W, H/2 x W/2 and H/4 x W/4; sides that are no multiple of 4 are padded at the bottom and to the right.
+//!
+//! ```
+//! use obverse::density::{Architecture, Condition, Likelihood};
+//! let architecture = Architecture {
+//!     channels: 3,
+//!     height: 30,
+//!     width: 32,
+//!     filters: 16,
+//!     blocks: 1,
+//!     likelihood: Likelihood::LogisticMixture(10),
+//!     condition: Some(Condition::Vector(64)),
+//! }
+//! .check()?;
+//! assert_eq!(architecture.dimensions(), 3 * 30 * 32);
+//! assert_eq!(architecture.levels(), [(32, 32), (16, 16), (8, 8)]);
+//! // Ten logits; ten means, scales and coefficients a colour.
+//! assert_eq!(architecture.outputs(), 100);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,23 @@
 //! -log p(x | h) of images, in nats, from what a model computes of them; (N, H, W, P) -> (N, 1, 1, 1).
+//!
+//! ```
+//! use dfdx::prelude::NoneTape;
+//! use obverse::density::likelihood::negative_log_likelihood;
+//! use obverse::density::{Architecture, Likelihood};
+//! use obverse::tensor::{view, zeros};
+//! let architecture = Architecture {
+//!     channels: 1,
+//!     height: 4,
+//!     width: 4,
+//!     filters: 4,
+//!     blocks: 1,
+//!     likelihood: Likelihood::Softmax,
+//!     condition: None,
+//! };
+//! // Where all 256 values are as likely, a pixel costs ln 256.
+//! let nats = negative_log_likelihood::<f64>(&mut NoneTape, &architecture, &zeros((1, 4, 4, 256)), &[7; 16]);
+//! assert!((view(&nats)[0] - 16.0 * 256f64.ln()).abs() < 1e-9);
+//! ```
 
 use dfdx::prelude::{Cpu, Tape};
 

@@ -1,6 +1,26 @@
 //! PixelCNN++ (Salimans et al. 2017), conditional on what a network's layer computes (Nash et al. 2019): log p(x | h) of 8-bit images.
 //!
 //! Images are (N, H, W, C), 8-bit; a condition is a vector, (N, 1, 1, F), or feature maps, (N, h, w, C').
+//!
+//! ```
+//! use dfdx::prelude::NoneTape;
+//! use obverse::density::{Architecture, Likelihood, Mode, PixelCnn};
+//! use obverse::tensor::view;
+//! let architecture = Architecture {
+//!     channels: 1,
+//!     height: 4,
+//!     width: 4,
+//!     filters: 4,
+//!     blocks: 1,
+//!     likelihood: Likelihood::Softmax,
+//!     condition: None,
+//! };
+//! let model = PixelCnn::<f64>::random(architecture, 0)?;
+//! let nats = model.negative_log_likelihood(&mut NoneTape, &[0; 32], None, Mode::Inference);
+//! // The same image twice, as likely each time.
+//! assert!(view(&nats)[0] > 0.0 && view(&nats)[0] == view(&nats)[1]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 pub mod architecture;
 mod folder;

@@ -2,6 +2,25 @@
 //!
 //! `u` sees the rows above, `ul` also what is to the left and, at each block, `u` (Salimans et al. 2017, section 2). H' and W' are H
 //! and W rounded up to multiples of 4; beyond the image all inputs are zero, the channel of ones that marks it too.
+//!
+//! ```
+//! use dfdx::prelude::NoneTape;
+//! use obverse::density::{Architecture, Likelihood, Mode, PixelCnn};
+//! use obverse::tensor::shape;
+//! let architecture = Architecture {
+//!     channels: 1,
+//!     height: 4,
+//!     width: 4,
+//!     filters: 4,
+//!     blocks: 1,
+//!     likelihood: Likelihood::Softmax,
+//!     condition: None,
+//! };
+//! let model = PixelCnn::<f32>::random(architecture, 0)?;
+//! let outputs = model.forward(&mut NoneTape, &model.scaled(&[0; 16]), None, Mode::Inference);
+//! assert_eq!(shape(&outputs), (1, 4, 4, 256));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use dfdx::prelude::{Cpu, Tape};
 

@@ -3,6 +3,26 @@
 //!
 //! `u` depends on rows above alone and is computed a row at a time, `ul` a pixel at a time; the half and the quarter level where a
 //! row or pixel of theirs begins. Draws are keyed by the image's number and pixel: batches and shards change nothing.
+//!
+//! ```
+//! use obverse::density::sampling::{Draws, sample};
+//! use obverse::density::{Architecture, Likelihood, PixelCnn};
+//! let architecture = Architecture {
+//!     channels: 1,
+//!     height: 4,
+//!     width: 4,
+//!     filters: 4,
+//!     blocks: 1,
+//!     likelihood: Likelihood::Softmax,
+//!     condition: None,
+//! };
+//! let model = PixelCnn::<f32>::random(architecture, 0)?;
+//! let draws = |first| Draws { seed: 0, first, temperature: 1.0 };
+//! let both = sample(&model, 2, None, draws(0), None);
+//! // An image depends on its number, not on its batch.
+//! assert_eq!(both[16..], sample(&model, 1, None, draws(1), None));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use std::ops::Range;
 

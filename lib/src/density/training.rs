@@ -3,6 +3,29 @@
 //!
 //! What is validated and kept are the averages: a <- d a + (1 - d) p after update t (Salimans et al. 2017), where d is at most
 //! (1 + t) / (10 + t), as in TensorFlow's averages.
+//!
+//! ```
+//! use obverse::data::batches::ImageFile;
+//! use obverse::density::training::{Examples, log_likelihoods};
+//! use obverse::density::{Architecture, Likelihood, PixelCnn};
+//! let folder = tempfile::tempdir()?;
+//! let path = folder.path().join("images.npy");
+//! obverse::store::npy::write(&path, &[2, 4, 4], &[0u8; 32])?;
+//! let examples = Examples::new(ImageFile::open(&path)?, None)?;
+//! let architecture = Architecture {
+//!     channels: 1,
+//!     height: 4,
+//!     width: 4,
+//!     filters: 4,
+//!     blocks: 1,
+//!     likelihood: Likelihood::Softmax,
+//!     condition: None,
+//! };
+//! let model = PixelCnn::<f32>::random(architecture, 0)?;
+//! let nats = log_likelihoods(&model, &examples, 0..2, |_| ())?;
+//! assert!(nats.len() == 2 && nats.iter().all(|&nats| nats < 0.0));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use std::path::Path;
 

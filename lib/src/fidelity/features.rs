@@ -1,4 +1,17 @@
 //! From images to the features that are compared: resized to the network's size, and a node's mean over places.
+//!
+//! ```
+//! use obverse::data::{Shape, pictures::Picture};
+//! use obverse::fidelity::features::{FeatureMap, Resize};
+//! use obverse::net::{Initialisation, Network, Size, architectures};
+//! let graph = architectures::encoder("mnist", Size::new(1, 8, 8), &[("z", 3)])?;
+//! let network = Network::initialised(graph, Initialisation::Uniform, 0);
+//! let map = FeatureMap::new(network, "z", Resize::Bilinear)?;
+//! let shape = Shape { channels: 1, height: 5, width: 6 };
+//! let features = map.features(&[Picture { shape, pixels: vec![0.5; 30] }]);
+//! assert_eq!(features.map(|features| features.len()).ok(), Some(map.dimension()));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use dfdx::prelude::NoneTape;
 use rayon::prelude::*;

@@ -4,6 +4,15 @@
 //! Every image of a set has a ball, up to its k-th nearest neighbour in the set. Precision: the share of generated images in a
 //! real ball. Recall: the share of real images in a generated ball. Density: the mean number of real balls that a generated
 //! image lies in, over k. Coverage: the share of real balls with a generated image in them.
+//!
+//! ```
+//! use obverse::fidelity::{Features, manifold::memberships};
+//! let real: Vec<f64> = (0..20).map(f64::from).collect();
+//! let far: Vec<f64> = real.iter().map(|value| value + 1000.0).collect();
+//! let shares = memberships(Features::new(&real, 1), Features::new(&far, 1), 3)?.shares();
+//! assert_eq!((shares.precision, shares.recall, shares.coverage), (0.0, 0.0, 0.0));
+//! # Ok::<(), obverse::fidelity::Error>(())
+//! ```
 
 use rayon::prelude::*;
 

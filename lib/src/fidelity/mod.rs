@@ -1,6 +1,16 @@
 //! How far apart two sets of feature vectors are: Fréchet and kernel distances, precision and recall, with intervals.
 //!
 //! Features are rows (N, d) in f64; where they come from is the caller's affair. Randomised estimates take a seed.
+//!
+//! ```
+//! use obverse::fidelity::{Features, frechet::frechet, moments::Moments};
+//! let rows = [0.0, 1.0, 2.0, 5.0, 4.0, 3.0];
+//! // Three images of two features: the distance of a set from itself, by its moments.
+//! let moments = Moments::of(&rows, 2);
+//! assert_eq!((moments.count(), Features::new(&rows, 2).row(1)), (3, &[2.0, 5.0][..]));
+//! assert!(frechet(&moments, &moments)?.distance() < 1e-9);
+//! # Ok::<(), obverse::fidelity::Error>(())
+//! ```
 
 pub mod features;
 pub mod frechet;

@@ -2,6 +2,16 @@
 //!
 //! Blocks of rows are centred on their own mean and joined by Chan, Golub and LeVeque's update (1979): no sum of squares is
 //! ever subtracted from another. Blocks are counted from the first row, so how rows arrive does not matter.
+//!
+//! ```
+//! use obverse::fidelity::moments::Moments;
+//! let rows = [1.0, 2.0, 3.0, 6.0];
+//! let mut merged = Moments::of(&rows[..2], 1);
+//! merged.merge(&Moments::of(&rows[2..], 1))?;
+//! assert_eq!(merged.mean(), [3.0]);
+//! assert!((merged.covariance()?[0] - 14.0 / 3.0).abs() < 1e-12);
+//! # Ok::<(), obverse::fidelity::Error>(())
+//! ```
 
 use rayon::prelude::*;
 

@@ -1,4 +1,13 @@
 //! How sure a distance is: bootstrap intervals, and the distance that infinitely many images would have.
+//!
+//! ```
+//! use obverse::fidelity::resampling::{interval, resample};
+//! let rows = resample(5, 0, "a", 0);
+//! assert!(rows.len() == 5 && rows.iter().all(|&row| row < 5));
+//! let replicates: Vec<f64> = (0..=100).map(f64::from).collect();
+//! let interval = interval(50.0, &replicates, 0.9);
+//! assert!((interval.low - 5.0).abs() < 1e-9 && (interval.high - 95.0).abs() < 1e-9);
+//! ```
 
 use super::frechet::frechet;
 use super::moments::Moments;

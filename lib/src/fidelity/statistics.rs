@@ -1,5 +1,14 @@
 //! Statistics of features in a file: mean, covariance, the number of images, and where the features come from. `mu` and `sigma`
 //! are those of pytorch-fid's files, which can be read too.
+//!
+//! ```
+//! use obverse::fidelity::{moments::Moments, statistics::Statistics};
+//! let folder = tempfile::tempdir()?;
+//! let path = folder.path().join("shapes.stats.npz");
+//! Statistics { moments: Moments::of(&[1.0, 2.0, 6.0], 1), counted: true, origin: None }.save(&path)?;
+//! assert_eq!(Statistics::load(&path)?.moments.mean(), [3.0]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use std::path::Path;
 

@@ -2,6 +2,15 @@
 //!
 //! The interval is the percentile interval of means over images drawn with replacement (Efron 1979). It holds the variance of the
 //! test images, not that of training.
+//!
+//! ```
+//! use obverse::information::bound::{Estimate, bits_per_dimension};
+//! let estimate = Estimate::of(&[-100.0, -110.0, -90.0, -100.0], 200, 0)?;
+//! assert_eq!(estimate.mean, -100.0);
+//! // Of 28 x 28 pixels, in bits, as a loss.
+//! assert!((estimate.scaled(bits_per_dimension(784)).mean - 0.184).abs() < 1e-3);
+//! # Ok::<(), obverse::information::Error>(())
+//! ```
 
 use rayon::prelude::*;
 

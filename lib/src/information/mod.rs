@@ -2,6 +2,15 @@
 //!
 //! All in nats. H*(x|h) = -mean log p(x | h) >= H(x | h), so I(x; h) >= H(x) - H*(x|h) (Nash et al. 2019, equations 5 to 11). What
 //! fills the log-likelihoods is the caller's affair.
+//!
+//! ```
+//! // How far two bounds of one set of images are apart, pair by pair.
+//! use obverse::information::bound::{Estimate, differences};
+//! let (conv1, logits) = ([-90.0, -100.0, -95.0], [-120.0, -131.0, -124.0]);
+//! let difference = Estimate::of(&differences(&conv1, &logits)?, 200, 0)?;
+//! assert!((difference.mean - 30.0).abs() < 1e-12 && difference.interval[0] > 28.0);
+//! # Ok::<(), obverse::information::Error>(())
+//! ```
 
 pub mod bound;
 pub mod estimators;

@@ -1,4 +1,21 @@
 //! Networks: a graph of named nodes, its JSON, parameters and their initial values, and the papers' architectures.
+//!
+//! ```
+//! use dfdx::prelude::NoneTape;
+//! use obverse::net::{Graph, InputSpec, Mode, Network, Node, Op, Size};
+//! use obverse::ops::InputGradient;
+//! use obverse::tensor::{batch, view};
+//! let nodes = vec![
+//!     Node::new("fc", Op::Linear { features: 2, bias: false }, "input"),
+//!     Node::new("act", Op::Relu, "fc"),
+//! ];
+//! let graph = Graph::new(InputSpec::plain(Size::new(2, 1, 1)), nodes, [("y".into(), "act".into())].into())?;
+//! let network = Network::of_parameters(graph, |_, _| Ok(vec![1.0, 0.0, 0.0, -1.0]))?;
+//! let x = batch(vec![3.0f64, 4.0], (1, 1, 1, 2));
+//! let trace = network.forward(&mut NoneTape, &x, Mode::Inference, InputGradient::Unwanted);
+//! assert_eq!(view(network.value(&trace, network.graph().output("y")?)?), [3.0, 0.0]);
+//! # Ok::<(), obverse::net::Error>(())
+//! ```
 
 pub mod architectures;
 mod clarke;

@@ -3,6 +3,13 @@
 //! conv 3 x 3 to 64 channels, ten residual blocks x + conv(relu(conv(x))), two transposed convolutions of stride 2, conv to 5
 //! channels, added to the input enlarged bilinearly. Block b is the node `block{b}`. Sources: Sajjadi et al. 2018, table of the
 //! super-resolution network; Weiss et al. 2019, whose channels are normal (3), depth and mask.
+//!
+//! ```
+//! use obverse::net::{Size, srnet};
+//! let graph = srnet::graph(Size::new(5, 8, 6))?;
+//! assert_eq!(graph.size(graph.output(srnet::IMAGE)?), Size::new(5, 32, 24));
+//! # Ok::<(), obverse::net::Error>(())
+//! ```
 
 use std::collections::BTreeMap;
 

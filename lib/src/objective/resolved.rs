@@ -2,6 +2,26 @@
 //!
 //! A value is a sum over terms; what raises it comes as cotangents of nodes, for the network's pullback, and as a cotangent of
 //! the images for penalties. An image's value and cotangents depend on no other image, but for diversity.
+//!
+//! ```
+//! use dfdx::prelude::NoneTape;
+//! use obverse::net::Mode;
+//! use obverse::ops::InputGradient;
+//! use obverse::tensor::{view, zeros};
+//! use obverse::net::{Initialisation, Network, Size, architectures};
+//! use obverse::objective::aggregation::Aggregation;
+//! use obverse::objective::resolved::{Comparison, Objective};
+//! let size = Size::new(1, 4, 4);
+//! let graph = architectures::classifier("mnist", size, 3, 0.0)?;
+//! let network = Network::<f64>::initialised(graph, Initialisation::Uniform, 0);
+//! let comparison = Comparison { aggregation: Aggregation::Mean, power: 0 };
+//! let objective = Objective::new(&"class:2".parse()?, network.graph(), 1, comparison)?;
+//! let trace = network.forward(&mut NoneTape, &zeros((1, 4, 4, 1)), Mode::Inference, InputGradient::Wanted);
+//! let judged = objective.judge(&network, &trace, &[0])?;
+//! let logits = network.value(&trace, network.graph().output("logits")?)?;
+//! assert_eq!(judged.values, [view(logits)[2]]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};

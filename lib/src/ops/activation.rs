@@ -4,6 +4,16 @@
 //! softplus ln(1 + e^x).
 //! Slope and constants are PyTorch's. [`pullback`] multiplies a cotangent by f'(x) and is itself recorded on the tape,
 //! f'' included, so that a gradient can be differentiated.
+//!
+//! ```
+//! use dfdx::prelude::NoneTape;
+//! use obverse::tensor::{batch, view};
+//! use obverse::ops::activation::{Activation, activate, pullback};
+//! let x = batch(vec![-2.0f64, 3.0], (1, 1, 1, 2));
+//! let leaky = Activation::LeakyRelu { slope: 0.01 };
+//! assert_eq!(view(&activate(&mut NoneTape, &x, leaky)), [-0.02, 3.0]);
+//! assert_eq!(view(&pullback(&mut NoneTape, &batch(vec![1.0, 1.0], (1, 1, 1, 2)), &x, leaky)), [0.01, 1.0]);
+//! ```
 
 use dfdx::prelude::{Cpu, Tape};
 

@@ -2,6 +2,14 @@
 //!
 //! Least squares: (1 - D)^2 of what shall pass as real, (-1 - D)^2 of fakes (feature alignment, equations 7 and 8; Mao et
 //! al. 2017). Wasserstein: -D and D.
+//!
+//! ```
+//! use obverse::ops::adversarial::{Role, Rule};
+//! use obverse::tensor::{batch, view};
+//! // A score of 0 for a real image: (1 - 0)^2, and its slope.
+//! let (loss, slope) = Rule::LeastSquares.judge(&batch(vec![0.0f64], (1, 1, 1, 1)), Role::Real, 1.0);
+//! assert_eq!((loss, view(&slope)), (1.0, &[-2.0][..]));
+//! ```
 
 use serde::{Deserialize, Serialize};
 

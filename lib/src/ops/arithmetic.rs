@@ -1,4 +1,12 @@
 //! Weighted sums, alpha a + beta b, of batches of one shape; a batch of one image stands for all images of the other.
+//!
+//! ```
+//! use dfdx::prelude::NoneTape;
+//! use obverse::tensor::{batch, view};
+//! use obverse::ops::arithmetic::combine;
+//! let (a, b) = (batch(vec![1.0f64, 2.0, 3.0, 4.0], (2, 1, 1, 2)), batch(vec![10.0, 20.0], (1, 1, 1, 2)));
+//! assert_eq!(view(&combine(&mut NoneTape, 2.0, &a, -1.0, &b)), [-8.0, -16.0, -4.0, -12.0]);
+//! ```
 
 use dfdx::prelude::{Cpu, Tape};
 use rayon::prelude::*;

@@ -2,6 +2,17 @@
 //!
 //! In training m and v are the mean and the (biased) variance of the batch, through which gradients flow; in inference they
 //! are running statistics, constants (Ioffe and Szegedy 2015; defaults and running statistics are PyTorch's).
+//!
+//! ```
+//! use dfdx::prelude::NoneTape;
+//! use obverse::tensor::{batch, view};
+//! use obverse::ops::batch_norm::batch_norm_training;
+//! let x = batch(vec![1.0f64, 3.0], (2, 1, 1, 1));
+//! let (gain, bias) = (batch(vec![2.0], (1, 1, 1, 1)), batch(vec![5.0], (1, 1, 1, 1)));
+//! // Mean 2, deviation 1.
+//! let (y, _) = batch_norm_training(&mut NoneTape, &x, &gain, &bias, 0.0);
+//! assert_eq!(view(&y), [3.0, 7.0]);
+//! ```
 
 use dfdx::prelude::{Cpu, Gradients, Tape};
 use rayon::prelude::*;

@@ -2,6 +2,14 @@
 //!
 //! `nll = sum over pixels of ln sum_k e^l[k] - l[x]` (van den Oord et al. 2016). Logits may reach beyond the images, at the bottom
 //! and to the right: what lies there does not count.
+//!
+//! ```
+//! use dfdx::prelude::NoneTape;
+//! use obverse::ops::categorical::{VALUES, categorical};
+//! use obverse::tensor::{view, zeros};
+//! let nats = categorical::<f64>(&mut NoneTape, &zeros((1, 1, 2, VALUES)), &[0, 255], (1, 2));
+//! assert!((view(&nats)[0] - 2.0 * 256f64.ln()).abs() < 1e-12);
+//! ```
 
 use dfdx::prelude::{Cpu, Tape};
 use rayon::prelude::*;

@@ -6,6 +6,24 @@
 //! Activations are laid into a plane whose rows are parted by the padding's zeros. There the pixels under a row of the kernel are
 //! neighbours, and the patches of all positions a matrix whose rows overlap: no patch is copied, no zero tap computed, and no
 //! activation kept for the way back, where the plane is made again.
+//!
+//! ```
+//! use dfdx::prelude::NoneTape;
+//! use obverse::tensor::{batch, view};
+//! use obverse::ops::InputGradient;
+//! use obverse::ops::causal::{Feed, Shift, Term, causal};
+//! let x = batch(vec![1.0f64, 2.0, 3.0], (1, 1, 3, 1));
+//! let (weight, bias) = (batch(vec![1.0, 10.0], (1, 1, 2, 1)), batch(vec![0.0], (1, 1, 1, 1)));
+//! // A kernel of 1 x 2 that sees its pixel and the one to the left.
+//! let term = Term {
+//!     inputs: &[&x],
+//!     weight: &weight,
+//!     shift: Shift::Right,
+//!     feed: Feed::Plain,
+//!     gradient: InputGradient::Unwanted,
+//! };
+//! assert_eq!(view(&causal(&mut NoneTape, &[term], &[&bias])), [10.0, 21.0, 32.0]);
+//! ```
 
 use dfdx::prelude::{Cpu, CpuError, Gradients, Tape};
 use rayon::prelude::*;

@@ -2,6 +2,16 @@
 //!
 //! concat_elu: y = elu([x, -x]), twice the channels (Shang et al. 2016; Salimans et al. 2017). Concatenating and slicing
 //! move values, so the pullback of either is made of the other.
+//!
+//! ```
+//! use dfdx::prelude::NoneTape;
+//! use obverse::tensor::{batch, view};
+//! use obverse::ops::concat::{concat, slice};
+//! let (a, b) = (batch(vec![1.0f64, 2.0], (1, 1, 2, 1)), batch(vec![5.0, 6.0], (1, 1, 2, 1)));
+//! let both = concat(&mut NoneTape, &[&a, &b]);
+//! assert_eq!(view(&both), [1.0, 5.0, 2.0, 6.0]);
+//! assert_eq!(view(&slice(&mut NoneTape, &both, 1..2)), [5.0, 6.0]);
+//! ```
 
 use std::ops::Range;
 

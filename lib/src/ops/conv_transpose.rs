@@ -3,6 +3,16 @@
 //!
 //! Output length along one axis: (length - 1) stride - before - after + kernel + output padding, where the output padding
 //! is less than the stride: it says which of the lengths that the convolution takes to `length` is meant.
+//!
+//! ```
+//! use dfdx::prelude::NoneTape;
+//! use obverse::tensor::{batch, view};
+//! use obverse::ops::{InputGradient, conv_transpose::conv_transpose2d, window::Window};
+//! let (x, weight) = (batch(vec![3.0f64], (1, 1, 1, 1)), batch(vec![1.0, 2.0, 3.0, 4.0], (1, 2, 2, 1)));
+//! let window = Window::square(2, 2, 0);
+//! let y = conv_transpose2d(&mut NoneTape, &x, &weight, None, None, window, (2, 2), InputGradient::Unwanted);
+//! assert_eq!(view(&y), [3.0, 6.0, 9.0, 12.0]);
+//! ```
 
 use dfdx::prelude::{Cpu, Tape};
 

@@ -5,6 +5,17 @@
 //! bias and slope are applied while the result is in cache. The adjoint multiplies first and scatters; with stride 1, where that
 //! costs less, it is the convolution by the kernel turned round. Gradients of W are summed over a fixed number of lanes,
 //! in order, so that threads do not change a bit.
+//!
+//! ```
+//! use dfdx::prelude::NoneTape;
+//! use obverse::tensor::{batch, view};
+//! use obverse::ops::{InputGradient, convolution::{Convolution, convolve}, window::Window};
+//! let x = batch((1..=9).map(f64::from).collect(), (1, 3, 3, 1));
+//! let sum = batch(vec![1.0; 4], (1, 2, 2, 1));
+//! let convolution = Convolution { window: Window::square(2, 1, 0), groups: 1 };
+//! let y = convolve(&mut NoneTape, &x, &sum, None, None, convolution, InputGradient::Unwanted);
+//! assert_eq!(view(&y), [12.0, 16.0, 24.0, 28.0]);
+//! ```
 
 use std::ops::Range;
 

@@ -2,6 +2,16 @@
 //! PyTorch).
 //!
 //! The mask is a function of the stream and the element's index alone, so it is drawn again wherever it is needed.
+//!
+//! ```
+//! use dfdx::prelude::NoneTape;
+//! use obverse::tensor::{batch, view};
+//! use obverse::ops::dropout::dropout;
+//! use obverse::tensor::random::Stream;
+//! let x = batch(vec![1.0f64; 100], (1, 1, 1, 100));
+//! let y = dropout(&mut NoneTape, &x, 0.5, Stream::new(0, "dropout", 0));
+//! assert!(view(&y).iter().all(|&y| y == 0.0 || y == 2.0));
+//! ```
 
 use dfdx::prelude::{Cpu, Tape};
 use rayon::prelude::*;

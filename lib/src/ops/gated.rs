@@ -1,6 +1,15 @@
 //! The gate of a residual block, y = x + a / (1 + e^-b), c = [a, b]; x, y (N, H, W, F), c (N, H, W, 2F).
 //!
 //! Source: van den Oord et al. 2016 (Conditional PixelCNN), as in Salimans et al. 2017.
+//!
+//! ```
+//! use dfdx::prelude::NoneTape;
+//! use obverse::tensor::{batch, view};
+//! use obverse::ops::gated::gate;
+//! // y = x + a sigmoid(b).
+//! let y = gate(&mut NoneTape, &batch(vec![1.0f64], (1, 1, 1, 1)), &batch(vec![4.0, 0.0], (1, 1, 1, 2)));
+//! assert_eq!(view(&y), [3.0]);
+//! ```
 
 use dfdx::prelude::{Cpu, Tape};
 use rayon::prelude::*;

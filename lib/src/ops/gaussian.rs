@@ -1,5 +1,14 @@
 //! Pieces of a diagonal Gaussian on the tape: e^(factor x), which makes deviations and variances of log-variances, and
 //! products of batches; all element by element, (N, H, W, C).
+//!
+//! ```
+//! use dfdx::prelude::NoneTape;
+//! use obverse::tensor::{batch, view};
+//! use obverse::ops::gaussian::exponential;
+//! // The deviation of a variance of 9.
+//! let deviation = exponential(&mut NoneTape, &batch(vec![9f64.ln()], (1, 1, 1, 1)), 0.5);
+//! assert!((view(&deviation)[0] - 3.0).abs() < 1e-12);
+//! ```
 
 use dfdx::prelude::{Cpu, Tape};
 use rayon::prelude::*;

@@ -1,4 +1,14 @@
 //! The linear layer, y = rectify(x W^T + b), and its adjoint; x (N, 1, 1, K), y (N, 1, 1, O), W (O, 1, 1, K).
+//!
+//! ```
+//! use dfdx::prelude::NoneTape;
+//! use obverse::tensor::{batch, view};
+//! use obverse::ops::{InputGradient, linear::{adjoint, linear}};
+//! let (x, weight) = (batch(vec![1.0f64, 2.0], (1, 1, 1, 2)), batch(vec![3.0, 4.0], (1, 1, 1, 2)));
+//! let y = linear(&mut NoneTape, &x, &weight, None, None, InputGradient::Unwanted);
+//! assert_eq!(view(&y), [11.0]);
+//! assert_eq!(view(&adjoint(&mut NoneTape, &y, None, &weight)), [33.0, 44.0]);
+//! ```
 
 use dfdx::prelude::{Cpu, Tape};
 use rayon::prelude::*;

@@ -3,6 +3,14 @@
 //! x is scaled to [-1, 1]; a value's mass is sigmoid((x + 1/255 - mu) / s) - sigmoid((x - 1/255 - mu) / s), with open tails at 0 and
 //! 255. P: M mixture logits; then for each colour M means, M log scales (-7 at least) and, of three colours, M coefficients: green's
 //! mean follows red, blue's red and green (Salimans et al. 2017, equations 2 and 3). Computed in f64 whatever the parameters are.
+//!
+//! ```
+//! use obverse::ops::logistic_mixture::{Mixture, draw, scaled};
+//! let mixture = Mixture { components: 1, colours: 1 };
+//! assert_eq!((mixture.parameters(), scaled(0), scaled(255)), (3, -1.0, 1.0));
+//! // One narrow logistic about 1: white, whatever the uniform draws.
+//! assert_eq!(draw(mixture, &[0.0, 1.0, -7.0], &[0.5, 0.5], 1.0), [255]);
+//! ```
 
 use dfdx::prelude::{Cpu, Tape};
 use rayon::prelude::*;

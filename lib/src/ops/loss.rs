@@ -4,6 +4,17 @@
 //! `factor sum (ln(1 + e^l) - x l)`. Squared error: `factor sum (a - b)^2`. Divergence
 //! of a diagonal Gaussian from the standard one: `sum_n w[n] kl[n]`, `kl = -1/2 sum (1 + log_var - mu^2 - e^log_var)`
 //! (feature alignment, equation 6).
+//!
+//! ```
+//! use dfdx::prelude::NoneTape;
+//! use obverse::tensor::{batch, view};
+//! use obverse::ops::loss::{cross_entropy, squared_error};
+//! let logits = batch(vec![0.0f64, 0.0], (1, 1, 1, 2));
+//! assert!((view(&cross_entropy(&mut NoneTape, &logits, &[1])?)[0] - 2f64.ln()).abs() < 1e-12);
+//! let x = batch(vec![3.0, 4.0], (1, 1, 1, 2));
+//! assert_eq!(view(&squared_error(&mut NoneTape, &logits, &x, 0.5)), [12.5]);
+//! # Ok::<(), obverse::ops::loss::Error>(())
+//! ```
 
 use dfdx::prelude::{Cpu, Tape};
 use rayon::prelude::*;

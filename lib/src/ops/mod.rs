@@ -3,6 +3,19 @@
 //! Every operation takes the tape, then its tensors, channels last; [`NoneTape`](dfdx::prelude::NoneTape) runs the same
 //! code without recording. An operation that a network can hold has a `pullback`, its transposed derivative, made of tape
 //! operations too, so that gradients can be differentiated.
+//!
+//! ```
+//! // d(2 a - b) for a cotangent of ones.
+//! use dfdx::prelude::OwnedTape;
+//! use obverse::ops::arithmetic::combine;
+//! use obverse::tensor::{backward, batch, gradient};
+//! let (a, b) = (batch(vec![1.0f64, 2.0], (1, 1, 1, 2)), batch(vec![3.0, 4.0], (1, 1, 1, 2)));
+//! let mut tape = OwnedTape::default();
+//! let y = combine(&mut tape, 2.0, &a, -1.0, &b);
+//! let mut gradients = backward(tape, &y, vec![1.0, 1.0]);
+//! assert_eq!(gradient(&mut gradients, &a), [2.0, 2.0]);
+//! assert_eq!(gradient(&mut gradients, &b), [-1.0, -1.0]);
+//! ```
 
 pub mod activation;
 pub mod adversarial;

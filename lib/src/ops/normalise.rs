@@ -1,6 +1,14 @@
 //! The normalisation of a network's input, y = (x - mean) / std, a channel at a time; x and y (N, H, W, C).
 //!
 //! mean and std are constants of the data a network was trained on; the pullback of a cotangent is cotangent / std.
+//!
+//! ```
+//! use dfdx::prelude::NoneTape;
+//! use obverse::tensor::{batch, view};
+//! use obverse::ops::normalise::normalise;
+//! let x = batch(vec![0.5f64, 1.0], (1, 1, 1, 2));
+//! assert_eq!(view(&normalise(&mut NoneTape, &x, &[0.25, 0.5], &[0.5, 0.25])), [0.5, 2.0]);
+//! ```
 
 use dfdx::prelude::{Cpu, Tape};
 use rayon::prelude::*;

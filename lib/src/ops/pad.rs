@@ -1,5 +1,16 @@
 //! Zeros around an image and channels of zeros beside its own, (N, H, W, C) -> (N, H + top + bottom, W + left + right,
 //! C + before + after), and the cut that undoes it. Both move values, and each is the other's transpose.
+//!
+//! ```
+//! use dfdx::prelude::NoneTape;
+//! use obverse::tensor::{batch, view};
+//! use obverse::ops::{pad::{Frame, crop, pad}, window::Padding};
+//! let x = batch(vec![1.0f64, 2.0], (1, 1, 2, 1));
+//! let frame = Frame { padding: Padding { left: 1, ..Padding::default() }, channels: [0, 0] };
+//! let y = pad(&mut NoneTape, &x, frame);
+//! assert_eq!(view(&y), [0.0, 1.0, 2.0]);
+//! assert_eq!(view(&crop(&mut NoneTape, &y, frame)), [1.0, 2.0]);
+//! ```
 
 use dfdx::prelude::{Cpu, Tape};
 

@@ -2,6 +2,16 @@
 //!
 //! max: y[i, j] = max x[s i + u - p, s j + v - p] over the taps inside the image. average: the sum over the same taps,
 //! divided by their number or by that of all taps, padding included. Ceil mode, ties and divisors are PyTorch's.
+//!
+//! ```
+//! use dfdx::prelude::NoneTape;
+//! use obverse::tensor::{batch, view};
+//! use obverse::ops::pooling::{Divisor, Pooling, average_pool, max_pool};
+//! let x = batch(vec![1.0f64, 2.0, 3.0, 6.0], (1, 2, 2, 1));
+//! let whole = Pooling::whole(2, 2);
+//! assert_eq!(view(&max_pool(&mut NoneTape, &x, whole)), [6.0]);
+//! assert_eq!(view(&average_pool(&mut NoneTape, &x, whole, Divisor::Inside)), [3.0]);
+//! ```
 
 use dfdx::prelude::{Cpu, Tape};
 use rayon::prelude::*;

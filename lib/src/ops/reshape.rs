@@ -1,4 +1,15 @@
 //! Images as vectors and back, in the order of files: (N, H, W, C) <-> (N, 1, 1, C H W), channels first.
+//!
+//! ```
+//! use dfdx::prelude::NoneTape;
+//! use obverse::tensor::{batch, view};
+//! use obverse::ops::reshape::{flatten, unflatten};
+//! // Two pixels of two channels.
+//! let x = batch(vec![10.0f64, 20.0, 11.0, 21.0], (1, 1, 2, 2));
+//! let flat = flatten(&mut NoneTape, &x);
+//! assert_eq!(view(&flat), [10.0, 11.0, 20.0, 21.0]);
+//! assert_eq!(view(&unflatten(&mut NoneTape, &flat, (2, 1, 2))), view(&x));
+//! ```
 
 use dfdx::prelude::{Cpu, Tape};
 

@@ -1,6 +1,14 @@
 //! Images moved down and to the right, y[i, j] = x[i - down, j - right], zero where that is outside; (N, H, W, C).
 //!
 //! What makes a causal convolution strictly causal (Salimans et al. 2017: `down_shift`, `right_shift`).
+//!
+//! ```
+//! use dfdx::prelude::NoneTape;
+//! use obverse::tensor::{batch, view};
+//! use obverse::ops::shift::shift;
+//! let x = batch(vec![1.0f64, 2.0, 3.0], (1, 1, 3, 1));
+//! assert_eq!(view(&shift(&mut NoneTape, &x, 0, 1)), [0.0, 1.0, 2.0]);
+//! ```
 
 use dfdx::prelude::{Cpu, Tape};
 use rayon::prelude::*;

@@ -2,6 +2,15 @@
 //!
 //! Bilinear: row i of H' reads x at (i + 1/2) H / H' - 1/2, half-pixel centres, not below 0 nor beyond the last row: between
 //! rows a and a + 1 with weights 1 - t and t. PyTorch's `interpolate` with align_corners=False; any size, smaller too.
+//!
+//! ```
+//! use dfdx::prelude::NoneTape;
+//! use obverse::tensor::{batch, view};
+//! use obverse::ops::upsample::{bilinear, nearest};
+//! let x = batch(vec![0.0f64, 4.0], (1, 1, 2, 1));
+//! assert_eq!(view(&nearest(&mut NoneTape, &x, 2)), [0.0, 0.0, 4.0, 4.0, 0.0, 0.0, 4.0, 4.0]);
+//! assert_eq!(view(&bilinear(&mut NoneTape, &x, (1, 4))), [0.0, 1.0, 3.0, 4.0]);
+//! ```
 
 use dfdx::prelude::{Cpu, Tape};
 use rayon::prelude::*;

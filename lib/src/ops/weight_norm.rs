@@ -1,6 +1,15 @@
 //! Weight normalisation, w = g v / |v|, the norm over all weights of one output (Salimans & Kingma 2016).
 //!
 //! Shapes: of a convolution v (O, kh, kw, C), of a transposed one v (C, kh, kw, O); g (1, 1, 1, O).
+//!
+//! ```
+//! use dfdx::prelude::NoneTape;
+//! use obverse::tensor::{batch, view};
+//! use obverse::ops::weight_norm::{Outputs, weight_norm};
+//! let (v, g) = (batch(vec![3.0f64, 4.0], (1, 1, 1, 2)), batch(vec![10.0], (1, 1, 1, 1)));
+//! let w = weight_norm(&mut NoneTape, &v, &g, Outputs::First);
+//! assert!((view(&w)[0] - 6.0).abs() < 1e-12 && (view(&w)[1] - 8.0).abs() < 1e-12);
+//! ```
 
 use dfdx::prelude::{Cpu, Tape};
 use rayon::prelude::*;

@@ -6,6 +6,15 @@
 //! the critical space. Nested intervals of thresholds find every dimension that there is, and known objectives the best.
 //!
 //! Source: inverse feature visualisation, sections 2.2 and 3.5.
+//!
+//! ```
+//! use obverse::recover::{critical_space::Samples, jacobian::Jacobian};
+//! // The third feature never moves.
+//! let at = |a: f64| Jacobian { response: vec![1.0; 3], rows: vec![a, 0.0, 0.0, 1.0, 0.0, 0.0] }.reduced();
+//! let samples = Samples::of(&[at(1.0)?, at(2.0)?])?;
+//! assert_eq!(samples.co_kernel(0.01)?.dimension(), 1);
+//! # Ok::<(), obverse::recover::Error>(())
+//! ```
 
 use std::collections::{BTreeMap, VecDeque};
 

@@ -6,6 +6,17 @@
 //! number. Columns are reduced in fixed lanes, so that threads do not change a bit.
 //!
 //! Source: inverse feature visualisation, sections 2 and 3.3.
+//!
+//! ```
+//! use obverse::recover::jacobian::Jacobian;
+//! // f = (1, 2) where df/ds = ((3, 0), (0, 4)).
+//! let jacobian = Jacobian { response: vec![1.0, 2.0], rows: vec![3.0, 0.0, 0.0, 4.0] };
+//! let at = jacobian.reduced()?;
+//! // L L^T = J J^T.
+//! let gram = &at.factor * at.factor.transpose();
+//! assert!((gram[(0, 0)] - 9.0).abs() < 1e-12 && (gram[(1, 1)] - 16.0).abs() < 1e-12);
+//! # Ok::<(), obverse::recover::Error>(())
+//! ```
 
 use dfdx::prelude::NoneTape;
 use faer::{Mat, MatRef};

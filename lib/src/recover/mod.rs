@@ -6,6 +6,15 @@
 //! [`subspace`]) leaves them out. [`sampling`] draws objectives to try it on, [`evaluation`] says how well it went.
 //!
 //! Source: "Inverting the feature visualization process for feedforward neural networks".
+//!
+//! ```
+//! use obverse::recover::{evaluation::angle, jacobian::Jacobian, prediction::predict, subspace::Subspace};
+//! // Both features follow one parameter, the second twice as far: along (2, -1) nothing moves.
+//! let at = Jacobian { response: vec![3.0, 1.0], rows: vec![1.0, 0.0, 2.0, 0.0] }.reduced()?;
+//! let prediction = predict(&at, 0, &Subspace::whole(2))?;
+//! assert!(angle(&prediction.objective, &[2.0, -1.0]) < 1e-3);
+//! # Ok::<(), obverse::recover::Error>(())
+//! ```
 
 pub mod critical_space;
 pub mod evaluation;

@@ -4,6 +4,17 @@
 //! singular vectors of A are those of the same with L in the place of J (see [`super::jacobian`]).
 //!
 //! Source: inverse feature visualisation, section 2.1 and equations 2 to 4 (k lost in print).
+//!
+//! ```
+//! use obverse::recover::{prediction::predict, subspace::Subspace};
+//! use obverse::recover::jacobian::Jacobian;
+//! // f = (1, 2) where df/ds = ((3, 0), (0, 4)).
+//! let jacobian = Jacobian { response: vec![1.0, 2.0], rows: vec![3.0, 0.0, 0.0, 4.0] };
+//! let prediction = predict(&jacobian.reduced()?, 0, &Subspace::whole(2))?;
+//! // The direction in which the response moves least, signed as the response.
+//! assert!((prediction.objective[0] - 1.0).abs() < 1e-12 && prediction.objective[1].abs() < 1e-12);
+//! # Ok::<(), obverse::recover::Error>(())
+//! ```
 
 use faer::Mat;
 

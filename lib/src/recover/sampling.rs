@@ -4,6 +4,13 @@
 //! A random vector is projected to the nonnegative vectors of unit norm with the sum that a sparseness asks for.
 //!
 //! Sources: inverse feature visualisation, section 3.2; Hoyer 2004, section 3.1.
+//!
+//! ```
+//! use obverse::recover::sampling::{objective, sparseness};
+//! assert!((sparseness(&[0.0, 1.0, 0.0, 0.0]) - 1.0).abs() < 1e-12 && sparseness(&[1.0; 4]).abs() < 1e-12);
+//! let w = objective(0, 7, 16);
+//! assert!(w.iter().all(|&w| w >= 0.0) && (w.iter().map(|w| w * w).sum::<f64>() - 1.0).abs() < 1e-9);
+//! ```
 
 use super::norm;
 use crate::tensor::random::Stream;

@@ -4,6 +4,16 @@
 //! the digits only; so where an angle is below 45 degrees it comes from its sine, a singular value of (I - A A^T) B.
 //!
 //! Source: inverse feature visualisation, section 2.2.
+//!
+//! ```
+//! use obverse::recover::subspace::Subspace;
+//! let half = 0.5f64.sqrt();
+//! let (first, between) = (Subspace::from_rows(&[1.0, 0.0], 2)?, Subspace::from_rows(&[half, half], 2)?);
+//! let angle = first.principal(&between)?.angles[0];
+//! assert!((angle - std::f64::consts::FRAC_PI_4).abs() < 1e-12);
+//! assert!(first.complement().coordinates(&[0.0, 2.0])[0].abs() > 1.99);
+//! # Ok::<(), obverse::recover::Error>(())
+//! ```
 
 use std::f64::consts::FRAC_PI_4;
 

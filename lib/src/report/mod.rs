@@ -1,4 +1,10 @@
 //! Pictures of results: grids of images, plots of curves and points.
+//!
+//! ```
+//! use obverse::report::encode_png;
+//! assert!(encode_png(&image::RgbImage::new(8, 8))?.starts_with(b"\x89PNG"));
+//! # Ok::<(), obverse::report::Error>(())
+//! ```
 
 mod chart;
 mod difference;

@@ -3,6 +3,13 @@
 //!
 //! The notes state orders of magnitude; beside them stand the constants that the proofs' Gaussian sums have. Source: reverse
 //! nets, Theorems 3.1 and 3.2, Lemma 3.3.
+//!
+//! ```
+//! use obverse::shadow::bounds::{linear, spectral};
+//! // Four times as many visible features halve the error of a given h.
+//! assert!((linear(100, 4000) / linear(100, 16_000) - 2.0).abs() < 0.02);
+//! assert!(spectral(100, 4000) > linear(100, 4000));
+//! ```
 
 use super::model::Sizes;
 

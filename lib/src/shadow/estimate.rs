@@ -3,6 +3,15 @@
 //! Each feature of x is active for half of the Gaussian rows, and E W_ji relu(alpha W_j h) = alpha h_i / 2, so the first has the
 //! mean h. The rectifier takes the noise away where h is zero: exactly, where no error is above eps |h| / sqrt k (Lemma 3.3).
 //! Source: reverse nets, section 3; the notes print b = -eps |h| / k.
+//!
+//! ```
+//! use obverse::shadow::estimate::{bias, rectified};
+//! use obverse::tensor::{batch, view};
+//! assert_eq!(bias(0.5, 2.0, 4), -0.5);
+//! // Noise below the bias is taken away.
+//! let estimate = rectified(&batch(vec![1.5f64, 0.25], (1, 1, 1, 2)), &[-0.5]);
+//! assert_eq!(view(&estimate), [1.0, 0.0]);
+//! ```
 
 use dfdx::prelude::NoneTape;
 use rayon::prelude::*;

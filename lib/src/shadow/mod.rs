@@ -7,6 +7,21 @@
 //!
 //! In the model h in R^n is k-sparse, x in R^m, W is m x n of independent N(0, 1), rho the share of x that dropout keeps. Source:
 //! notes on Arora, Liang & Ma, "Why are deep nets reversible".
+//!
+//! ```
+//! // Sparse hidden variables, what a random layer makes of them, and what its transposed weights make of that.
+//! use obverse::shadow::model::{Layer, Sizes, sparse};
+//! use obverse::tensor::{random::Stream, view};
+//! let sizes = Sizes { n: 20, m: 2000, k: 3, kept: 1.0 }.check()?;
+//! let stream = |purpose| Stream::new(0, purpose, 0);
+//! let layer = Layer::<f64>::random(&stream("W"), sizes);
+//! let h = sparse(&stream("h"), 1, sizes);
+//! let x = layer.generate(&h, &layer.drop(&stream("drop"), 1));
+//! let found = layer.estimate(&x);
+//! let distance = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| (a - b) * (a - b)).sum::<f64>().sqrt();
+//! assert!(distance(view(&found), view(&h)) < 0.5 * distance(view(&h), &[0.0; 20]));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 pub mod bounds;
 pub mod estimate;

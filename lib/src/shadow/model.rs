@@ -1,6 +1,15 @@
 //! The generative model, x = relu(alpha W h) * drop, h (N, 1, 1, n) and x (N, 1, 1, m), one layer or several.
 //!
 //! drop is 1 with probability rho, else 0, element by element. Source: reverse nets, section 3.
+//!
+//! ```
+//! use obverse::shadow::model::{Sizes, sparse};
+//! use obverse::tensor::{Batch, random::Stream, view};
+//! let sizes = Sizes { n: 20, m: 2000, k: 3, kept: 1.0 }.check()?;
+//! let h: Batch<f64> = sparse(&Stream::new(0, "h", 0), 5, sizes);
+//! assert!(view(&h).chunks(20).all(|h| h.iter().filter(|&&h| h != 0.0).count() == 3));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use dfdx::prelude::NoneTape;
 

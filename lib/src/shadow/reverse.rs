@@ -6,6 +6,21 @@
 //! the model: no bias, and the scale for which W x gives back y, 2 / |W_i|^2 below a rectifier and 1 / |W_i|^2 elsewhere.
 //!
 //! Source: reverse nets, sections 2 and 4; convolutions, which they leave open, by the pullback's transposed convolution.
+//!
+//! ```
+//! use dfdx::prelude::NoneTape;
+//! use obverse::net::{Initialisation, Mode, Network, Size, architectures};
+//! use obverse::shadow::reverse::Reverse;
+//! use obverse::tensor::{shape, zeros};
+//! let graph = architectures::classifier("connected", Size::new(1, 4, 4), 10, 0.5)?;
+//! let network = Network::<f32>::initialised(graph, Initialisation::He, 0);
+//! let reverse = Reverse::of(network.graph())?;
+//! let features = network.graph().size(reverse.start()).channels;
+//! let fits = reverse.model_fits(&network);
+//! let images = reverse.images(&mut NoneTape, &network, &zeros((2, 1, 1, features)), &fits, Mode::Inference)?;
+//! assert_eq!(shape(&images), (2, 4, 4, 1));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use dfdx::prelude::{Cpu, Tape};
 

@@ -2,6 +2,17 @@
 //!
 //! A repetition draws W, hidden variables and dropout anew; errors are means over its hidden variables. Exponents p of error = c
 //! value^p are fitted a repetition. Source: reverse nets, Theorems 3.1 and 3.2, Lemma 3.3.
+//!
+//! ```
+//! use obverse::shadow::model::Sizes;
+//! use obverse::shadow::theory::{Effort, Quantity, Variable, curves};
+//! let effort = Effort { seed: 0, repetitions: 3, count: 4 };
+//! let curves = curves(Variable::M, &[500.0, 2000.0], Sizes { n: 20, m: 2000, k: 3, kept: 1.0 }, effort)?;
+//! let curve = curves.iter().find(|curve| curve.quantity == Quantity::Linear);
+//! // Theorem 3.1: the error falls as 1 / sqrt m.
+//! assert!(curve.is_some_and(|curve| curve.stated == -0.5 && (curve.exponent.mean + 0.5).abs() < 0.25));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use faer::{Mat, Side};
 use serde::Serialize;

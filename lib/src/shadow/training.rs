@@ -3,6 +3,17 @@
 //! The network is run backwards from the layer below the softmax with the rectifiers and dropout of the way, each mask drawn anew;
 //! scales and biases are estimated on the batch. Attached, gradients also go through x~ to the weights that made it; detached, x~ is an
 //! example like any other. Source: reverse nets, sections 2 and 4.
+//!
+//! ```
+//! use obverse::net::{Size, architectures};
+//! use obverse::shadow::training::{Settings, Shadow};
+//! let settings = Settings { weight: 1.0, start: 0, attached: false };
+//! let graph = architectures::classifier("connected", Size::new(1, 4, 4), 10, 0.5)?;
+//! assert!(Shadow::new(settings, &graph, 0).is_ok());
+//! // Weights below 0 make no sense.
+//! assert!(Shadow::new(Settings { weight: -1.0, ..settings }, &graph, 0).is_err());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use dfdx::prelude::{Cpu, NoneTape, OwnedTape};
 

@@ -1,4 +1,12 @@
 //! The nearest rows of a pool, by any [`Metric`].
+//!
+//! ```
+//! use obverse::similarity::{Metric, nearest::{Nearest, search}};
+//! let mut nearest = vec![Nearest::new(2)];
+//! search(Metric::L1, &[0.0], &[5.0, -1.0, 2.0], 1, 0, &mut nearest);
+//! let found: Vec<_> = nearest[0].found().iter().map(|found| (found.row, found.distance)).collect();
+//! assert_eq!(found, [(1, 1.0), (2, 2.0)]);
+//! ```
 
 use rayon::prelude::*;
 

@@ -4,6 +4,14 @@
 //!
 //! over every place of an 11 x 11 Gaussian window (sigma 1.5) that lies within the image, and over channels; c1 = (0.01 L)^2,
 //! c2 = (0.03 L)^2, the data range L = 1. Images smaller than the window have a smaller one, of odd length.
+//!
+//! ```
+//! use obverse::similarity::ssim::ssim;
+//! let image: Vec<f64> = (0..144).map(|i| f64::from(i % 7) / 7.0).collect();
+//! let negative: Vec<f64> = image.iter().map(|value| 1.0 - value).collect();
+//! assert!((ssim(&image, &image, [1, 12, 12]) - 1.0).abs() < 1e-12);
+//! assert!(ssim(&image, &negative, [1, 12, 12]) < 0.0);
+//! ```
 
 /// Half the window's length, without its middle.
 const REACH: usize = 5;

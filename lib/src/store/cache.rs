@@ -2,6 +2,21 @@
 //! still has its recorded digest, need not be made again.
 //!
 //! Content decides, not times or names. Digests run at gigabytes a second, so asking costs little beside computing.
+//!
+//! ```
+//! use obverse::store::cache::{Freshness, Wanted, check};
+//! let folder = tempfile::tempdir()?;
+//! let wanted = Wanted {
+//!     tool: "net-tap".into(),
+//!     version: "0.1.0".into(),
+//!     parameters: Default::default(),
+//!     seed: 0,
+//!     inputs: Vec::new(),
+//! };
+//! // What is not there is not fresh.
+//! assert!(matches!(check(&folder.path().join("h.npy"), &wanted), Freshness::Stale(_)));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use std::path::Path;
 

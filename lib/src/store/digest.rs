@@ -1,5 +1,14 @@
 //! Digests by content, blake3 in hexadecimal: of an array's raw `.npy` bytes (uncompressed, whatever the file), of any
 //! file, of a folder (sorted relative paths and contents, without its `run.json`).
+//!
+//! ```
+//! use obverse::store::digest::{of_path, of_reader};
+//! let folder = tempfile::tempdir()?;
+//! let path = folder.path().join("a");
+//! std::fs::write(&path, "abc")?;
+//! assert_eq!(of_path(&path)?, of_reader(&b"abc"[..])?);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use std::fs::{self, File};
 use std::io::{self, Read};

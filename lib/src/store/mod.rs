@@ -1,6 +1,16 @@
 //! Files: `.npy` tensors in and out, digests, sidecars, the cache and atomic writes.
 //!
 //! Every output stands beside a sidecar that says how it was made; `-` is standard input or output.
+//!
+//! ```
+//! use obverse::store::npy::{Reader, write};
+//! let folder = tempfile::tempdir()?;
+//! let path = folder.path().join("rows.npy");
+//! write(&path, &[3, 2], &[1.0f32, 2.0, 3.0, 4.0, 5.0, 6.0])?;
+//! let reader = Reader::open(&path)?;
+//! assert_eq!((reader.shape(), reader.read_row_range_at::<f32>(1, 1)?), (&[3, 2][..], vec![3.0, 4.0]));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 pub mod atomic;
 pub mod cache;

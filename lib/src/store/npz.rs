@@ -1,4 +1,14 @@
 //! Several arrays in one file, NumPy's `.npz`: a zip of `.npy` members.
+//!
+//! ```
+//! use obverse::store::npz::{Array, read, write};
+//! let folder = tempfile::tempdir()?;
+//! let path = folder.path().join("a.npz");
+//! write(&path, &[("mu", Array::Float(&[2], &[1.5, -2.0])), ("n", Array::Integer(&[], &[7]))])?;
+//! let arrays = read(&path, &["mu", "n"])?;
+//! assert_eq!((&arrays["mu"].values, &arrays["n"].values), (&vec![1.5, -2.0], &vec![7.0]));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use std::collections::BTreeMap;
 use std::fs::File;

@@ -1,4 +1,12 @@
 //! The allocator of programs that compute with tensors, told to keep the pages of freed buffers.
+//!
+//! ```
+//! use obverse::tensor::memory::{MiMalloc, keep_pages};
+//! #[global_allocator]
+//! static ALLOCATOR: MiMalloc = MiMalloc;
+//! // Before anything is computed.
+//! keep_pages();
+//! ```
 
 pub use mimalloc::MiMalloc;
 

@@ -1,6 +1,17 @@
 //! Adam (Kingma & Ba 2015): m <- b1 m + (1 - b1) g, v <- b2 v + (1 - b2) g^2, p <- p - rate m^ / (sqrt v^ + eps).
 //!
 //! One pass over each parameter reads and writes all of it, the clamp of feature alignment's equation 9 included.
+//!
+//! ```
+//! use obverse::tensor::{batch, view};
+//! use obverse::train::adam::{Adam, AdamSettings};
+//! let mut parameter = batch(vec![1.0f64], (1, 1, 1, 1));
+//! let mut adam = Adam::new(std::slice::from_ref(&parameter));
+//! adam.advance();
+//! adam.update(0, &mut parameter, &[3.0], &AdamSettings::with_rate(0.1), None);
+//! // The first step has the length of the rate.
+//! assert!((view(&parameter)[0] - 0.9).abs() < 1e-6);
+//! ```
 
 use rayon::prelude::*;
 

@@ -1,4 +1,14 @@
 //! The networks as they were after the epoch whose validation loss was least, with that epoch's metrics.
+//!
+//! ```
+//! use obverse::tensor::{batch, view};
+//! use obverse::train::best::Best;
+//! let mut best = Best::<f64>::default();
+//! for (loss, value) in [(2.0, 10.0), (1.0, 20.0), (3.0, 30.0)] {
+//!     best.offer_parameters(loss, Default::default(), || vec![vec![batch(vec![value], (1, 1, 1, 1))]]);
+//! }
+//! assert_eq!(best.parameters(0).map(|kept| view(&kept[0])[0]), Some(20.0));
+//! ```
 
 use std::path::Path;
 

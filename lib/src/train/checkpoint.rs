@@ -2,6 +2,17 @@
 //! `run.json` with the position and the identity of the run (what it trains, on what, how).
 //!
 //! Random streams are counter-based, so a position is two numbers: the epoch and the update.
+//!
+//! ```
+//! use obverse::train::checkpoint::{Checkpoint, Position};
+//! let folder = tempfile::tempdir()?;
+//! let checkpoint = Checkpoint::of(&folder.path().join("net"), serde_json::json!({"seed": 0}));
+//! assert_eq!(checkpoint.find()?, None);
+//! let position = Position { update: 7, ..Position::default() };
+//! checkpoint.write(&position, |_| Ok(()))?;
+//! assert_eq!(checkpoint.find()?.map(|position| position.update), Some(7));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use std::fs;
 use std::path::{Path, PathBuf};

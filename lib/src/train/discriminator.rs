@@ -3,6 +3,20 @@
 //! Images' gradients come down through it as a pullback, so that no gradient of its parameters is computed for a generator.
 //! A penalty on the slope at real images, gamma / 2 mean |dD/dx|^2, keeps it from outrunning the generator (R1, Mescheder et al.
 //! 2018).
+//!
+//! ```
+//! use obverse::net::{Initialisation, Mode, Network, Size, architectures};
+//! use obverse::ops::adversarial::Rule;
+//! use obverse::tensor::{shape, zeros};
+//! use obverse::train::discriminator::Discriminator;
+//! let graph = architectures::discriminator("mnist", Size::new(1, 4, 4), false)?;
+//! let network = Network::<f32>::initialised(graph, Initialisation::Uniform, 0);
+//! let discriminator = Discriminator::new(network, Rule::LeastSquares, None)?;
+//! // What to change in two images so that they pass as real.
+//! let (loss, way) = discriminator.wanted(&zeros((2, 4, 4, 1)), Mode::Inference, 1.0)?;
+//! assert!(loss > 0.0 && shape(&way) == (2, 4, 4, 1));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use std::path::Path;
 

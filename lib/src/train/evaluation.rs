@@ -1,4 +1,11 @@
 //! How far recovered images are from the originals: squared errors a pixel, with the spread of their mean over images.
+//!
+//! ```
+//! use obverse::train::evaluation::SquaredError;
+//! let mut error = SquaredError::default();
+//! error.add_image(&[0.0, 1.0], &[0.5, 1.5]);
+//! assert_eq!(error.mean(), 0.25);
+//! ```
 
 use serde_json::{Map, Value};
 

@@ -1,4 +1,18 @@
 //! Training: Adam, L-BFGS, learning-rate schedules, checkpoints and the loop.
+//!
+//! ```
+//! use obverse::tensor::{batch, view};
+//! use obverse::train::adam::{Adam, AdamSettings};
+//! // x^2 from x = 1.
+//! let mut x = batch(vec![1.0f64], (1, 1, 1, 1));
+//! let mut adam = Adam::new(std::slice::from_ref(&x));
+//! for _ in 0..200 {
+//!     let slope = 2.0 * view(&x)[0];
+//!     adam.advance();
+//!     adam.update(0, &mut x, &[slope], &AdamSettings::with_rate(0.05), None);
+//! }
+//! assert!(view(&x)[0].abs() < 0.05);
+//! ```
 
 pub mod adam;
 pub mod best;

@@ -2,6 +2,19 @@
 //!
 //! What is trained implements [`Trainee`]; the loop knows nothing of losses or networks. An update depends on the seed,
 //! the position and the rows alone, so a run that was killed and resumed ends with the same bytes.
+//!
+//! ```
+//! use obverse::train::run::{Loop, Rounds};
+//! let run = Loop {
+//!     epochs: 2,
+//!     batch: 128,
+//!     examples: 1000,
+//!     seed: 0,
+//!     every: std::time::Duration::from_secs(300),
+//!     rounds: Rounds::default(),
+//! };
+//! assert_eq!(run.updates_per_epoch(), 8);
+//! ```
 
 use std::ops::ControlFlow;
 use std::path::Path;

@@ -1,4 +1,14 @@
 //! Examples made of a batch that join it under the same labels: shadows. `shadow` makes them, a classifier trains on them.
+//!
+//! ```
+//! use obverse::net::{Size, architectures};
+//! use obverse::shadow::training::{Settings, Shadow};
+//! use obverse::train::shadowing::Shadowing;
+//! let graph = architectures::classifier("connected", Size::new(1, 4, 4), 10, 0.5)?;
+//! let shadow = Shadow::new(Settings { weight: 0.5, start: 0, attached: false }, &graph, 0)?;
+//! assert_eq!(Shadowing::<f32>::weight(&shadow), 0.5);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use dfdx::prelude::{Cpu, OwnedTape};
 

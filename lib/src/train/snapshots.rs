@@ -1,4 +1,15 @@
 //! Parameters as they were after chosen numbers of updates, kept until the run ends.
+//!
+//! ```
+//! use obverse::tensor::{batch, view};
+//! use obverse::train::snapshots::Snapshots;
+//! let mut snapshots = Snapshots::<f64>::new(vec![0, 2]);
+//! for update in 0..4 {
+//!     snapshots.offer(update, &[batch(vec![update as f64], (1, 1, 1, 1))]);
+//! }
+//! let taken: Vec<_> = snapshots.taken().iter().map(|(update, kept)| (*update, view(&kept[0])[0])).collect();
+//! assert_eq!(taken, [(0, 0.0), (2, 2.0)]);
+//! ```
 
 use std::path::Path;
 

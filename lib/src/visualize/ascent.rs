@@ -6,6 +6,37 @@
 //!
 //! Sources: "Feature visualisation" (Olah et al. 2017); generative-model regularisation, section 1.2; inverse feature
 //! visualisation, section 3.2.
+//!
+//! ```
+//! use obverse::objective::parameterisation::Clamped;
+//! use obverse::objective::transform::Transforms;
+//! use obverse::visualize::ascent::{Ascent, Optimiser, Settings};
+//! use obverse::net::{Initialisation, Network, Size, architectures};
+//! use obverse::objective::aggregation::Aggregation;
+//! use obverse::objective::resolved::{Comparison, Objective};
+//! let size = Size::new(1, 4, 4);
+//! let graph = architectures::classifier("mnist", size, 3, 0.0)?;
+//! let network = Network::<f64>::initialised(graph, Initialisation::Uniform, 0);
+//! let comparison = Comparison { aggregation: Aggregation::Mean, power: 0 };
+//! let objective = Objective::new(&"class:2".parse()?, network.graph(), 1, comparison)?;
+//! let plain = Transforms::default().between(size, size)?;
+//! let optimiser = Optimiser::Normalised { length: 0.1 };
+//! let settings = Settings { steps: 5, optimiser, redirected: 0, polish: 0, tolerance: 1e-9 };
+//! let ascent = Ascent {
+//!     network: &network,
+//!     parameterisation: &Clamped::new(size),
+//!     transforms: &plain,
+//!     plain: &plain,
+//!     objective: &objective,
+//!     settings,
+//!     seed: 0,
+//! };
+//! let mut state = ascent.start(vec![0]);
+//! let before = ascent.evaluate_plain(&state.s, &[0])?.values[0];
+//! ascent.step(&mut state)?;
+//! assert!(ascent.evaluate_plain(&state.s, &[0])?.values[0] > before);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use dfdx::prelude::NoneTape;
 use rayon::prelude::*;

@@ -3,6 +3,19 @@
 //! Candidates are draws through a decoder, uniform in the box that the latents of training images span (generative-model
 //! regularisation, section 3.5: 500,000 in six dimensions), or images of a dataset. A candidate is known by its number, so a
 //! search in shards merges to the same result, and memory does not grow with it.
+//!
+//! ```
+//! use obverse::visualize::search::{Best, Found, Region};
+//! let mut region = Region::empty(2);
+//! region.include(&[1.0, -2.0, 3.0, 0.5]);
+//! let draws = region.draw::<f64>(0, 0, 10);
+//! assert!(obverse::tensor::view(&draws).chunks(2).all(|z| (1.0..=3.0).contains(&z[0])));
+//! let mut best = Best::new(1);
+//! for (candidate, value) in [(0, 0.5), (1, 2.0), (2, 1.0)] {
+//!     best.offer(Found { value, candidate });
+//! }
+//! assert_eq!(best.found()[0].candidate, 1);
+//! ```
 
 use dfdx::prelude::NoneTape;
 

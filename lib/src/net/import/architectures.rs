@@ -3,6 +3,12 @@
 //! Nodes bear the names of PyTorch's modules, so a parameter `features.3.squeeze.weight` belongs to the node
 //! `features.3.squeeze`. Each network has the output `logits`, and `pooled` where a mean over places comes before its last layer.
 //! The number of classes is that of the weights.
+//!
+//! ```
+//! use obverse::net::import::architectures::{names, of_name};
+//! assert!(names().contains("squeezenet1.0"));
+//! assert_eq!(of_name("googlenet").map(|architecture| architecture.size), Some([3, 224, 224]));
+//! ```
 
 use std::collections::BTreeSet;
 

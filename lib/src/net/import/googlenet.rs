@@ -2,6 +2,14 @@
 //!
 //! Its second branch's 5 x 5 is a 3 x 3, as in the weights that everyone uses. A module `inception4c` is a node, the four
 //! branches side by side. torchvision's `transform_input` is the convention of pixels -1..1. Source: Szegedy et al. 2014.
+//!
+//! ```
+//! use obverse::net::import::googlenet::googlenet;
+//! use obverse::net::{InputSpec, Size};
+//! let graph = googlenet(1000, InputSpec::plain(Size::new(3, 224, 224)))?;
+//! assert_eq!(graph.size(graph.place("inception4c")?), Size::new(512, 14, 14));
+//! # Ok::<(), obverse::net::Error>(())
+//! ```
 
 use super::architectures::axis;
 use super::builder::{Builder, batch_norm, linear, max_pool_to_the_end, plain_convolution};

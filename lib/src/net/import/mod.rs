@@ -3,6 +3,13 @@
 //! [`onnx`] translates an ONNX file, operation by operation; [`architectures`] holds the architectures whose weights
 //! (safetensors, PyTorch's state dictionaries) are known by name. [`Pixels`] says what a network was trained on, so that all of
 //! them take RGB in [0, 1].
+//!
+//! ```
+//! use obverse::net::import::{CONVENTIONS, ChannelOrder, Pixels};
+//! assert!(CONVENTIONS.contains(&"caffe"));
+//! let order = Pixels::of_convention("caffe").map(|pixels| pixels.order);
+//! assert!(matches!(order, Some(ChannelOrder::Bgr)));
+//! ```
 
 pub mod architectures;
 pub(super) mod builder;

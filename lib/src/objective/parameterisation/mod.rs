@@ -13,6 +13,18 @@
 //! | [`Cppn`] | weights of a small network from coordinates to colours | Mordvintsev et al. 2018 |
 //! | [`Decoder`] | the input of a decoder network | Nguyen et al. 2016 |
 //! | [`Geometry`] | angles, depth and mask of a surface | inverse feature visualisation, section 3.7 |
+//!
+//! ```
+//! use obverse::net::Size;
+//! use obverse::objective::parameterisation::{Colours, Parameterisation, Pixels, Squashed};
+//! use obverse::tensor::{view, zeros};
+//! let pixels = Squashed::new::<f64>(Pixels(Size::new(1, 2, 2)), Colours::Plain)?;
+//! let point = pixels.at(&zeros((1, 1, 1, 4)));
+//! // The sigmoid of 0, and its slope there.
+//! assert_eq!(view(point.images()), [0.5; 4]);
+//! assert_eq!(view(&point.pullback(&obverse::tensor::batch(vec![1.0; 4], (1, 2, 2, 1)))), [0.25; 4]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod clamped;
 mod colour;

@@ -3,6 +3,19 @@
 //!
 //! A file may hold the dictionary itself, a checkpoint with it under `state_dict` or `model`, or names that all begin with
 //! `module.`, which data-parallel training leaves behind and which is taken off.
+//!
+//! ```
+//! use obverse::store::weights::Weights;
+//! let folder = tempfile::tempdir()?;
+//! let path = folder.path().join("w.safetensors");
+//! // A header's length, the header, the bytes: fc.bias = (0.5, -2).
+//! let header = br#"{"fc.bias":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}"#;
+//! let values = [0.5f32, -2.0].map(f32::to_le_bytes).concat();
+//! std::fs::write(&path, [&(header.len() as u64).to_le_bytes()[..], header, &values].concat())?;
+//! let weights = Weights::open(&path)?;
+//! assert_eq!(weights.require("fc.bias", &[2])?.values, [0.5, -2.0]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod torch;
 

@@ -3,6 +3,30 @@
 //! A value's axes in ONNX may differ from those of the node that makes it: reshaping, squeezing and flattening move no number, so
 //! they only change what the axes are called, and a node is made where an operation needs another arrangement. The first axis
 //! is the batch. Operations that are not known are refused by name.
+//!
+//! ```
+//! use std::collections::{BTreeMap, BTreeSet};
+//! use obverse::net::{Size, import::onnx::load};
+//! use obverse::store::onnx::{Input, Model, Node};
+//! let relu = Node {
+//!     name: "relu".into(),
+//!     operation: "Relu".into(),
+//!     inputs: vec!["x".into()],
+//!     outputs: vec!["y".into()],
+//!     attributes: BTreeMap::new(),
+//! };
+//! let model = Model {
+//!     path: "relu.onnx".into(),
+//!     nodes: vec![relu],
+//!     tensors: BTreeMap::new(),
+//!     inputs: vec![Input { name: "x".into(), shape: vec![None, Some(3), Some(8), Some(8)] }],
+//!     outputs: vec!["y".into()],
+//!     external: BTreeSet::new(),
+//! };
+//! let network = load(&model, None)?.network;
+//! assert_eq!(network.graph().size(network.graph().output("y")?), Size::new(3, 8, 8));
+//! # Ok::<(), obverse::net::Error>(())
+//! ```
 
 mod constants;
 mod layers;
