@@ -243,6 +243,11 @@ fn just_shapes_all_and_ifv_draw_every_figure_and_are_fresh_the_second_time() {
     }
     let [_, again] = said(folder.path(), &["shapes", "all"], &SMALL);
     assert!(stale(&again).is_empty(), "{again}");
+    said(folder.path(), &["shapes", "report"], &SMALL);
+    let page = fs::read_to_string(folder.path().join("out/shapes/report.html")).unwrap();
+    assert!(
+        page.matches("<figure>").count() >= 8 && !page.contains("not run here") && !page.contains("id=\"problems\"")
+    );
 
     let network = "out/shapes/classifier";
     let realise: &[&str] = &["ifv", "realise", network, "act3", "out/ifv", "8", "6", "0", "12", "4"];
