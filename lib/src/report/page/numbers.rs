@@ -8,7 +8,7 @@ pub fn number(value: f64) -> String {
     match size {
         _ if !value.is_finite() => value.to_string(),
         _ if value.fract() == 0.0 && size < 1e15 => grouped(value),
-        _ if size >= 1e6 || size < 1e-4 => format!("{value:.3e}"),
+        _ if !(1e-4..1e6).contains(&size) => format!("{value:.3e}"),
         _ => {
             let before = size.log10().floor() as i32 + 1;
             format!("{value:.*}", (4 - before).max(0) as usize)
