@@ -3,6 +3,7 @@
 // The helpers of a test file are no tests to clippy.
 #![allow(clippy::unwrap_used)]
 
+use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
