@@ -36,7 +36,7 @@ test:
     cargo fmt --all --check
     cargo clippy --workspace --all-targets --release --locked -- --deny warnings
     cargo build --workspace --release --locked
-    OBVERSE_TOOLS=built cargo test --workspace --release --locked --lib --test '*'
+    OBVERSE_TOOLS=built cargo test --workspace --release --locked --tests
     cargo test --workspace --release --locked --doc
     RUSTDOCFLAGS='--deny warnings' cargo doc --workspace --no-deps --release --locked --quiet
 

@@ -113,6 +113,7 @@ fn prepare(folder: &Path) {
         let test = "--test test-images.npy --test-labels test-labels.npy";
         prepared("net-fit", &format!("classifier {labelled} {test} --epochs 1 -o {name}"));
     }
+    fs::create_dir(folder.join("out")).unwrap();
     prepared("npy-cat", "train-images.npy --head 3 -o out/three.npy");
     fs::copy(folder.join("given/dataset.json"), folder.join("dataset.json")).unwrap();
     let claims = "paper = 'P'\n[[claim]]\nat = '1'\nsays = 'rows'\noutputs = ['three.npy']\nmetric = 'rows'\n";

@@ -207,7 +207,7 @@ fn figures_are_drawn_as_pictures_and_as_svg() {
     run(folder, "ifv-predict", "score p.npy --targets t.npy --images x.npy --again x.npy --quiet -o s.npy").succeeds();
     run(folder, "ifv-predict", "figure points s.npy s.npy --captions a,b --quiet -o s.svg").succeeds();
     let svg = fs::read_to_string(folder.join("s.svg")).unwrap();
-    assert!(svg.starts_with("<svg") && svg.matches("<circle").count() == 12, "{svg}");
+    assert!(svg.starts_with("<svg") && svg.matches("<circle").count() == 12 + 2, "{svg}");
     run(folder, "ifv-predict", "figure bars p.shares.npy --captions conv2 --quiet -o b.png").succeeds();
     let picture = image::open(folder.join("b.png")).unwrap();
     assert!(picture.width() > 100 && picture.height() > 300);

@@ -123,33 +123,3 @@ impl fmt::Display for Shard {
         write!(formatter, "{}/{}", self.index, self.count)
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    #[test]
-    fn what_is_no_part_is_refused() {
-        for text in ["", "1", "0/3", "4/3", "1/0", "-1/3", "a/b", "1/2/3"] {
-            assert!(text.parse::<Shard>().is_err(), "{text}");
-        }
-        assert_eq!(Shard::default().rows(7), 0..7);
-    }
-
-    proptest! {
-        #[test]
-        fn the_parts_concatenate_to_the_whole(total in any::<usize>(), count in 1usize..200) {
-            let mut next = 0;
-            for index in 1..=count {
-                let shard: Shard = format!("{index}/{count}").parse().unwrap();
-                let rows = shard.rows(total);
-                prop_assert_eq!(rows.start, next);
-                prop_assert!(rows.len() == total / count || rows.len() == total / count + 1);
-                next = rows.end;
-            }
-            prop_assert_eq!(next, total);
-        }
-    }
-}

@@ -78,7 +78,8 @@ fn conclude_usage(error: &clap::Error) -> u8 {
     BAD_INPUT
 }
 
-fn conclude(error: &anyhow::Error) -> u8 {
+/// Says an error on standard error, unless the reader of the output has left, and gives its exit code.
+pub fn conclude(error: &anyhow::Error) -> u8 {
     if is_broken_pipe(error) {
         return 0;
     }
@@ -106,9 +107,9 @@ fn exit_code(error: &anyhow::Error) -> u8 {
     BAD_INPUT
 }
 
-/// The error and its causes, each said once: many a message already holds its cause.
-fn message(error: &anyhow::Error) -> String {
-    error.chain().map(ToString::to_string).fold(String::new(), |message, cause| {
+/// The error and its causes on one line, each said once: many a message already holds its cause.
+pub fn message(error: &anyhow::Error) -> String {
+    let message = error.chain().map(ToString::to_string).fold(String::new(), |message, cause| {
         if message.is_empty() {
             cause
         } else if message.contains(&cause) {
@@ -116,43 +117,6 @@ fn message(error: &anyhow::Error) -> String {
         } else {
             format!("{message}: {cause}")
         }
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use std::io;
-    use std::path::Path;
-
-    use anyhow::Context;
-
-    use super::*;
-
-    #[derive(Debug, thiserror::Error)]
-    #[error("layer conv1")]
-    struct Wrapped(#[from] store::Error);
-
-    fn wrapped(error: store::Error) -> anyhow::Error {
-        Err::<(), _>(Wrapped(error)).context("net").unwrap_err()
-    }
-
-    #[test]
-    fn each_error_has_its_exit_code_however_deep_it_lies() {
-        let path = Path::new("a.npy");
-        let full = store::Error::write(path)(ErrorKind::StorageFull.into());
-        assert_eq!(conclude(&wrapped(full)), FAILED);
-        let missing = store::Error::read(path)(ErrorKind::NotFound.into());
-        assert_eq!(conclude(&wrapped(missing)), BAD_INPUT);
-        let closed = store::Error::write(path)(ErrorKind::BrokenPipe.into());
-        assert_eq!(conclude(&wrapped(closed)), 0);
-        assert_eq!(conclude(&anyhow::Error::new(Failure("the loss is NaN".into())).context("epoch 3")), FAILED);
-        assert_eq!(conclude(&anyhow::Error::new(Interrupted)), INTERRUPTED);
-        assert_eq!(conclude(&anyhow::anyhow!("no such layer")), BAD_INPUT);
-    }
-
-    #[test]
-    fn causes_are_said_once_on_one_line() {
-        let error = wrapped(store::Error::read(Path::new("a"))(io::Error::other("bad\nsector")));
-        assert_eq!(one_line(&message(&error)), "net: layer conv1: a: cannot be read: bad sector");
-    }
+    });
+    one_line(&message)
 }

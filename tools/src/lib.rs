@@ -78,17 +78,3 @@ macro_rules! main {
         }
     };
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_binary_is_a_tool_of_the_suite() {
-        for entry in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src/bin")).unwrap() {
-            let path = entry.unwrap().path();
-            let name = path.file_stem().unwrap().to_str().unwrap();
-            assert!(TOOLS.iter().any(|tool| tool.name == name), "{name} is missing from TOOLS");
-        }
-    }
-}

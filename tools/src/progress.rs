@@ -64,7 +64,8 @@ impl Progress {
         }
     }
 
-    fn line(&self) -> String {
+    /// How far it is, as a plain line.
+    pub fn line(&self) -> String {
         let (done, total, unit) = (self.bar.position(), self.bar.length().unwrap_or(0), self.bar.prefix());
         let (rate, left) = (self.bar.per_sec(), self.bar.eta().as_secs());
         let line =
@@ -76,19 +77,5 @@ impl Progress {
 impl Drop for Progress {
     fn drop(&mut self) {
         self.bar.finish_and_clear();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_plain_line_tells_how_far_and_what_is_shown_beside_it() {
-        let mut progress = Progress::new(10, "updates", true);
-        progress.advance(3);
-        progress.set_message("loss 0.5");
-        let line = progress.line();
-        assert!(line.starts_with("3/10 updates, ") && line.ends_with(" left loss 0.5"), "{line}");
     }
 }

@@ -195,7 +195,7 @@ impl Frame {
         }
         builder.x_label_area_size(self.below()).y_label_area_size(self.left());
         let mut frame = builder.build_cartesian_2d(x, y).map_err(say)?;
-        ticks(&mut frame, &chart.names, unit).map_err(say)?;
+        ticks(&mut frame, &chart.names, chart.scales, unit)?;
         let area = frame.plotting_area();
         let place = |[x, y]: [f64; 2]| area.map_coordinate(&(x, y));
         let bare = plot.strip_coord_spec();

@@ -12,7 +12,7 @@ use plotters::coord::ranged1d::ValueFormatter;
 use plotters::prelude::*;
 use plotters::style::{FontStyle, register_font};
 
-use super::chart::say;
+use super::chart::{Scale, say};
 use super::series::Series;
 use super::{Error, Result};
 
@@ -123,6 +123,7 @@ fn font() -> Result<()> {
 pub(super) fn ticks<DB, X, Y>(
     frame: &mut ChartContext<'_, DB, Cartesian2d<X, Y>>,
     names: &[String; 2],
+    scales: [Scale; 2],
     unit: i32,
 ) -> std::result::Result<(), String>
 where
@@ -130,14 +131,20 @@ where
     X: Ranged<ValueType = f64> + ValueFormatter<f64>,
     Y: Ranged<ValueType = f64> + ValueFormatter<f64>,
 {
+    let (x, y) = (frame.plotting_area().get_x_range(), frame.plotting_area().get_y_range());
+    // Ticks of equal ratios are told apart by their first digits.
+    let write = |value: f64, scale: Scale, span: f64| match scale {
+        Scale::Linear => number(value, span),
+        Scale::Logarithmic => number(value, value),
+    };
     frame
         .configure_mesh()
         .light_line_style(TRANSPARENT)
         .bold_line_style(BLACK.mix(0.12))
         .x_labels(8)
         .y_labels(8)
-        .x_label_formatter(&|value| number(*value))
-        .y_label_formatter(&|value| number(*value))
+        .x_label_formatter(&|value| write(*value, scales[0], x.end - x.start))
+        .y_label_formatter(&|value| write(*value, scales[1], y.end - y.start))
         .x_desc(&names[0])
         .y_desc(&names[1])
         .label_style(("sans-serif", 12 * unit))
@@ -146,13 +153,16 @@ where
         .map_err(say)
 }
 
-/// A number as one would write it beside a tick.
-fn number(value: f64) -> String {
+/// A number as one would write it beside a tick of an axis that spans so much: its digits tell neighbours apart.
+fn number(value: f64, span: f64) -> String {
     let size = value.abs();
+    if size < span * 1e-9 {
+        return "0".to_owned();
+    }
+    let wanted = 2 - span.log10().floor() as i32;
     let text = match size {
-        0.0 => "0".into(),
-        _ if (1e-4..1e6).contains(&size) => format!("{value:.*}", if size < 0.1 { 6 } else { 4 }),
-        _ => format!("{value:.4e}"),
+        _ if size < 1e6 && wanted <= 6 => format!("{value:.*}", wanted.max(0) as usize),
+        _ => format!("{value:.*e}", (wanted + size.log10().floor() as i32).clamp(0, 12) as usize),
     };
     let (digits, exponent) =
         text.split_once('e').map_or((text.as_str(), None), |(digits, power)| (digits, Some(power)));
@@ -204,7 +214,7 @@ impl Pen for Bars {
             .x_labels(0)
             .light_line_style(TRANSPARENT)
             .label_style(("sans-serif", 12))
-            .y_label_formatter(&|value| number(*value))
+            .y_label_formatter(&|value| number(*value, 1.0))
             .draw()
             .map_err(say)?;
         for (place, (name, parts)) in self.bars.iter().enumerate() {
@@ -278,7 +288,7 @@ impl Pen for Margins {
             .y_label_area_size(60)
             .build_cartesian_2d(x, y)
             .map_err(say)?;
-        ticks(&mut chart, &[String::new(), String::new()], 1)?;
+        ticks(&mut chart, &[String::new(), String::new()], [Scale::Linear; 2], 1)?;
         let count = self.series.len() as f64;
         let step = |which: usize| (self.ranges[which][1] - self.ranges[which][0]) / COUNTS as f64;
         let mut above = ChartBuilder::on(&areas[0])
@@ -356,7 +366,13 @@ mod tests {
 
     #[test]
     fn numbers_are_written_as_one_would_by_hand() {
-        let written = [0.0, 0.30000000000000004, -50.0, 1e6, 2e-7, 1000.25, 100000.0].map(number);
-        assert_eq!(written, ["0", "0.3", "-50", "1e6", "2e-7", "1000.25", "100000"]);
+        let written = |values: &[f64], span| values.iter().map(|&value| number(value, span)).collect::<Vec<_>>();
+        assert_eq!(written(&[-50.0, 6.9e-18, 50.0], 100.0), ["-50", "0", "50"]);
+        assert_eq!(written(&[0.30000000000000004, 1.0], 1.0), ["0.3", "1"]);
+        assert_eq!(written(&[0.31412, 0.31414], 1e-4), ["0.31412", "0.31414"]);
+        assert_eq!(written(&[1e6, 2e6], 3e6), ["1e6", "2e6"]);
+        assert_eq!(written(&[1e-7, 2e-7], 4e-7), ["1e-7", "2e-7"]);
+        assert_eq!(written(&[1000.1, 1000.25], 0.3), ["1000.1", "1000.25"]);
+        assert_eq!(written(&[0.001], 0.001), ["0.001"]);
     }
 }

@@ -42,7 +42,7 @@ Examples:
   mi-bound fc3-model test-images.npy --condition test-fc3.npy --count 2000 --json -o fc3.npy
   mi-bound conv2-model test-images.npy --condition test-conv2.npy --against fc3-model --condition2 test-fc3.npy --json
   mi-bound --estimator kde --noise-variance 0.1 test-fc3.npy --json
-  mi-bound fc3-model test-images.npy --condition test-fc3.npy --shard 1/8 -o part-1.npy
+  mi-bound fc3-model test-images.npy --condition test-fc3.npy --shard 1/8 -o fc3-1.npy
   mi-bound --estimator log-likelihoods fc3.npy --dimensions 784 --json"
 )]
 pub struct Arguments {

@@ -94,11 +94,7 @@ fn value(entry: &Entry, name: &str) -> Option<f64> {
     let pointer = format!("/{}", name.replace('.', "/"));
     let metrics = Value::Object(entry.sidecar.metrics.clone());
     match metrics.pointer(&pointer)? {
-        Value::Array(values) => {
-            let mut values: Vec<f64> = values.iter().filter_map(Value::as_f64).collect();
-            values.sort_by(f64::total_cmp);
-            values.get(values.len() / 2).copied()
-        }
+        Value::Array(values) => numbers::sorted(values).map(|values| values[values.len() / 2]),
         value => value.as_f64(),
     }
 }

@@ -45,11 +45,7 @@ pub fn of(entries: &[Entry]) -> Result<(Vec<Curve>, Vec<Problem>)> {
             Ok(lines) => curves.extend(of_training(entry, &lines)?),
             Err(error) => {
                 let path = format!("{}/{EPOCHS}", entry.path);
-                problems.push(Problem {
-                    path,
-                    file,
-                    what: format!("is not a line of JSON an epoch: {error}; train again"),
-                });
+                problems.push(Problem { path, what: format!("is not a line of JSON an epoch: {error}; train again") });
             }
         }
     }

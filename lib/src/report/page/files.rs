@@ -26,8 +26,6 @@ pub struct Entry {
 pub struct Problem {
     /// The file, as the page names it.
     pub path: String,
-    /// Where it lies.
-    pub file: PathBuf,
     /// What is wrong with it and what to do.
     pub what: String,
 }
@@ -87,7 +85,7 @@ pub fn read(folder: &Path, page: &Path) -> Result<(Vec<Entry>, Vec<Problem>)> {
         let full = output_of(&sidecar_path);
         let path = relative(&full, folder);
         let mut problem = |file: &Path, what: String| {
-            problems.push(Problem { path: relative(file, folder), file: file.to_owned(), what });
+            problems.push(Problem { path: relative(file, folder), what });
         };
         match Sidecar::read(&sidecar_path) {
             Err(error) => problem(&sidecar_path, format!("{error}; make {path} again")),

@@ -1,6 +1,7 @@
 //! Which file was made from which: boxes in columns, each to the right of what it was made from.
 
 use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
 
 use super::files::Entry;
 use super::pictures::is_picture;
@@ -44,11 +45,15 @@ pub struct Edge {
 }
 
 impl Graph {
-    /// Outputs with their inputs, known by their content. Pictures have no box: they stand above.
+    /// Outputs with their inputs, known by their content, or as files of a folder that was made here. Pictures have no box: they stand above.
     pub fn of(entries: &[Entry]) -> Self {
         let made: Vec<&Entry> = entries.iter().filter(|entry| !is_picture(&entry.path)).collect();
         let by_digest: HashMap<&str, usize> =
             made.iter().enumerate().map(|(place, entry)| (entry.sidecar.output.blake3.as_str(), place)).collect();
+        let folder = |(place, entry): (usize, &&Entry)| {
+            Some((entry.full.canonicalize().ok().filter(|path| path.is_dir())?, place))
+        };
+        let folders: Vec<(PathBuf, usize)> = made.iter().enumerate().filter_map(folder).collect();
         let mut sources: BTreeMap<String, usize> = BTreeMap::new();
         let mut names: Vec<(Option<String>, String, String)> =
             made.iter().map(|entry| (Some(entry.id.clone()), entry.path.clone(), entry.sidecar.tool.clone())).collect();
@@ -56,6 +61,7 @@ impl Graph {
         for (place, entry) in made.iter().enumerate() {
             for input in &entry.sidecar.inputs {
                 let known = by_digest.get(input.blake3.as_str()).copied().filter(|known| *known != place);
+                let known = known.or_else(|| folder_of(entry, &input.path, &folders).filter(|known| *known != place));
                 let from = known.unwrap_or_else(|| {
                     *sources.entry(input.path.clone()).or_insert_with(|| {
                         names.push((None, input.path.clone(), "given".to_owned()));
@@ -116,6 +122,14 @@ impl Graph {
         let nodes = names.into_iter().enumerate().map(node).collect();
         Self { nodes, edges, width: last * ACROSS + WIDTH + 8, height: height * DOWN + 8 }
     }
+}
+
+/// The folder, made here, that an input lies in: the innermost.
+fn folder_of(entry: &Entry, input: &str, folders: &[(PathBuf, usize)]) -> Option<usize> {
+    let from = entry.sidecar_path.parent()?.join(&entry.sidecar.directory);
+    let path = from.join(input).canonicalize().ok()?;
+    let around = folders.iter().filter(|(folder, _)| path.starts_with(folder) && path != *folder);
+    around.max_by_key(|(folder, _)| folder.components().count()).map(|(_, place)| *place)
 }
 
 /// The last letters of a path.

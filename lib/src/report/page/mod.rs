@@ -53,9 +53,8 @@ impl Run {
     /// The files that the page depends on: sidecars and pictures.
     pub fn sources(&self) -> impl Iterator<Item = &Path> {
         let sidecars = self.entries.iter().map(|entry| entry.sidecar_path.as_path());
-        let pictures = self.entries.iter().filter(|entry| pictures::is_picture(&entry.path));
-        let broken = self.problems.iter().map(|problem| problem.file.as_path()).filter(|file| file.is_file());
-        sidecars.chain(pictures.map(|entry| entry.full.as_path())).chain(broken)
+        let pictures = self.entries.iter().filter(|entry| pictures::is_picture(&entry.path) && entry.full.is_file());
+        sidecars.chain(pictures.map(|entry| entry.full.as_path()))
     }
 
     /// Outputs that were found.

@@ -93,17 +93,24 @@ fn text(value: &Value) -> Option<String> {
         Value::Number(found) => found.as_f64().map(number),
         Value::String(said) if said.parse::<f64>().is_ok() => Some(said.clone()),
         Value::Array(values) => {
-            let mut numbers: Vec<f64> = values.iter().filter_map(Value::as_f64).collect();
-            if numbers.is_empty() || numbers.len() < values.len() {
-                return None;
-            }
-            numbers.sort_by(f64::total_cmp);
+            let numbers = sorted(values)?;
             let [low, middle, high] = [0, numbers.len() / 2, numbers.len() - 1].map(|place| number(numbers[place]));
             let lone = numbers.len() == 1;
             Some(if lone { middle } else { format!("median {middle} ({low} to {high})") })
         }
         _ => None,
     }
+}
+
+/// The numbers of a list, from the least; the best alone of each objective are lists of one. None of another list, and of none.
+pub fn sorted(values: &[Value]) -> Option<Vec<f64>> {
+    let only = |value: &Value| match value {
+        Value::Array(one) if one.len() == 1 => one[0].as_f64(),
+        value => value.as_f64(),
+    };
+    let mut numbers = values.iter().map(only).collect::<Option<Vec<f64>>>().filter(|numbers| !numbers.is_empty())?;
+    numbers.sort_by(f64::total_cmp);
+    Some(numbers)
 }
 
 #[cfg(test)]
@@ -118,7 +125,7 @@ mod tests {
         assert_eq!(written, ["0", "12", "1,234,567", "0.1235", "12.35", "4.200e-7", "-2.500", "NaN"]);
         let found = json!({
             "nce_nats": -81.5, "nce_standard_error": 0.5, "test_mse": 0.004, "test_mse_error": 0.0001, "cosine": [0.1, 0.3, 0.2],
-            "ratio": 0.5, "ratio_interval": [0.4, 0.6], "angles": {"median": 3.5}, "name": "x", "loss": "NaN", "alone_error": 1.5
+            "ratio": 0.5, "ratio_interval": [0.4, 0.6], "angles": {"median": 3.5}, "name": "x", "loss": "NaN", "alone_error": 1.5, "best": [[2.0], [1.0], [3.0]], "table": [[1, 2]]
         });
         let found = metrics(found.as_object().unwrap());
         let said: Vec<(&str, &str)> = found.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
@@ -132,6 +139,7 @@ mod tests {
                 ("angles.median", "3.500"),
                 ("loss", "NaN"),
                 ("alone_error", "1.500"),
+                ("best", "median 2 (1 to 3)"),
             ]
         );
         assert_eq!([0.5, 12.0, 600.0, 7200.0].map(duration), ["500 ms", "12.0 s", "10 min", "2.0 h"]);

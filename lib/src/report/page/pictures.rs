@@ -38,7 +38,7 @@ pub fn of(entries: &[Entry]) -> (Vec<Picture>, Vec<Problem>) {
     for entry in entries.iter().filter(|entry| is_picture(&entry.path) && !has_shapes(&entry.path)) {
         match picture(entry) {
             Ok(picture) => pictures.push(picture),
-            Err(what) => problems.push(Problem { path: entry.path.clone(), file: entry.full.clone(), what }),
+            Err(what) => problems.push(Problem { path: entry.path.clone(), what }),
         }
     }
     (pictures, problems)
