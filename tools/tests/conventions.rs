@@ -5,7 +5,6 @@
 use std::io;
 use std::path::Path;
 
-use anyhow::Context;
 use obverse::store;
 use obverse_tools::exit::{conclude, message};
 use obverse_tools::interrupt::Interrupted;
@@ -40,7 +39,7 @@ proptest! {
 struct Wrapped(#[from] store::Error);
 
 fn wrapped(error: store::Error) -> anyhow::Error {
-    Err::<(), _>(Wrapped(error)).context("net").unwrap_err()
+    anyhow::Error::new(Wrapped(error)).context("net")
 }
 
 #[test]
