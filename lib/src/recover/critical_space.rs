@@ -28,8 +28,11 @@ use super::prediction::predict;
 use super::subspace::Subspace;
 use super::{Error, Result};
 
-/// Singular values below this share of the largest count as small, where nothing else is asked.
-pub const LARGEST_THRESHOLD: f64 = 0.1;
+/// Singular values below this share of the largest count as small, where nothing else is asked: every dimension is tried.
+pub const LARGEST_THRESHOLD: f64 = 1.0;
+
+/// Thresholds that are tried before intervals are nested.
+const PLACES: usize = 32;
 
 /// The left singular vectors of sampled Jacobians.
 #[derive(Clone, Debug)]
@@ -91,9 +94,10 @@ impl Samples {
         Ok(waiting.pop_front().map_or_else(|| Subspace::of(Mat::zeros(self.features, 0)), |(space, _)| space))
     }
 
-    /// The critical spaces that thresholds up to `largest` give, by nested intervals that find every dimension; the largest space
-    /// first, which is that of threshold 0: all of R^n. Of these dimensions the others stay that hold while the threshold grows
-    /// by the factor `stability`: what a narrower interval gives cuts through singular values that noise alone keeps apart.
+    /// The critical spaces that thresholds up to `largest` give, by nested intervals; the largest space first, which is that of
+    /// threshold 0: all of R^n. The dimension may fall and rise again with the threshold, so the search begins with [`PLACES`] of
+    /// them. Of the dimensions those stay that hold while the threshold grows by the factor `stability`: what a narrower interval
+    /// gives cuts through singular values that noise alone keeps apart.
     ///
     /// # Errors
     /// A decomposition that does not converge.
@@ -102,7 +106,9 @@ impl Samples {
         // Between thresholds nearer than this no dimension holds long enough.
         let fine = 1.0 + (stability - 1.0) / 4.0;
         let mut tried = BTreeMap::new();
-        let mut open = vec![(0, intervals.len() - 1)];
+        let last = intervals.len() - 1;
+        let first: Vec<usize> = (0..=PLACES).map(|place| last * place / PLACES).collect();
+        let mut open: Vec<(usize, usize)> = first.windows(2).map(|ends| (ends[0], ends[1])).collect();
         while let Some((low, high)) = open.pop() {
             let [at_low, at_high] = [low, high].map(|place| self.dimension(intervals[place], place, &mut tried));
             if at_low? != at_high? && high - low > 1 && intervals[high][1] > fine * intervals[low][0] {
@@ -110,17 +116,26 @@ impl Samples {
                 open.extend([(low, middle), (middle, high)]);
             }
         }
-        let mut places: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
-        tried.iter().for_each(|(&place, &dimension)| places.entry(dimension).or_default().push(place));
-        let candidate = |(_, places): (_, &Vec<usize>)| {
-            let [low, high] = [intervals[places[0]][0], intervals[places[places.len() - 1]][1]];
-            let growth = |place: &usize| intervals[*place][1] / intervals[*place][0];
+        let tried: Vec<(usize, usize)> = tried.into_iter().collect();
+        // Of each dimension the run of neighbouring places that holds longest.
+        let ends = |run: &[(usize, usize)]| [intervals[run[0].0][0], intervals[run[run.len() - 1].0][1]];
+        let growth = |[low, high]: [f64; 2]| high / low;
+        let mut runs: BTreeMap<usize, &[(usize, usize)]> = BTreeMap::new();
+        for run in tried.chunk_by(|(_, a), (_, b)| a == b) {
+            let longest = runs.entry(run[0].1).or_insert(run);
+            if growth(ends(run)) > growth(ends(longest)) {
+                *longest = run;
+            }
+        }
+        let candidate = |run: &&[(usize, usize)]| {
+            let thresholds = ends(run);
             let widest =
-                places.iter().max_by(|a, b| growth(a).total_cmp(&growth(b))).filter(|_| high >= stability * low)?;
-            let space = self.co_kernel(threshold(intervals[*widest])).map(|space| space.complement());
-            Some(space.map(|space| Candidate { space, thresholds: [low, high] }))
+                run.iter().map(|(place, _)| intervals[*place]).max_by(|&a, &b| growth(a).total_cmp(&growth(b)));
+            let widest = widest.filter(|_| thresholds[1] >= stability * thresholds[0])?;
+            let space = self.co_kernel(threshold(widest)).map(|space| space.complement());
+            Some(space.map(|space| Candidate { space, thresholds }))
         };
-        places.iter().rev().filter_map(candidate).collect()
+        runs.values().rev().filter_map(candidate).collect()
     }
 
     /// The dimension of the critical space for thresholds of an interval, remembered.
@@ -235,13 +250,15 @@ mod tests {
             let found = distance(&space, view(&projector));
             assert!(found <= tolerance, "{threshold}: {found:e}");
         }
-        let candidates = samples.candidates(LARGEST_THRESHOLD, STABILITY).unwrap();
-        assert!(samples.candidates(LARGEST_THRESHOLD, 1.0).unwrap().len() >= candidates.len());
+        // Above it nothing is small any more.
+        const SMALL: f64 = 0.1;
+        let candidates = samples.candidates(SMALL, STABILITY).unwrap();
+        assert!(samples.candidates(SMALL, 1.0).unwrap().len() >= candidates.len());
         let dimensions: Vec<usize> = candidates.iter().map(|candidate| candidate.space.dimension()).collect();
         assert_eq!(dimensions, [n, wanted]);
         assert!(distance(&candidates[1].space, view(&projector)) <= tolerance);
         let [low, high] = candidates[1].thresholds;
-        assert!(low < 3e-3 && high == LARGEST_THRESHOLD, "{low} {high}");
+        assert!(low < 3e-3 && high == SMALL, "{low} {high}");
     }
 
     #[test]

@@ -109,6 +109,9 @@ impl Subspace {
     pub fn principal(&self, other: &Self) -> Result<Principal> {
         let failed = |_| Error::Decomposition("principal angles");
         let svd = (self.basis.transpose() * &other.basis).thin_svd().map_err(failed)?;
+        if !(svd.U().is_all_finite() && svd.V().is_all_finite()) {
+            return Err(Error::Decomposition("principal angles"));
+        }
         let cosines: Vec<f64> = svd.S().column_vector().iter().copied().collect();
         let near = cosines.iter().filter(|&&cosine| cosine > FRAC_PI_4.cos()).count();
         let (left, right) = (&self.basis * svd.U(), &other.basis * svd.V());
@@ -148,15 +151,32 @@ fn near_pairs(space: &Subspace, right: MatRef<f64>) -> Result<Principal> {
         return Ok(Principal { angles: Vec::new(), left: Mat::zeros(n, 0), right: Mat::zeros(n, 0) });
     }
     let inside = |vectors: MatRef<f64>| space.basis() * (space.basis().transpose() * vectors);
-    let svd = (right - inside(right)).thin_svd().map_err(|_| Error::Decomposition("principal angles"))?;
-    let sines: Vec<f64> = svd.S().column_vector().iter().copied().collect();
+    let (sines, vectors) = right_singular(&(right - inside(right)))?;
     // Singular values descend, angles shall ascend.
-    let turned = right * svd.V();
+    let turned = right * vectors;
     let right = Mat::from_fn(n, count, |i, j| turned[(i, count - 1 - j)]);
     let projected = inside(right.as_ref());
     let lengths: Vec<f64> = (0..count).map(|j| projected.col(j).norm_l2()).collect();
     let left = Mat::from_fn(n, count, |i, j| projected[(i, j)] / lengths[j]);
     Ok(Principal { angles: sines.iter().rev().map(|sine| sine.clamp(0.0, 1.0).asin()).collect(), left, right })
+}
+
+/// Singular values, descending, with the right singular vectors of a matrix of as many rows as columns or more. By a triangle whose
+/// columns are pivoted: among large columns some that are next to nothing can make the plain decomposition give vectors of NaN.
+fn right_singular(matrix: &Mat<f64>) -> Result<(Vec<f64>, Mat<f64>)> {
+    let failed = || Error::Decomposition("principal angles");
+    let triangle = matrix.col_piv_qr();
+    let svd = triangle.thin_R().thin_svd().map_err(|_| failed())?;
+    let (turned, (order, _)) = (svd.V(), triangle.P().arrays());
+    let mut vectors = Mat::zeros(turned.nrows(), turned.ncols());
+    for (row, &place) in order.iter().enumerate() {
+        vectors.row_mut(place).copy_from(turned.row(row));
+    }
+    if vectors.is_all_finite() {
+        Ok((svd.S().column_vector().iter().copied().collect(), vectors))
+    } else {
+        Err(failed())
+    }
 }
 
 /// The shares of two unit vectors `angle` apart in the one between them: sin((1 - t) a) / sin a and sin(t a) / sin a.
@@ -237,6 +257,30 @@ mod tests {
             prop_assert_eq!(a.complement().dimension(), n - a.dimension());
             prop_assert!((a.complement().basis().transpose() * a.basis()).norm_max() < 1e-12);
         }
+    }
+
+    /// Forty directions that two spaces have in common to the bit, and forty a little to a lot apart.
+    #[test]
+    fn directions_in_common_lie_at_no_angle_among_others() {
+        let (n, m) = (120, 40);
+        let frame = random(n, 3 * m, "frame");
+        let column = |place: usize, i: usize| frame.basis()[(i, place)];
+        let angle = |j: usize| 0.7 * 10f64.powf(-12.0 * j as f64 / m as f64);
+        let turned = |j: usize, i: usize| angle(j).cos() * column(m + j, i) + angle(j).sin() * column(2 * m + j, i);
+        let a = Subspace::of(Mat::from_fn(n, 2 * m, |i, j| column(j, i)));
+        let b = Subspace::of(Mat::from_fn(n, 2 * m, |i, j| if j < m { column(j, i) } else { turned(j - m, i) }));
+        let Principal { angles, left, right } = a.principal(&b).unwrap();
+        assert!(left.is_all_finite() && right.is_all_finite());
+        assert!(angles[..m].iter().all(|&angle| angle < 1e-12), "{angles:?}");
+        for (found, expected) in angles[m..].iter().zip((0..m).rev().map(angle)) {
+            assert!((found - expected).abs() < 1e-13 + 1e-9 * expected, "{found} {expected}");
+        }
+        // The vectors are those of the angles.
+        for (j, angle) in angles.iter().enumerate() {
+            let cosine: f64 = (0..n).map(|i| left[(i, j)] * right[(i, j)]).sum();
+            assert!((cosine - angle.cos()).abs() < 1e-12, "{j}: {cosine} {angle}");
+        }
+        assert_eq!(a.merged(&b, 0.5).unwrap().dimension(), 2 * m);
     }
 
     #[test]
