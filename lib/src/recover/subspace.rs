@@ -17,7 +17,7 @@
 
 use std::f64::consts::FRAC_PI_4;
 
-use faer::{Mat, MatRef};
+use faer::{Col, Mat, MatRef};
 
 use super::{Error, Result};
 
@@ -161,22 +161,25 @@ fn near_pairs(space: &Subspace, right: MatRef<f64>) -> Result<Principal> {
     Ok(Principal { angles: sines.iter().rev().map(|sine| sine.clamp(0.0, 1.0).asin()).collect(), left, right })
 }
 
-/// Singular values, descending, with the right singular vectors of a matrix of as many rows as columns or more. By a triangle whose
-/// columns are pivoted: among large columns some that are next to nothing can make the plain decomposition give vectors of NaN.
+/// Singular values, descending, with the right singular vectors of a matrix of as many rows as columns or more. Among large columns
+/// some that are next to nothing can make the plain decomposition give vectors of NaN; then that of a triangle with pivoted columns
+/// does not.
 fn right_singular(matrix: &Mat<f64>) -> Result<(Vec<f64>, Mat<f64>)> {
-    let failed = || Error::Decomposition("principal angles");
-    let triangle = matrix.col_piv_qr();
-    let svd = triangle.thin_R().thin_svd().map_err(|_| failed())?;
-    let (turned, (order, _)) = (svd.V(), triangle.P().arrays());
-    let mut vectors = Mat::zeros(turned.nrows(), turned.ncols());
-    for (row, &place) in order.iter().enumerate() {
-        vectors.row_mut(place).copy_from(turned.row(row));
-    }
-    if vectors.is_all_finite() {
-        Ok((svd.S().column_vector().iter().copied().collect(), vectors))
-    } else {
-        Err(failed())
-    }
+    let plain = matrix.thin_svd().ok().map(|svd| (svd.S().column_vector().to_owned(), svd.V().to_owned()));
+    let pivoted = || {
+        let triangle = matrix.col_piv_qr();
+        let svd = triangle.thin_R().thin_svd().ok()?;
+        let (turned, (order, _)) = (svd.V(), triangle.P().arrays());
+        let mut vectors = Mat::zeros(turned.nrows(), turned.ncols());
+        for (row, &place) in order.iter().enumerate() {
+            vectors.row_mut(place).copy_from(turned.row(row));
+        }
+        Some((svd.S().column_vector().to_owned(), vectors))
+    };
+    let is_whole = |(values, vectors): &(Col<f64>, Mat<f64>)| values.is_all_finite() && vectors.is_all_finite();
+    let found = plain.filter(is_whole).or_else(|| pivoted().filter(is_whole));
+    let (values, vectors) = found.ok_or(Error::Decomposition("principal angles"))?;
+    Ok((values.iter().copied().collect(), vectors))
 }
 
 /// The shares of two unit vectors `angle` apart in the one between them: sin((1 - t) a) / sin a and sin(t a) / sin a.
