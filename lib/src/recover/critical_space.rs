@@ -95,7 +95,7 @@ impl Samples {
     }
 
     /// The critical spaces that thresholds up to `largest` give, by nested intervals; the largest space first, which is that of
-    /// threshold 0: all of R^n. The dimension may fall and rise again with the threshold, so the search begins with [`PLACES`] of
+    /// threshold 0: all of R^n. The dimension may fall and rise again with the threshold, so the search begins with thirty-two of
     /// them. Of the dimensions those stay that hold while the threshold grows by the factor `stability`: what a narrower interval
     /// gives cuts through singular values that noise alone keeps apart.
     ///
