@@ -188,6 +188,8 @@ fn plain_images_and_other_networks_are_predicted_with_a_measure_of_doubt() {
     let folder = folder.path();
     let said = run(folder, "ifv-predict", "net images.npy --layer conv2 -o plain.npy").succeeds();
     assert!(said.stderr.contains("logits"), "{}", said.stderr);
+    // A value an image is not for reading.
+    assert!(said.stderr.contains("residual \"40 values\""), "{}", said.stderr);
     let sidecar = Sidecar::read(&folder.join("plain.npy.json")).unwrap();
     assert!(sidecar.parameters["parameters_from"].as_str().unwrap().contains("1e-6"));
     let plain = sidecar.metrics["median_distance_from_optimum"].as_f64().unwrap();

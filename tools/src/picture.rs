@@ -2,11 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{bail, ensure};
 use clap::Args;
 use obverse::report::{Figure, encode_png};
 use obverse::store::sidecar::Artifact;
-use obverse::store::{atomic, digest};
 
 use crate::CommonArguments;
 
@@ -42,9 +41,7 @@ impl Format {
             Self::Svg => figure.svg()?.into_bytes(),
             Self::Png => encode_png(&figure.picture()?)?,
         };
-        atomic::write(output, &bytes)?;
-        let blake3 = digest::of_reader(&bytes[..]).context("the digest of the picture")?;
-        Ok(Artifact { path: output.to_string_lossy().into_owned(), shape: None, dtype: None, blake3 })
+        Ok(Artifact::write(output, &bytes)?)
     }
 }
 

@@ -205,7 +205,7 @@ impl Task {
     fn conclude(&self, metrics: &Metrics) -> anyhow::Result<()> {
         let output = self.output.as_deref().map(|output| output.display().to_string());
         let name = output.unwrap_or_else(|| "done".to_owned());
-        let shown: String = metrics.iter().map(|(key, value)| format!(", {key} {value}")).collect();
+        let shown: String = metrics.iter().map(|(key, value)| format!(", {key} {}", shortened(value))).collect();
         self.note(&format!("{name}: {:.1} s{shown}", self.started.elapsed().as_secs_f64()));
         self.print(metrics)
     }
@@ -223,6 +223,17 @@ impl Task {
             writeln!(stdout(), "{json}").map_err(store::Error::write(Path::new("-")))?;
         }
         Ok(())
+    }
+}
+
+/// A metric as people read it: of a long list only how many values it has.
+fn shortened(value: &Value) -> Value {
+    const MOST: usize = 10;
+    match value {
+        Value::Array(values) if values.len() > MOST => format!("{} values", values.len()).into(),
+        Value::Array(values) => values.iter().map(shortened).collect(),
+        Value::Object(entries) => entries.iter().map(|(key, value)| (key.clone(), shortened(value))).collect(),
+        _ => value.clone(),
     }
 }
 

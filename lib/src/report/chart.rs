@@ -102,10 +102,15 @@ impl Chart {
         self.series.iter().any(|series| !series.name.is_empty())
     }
 
+    /// Rows and columns of the legend's names.
+    fn legend_grid(&self) -> (i32, i32) {
+        let rows = ((self.size.1 as i32 / unit_of(self.size) - 60) / 18).max(1);
+        (rows, (self.series.len() as i32 + rows - 1) / rows)
+    }
+
     fn legend_width(&self) -> i32 {
         let longest = self.series.iter().map(|series| series.name.chars().take(NAME).count()).max().unwrap_or(0);
-        let rows = ((self.size.1 as i32 / unit_of(self.size) - 60) / 18).max(1);
-        let columns = (self.series.len() as i32 + rows - 1) / rows;
+        let (_, columns) = self.legend_grid();
         if self.is_named() { columns * (longest as i32 * 8 + 40) * unit_of(self.size) } else { 0 }
     }
 }
@@ -308,9 +313,8 @@ impl Frame {
     /// A short line or a dot before each name, in columns.
     fn draw_legend<DB: DrawingBackend>(&self, area: &DrawingArea<DB, Shift>) -> std::result::Result<(), String> {
         let unit = self.unit;
-        let (width, height) = area.dim_in_pixel();
-        let rows = ((height as i32 / unit - 60) / 18).max(1);
-        let columns = (self.chart.series.len() as i32 + rows - 1) / rows;
+        let (width, _) = area.dim_in_pixel();
+        let (rows, columns) = self.chart.legend_grid();
         let named = if self.chart.is_named() { self.chart.series.as_slice() } else { &[] };
         for (number, series) in (0..).zip(named) {
             let (left, top) = (number / rows * (width as i32 / columns.max(1)), 30 * unit + number % rows * 18 * unit);

@@ -20,6 +20,8 @@ use super::{Error, Result};
 pub(super) const RIGHT: i32 = 16;
 /// Height and width of a frame, of the distributions beside it, and how many counts those have.
 const FRAME: u32 = 400;
+/// Room above the title.
+const ABOVE: u32 = 10;
 const MARGIN: u32 = 80;
 const COUNTS: usize = 40;
 /// From one bar to the next.
@@ -254,7 +256,7 @@ pub fn points_with_margins(series: &[Series], title: &str) -> Result<Figure> {
         ranges[which] = [low - more, high + more];
     }
     let longest = series.iter().map(|series| series.name.chars().count()).max().unwrap_or(0) as u32;
-    let size = (60 + FRAME + MARGIN + longest * 8 + 40, 32 + MARGIN + FRAME + 30);
+    let size = (60 + FRAME + MARGIN + longest * 8 + 40, ABOVE + 32 + MARGIN + FRAME + 30);
     Ok(Figure::of(size, Margins { series: series.to_vec(), ranges, title: title.to_owned() }))
 }
 
@@ -280,7 +282,7 @@ impl Margins {
 
 impl Pen for Margins {
     fn draw<DB: DrawingBackend>(&self, root: &DrawingArea<DB, Shift>) -> std::result::Result<(), String> {
-        let body = root.titled(&self.title, ("sans-serif", 16)).map_err(say)?;
+        let body = root.margin(ABOVE as i32, 0, 0, 0).titled(&self.title, ("sans-serif", 16)).map_err(say)?;
         let areas = body.split_by_breakpoints([60 + FRAME as i32], [MARGIN as i32]);
         let [x, y] = self.ranges.map(|[low, high]| low..high);
         let mut chart = ChartBuilder::on(&areas[2])

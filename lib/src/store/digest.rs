@@ -57,6 +57,11 @@ pub fn of_folder(folder: &Path) -> Result<String> {
     Ok(hasher.finalize().to_hex().to_string())
 }
 
+/// The digest of some bytes.
+pub fn of_bytes(bytes: &[u8]) -> String {
+    blake3::hash(bytes).to_hex().to_string()
+}
+
 /// The digest of everything `source` still holds.
 ///
 /// # Errors

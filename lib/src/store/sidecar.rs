@@ -68,6 +68,20 @@ impl Artifact {
         Ok(Self { path: text(path), shape: None, dtype: None, blake3: digest::of_path(path)? })
     }
 
+    /// A file that is no array, written whole and atomically.
+    ///
+    /// # Errors
+    /// `Write`, naming the file.
+    pub fn write(path: &Path, bytes: &[u8]) -> Result<Self> {
+        atomic::write(path, bytes)?;
+        Ok(Self::of_bytes(path, bytes))
+    }
+
+    /// What was written to `path`, which may be standard output.
+    pub fn of_bytes(path: &Path, bytes: &[u8]) -> Self {
+        Self { path: text(path), shape: None, dtype: None, blake3: digest::of_bytes(bytes) }
+    }
+
     /// An array that is open, be it a file or standard input.
     ///
     /// # Errors

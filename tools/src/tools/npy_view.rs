@@ -16,7 +16,7 @@ use obverse::report::{
 };
 use obverse::store::npy::{Reader, require_finite};
 use obverse::store::sidecar::Artifact;
-use obverse::store::{self, atomic, digest, is_standard_stream};
+use obverse::store::{self, atomic, is_standard_stream};
 use serde_json::Value;
 
 use crate::picture::Format;
@@ -495,9 +495,8 @@ fn save(picture: &RgbImage, output: &Path) -> anyhow::Result<Artifact> {
     } else {
         atomic::write(output, &png)?;
     }
-    let blake3 = digest::of_reader(&png[..]).context("the digest of the picture")?;
     let shape = Some(vec![picture.height() as usize, picture.width() as usize, 3]);
-    Ok(Artifact { path: output.to_string_lossy().into_owned(), shape, dtype: None, blake3 })
+    Ok(Artifact { shape, ..Artifact::of_bytes(output, &png) })
 }
 
 fn show(picture: RgbImage) -> anyhow::Result<()> {

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use anyhow::Context;
 use clap::Parser;
 use obverse::report::{Claims, Run};
+use obverse::store;
 use obverse::store::sidecar::Artifact;
-use obverse::store::{self, atomic, digest};
 
 use crate::{CommonArguments, Metrics, Task};
 
@@ -72,9 +72,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
         return Ok(());
     }
     let page = run.page(&title, &claimed)?;
-    atomic::write(&output, page.as_bytes())?;
-    let blake3 = digest::of_reader(page.as_bytes()).context("the digest of the page")?;
-    let written = Artifact { path: output.to_string_lossy().into_owned(), shape: None, dtype: None, blake3 };
+    let written = Artifact::write(&output, page.as_bytes())?;
     let metrics = Metrics::from_iter([
         ("outputs".to_owned(), run.outputs().into()),
         ("problems".to_owned(), problems.len().into()),

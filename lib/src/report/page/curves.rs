@@ -2,14 +2,13 @@
 
 use std::fs;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Map, Value};
 
 use super::super::Result;
 use super::super::chart::{Chart, Scale};
 use super::super::series::Series;
 use super::files::{Entry, Problem};
+use super::pictures::{Picture, source};
 
 /// The measures of each epoch that a training folder holds.
 const EPOCHS: &str = "metrics.jsonl";
@@ -17,23 +16,11 @@ const EPOCHS: &str = "metrics.jsonl";
 const PLACES: [&str; 4] = ["epoch", "updates", "update", "best_epoch"];
 /// From this ratio of the largest to the smallest on, the axis is logarithmic.
 const WIDE: f64 = 30.0;
-
-/// The curves of a training.
-pub struct Curve {
-    /// The output's place in the page.
-    pub id: String,
-    /// Its path.
-    pub path: String,
-    /// The measure.
-    pub measure: String,
-    /// The figure, as `data:`.
-    pub source: String,
-    /// What it shows, in words and numbers.
-    pub alternative: String,
-}
+/// Width and height of a figure.
+const SIZE: (usize, usize) = (560, 360);
 
 /// The curves of every training, and those that cannot be read.
-pub fn of(entries: &[Entry]) -> Result<(Vec<Curve>, Vec<Problem>)> {
+pub fn of(entries: &[Entry]) -> Result<(Vec<Picture>, Vec<Problem>)> {
     let (mut curves, mut problems) = (Vec::new(), Vec::new());
     for entry in entries {
         let file = entry.full.join(EPOCHS);
@@ -52,7 +39,7 @@ pub fn of(entries: &[Entry]) -> Result<(Vec<Curve>, Vec<Problem>)> {
     Ok((curves, problems))
 }
 
-fn of_training(entry: &Entry, lines: &[Map<String, Value>]) -> Result<Vec<Curve>> {
+fn of_training(entry: &Entry, lines: &[Map<String, Value>]) -> Result<Vec<Picture>> {
     let place = PLACES[..2].iter().find(|place| lines.iter().all(|line| line.contains_key(**place)));
     let Some(place) = place.filter(|_| lines.len() > 1) else {
         return Ok(Vec::new());
@@ -83,7 +70,7 @@ fn of_training(entry: &Entry, lines: &[Map<String, Value>]) -> Result<Vec<Curve>
     measures.into_iter().map(|(measure, series)| curve(entry, measure, series, place)).collect()
 }
 
-fn curve(entry: &Entry, measure: String, series: Vec<Series>, place: &str) -> Result<Curve> {
+fn curve(entry: &Entry, measure: String, series: Vec<Series>, place: &str) -> Result<Picture> {
     let values = || series.iter().flat_map(|series| &series.points).map(|point| point[1]);
     let (low, high) = (values().fold(f64::INFINITY, f64::min), values().fold(0.0, f64::max));
     let scale = if low > 0.0 && high / low > WIDE { Scale::Logarithmic } else { Scale::Linear };
@@ -97,9 +84,10 @@ fn curve(entry: &Entry, measure: String, series: Vec<Series>, place: &str) -> Re
         series,
         scales: [Scale::Linear, scale],
         names: [place.to_owned(), measure.clone()],
-        size: (560, 360),
+        size: SIZE,
         ..Chart::default()
     };
-    let source = format!("data:image/svg+xml;base64,{}", BASE64.encode(chart.figure()?.svg()?));
-    Ok(Curve { id: entry.id.clone(), path: entry.path.clone(), measure, source, alternative })
+    let source = source("svg+xml", chart.figure()?.svg()?.as_bytes());
+    let size = Some((SIZE.0 as u32, SIZE.1 as u32));
+    Ok(Picture { id: entry.id.clone(), path: entry.path.clone(), source, size, alternative, words: measure })
 }

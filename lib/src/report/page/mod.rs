@@ -23,7 +23,6 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 pub use claims::Claims;
 
 use self::claims::Row;
-use self::curves::Curve;
 use self::files::{Entry, Problem};
 use self::graph::Graph;
 use self::pictures::Picture;
@@ -108,7 +107,7 @@ struct Page<'a> {
     problems: Vec<&'a Problem>,
     claims: Vec<(&'a str, Vec<Row>)>,
     pictures: Vec<Picture>,
-    curves: Vec<Curve>,
+    curves: Vec<Picture>,
     tables: Vec<Table<'a>>,
     graph: Graph,
     entries: &'a [Entry],

@@ -21,6 +21,8 @@ pub struct Picture {
     pub size: Option<(u32, u32)>,
     /// What it shows, for those who do not see it.
     pub alternative: String,
+    /// What stands below it beside its path.
+    pub words: String,
 }
 
 /// Whether an output is a picture.
@@ -54,13 +56,14 @@ fn picture(entry: &Entry) -> Result<Picture, String> {
             ("png", Some(size.map_err(|error| format!("cannot be shown: {error}; make it again"))?))
         }
     };
-    Ok(Picture {
-        id: entry.id.clone(),
-        path: entry.path.clone(),
-        source: format!("data:image/{kind};base64,{}", BASE64.encode(&bytes)),
-        size,
-        alternative: words(entry),
-    })
+    let words = words(entry);
+    let (id, path) = (entry.id.clone(), entry.path.clone());
+    Ok(Picture { id, path, source: source(kind, &bytes), size, alternative: words.clone(), words })
+}
+
+/// All of a picture as `data:`, by the end of its media type.
+pub fn source(kind: &str, bytes: &[u8]) -> String {
+    format!("data:image/{kind};base64,{}", BASE64.encode(bytes))
 }
 
 /// What a picture shows: its title, from what it was drawn, and the captions of the parts.
