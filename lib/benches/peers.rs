@@ -286,6 +286,11 @@ fn main() {
             _ => wanted.push(argument),
         }
     }
+    // In the pool, as the tools compute.
+    rayon::scope(|_| measure(&wanted, rounds, memory));
+}
+
+fn measure(wanted: &[String], rounds: usize, memory: bool) {
     for (name, job) in JOBS.iter().filter(|(name, _)| wanted.is_empty() || wanted.iter().any(|wanted| wanted == name)) {
         let mut step = job();
         step();

@@ -4,7 +4,6 @@ use std::fmt;
 use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::str::FromStr;
-use std::sync::Once;
 
 /// What every tool understands.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -27,18 +26,6 @@ pub struct CommonArguments {
     /// Only say whether the output is fresh: exit code 0 if it is, 1 if not
     #[arg(long, conflicts_with = "force")]
     pub check: bool,
-}
-
-impl CommonArguments {
-    /// Starts the threads, once a process.
-    pub fn start_threads(&self) {
-        static START: Once = Once::new();
-        START.call_once(|| {
-            let count = self.threads.map_or(0, NonZeroUsize::get);
-            // It fails only when a pool runs already, and then that pool serves.
-            let _ = rayon::ThreadPoolBuilder::new().num_threads(count).build_global();
-        });
-    }
 }
 
 /// `--seed`, for tools that draw random numbers.

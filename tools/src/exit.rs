@@ -2,6 +2,7 @@
 //! output, divergence); 2: bad usage or bad input; 130: interrupted. Errors are one line on standard error.
 
 use std::io::ErrorKind;
+use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind};
 use std::process::ExitCode;
 use std::sync::OnceLock;
@@ -14,6 +15,8 @@ use crate::interrupt::Interrupted;
 const FAILED: u8 = 1;
 const BAD_INPUT: u8 = 2;
 const INTERRUPTED: u8 = 130;
+/// Bytes of a thread's stack: what a program's first thread has.
+const STACK: usize = 8 << 20;
 
 static TOOL: OnceLock<&str> = OnceLock::new();
 
@@ -28,24 +31,34 @@ pub fn tool_name() -> &'static str {
 pub struct Failure(pub String);
 
 /// Parses the arguments, runs the tool, and turns what comes of it into a line and an exit code.
-pub fn run_tool<A: clap::Parser>(name: &'static str, run: fn(A) -> anyhow::Result<()>) -> ExitCode {
+pub fn run_tool<A: clap::Parser + Send>(name: &'static str, run: fn(A) -> anyhow::Result<()>) -> ExitCode {
     TOOL.get_or_init(|| name);
     // Where a shell asks for completions, they are all that this process gives.
     CompleteEnv::with_factory(move || A::command().name(name)).bin(name).complete();
     obverse::tensor::memory::keep_pages();
     std::panic::set_hook(Box::new(report_panic));
     let outcome = catch_unwind(AssertUnwindSafe(|| match parse::<A>(name) {
-        Ok(arguments) => run(arguments).map_or_else(|error| conclude(&error), |()| 0),
+        Ok((arguments, threads)) => in_pool(threads, || run(arguments)).map_or_else(|error| conclude(&error), |()| 0),
         Err(error) => conclude_usage(&error),
     }));
     // The hook has said what happened.
     ExitCode::from(outcome.unwrap_or(FAILED))
 }
 
-/// The arguments of this process. The manuals live in the library, so the tool's name is given here.
-fn parse<A: clap::Parser>(name: &'static str) -> Result<A, clap::Error> {
+/// The arguments of this process, and the threads they ask for. The manuals live in the library, so the tool's name is given here.
+fn parse<A: clap::Parser>(name: &'static str) -> Result<(A, Option<NonZeroUsize>), clap::Error> {
     let matches = A::command().name(name).try_get_matches()?;
-    A::from_arg_matches(&matches)
+    let lowest = std::iter::successors(Some(&matches), |matches| Some(matches.subcommand()?.1)).last();
+    let threads = lowest.and_then(|matches| matches.try_get_one("threads").ok()?.copied());
+    Ok((A::from_arg_matches(&matches)?, threads))
+}
+
+/// Runs a tool in one of the threads that compute: from outside, each operation would wait for one of them to wake up.
+fn in_pool<T: Send>(threads: Option<NonZeroUsize>, run: impl FnOnce() -> T + Send) -> T {
+    let count = threads.map_or(0, NonZeroUsize::get);
+    // It fails only when a pool runs already, and then that pool serves.
+    let _ = rayon::ThreadPoolBuilder::new().num_threads(count).stack_size(STACK).build_global();
+    rayon::scope(|_| run())
 }
 
 fn report_panic(panic: &PanicHookInfo<'_>) {

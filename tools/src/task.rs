@@ -58,7 +58,6 @@ impl Task {
         if common.json && output.is_some_and(is_standard_stream) {
             bail!("--json and -o - both write to standard output; give -o a file");
         }
-        common.start_threads();
         let wanted = Wanted {
             tool: tool_name().to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -14,6 +14,8 @@ use super::{Error, Result};
 const LIMIT: usize = 1 << 26;
 /// The least room for points, in pixels each way.
 const LEAST: u32 = 64;
+/// Room to the left of an axis' name, which turned by a right angle would touch the edge.
+const EDGE: i32 = 6;
 /// Characters of a name that the legend shows.
 const NAME: usize = 24;
 /// Charts of more dots than this get smaller ones.
@@ -90,7 +92,7 @@ impl Chart {
         let ranges = [range("x", &self, 0)?, range("y", &self, 1)?];
         let frame = Frame { legend: self.legend_width(), unit: unit_of(self.size), chart: self, ranges };
         let room = |side: usize, taken: i32| side as i64 - i64::from(taken) >= i64::from(LEAST);
-        if !(room(width, frame.left() + frame.legend + 2 * RIGHT)
+        if !(room(width, EDGE + frame.left() + frame.legend + 2 * RIGHT)
             && room(height, frame.below() + frame.above() + RIGHT))
         {
             return Err(Error::Crowded { width, height });
@@ -194,7 +196,7 @@ impl Frame {
         let (width, _) = root.dim_in_pixel();
         let (plot, legend) = root.split_horizontally(width as i32 - self.legend);
         let mut builder = ChartBuilder::on(&plot);
-        builder.margin_right(RIGHT * unit).margin_top(10 * unit);
+        builder.margin_right(RIGHT * unit).margin_top(10 * unit).margin_left(EDGE * unit);
         if !chart.title.is_empty() {
             builder.caption(&chart.title, ("sans-serif", 16 * unit));
         }
@@ -338,13 +340,35 @@ impl Frame {
 impl Pen for Frame {
     fn draw<DB: DrawingBackend>(&self, root: &DrawingArea<DB, Shift>) -> std::result::Result<(), String> {
         let [x, y] = self.ranges.map(|[low, high]| low..high);
+        let [x_places, y_places] = self.ranges.map(logarithmic_places);
         match self.chart.scales {
             [Scale::Linear, Scale::Linear] => self.draw_in(root, x, y),
-            [Scale::Linear, Scale::Logarithmic] => self.draw_in(root, x, y.log_scale()),
-            [Scale::Logarithmic, Scale::Linear] => self.draw_in(root, x.log_scale(), y),
-            [Scale::Logarithmic, Scale::Logarithmic] => self.draw_in(root, x.log_scale(), y.log_scale()),
+            [Scale::Linear, Scale::Logarithmic] => self.draw_in(root, x, y.log_scale().with_key_points(y_places)),
+            [Scale::Logarithmic, Scale::Linear] => self.draw_in(root, x.log_scale().with_key_points(x_places), y),
+            [Scale::Logarithmic, Scale::Logarithmic] => {
+                let (x, y) = (x.log_scale().with_key_points(x_places), y.log_scale().with_key_points(y_places));
+                self.draw_in(root, x, y)
+            }
         }
     }
+}
+
+/// Where numbers stand on a logarithmic axis: at powers of ten, or where these are few at the fewest multiples of them that are three.
+fn logarithmic_places([low, high]: [f64; 2]) -> Vec<f64> {
+    let (first, last) = (low.log10().floor() as i32, high.log10().floor() as i32);
+    let sets: [Vec<f64>; 4] = [
+        vec![1.0],
+        vec![1.0, 2.0, 5.0],
+        (1..10).map(f64::from).collect(),
+        (5..50).map(|fifths| f64::from(fifths) / 5.0).collect(),
+    ];
+    let places = |factors: &[f64]| -> Vec<f64> {
+        let powers = (first..=last).step_by(((last - first) as usize).div_ceil(8).max(1));
+        let all = powers.flat_map(|power| factors.iter().map(move |factor| factor * 10f64.powi(power)));
+        all.filter(|place| (low..=high).contains(place)).collect()
+    };
+    let found = sets.iter().map(|factors| places(factors)).find(|places| places.len() > 2);
+    found.unwrap_or_else(|| places(&sets[3]))
 }
 
 pub(super) fn say(error: impl Debug) -> String {
@@ -405,6 +429,15 @@ mod tests {
         let slope = |a: [f64; 2], b: [f64; 2]| (b[1] - a[1]) / (b[0] - a[0]);
         let line = &lines[0];
         assert!((slope(line[0], line[1]) / slope(line[1], line[2]) - 1.0).abs() < 0.02, "{line:?}");
+    }
+
+    #[test]
+    fn logarithmic_axes_have_numbers_however_short_or_long() {
+        assert_eq!(logarithmic_places([0.03, 0.35]), [0.05, 0.1, 0.2]);
+        assert_eq!(logarithmic_places([2.1, 5.9]), [3.0, 4.0, 5.0]);
+        assert_eq!(logarithmic_places([2.1, 2.9]), [2.2, 2.4, 2.6, 2.8]);
+        assert_eq!(logarithmic_places([0.5, 2000.0]), [1.0, 10.0, 100.0, 1000.0]);
+        assert!(logarithmic_places([1e-300, 1e300]).len() <= 10);
     }
 
     #[test]
