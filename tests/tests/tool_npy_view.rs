@@ -246,6 +246,20 @@ fn a_histogram_counts_values_of_any_shape_and_a_plot_is_written_as_svg() {
 }
 
 #[test]
+fn maps_of_many_channels_are_shown_by_their_channels() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let maps: Vec<f32> = (0..2 * 5).flat_map(|map| [map as f32 - 5.0; 16]).collect();
+    write(&folder.join("maps.npy"), &[2, 5, 4, 4], &maps).unwrap();
+    run(folder, "npy-view", "maps.npy -o g.png").fails(2, &["maps.npy", "[2, 5, 4, 4]", "channels"]);
+    run(folder, "npy-view", "maps.npy --channels 3..5 --range -5,5 --scale 1 --columns 4 -o g.png").succeeds();
+    assert_eq!(cells(&picture(folder, "g.png")), [[77, 102, 204, 230]]);
+    run(folder, "npy-view", "maps.npy --channels 4..7 -o h.png").fails(2, &["maps.npy", "4..7"]);
+    run(folder, "npy-view", "maps.npy --channels 3 -o h.png").fails(2, &["--channels", "FIRST..END"]);
+    run(folder, "npy-view", "maps.npy --channels 0..3 --range 1,1 -o h.png").fails(2, &["--range", "A below B"]);
+}
+
+#[test]
 fn differences_stand_beside_what_differs_and_classes_have_names() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();

@@ -51,6 +51,13 @@ impl BatchArgument {
     }
 }
 
+/// Rows, channels: FIRST..END, one at least.
+pub(crate) fn parse_places(text: &str) -> Result<Range<usize>, String> {
+    let ends = text.split_once("..").and_then(|(first, end)| Some(first.parse().ok()?..end.parse().ok()?));
+    ends.filter(|places: &Range<usize>| places.start < places.end)
+        .ok_or_else(|| "expected FIRST..END, such as 0..1000".to_owned())
+}
+
 /// `--shard`, for tools whose rows can be computed apart.
 #[derive(Clone, Copy, Debug, Default, clap::Args)]
 pub struct ShardArgument {

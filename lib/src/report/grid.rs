@@ -3,6 +3,7 @@
 //! Images are (N, C, H, W) or (N, H, W): u8 0..255, or floats 0..1, clamped. Enlarged by whole factors, pixel by pixel.
 
 use std::io::Cursor;
+use std::ops::Range;
 
 use image::{ImageFormat, Rgb, RgbImage};
 
@@ -41,20 +42,43 @@ pub struct Layout {
     pub captions: Vec<String>,
 }
 
+/// What is seen of an array's values.
+#[derive(Clone, Debug)]
+pub struct View {
+    /// The channels that are shown, all where there are none: one is grey, three are red, green and blue, of other numbers each is a
+    /// grey image of its own.
+    pub channels: Option<Range<usize>>,
+    /// The floats that are black and white.
+    pub range: [f64; 2],
+}
+
+impl Default for View {
+    fn default() -> Self {
+        Self { channels: None, range: [0.0, 1.0] }
+    }
+}
+
 /// Reads the next images of an array, at most `count`.
 ///
 /// # Errors
-/// `Shape` when the array does not hold images; `Store` for values that are not finite and files that fail.
-pub fn read_images(reader: &mut Reader, count: usize) -> Result<Images> {
-    let (channels, height, width) = image_shape(reader)?;
-    let (bytes, clamped) = read_bytes(reader, count)?;
+/// `Shape` when the array does not hold images, `Channels` when it does not have those of the view; `Store` for values that are not
+/// finite and files that fail.
+pub fn read_images(reader: &mut Reader, count: usize, view: &View) -> Result<Images> {
+    let (channels, height, width) = match &view.channels {
+        None => image_shape(reader)?,
+        Some(wanted) => shape_with(reader, wanted)?,
+    };
+    let area = height * width;
+    let shown = view.channels.clone().unwrap_or(0..channels);
+    let planes = if matches!(shown.len(), 1 | 3) { shown.len() } else { 1 };
+    let (bytes, clamped) = read_bytes(reader, count, shown.start * area..shown.end * area, view.range)?;
     let tile = |pixels: &[u8]| {
         RgbImage::from_fn(width as u32, height as u32, |x, y| {
             let place = y as usize * width + x as usize;
-            Rgb([0, 1, 2].map(|channel| pixels[channel.min(channels - 1) * height * width + place]))
+            Rgb([0, 1, 2].map(|channel| pixels[channel.min(planes - 1) * area + place]))
         })
     };
-    Ok(Images { tiles: bytes.chunks_exact(channels * height * width).map(tile).collect(), clamped })
+    Ok(Images { tiles: bytes.chunks_exact(planes * area).map(tile).collect(), clamped })
 }
 
 /// Channels, height and width of an array's images.
@@ -66,16 +90,38 @@ pub(super) fn image_shape(reader: &Reader) -> Result<(usize, usize, usize)> {
     }
 }
 
-/// The values as bytes, and how many were clamped.
-fn read_bytes(reader: &mut Reader, count: usize) -> Result<(Vec<u8>, usize)> {
+/// The same of an array with any number of channels, the wanted ones among them.
+fn shape_with(reader: &Reader, wanted: &Range<usize>) -> Result<(usize, usize, usize)> {
+    match *reader.row_shape() {
+        [channels, height, width] if height > 0 && width > 0 && wanted.start < wanted.end && wanted.end <= channels => {
+            Ok((channels, height, width))
+        }
+        _ => {
+            let (path, found) = (reader.path().to_owned(), reader.shape().to_vec());
+            Err(Error::Channels { path, wanted: wanted.clone(), found })
+        }
+    }
+}
+
+/// These values of each row as bytes, and how many were clamped.
+fn read_bytes(
+    reader: &mut Reader,
+    count: usize,
+    part: Range<usize>,
+    [low, high]: [f64; 2],
+) -> Result<(Vec<u8>, usize)> {
+    let length = reader.row_len();
     if reader.dtype() == Dtype::U8 {
-        return Ok((reader.read_rows(count)?, 0));
+        let rows: Vec<u8> = reader.read_rows(count)?;
+        return Ok((rows.chunks_exact(length).flat_map(|row| &row[part.clone()]).copied().collect(), 0));
     }
     reader.require_dtype(&[Dtype::U8, Dtype::F16, Dtype::F32, Dtype::F64])?;
     let values: Vec<f32> = reader.read_rows_as_float(count)?;
-    require_finite(reader.path(), &values, 0, reader.row_len())?;
-    let clamped = values.iter().filter(|value| !(0.0..=1.0).contains(*value)).count();
-    Ok((values.into_iter().map(|value| (value.clamp(0.0, 1.0) * 255.0).round() as u8).collect(), clamped))
+    require_finite(reader.path(), &values, 0, length)?;
+    let part = values.chunks_exact(length).flat_map(|row| &row[part.clone()]);
+    let scaled: Vec<f64> = part.map(|value| (f64::from(*value) - low) / (high - low)).collect();
+    let clamped = scaled.iter().filter(|value| !(0.0..=1.0).contains(*value)).count();
+    Ok((scaled.into_iter().map(|value| (value.clamp(0.0, 1.0) * 255.0).round() as u8).collect(), clamped))
 }
 
 /// Draws images from left to right and top to bottom, each in the corner of a cell as large as the largest.
@@ -178,11 +224,15 @@ mod tests {
         Layout { columns, scale, row_captions: vec![], captions: vec![] }
     }
 
-    fn read(shape: &[usize], values: &[f32]) -> Result<Images> {
+    fn seen(shape: &[usize], values: &[f32], view: &View) -> Result<Images> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.npy");
         write(&path, shape, values).unwrap();
-        read_images(&mut Reader::open(&path)?, 10)
+        read_images(&mut Reader::open(&path)?, 10, view)
+    }
+
+    fn read(shape: &[usize], values: &[f32]) -> Result<Images> {
+        seen(shape, values, &View::default())
     }
 
     #[test]
@@ -209,6 +259,20 @@ mod tests {
         assert_eq!(images.clamped, 2);
         assert_eq!(read(&[1, 1, 1, 2], &[0.0, 1.0]).unwrap().tiles[0].as_raw(), &[0, 0, 0, 255, 255, 255]);
         assert_eq!(read(&[2, 1, 1], &[0.0, 1.0]).unwrap().tiles.len(), 2);
+    }
+
+    #[test]
+    fn chosen_channels_are_shown_in_their_range() {
+        let (shape, values) = ([2, 5, 1, 1], [-1.0, 0.0, 1.0, 5.0, 9.0, 1.0, 1.0, -1.0, 5.0, 9.0]);
+        let raw = |images: &Images| images.tiles.iter().map(|tile| tile.as_raw().clone()).collect::<Vec<_>>();
+        let normals = seen(&shape, &values, &View { channels: Some(0..3), range: [-1.0, 1.0] }).unwrap();
+        assert_eq!((raw(&normals), normals.clamped), (vec![vec![0, 128, 255], vec![255, 255, 0]], 0));
+        let maps = seen(&shape, &values, &View { channels: Some(3..5), range: [5.0, 8.0] }).unwrap();
+        assert_eq!((raw(&maps), maps.clamped), (vec![vec![0; 3], vec![255; 3], vec![0; 3], vec![255; 3]], 2));
+        for wanted in [3..6, 2..2] {
+            let error = seen(&shape, &values, &View { channels: Some(wanted), ..View::default() }).unwrap_err();
+            assert!(error.to_string().contains("x.npy") && error.to_string().contains("[2, 5, 1, 1]"), "{error}");
+        }
     }
 
     #[test]

@@ -14,12 +14,13 @@ mod page;
 mod series;
 mod text;
 
+use std::ops::Range;
 use std::path::PathBuf;
 
 pub use chart::{Chart, Mark, Scale};
 pub use difference::{Differences, read_differences, with_scale};
 pub use figure::{Figure, points_with_margins, stacked_bars};
-pub use grid::{Images, Layout, encode_png, grid, read_images};
+pub use grid::{Images, Layout, View, encode_png, grid, read_images};
 pub use page::{Claims, Run};
 pub use series::{Series, classes, read_curve, read_points};
 
@@ -33,11 +34,21 @@ pub enum Error {
     Store(#[from] store::Error),
     /// An array does not hold images.
     #[error(
-        "{path}: expected images (N, C, H, W) with 1 or 3 channels, or (N, H, W), found shape {found:?}; reshape it"
+        "{path}: expected images (N, C, H, W) with 1 or 3 channels, or (N, H, W), found shape {found:?}; choose channels or reshape it"
     )]
     Shape {
         /// The file.
         path: PathBuf,
+        /// The shape of the array.
+        found: Vec<usize>,
+    },
+    /// An array that has not the channels to be shown.
+    #[error("{path}: expected maps (N, C, H, W) with channels {wanted:?}, found shape {found:?}; choose others")]
+    Channels {
+        /// The file.
+        path: PathBuf,
+        /// The channels.
+        wanted: Range<usize>,
         /// The shape of the array.
         found: Vec<usize>,
     },

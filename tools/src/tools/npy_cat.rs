@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use crate::arguments::parse_places;
 use crate::{CommonArguments, Metrics, Progress, Task, check_interrupted};
 use anyhow::{Context, bail};
 use clap::Parser;
@@ -31,20 +32,13 @@ pub struct Arguments {
     #[arg(short, long, value_name = "OUT.npy")]
     output: PathBuf,
     /// Keep these rows of the joined array only, counted from 0, without the last
-    #[arg(long, value_name = "FIRST..END", value_parser = row_range)]
+    #[arg(long, value_name = "FIRST..END", value_parser = parse_places)]
     rows: Option<Range<usize>>,
     /// Keep the first N rows of the joined array, or all where it has no more
     #[arg(long, value_name = "N", conflicts_with = "rows")]
     head: Option<usize>,
     #[command(flatten)]
     common: CommonArguments,
-}
-
-fn row_range(text: &str) -> Result<Range<usize>, String> {
-    let bounds = text.split_once("..").and_then(|(start, end)| Some(start.parse().ok()?..end.parse().ok()?));
-    bounds
-        .filter(|rows: &Range<usize>| rows.start < rows.end)
-        .ok_or_else(|| "expected FIRST..END, such as 0..1000".to_string())
 }
 
 /// Runs the tool.

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io::{IsTerminal, Write, stdout};
 use std::num::NonZeroUsize;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -11,7 +12,7 @@ use clap::{Parser, ValueEnum};
 use image::imageops::FilterType;
 use image::{DynamicImage, RgbImage};
 use obverse::report::{
-    Chart, Images, Layout, Mark, Series, classes, encode_png, grid, read_curve, read_differences, read_images,
+    Chart, Images, Layout, Mark, Series, View, classes, encode_png, grid, read_curve, read_differences, read_images,
     read_points, with_scale,
 };
 use obverse::store::npy::{Reader, require_finite};
@@ -19,6 +20,7 @@ use obverse::store::sidecar::Artifact;
 use obverse::store::{self, atomic, is_standard_stream};
 use serde_json::Value;
 
+use crate::arguments::parse_places;
 use crate::picture::Format;
 use crate::{CommonArguments, Metrics, Task};
 
@@ -54,6 +56,7 @@ const BINS: usize = 50;
   npy-view test-images.npy recovered.npy --interleave -o recovered.png
   npy-view test-images.npy recovered.npy --difference --beside --count 8 -o difference.png
   npy-view test-images.npy --labels test-labels.npy --class-names dataset.json -o classes.png
+  npy-view surfaces.npy --channels 0..3 --range -1,1 -o normals.png
   npy-view loss.npy test-loss.npy --plot line --title loss -o loss.png
   npy-view plane.npy --plot scatter --color-by test-labels.npy -o plane.svg
   npy-view loss.npy --plot histogram --bins 10 -o histogram.png"
@@ -97,6 +100,13 @@ struct GridArguments {
     /// Pixels of the picture for a pixel of an image: K, or 1/K to make it smaller [default: enlarge to about 64 pixels]
     #[arg(long, value_name = "K", conflicts_with = "plot")]
     scale: Option<Scale>,
+    /// The channels to show, counted from 0, without the last: three are colours, one is grey, of other numbers each is an image of
+    /// its own [default: all, 1 or 3]
+    #[arg(long, value_name = "FIRST..END", value_parser = parse_places, conflicts_with_all = ["plot", "difference"])]
+    channels: Option<Range<usize>>,
+    /// The values of floats that are black and white [default: 0,1]
+    #[arg(long, value_name = "A,B", value_parser = parse_range, conflicts_with_all = ["plot", "difference"], allow_hyphen_values = true)]
+    range: Option<[f64; 2]>,
     /// Put a row of each file below a row of the file before
     #[arg(long, conflicts_with = "plot")]
     interleave: bool,
@@ -109,6 +119,17 @@ struct GridArguments {
     /// The difference with the full colour [default: the largest there is]
     #[arg(long, value_name = "D", requires = "difference", value_parser = parse_positive)]
     difference_range: Option<f64>,
+}
+
+impl GridArguments {
+    fn view(&self) -> anyhow::Result<View> {
+        let View { range: usual, .. } = View::default();
+        let range = self.range.unwrap_or(usual);
+        ensure!(range[0] < range[1], "--range: expected A below B, found {},{}", range[0], range[1]);
+        let each = self.channels.as_ref().is_some_and(|channels| !matches!(channels.len(), 1 | 3));
+        ensure!(!(each && self.labels.is_some()), "--labels: expected --channels of 1 or 3, an image for each label");
+        Ok(View { channels: self.channels.clone(), range })
+    }
 }
 
 /// How much larger or smaller than itself an image is shown.
@@ -240,6 +261,11 @@ fn run_grid(arguments: &Arguments, mut readers: Vec<Reader>, mut task: Task) -> 
     task.parameter("scale", options.scale.map(|scale| scale.to_string()))?;
     task.parameter("interleave", options.interleave)?;
     task.parameter("beside", options.beside)?;
+    let view = options.view()?;
+    if options.channels.is_some() || options.range.is_some() {
+        task.parameter("channels", &options.channels)?;
+        task.parameter("range", view.range)?;
+    }
     task.parameter("difference", options.difference.then_some(options.difference_range))?;
     let names = options.class_names.as_deref().map(class_names).transpose()?;
     task.parameter("class_names", &names)?;
@@ -250,7 +276,8 @@ fn run_grid(arguments: &Arguments, mut readers: Vec<Reader>, mut task: Task) -> 
         (true, [first, second]) => Some(read_differences([first, second], count, options.difference_range)?),
         _ => None,
     };
-    let mut sheets = readers.iter_mut().map(|reader| read_images(reader, count)).collect::<Result<Vec<_>, _>>()?;
+    let mut sheets =
+        readers.iter_mut().map(|reader| read_images(reader, count, &view)).collect::<Result<Vec<_>, _>>()?;
     sheets.extend(differences.iter().map(|differences| Images { tiles: differences.tiles.clone(), clamped: 0 }));
     let labels = labels.as_mut().map(|labels| labels.read_rows_as_integer(count)).transpose()?.unwrap_or_default();
     let labels = name_all(&labels, names.as_deref())?;
