@@ -234,9 +234,7 @@ impl<E: Element> OwnedTerm<E> {
     /// Lays f(x) of one image into a plane.
     fn fill(&self, layout: Layout, image: usize, mask: Option<&Mask>, plane: &mut Vec<E>) {
         let (top, left) = self.shift.reach(self.kernel());
-        let channels = self.channels();
-        plane.clear();
-        plane.resize(layout.pixels(self.kernel()) * channels, E::zero());
+        plane.resize(layout.pixels(self.kernel()) * self.channels(), E::zero());
         vectorised::<Fill, _>((self, layout, [top, left], image, mask, plane.as_mut_slice()));
     }
 
@@ -324,7 +322,7 @@ impl<E: Element> OwnedTerm<E> {
     }
 }
 
-/// Lays f(x) of one image into a plane of zeros: of the term, the layout, its kernel's reach, the image's number, the mask.
+/// Lays f(x) of one image into a plane, with zeros around it: of the term, the layout, its kernel's reach, the image's number, the mask.
 struct Fill;
 
 impl<E: Element> Kernel<(&OwnedTerm<E>, Layout, [usize; 2], usize, Option<&Mask>, &mut [E])> for Fill {
@@ -342,10 +340,13 @@ impl<E: Element> Kernel<(&OwnedTerm<E>, Layout, [usize; 2], usize, Option<&Mask>
         ),
     ) {
         let (channels, scale) = (term.channels(), E::of(term.dropout_scale()));
+        let mut end = 0;
         for row in 0..layout.height {
+            let first = ((row + top) * layout.stride + left) * channels;
+            plane[end..first].fill(E::zero());
+            end = first + layout.width * channels;
             for column in 0..layout.width {
-                let start = ((row + top) * layout.stride + left + column) * channels;
-                let pixel = &mut plane[start..start + channels];
+                let pixel = &mut plane[first + column * channels..][..channels];
                 let number = row * layout.width + column;
                 term.activate(image * layout.height * layout.width + number, pixel);
                 if let Some(mask) = mask {
@@ -353,6 +354,7 @@ impl<E: Element> Kernel<(&OwnedTerm<E>, Layout, [usize; 2], usize, Option<&Mask>
                 }
             }
         }
+        plane[end..].fill(E::zero());
     }
 }
 
