@@ -17,6 +17,9 @@ use rayon::prelude::*;
 use super::{Kernel, accumulate, vectorised};
 use crate::tensor::{Batch, Element, GRAIN, batch, filled_in_chunks, shape, view};
 
+/// Features whose gates are computed at a time.
+const TILE: usize = 64;
+
 /// y = x + a sigmoid(b), where c holds a, then b, in its channels.
 pub fn gate<E: Element>(tape: &mut impl Tape<E, Cpu>, x: &Batch<E>, c: &Batch<E>) -> Batch<E> {
     let features = shape(x).3;
@@ -89,10 +92,17 @@ impl<E: Element> Kernel<(&[E], &[E], usize, &mut [E])> for GateSlopes {
         let pixels = gradient.chunks_exact_mut(2 * features).zip(c.chunks_exact(2 * features));
         for ((gradient, c), upstream) in pixels.zip(upstream.chunks_exact(features)) {
             let ((for_a, for_b), (a, b)) = (gradient.split_at_mut(features), c.split_at(features));
-            for ((((for_a, for_b), &a), &b), &upstream) in for_a.iter_mut().zip(for_b).zip(a).zip(b).zip(upstream) {
-                let open = sigmoid(b);
-                *for_a += upstream * open;
-                *for_b += upstream * a * open * (E::one() - open);
+            let tiles = for_a.chunks_mut(TILE).zip(for_b.chunks_mut(TILE)).zip(a.chunks(TILE).zip(b.chunks(TILE)));
+            for (((for_a, for_b), (a, b)), upstream) in tiles.zip(upstream.chunks(TILE)) {
+                // A loop for each result: of one for both no compiler makes vectors.
+                let mut open = [E::zero(); TILE];
+                open.iter_mut().zip(b).for_each(|(open, &b)| *open = sigmoid(b));
+                for ((for_a, &open), &upstream) in for_a.iter_mut().zip(&open).zip(upstream) {
+                    *for_a += upstream * open;
+                }
+                for (((for_b, &open), &a), &upstream) in for_b.iter_mut().zip(&open).zip(a).zip(upstream) {
+                    *for_b += upstream * a * open * (E::one() - open);
+                }
             }
         }
     }
