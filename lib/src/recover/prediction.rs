@@ -3,7 +3,12 @@
 //! A = [(k + 1) I - k f f^T / |f|^2] J, n x P; with a critical space of orthonormal basis Q (n x m), Q times that vector of Q^T A. Left
 //! singular vectors of A are those of the same with L in the place of J (see [`super::jacobian`]).
 //!
-//! Source: inverse feature visualisation, section 2.1 and equations 2 to 4 (k lost in print).
+//! The least |w^T A| of all w of unit norm lies where gradients are small whatever w is: in channels that hardly ever fire, of many
+//! features nearly always. Relative predictions measure each feature by its own gradient |J_i|: they minimise |w^T A| / |D w|, D the
+//! diagonal matrix of the |J_i|, which no scale of a feature changes. Features without a gradient take no part; others' trivial
+//! solutions are no longer solutions, so that no critical space is needed.
+//!
+//! Source: inverse feature visualisation, section 2.1 and equations 2 to 4 (k lost in print); the relative ones are ours.
 //!
 //! ```
 //! use obverse::recover::{prediction::predict, subspace::Subspace};
@@ -16,7 +21,7 @@
 //! # Ok::<(), obverse::recover::Error>(())
 //! ```
 
-use faer::Mat;
+use faer::{Mat, MatRef};
 
 use super::jacobian::Linearisation;
 use super::subspace::Subspace;
@@ -27,11 +32,13 @@ use super::{Error, Result, dot, norm};
 pub struct Prediction {
     /// w, (n), of unit norm.
     pub objective: Vec<f64>,
-    /// The singular values of Q^T A, descending, (m).
+    /// The singular values of Q^T A, descending, (m); of a relative prediction those of A over D, infinite for features without one.
     pub singular_values: Vec<f64>,
-    /// Their left singular vectors as directions of features, n x m.
+    /// Their left singular vectors as directions of features, n x m, orthonormal.
     pub vectors: Mat<f64>,
-    /// |w^T A|.
+    /// What features are multiplied by to be such a direction, (n): 1, or the diagonal of D.
+    pub scales: Vec<f64>,
+    /// |w^T A|; of a relative prediction over |D w|.
     pub residual: f64,
 }
 
@@ -46,10 +53,11 @@ impl Prediction {
         }
     }
 
-    /// How far the image is from an optimum of the prediction: |w^T A| relative to its root mean square over all directions of
-    /// the space. 0 is an optimum, 1 is no nearer to one than for an objective drawn at random.
+    /// How far the image is from an optimum of the prediction: the residual relative to its root mean square over all directions
+    /// of the space. 0 is an optimum, 1 is no nearer to one than for an objective drawn at random.
     pub fn distance_from_optimum(&self) -> f64 {
-        let mean = dot(&self.singular_values, &self.singular_values) / self.singular_values.len() as f64;
+        let finite: Vec<f64> = self.singular_values.iter().copied().filter(|value| value.is_finite()).collect();
+        let mean = dot(&finite, &finite) / finite.len() as f64;
         self.residual / mean.sqrt()
     }
 
@@ -57,7 +65,8 @@ impl Prediction {
     /// target's projection to the critical space, scaled to unit norm. Their sum is 1, the first that of the prediction's part.
     pub fn shares(&self, target: &[f64]) -> Vec<f64> {
         let m = self.vectors.ncols();
-        let coefficient = |j: usize| target.iter().enumerate().map(|(i, w)| w * self.vectors[(i, j)]).sum::<f64>();
+        let scaled: Vec<f64> = target.iter().zip(&self.scales).map(|(w, scale)| w * scale).collect();
+        let coefficient = |j: usize| scaled.iter().enumerate().map(|(i, w)| w * self.vectors[(i, j)]).sum::<f64>();
         let squares: Vec<f64> = (0..m).rev().map(|j| coefficient(j).powi(2)).collect();
         let sum: f64 = squares.iter().sum();
         squares.into_iter().map(|square| if sum > 0.0 { square / sum } else { 0.0 }).collect()
@@ -77,18 +86,65 @@ pub fn predict(at: &Linearisation, power: u32, space: &Subspace) -> Result<Predi
     if m == 0 {
         return Err(Error::TooFew { what: "dimensions of a critical space", needed: 1, found: 0 });
     }
-    let svd = (space.basis().transpose() * &a).svd().map_err(|_| Error::Decomposition("a prediction"))?;
-    let singular_values: Vec<f64> = svd.S().column_vector().iter().copied().collect();
-    if singular_values.first().is_none_or(|&largest| largest == 0.0) {
+    let (singular_values, vectors) = decomposed(space.basis(), &a)?;
+    let objective = signed(vectors.col(m - 1).iter().copied().collect(), &at.response);
+    let pulled: Vec<f64> = (0..n).map(|j| (0..n).map(|i| objective[i] * a[(i, j)]).sum()).collect();
+    Ok(Prediction { objective, singular_values, vectors, scales: vec![1.0; n], residual: norm(&pulled) })
+}
+
+/// Predicts the objective of an image, each feature measured by its own gradient; `power` is k.
+///
+/// # Errors
+/// A Jacobian of zero; a decomposition that does not converge.
+pub fn predict_relative(at: &Linearisation, power: u32) -> Result<Prediction> {
+    /// A gradient this small beside the largest is none.
+    const LEAST: f64 = 1e-9;
+    let n = at.features();
+    let lengths: Vec<f64> = (0..n).map(|i| at.factor.row(i).norm_l2()).collect();
+    let least = LEAST * lengths.iter().copied().fold(0.0, f64::max);
+    let (live, idle): (Vec<usize>, Vec<usize>) = (0..n).partition(|&i| lengths[i] > least);
+    if live.is_empty() {
         return Err(Error::NoGradient);
     }
-    let vectors = space.basis() * svd.U();
-    let last: Vec<f64> = vectors.col(m - 1).iter().copied().collect();
-    let sign = if dot(&last, &at.response) < 0.0 { -1.0 } else { 1.0 };
-    let length = norm(&last);
-    let objective: Vec<f64> = last.iter().map(|value| sign * value / length).collect();
-    let pulled: Vec<f64> = (0..n).map(|j| (0..n).map(|i| objective[i] * a[(i, j)]).sum()).collect();
-    Ok(Prediction { objective, singular_values, vectors, residual: norm(&pulled) })
+    let gradients = gradient_matrix(at, power);
+    let a = Mat::from_fn(live.len(), n, |i, j| gradients[(live[i], j)] / lengths[live[i]]);
+    let (values, directions) = decomposed(Mat::identity(live.len(), live.len()).as_ref(), &a)?;
+    let mut vectors = Mat::zeros(n, n);
+    for (column, &i) in idle.iter().enumerate() {
+        vectors[(i, column)] = 1.0;
+    }
+    for (row, &i) in live.iter().enumerate() {
+        for column in 0..live.len() {
+            vectors[(i, idle.len() + column)] = directions[(row, column)];
+        }
+    }
+    let mut objective = vec![0.0; n];
+    for (row, &i) in live.iter().enumerate() {
+        objective[i] = directions[(row, live.len() - 1)] / lengths[i];
+    }
+    let residual = values.last().copied().unwrap_or_default();
+    let singular_values = idle.iter().map(|_| f64::INFINITY).chain(values).collect();
+    Ok(Prediction { objective: signed(objective, &at.response), singular_values, vectors, scales: lengths, residual })
+}
+
+/// Singular values of Q^T A, descending, with Q times the left singular vectors.
+fn decomposed(basis: MatRef<f64>, a: &Mat<f64>) -> Result<(Vec<f64>, Mat<f64>)> {
+    let svd = (basis.transpose() * a).svd().map_err(|_| Error::Decomposition("a prediction"))?;
+    if !svd.U().is_all_finite() {
+        return Err(Error::Decomposition("a prediction"));
+    }
+    let values: Vec<f64> = svd.S().column_vector().iter().copied().collect();
+    if values.first().is_none_or(|&largest| largest == 0.0) {
+        return Err(Error::NoGradient);
+    }
+    Ok((values, basis * svd.U()))
+}
+
+/// The vector with unit norm, on the response's side.
+fn signed(vector: Vec<f64>, response: &[f64]) -> Vec<f64> {
+    let sign = if dot(&vector, response) < 0.0 { -1.0 } else { 1.0 };
+    let length = norm(&vector);
+    vector.into_iter().map(|value| sign * value / length).collect()
 }
 
 /// [(k + 1) I - k f f^T / |f|^2] L, n x n.
@@ -242,6 +298,30 @@ mod tests {
         let at = linearisation(4, 20, 0);
         assert!(predict(&at, 3, &Subspace::whole(5)).unwrap_err().to_string().contains("expected 4"));
         assert!(predict(&at, 3, &Subspace::of(Mat::zeros(4, 0))).unwrap_err().to_string().contains("at least 1"));
+    }
+
+    proptest! {
+        /// Features in other units have the objective in theirs, those without a gradient change nothing: where k = 0.
+        #[test]
+        fn relative_predictions_know_no_units(n in 2usize..7, seed in 0u64..100) {
+            let at = linearisation(n, 20, seed);
+            let units: Vec<f64> = Stream::new(seed, "units", 0).uniform(0..n).into_iter().map(|u: f64| 10f64.powf(4.0 * u - 2.0)).collect();
+            let unit = |i: usize| units.get(i).copied().unwrap_or(0.0);
+            // One feature more, which has neither a response nor a gradient.
+            let response = (0..=n).map(|i| if i < n { unit(i) * at.response[i] } else { 0.0 }).collect();
+            let factor = Mat::from_fn(n + 1, n + 1, |i, j| if i < n && j < n { unit(i) * at.factor[(i, j)] } else { 0.0 });
+            let (found, other) = (predict_relative(&at, 0).unwrap(), predict_relative(&Linearisation { response, factor }, 0).unwrap());
+            let expected = signed((0..n).map(|i| found.objective[i] / unit(i)).collect(), &found.objective);
+            let same = angle(&other.objective[..n], &expected);
+            prop_assert!(same.min(180.0 - same) < 1e-4 && other.objective[n] == 0.0, "{same}");
+            prop_assert!((found.residual - other.residual).abs() < 1e-9 && other.singular_values[0].is_infinite());
+            let target: Vec<f64> = Stream::new(seed, "w", 0).uniform(0..n);
+            let scaled: Vec<f64> = (0..=n).map(|i| if i < n { target[i] / unit(i) } else { 7.0 }).collect();
+            for (a, b) in found.shares(&target).iter().zip(other.shares(&scaled)) {
+                prop_assert!((a - b).abs() < 1e-7, "{a} {b}");
+            }
+            prop_assert!((found.distance_from_optimum() - other.distance_from_optimum()).abs() < 1e-7);
+        }
     }
 
     #[test]

@@ -42,6 +42,7 @@ use crate::{CommonArguments, Precision, RowsArguments, SeedArgument};
   ifv-predict classifier x.npy --layer act3 --targets targets.npy -o predicted.npy
   ifv-predict critical-space classifier x.npy --layer act3 --targets targets.npy --samples 32 -o space.npy
   ifv-predict --jacobians predicted.jacobians.npy --critical-space space.npy --targets targets.npy -o better.npy
+  ifv-predict --jacobians predicted.jacobians.npy --relative --targets targets.npy -o relative.npy
   ifv-predict classifier x.npy --layer act3 --net judge --net-layer act2 -o elsewhere.npy"
 )]
 pub struct Arguments {
@@ -138,6 +139,9 @@ struct PredictArguments {
     /// Predict within this critical space, (n, m)
     #[arg(long, value_name = "Q.npy")]
     critical_space: Option<PathBuf>,
+    /// Measure each feature by its own gradient: for many features, some of which hardly fire, instead of a critical space
+    #[arg(long, conflicts_with = "critical_space")]
+    relative: bool,
     /// The objectives the images were made for, (N, n): says how far predictions are from them
     #[arg(long, value_name = "T.npy")]
     targets: Option<PathBuf>,

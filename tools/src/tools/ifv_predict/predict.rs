@@ -6,7 +6,7 @@ use std::time::Instant;
 use anyhow::{Context, ensure};
 use obverse::recover::evaluation::{Summary, projected_angle};
 use obverse::recover::jacobian::{BLOCK, Linearisation, Response};
-use obverse::recover::prediction::{Prediction, predict};
+use obverse::recover::prediction::{Prediction, predict, predict_relative};
 use obverse::recover::sampling;
 use obverse::recover::subspace::Subspace;
 use obverse::store::npy::{Dtype, Reader, Scalar, Writer, write};
@@ -28,6 +28,9 @@ pub(super) fn predict_objectives<E: Element + Scalar>(arguments: &PredictArgumen
     let others = [&arguments.critical_space, &arguments.targets, &arguments.net];
     others.into_iter().flatten().try_for_each(|path| task.input(path))?;
     task.parameter("critical_space", arguments.critical_space.is_some())?;
+    if arguments.relative {
+        task.parameter("relative", true)?;
+    }
     task.parameter("targets", arguments.targets.is_some())?;
     task.parameter("net", arguments.net.is_some())?;
     task.parameter("net_layer", &arguments.net_layer)?;
@@ -146,7 +149,8 @@ pub(super) fn predict_all<E: Element + Scalar>(
     for (place, row) in part.clone().enumerate() {
         check_interrupted()?;
         let at = at.at(place)?;
-        let found = predict(&at, source.comparison.power, &space)?;
+        let power = source.comparison.power;
+        let found = if arguments.relative { predict_relative(&at, power)? } else { predict(&at, power, &space)? };
         objectives.write_rows(&narrowed::<E>(&found.objective))?;
         responses.write_rows(&narrowed::<E>(&at.response))?;
         values.write_rows(&narrowed::<E>(&found.singular_values))?;
