@@ -56,7 +56,7 @@ const BINS: usize = 50;
   npy-view test-images.npy recovered.npy --interleave -o recovered.png
   npy-view test-images.npy recovered.npy --difference --beside --count 8 -o difference.png
   npy-view test-images.npy --labels test-labels.npy --class-names dataset.json -o classes.png
-  npy-view surfaces.npy --channels 0..3 --range -1,1 -o normals.png
+  npy-view conv2.npy --channels 0..8 --range 0,2 --columns 8 -o maps.png
   npy-view loss.npy test-loss.npy --plot line --title loss -o loss.png
   npy-view plane.npy --plot scatter --color-by test-labels.npy -o plane.svg
   npy-view loss.npy --plot histogram --bins 10 -o histogram.png"
