@@ -256,12 +256,16 @@ fn just_shapes_all_and_ifv_draw_every_figure_and_are_fresh_the_second_time() {
         realise,
         &["ifv", "show", "out/ifv"],
         &["ifv", "within", "out/ifv", "4"],
+        &["ifv", "relative", "out/ifv"],
         &["ifv", "again", network, "act3", "out/ifv", "4", "4", "within"],
     ];
     recipes.iter().for_each(|recipe| drop(said(folder.path(), recipe, &[])));
     let [table, _] = said(folder.path(), &["ifv", "table", "out/ifv"], &[]);
     let rows: Vec<Vec<&str>> = table.lines().skip(1).map(|line| line.split_whitespace().collect()).collect();
-    assert_eq!(rows.iter().map(|row| row[0]).collect::<Vec<_>>(), ["out/ifv/predicted", "out/ifv/within"]);
+    assert_eq!(
+        rows.iter().map(|row| row[0]).collect::<Vec<_>>(),
+        ["out/ifv/predicted", "out/ifv/within", "out/ifv/relative"]
+    );
     for row in &rows {
         let angles: Vec<f64> = row[1..4].iter().map(|angle| angle.parse().unwrap()).collect();
         assert!(angles.iter().all(|angle| (0.0..=90.0).contains(angle)) && angles[1] < angles[2], "{table}");
