@@ -4,7 +4,7 @@
 
 Prints the machine's load and refuses to measure above 1.3; then for each job the median seconds of both sides, the median of
 the pairwise ratios with its range, and, for the trainings, the share of the machine's matrix-product peak that the
-arithmetic alone would need. Last the peak memory of a CelebA step at batch 128.
+arithmetic alone would need. Last the peak memory of a CelebA step at batch 128 and of a PixelCNN++ update.
 """
 import argparse, json, os, pathlib, statistics, subprocess, sys
 
@@ -12,6 +12,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 JOBS = ["fa_train_mnist", "fa_train_cifar10", "fa_train_celeba", "fa_invert_mnist", "vfa_gan_cifar10", "inception_features", "frechet_2048",
         "fv_googlenet", "ifv_googlenet", "pixelcnn_train_mnist", "pixelcnn_sample_mnist"]
+MEMORY = {"fa_train_celeba_128": "a CelebA step at batch 128", "pixelcnn_train_mnist": "a PixelCNN++ update"}
 # Multiply-adds of one image through the encoder, by convolution and linear layers, times the 9 products of a training
 # step (x and r forward, the pullback of r, its derivative twice, x and r backward to inputs and to weights) or the 2 of
 # each of 10 inversion steps.
@@ -76,9 +77,10 @@ def main():
         theirs = statistics.median(b for _, b in pairs)
         share = WORK[job] / 1e9 / peak / mine if job in WORK else float("nan")
         print(f"{job:18} {mine:9.4f} {theirs:11.4f} {statistics.median(ratios):7.3f} {ratios[0]:6.3f}-{ratios[-1]:.3f} {share:8.2f}", flush=True)
-    for side, name in ((ours, "ours"), (peers, "PyTorch")):
-        line = run([*side, "--rounds", "8", "--memory", "fa_train_celeba_128"])
-        print(f"peak memory of a CelebA step at batch 128, {name}: {line['peak_mb']:.0f} MB", flush=True)
+    for job, what in MEMORY.items():
+        for side, name in ((ours, "ours"), (peers, "PyTorch")):
+            line = run([*side, "--rounds", "8", "--memory", job])
+            print(f"peak memory of {what}, {name}: {line['peak_mb']:.0f} MB", flush=True)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ use std::str::FromStr;
 /// What every tool understands.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct CommonArguments {
+    // Read before the tool runs, which is in one of them (`exit::run_tool`).
     /// Threads to compute with; the result is the same for any number [default: all cores]
     #[arg(long, value_name = "N")]
     pub threads: Option<NonZeroUsize>,

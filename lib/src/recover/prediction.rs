@@ -5,8 +5,8 @@
 //!
 //! The least |w^T A| of all w of unit norm lies where gradients are small whatever w is: in channels that hardly ever fire, of many
 //! features nearly always. Relative predictions measure each feature by its own gradient |J_i|: they minimise |w^T A| / |D w|, D the
-//! diagonal matrix of the |J_i|, which no scale of a feature changes. Features without a gradient take no part; others' trivial
-//! solutions are no longer solutions, so that no critical space is needed.
+//! diagonal matrix of the |J_i|, which no scale of a feature changes where k = 0. Features without a gradient take no part, and a small
+//! one is no solution by itself. What several features have in common, as the classes of a softmax, only a critical space leaves out.
 //!
 //! Source: inverse feature visualisation, section 2.1 and equations 2 to 4 (k lost in print); the relative ones are ours.
 //!
@@ -21,7 +21,7 @@
 //! # Ok::<(), obverse::recover::Error>(())
 //! ```
 
-use faer::{Mat, MatRef};
+use faer::Mat;
 
 use super::jacobian::Linearisation;
 use super::subspace::Subspace;
@@ -86,7 +86,8 @@ pub fn predict(at: &Linearisation, power: u32, space: &Subspace) -> Result<Predi
     if m == 0 {
         return Err(Error::TooFew { what: "dimensions of a critical space", needed: 1, found: 0 });
     }
-    let (singular_values, vectors) = decomposed(space.basis(), &a)?;
+    let (singular_values, directions) = decomposed(&(space.basis().transpose() * &a))?;
+    let vectors = space.basis() * directions;
     let objective = signed(vectors.col(m - 1).iter().copied().collect(), &at.response);
     let pulled: Vec<f64> = (0..n).map(|j| (0..n).map(|i| objective[i] * a[(i, j)]).sum()).collect();
     Ok(Prediction { objective, singular_values, vectors, scales: vec![1.0; n], residual: norm(&pulled) })
@@ -108,7 +109,7 @@ pub fn predict_relative(at: &Linearisation, power: u32) -> Result<Prediction> {
     }
     let gradients = gradient_matrix(at, power);
     let a = Mat::from_fn(live.len(), n, |i, j| gradients[(live[i], j)] / lengths[live[i]]);
-    let (values, directions) = decomposed(Mat::identity(live.len(), live.len()).as_ref(), &a)?;
+    let (values, directions) = decomposed(&a)?;
     let mut vectors = Mat::zeros(n, n);
     for (column, &i) in idle.iter().enumerate() {
         vectors[(i, column)] = 1.0;
@@ -127,9 +128,9 @@ pub fn predict_relative(at: &Linearisation, power: u32) -> Result<Prediction> {
     Ok(Prediction { objective: signed(objective, &at.response), singular_values, vectors, scales: lengths, residual })
 }
 
-/// Singular values of Q^T A, descending, with Q times the left singular vectors.
-fn decomposed(basis: MatRef<f64>, a: &Mat<f64>) -> Result<(Vec<f64>, Mat<f64>)> {
-    let svd = (basis.transpose() * a).svd().map_err(|_| Error::Decomposition("a prediction"))?;
+/// Singular values, descending, with the left singular vectors.
+fn decomposed(a: &Mat<f64>) -> Result<(Vec<f64>, Mat<f64>)> {
+    let svd = a.svd().map_err(|_| Error::Decomposition("a prediction"))?;
     if !svd.U().is_all_finite() {
         return Err(Error::Decomposition("a prediction"));
     }
@@ -137,7 +138,7 @@ fn decomposed(basis: MatRef<f64>, a: &Mat<f64>) -> Result<(Vec<f64>, Mat<f64>)> 
     if values.first().is_none_or(|&largest| largest == 0.0) {
         return Err(Error::NoGradient);
     }
-    Ok((values, basis * svd.U()))
+    Ok((values, svd.U().to_owned()))
 }
 
 /// The vector with unit norm, on the response's side.

@@ -340,13 +340,13 @@ impl Frame {
 impl Pen for Frame {
     fn draw<DB: DrawingBackend>(&self, root: &DrawingArea<DB, Shift>) -> std::result::Result<(), String> {
         let [x, y] = self.ranges.map(|[low, high]| low..high);
-        let [x_places, y_places] = self.ranges.map(logarithmic_places);
+        let [at_x, at_y] = [0, 1].map(|which| move || logarithmic_places(self.ranges[which]));
         match self.chart.scales {
             [Scale::Linear, Scale::Linear] => self.draw_in(root, x, y),
-            [Scale::Linear, Scale::Logarithmic] => self.draw_in(root, x, y.log_scale().with_key_points(y_places)),
-            [Scale::Logarithmic, Scale::Linear] => self.draw_in(root, x.log_scale().with_key_points(x_places), y),
+            [Scale::Linear, Scale::Logarithmic] => self.draw_in(root, x, y.log_scale().with_key_points(at_y())),
+            [Scale::Logarithmic, Scale::Linear] => self.draw_in(root, x.log_scale().with_key_points(at_x()), y),
             [Scale::Logarithmic, Scale::Logarithmic] => {
-                let (x, y) = (x.log_scale().with_key_points(x_places), y.log_scale().with_key_points(y_places));
+                let (x, y) = (x.log_scale().with_key_points(at_x()), y.log_scale().with_key_points(at_y()));
                 self.draw_in(root, x, y)
             }
         }

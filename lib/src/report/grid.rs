@@ -52,6 +52,13 @@ pub struct View {
     pub range: [f64; 2],
 }
 
+impl View {
+    /// Whether so many channels are one image, grey or coloured, and not each one of its own.
+    pub fn is_one_image(channels: usize) -> bool {
+        matches!(channels, 1 | 3)
+    }
+}
+
 impl Default for View {
     fn default() -> Self {
         Self { channels: None, range: [0.0, 1.0] }
@@ -70,7 +77,7 @@ pub fn read_images(reader: &mut Reader, count: usize, view: &View) -> Result<Ima
     };
     let area = height * width;
     let shown = view.channels.clone().unwrap_or(0..channels);
-    let planes = if matches!(shown.len(), 1 | 3) { shown.len() } else { 1 };
+    let planes = if View::is_one_image(shown.len()) { shown.len() } else { 1 };
     let (bytes, clamped) = read_bytes(reader, count, shown.start * area..shown.end * area, view.range)?;
     let tile = |pixels: &[u8]| {
         RgbImage::from_fn(width as u32, height as u32, |x, y| {
@@ -84,7 +91,9 @@ pub fn read_images(reader: &mut Reader, count: usize, view: &View) -> Result<Ima
 /// Channels, height and width of an array's images.
 pub(super) fn image_shape(reader: &Reader) -> Result<(usize, usize, usize)> {
     match *reader.row_shape() {
-        [channels @ (1 | 3), height, width] if height > 0 && width > 0 => Ok((channels, height, width)),
+        [channels, height, width] if View::is_one_image(channels) && height > 0 && width > 0 => {
+            Ok((channels, height, width))
+        }
         [height, width] if height > 0 && width > 0 => Ok((1, height, width)),
         _ => Err(Error::Shape { path: reader.path().to_owned(), found: reader.shape().to_vec() }),
     }

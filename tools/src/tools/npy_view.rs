@@ -126,7 +126,7 @@ impl GridArguments {
         let View { range: usual, .. } = View::default();
         let range = self.range.unwrap_or(usual);
         ensure!(range[0] < range[1], "--range: expected A below B, found {},{}", range[0], range[1]);
-        let each = self.channels.as_ref().is_some_and(|channels| !matches!(channels.len(), 1 | 3));
+        let each = self.channels.as_ref().is_some_and(|channels| !View::is_one_image(channels.len()));
         ensure!(!(each && self.labels.is_some()), "--labels: expected --channels of 1 or 3, an image for each label");
         Ok(View { channels: self.channels.clone(), range })
     }
