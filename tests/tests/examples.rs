@@ -9,7 +9,7 @@ use std::path::Path;
 use obverse_tests::{mirror, run, shell};
 
 /// The tools, each after those that make what its examples read.
-const TOOLS: [&str; 20] = [
+const TOOLS: [&str; 21] = [
     "dataset",
     "net-fit",
     "fa-fit",
@@ -18,6 +18,7 @@ const TOOLS: [&str; 20] = [
     "pixelcnn-fit",
     "pixelcnn-sample",
     "mi-bound",
+    "metric-view",
     "nearest",
     "net-tap",
     "npy-cat",
@@ -112,6 +113,10 @@ fn prepare(folder: &Path) {
     for name in ["plain-0", "plain-1", "dropout-0", "dropout-1"] {
         let test = "--test test-images.npy --test-labels test-labels.npy";
         prepared("net-fit", &format!("classifier {labelled} {test} --epochs 1 -o {name}"));
+    }
+    for name in ["conv2", "fc3"] {
+        let words = "conv2-model test-images.npy --condition test-conv2.npy --count 4";
+        prepared("mi-bound", &format!("{words} -o {name}-likelihoods.npy"));
     }
     fs::create_dir(folder.join("out")).unwrap();
     prepared("npy-cat", "train-images.npy --head 3 -o out/three.npy");

@@ -10,6 +10,7 @@ use std::process::{Command, Stdio};
 use obverse::store::npy::Reader;
 use obverse::store::sidecar::Sidecar;
 use obverse_tests::{has_just, mirror, recipes, run, tools};
+use serde_json::Value;
 
 /// How many times smaller the error of a recovery must be than that of the mean training image, which is what an encoder
 /// that learns nothing recovers: measured 3.4 for the shapes and 2.7 for the digits.
@@ -105,9 +106,18 @@ fn just_information_study_measures_layers_and_is_fresh_the_second_time() {
         };
         assert!(distance("im-nn") <= distance("im-s") && distance("1nn") > 0.0, "{layer}");
     }
-    // The classifier, twelve runs a layer for its measures and sheet, eight a layer for its row of the table.
+    assert!(out.join("nce.png").is_file());
+    // The classifier, twelve runs a layer for its measures and sheet, the figure, eight a layer for its row of the table.
     let again = study();
-    assert_eq!(again.lines().filter(|line| line.ends_with(": fresh")).count(), 1 + 2 * (12 + 8), "{again}");
+    assert_eq!(again.lines().filter(|line| line.ends_with(": fresh")).count(), 1 + 2 * 12 + 1 + 2 * 8, "{again}");
+    let dynamics = ["information", "dynamics", "data", "nash-colour", "3", "2", "dynamics", small, "fc3", "0 2"];
+    said(folder.path(), &dynamics, &[]);
+    let drawn = Sidecar::read(&folder.path().join("dynamics/fc3.png.json")).unwrap().metrics;
+    let text = |group: &Value, name: &str| group[name].as_str().unwrap().to_owned();
+    let groups = drawn["groups"].as_array().unwrap();
+    let places: Vec<String> = groups.iter().map(|group| text(group, "name") + " " + &text(group, "at")).collect();
+    assert_eq!(places, ["normal 0", "normal 2", "over-fitted 0", "over-fitted 2"]);
+    assert_eq!(groups[3]["seeds"].as_array().unwrap().len(), 2, "{drawn:?}");
 }
 
 /// An epoch of every training of two seeds, on 80 shapes: tables have their rows, pictures are there, and all is fresh the second time.

@@ -1,4 +1,4 @@
-//! `shadow-measure` by its command line: the theory's folder, curves of trainings, spectra, and what is refused.
+//! `shadow-measure` by its command line: the theory's folder, spectra, and what is refused.
 
 // The helpers of a test file are no tests to clippy.
 #![allow(clippy::unwrap_used)]
@@ -42,37 +42,6 @@ fn the_theory_is_measured_to_the_same_bytes_and_drawn() {
     let first = bytes(&theory);
     run(folder, "shadow-measure", &format!("{THEORY} --threads 1 --force --quiet -o theory")).succeeds();
     assert!(first == bytes(&theory), "threads change bytes");
-}
-
-#[test]
-fn curves_have_means_and_differences_over_seeds() {
-    let folder = tempfile::tempdir().unwrap();
-    let folder = folder.path();
-    let training = |name: &str, accuracies: [f64; 2]| {
-        fs::create_dir(folder.join(name)).unwrap();
-        let lines = accuracies.map(|accuracy| format!("{{\"epoch\":1,\"test_accuracy\":{accuracy}}}\n")).concat();
-        fs::write(folder.join(name).join("metrics.jsonl"), lines).unwrap();
-    };
-    training("a0", [0.5, 0.75]);
-    training("a1", [0.5, 0.25]);
-    training("b0", [0.75, 1.0]);
-    training("b1", [0.75, 0.75]);
-    let words = "curves a0 a1 b0 b1 --each 2 --captions a,b --error --title errors --json --quiet -o errors.svg";
-    let said = run(folder, "shadow-measure", words).succeeds();
-    let said: serde_json::Value = serde_json::from_slice(&said.stdout).unwrap();
-    let [a, b] = [&said["groups"][0], &said["groups"][1]];
-    assert_eq!((a["mean"].as_f64(), b["mean"].as_f64()), (Some(0.5), Some(0.125)));
-    // Differences of -0.25 and -0.5, t of one degree of freedom.
-    assert_eq!(b["from_first"].as_f64(), Some(-0.375));
-    assert!((b["from_first_half"].as_f64().unwrap() - 12.7062 * 0.125).abs() < 1e-3, "{said}");
-    assert!(fs::read_to_string(folder.join("errors.svg")).unwrap().contains("1 - test_accuracy"));
-    let refused = |words: &str, said: &[&str]| drop(run(folder, "shadow-measure", words).fails(2, said));
-    refused("curves a0 a1 b0 --each 2 -o x.svg", &["--each", "found 3"]);
-    refused("curves a0 b0 --captions a -o x.svg", &["--captions"]);
-    refused("curves a0 --metric nothing -o x.svg", &["metrics.jsonl", "nothing", "test_accuracy"]);
-    refused("curves a0 nowhere -o x.svg", &["nowhere"]);
-    refused("curves a0 -o x.gif", &[".png or .svg"]);
-    assert!(!folder.join("x.svg").exists());
 }
 
 #[test]

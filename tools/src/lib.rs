@@ -49,6 +49,7 @@ pub const TOOLS: &[Tool] = &[
     Tool { name: "fid-score", command: tools::fid_score::Arguments::command },
     Tool { name: "fv-optimize", command: tools::fv_optimize::Arguments::command },
     Tool { name: "ifv-predict", command: tools::ifv_predict::Arguments::command },
+    Tool { name: "metric-view", command: tools::metric_view::Arguments::command },
     Tool { name: "mi-bound", command: tools::mi_bound::Arguments::command },
     Tool { name: "nearest", command: tools::nearest::Arguments::command },
     Tool { name: "net-fit", command: tools::net_fit::Arguments::command },

@@ -11,6 +11,7 @@ const BINARIES: &[(&str, &str)] = &[
     ("fid-score", env!("CARGO_BIN_EXE_fid-score")),
     ("fv-optimize", env!("CARGO_BIN_EXE_fv-optimize")),
     ("ifv-predict", env!("CARGO_BIN_EXE_ifv-predict")),
+    ("metric-view", env!("CARGO_BIN_EXE_metric-view")),
     ("mi-bound", env!("CARGO_BIN_EXE_mi-bound")),
     ("nearest", env!("CARGO_BIN_EXE_nearest")),
     ("net-fit", env!("CARGO_BIN_EXE_net-fit")),

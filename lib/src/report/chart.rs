@@ -1,9 +1,11 @@
 //! A chart: curves or dots in a frame of linear or logarithmic axes, a title above, a legend to the right.
 
 use std::fmt::Debug;
+use std::ops::Range;
 
 use plotters::coord::Shift;
-use plotters::coord::ranged1d::{AsRangedCoord, ValueFormatter};
+use plotters::coord::ranged1d::{AsRangedCoord, DefaultFormatting, KeyPointHint, ValueFormatter};
+use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 
 use super::figure::{Figure, Pen, RIGHT, colour, ticks, unit_of};
@@ -52,6 +54,8 @@ pub struct Chart {
     pub mark: Mark,
     /// Of the horizontal and the vertical axis.
     pub scales: [Scale; 2],
+    /// What stands below x = 0, 1, 2 … instead of numbers, where both axes are linear; may be empty.
+    pub places: Vec<String>,
     /// Beside the axes; may be empty.
     pub names: [String; 2],
     /// What stands above; may be empty.
@@ -66,7 +70,16 @@ impl Default for Chart {
     fn default() -> Self {
         let (series, names) = (Vec::new(), [String::new(), String::new()]);
         let (mark, scales) = (Mark::default(), [Scale::default(); 2]);
-        Self { series, mark, scales, names, title: String::new(), ranges: [None; 2], size: (640, 480) }
+        Self {
+            series,
+            mark,
+            scales,
+            places: Vec::new(),
+            names,
+            title: String::new(),
+            ranges: [None; 2],
+            size: (640, 480),
+        }
     }
 }
 
@@ -202,7 +215,7 @@ impl Frame {
         }
         builder.x_label_area_size(self.below()).y_label_area_size(self.left());
         let mut frame = builder.build_cartesian_2d(x, y).map_err(say)?;
-        ticks(&mut frame, &chart.names, chart.scales, unit)?;
+        ticks(&mut frame, &chart.names, chart.scales, &chart.places, unit)?;
         let area = frame.plotting_area();
         let place = |[x, y]: [f64; 2]| area.map_coordinate(&(x, y));
         let bare = plot.strip_coord_spec();
@@ -342,7 +355,10 @@ impl Pen for Frame {
         let [x, y] = self.ranges.map(|[low, high]| low..high);
         let [at_x, at_y] = [0, 1].map(|which| move || logarithmic_places(self.ranges[which]));
         match self.chart.scales {
-            [Scale::Linear, Scale::Linear] => self.draw_in(root, x, y),
+            [Scale::Linear, Scale::Linear] if self.chart.places.is_empty() => self.draw_in(root, x, y),
+            [Scale::Linear, Scale::Linear] => {
+                self.draw_in(root, Places { all: self.chart.places.len(), axis: x.into() }, y)
+            }
             [Scale::Linear, Scale::Logarithmic] => self.draw_in(root, x, y.log_scale().with_key_points(at_y())),
             [Scale::Logarithmic, Scale::Linear] => self.draw_in(root, x.log_scale().with_key_points(at_x()), y),
             [Scale::Logarithmic, Scale::Logarithmic] => {
@@ -350,6 +366,29 @@ impl Pen for Frame {
                 self.draw_in(root, x, y)
             }
         }
+    }
+}
+
+/// An axis with names at 0, 1, 2 …
+struct Places {
+    all: usize,
+    axis: RangedCoordf64,
+}
+
+impl Ranged for Places {
+    type FormatOption = DefaultFormatting;
+    type ValueType = f64;
+
+    fn map(&self, value: &f64, limit: (i32, i32)) -> i32 {
+        self.axis.map(value, limit)
+    }
+
+    fn key_points<Hint: KeyPointHint>(&self, _: Hint) -> Vec<f64> {
+        (0..self.all).map(|place| place as f64).collect()
+    }
+
+    fn range(&self) -> Range<f64> {
+        self.axis.range()
     }
 }
 

@@ -121,11 +121,12 @@ fn font() -> Result<()> {
     }
 }
 
-/// Draws a frame's grid and its numbers.
+/// Draws a frame's grid and its numbers, or the names of its places.
 pub(super) fn ticks<DB, X, Y>(
     frame: &mut ChartContext<'_, DB, Cartesian2d<X, Y>>,
     names: &[String; 2],
     scales: [Scale; 2],
+    places: &[String],
     unit: i32,
 ) -> std::result::Result<(), String>
 where
@@ -139,13 +140,17 @@ where
         Scale::Linear => number(value, span),
         Scale::Logarithmic => number(value, value),
     };
+    let place = |value: f64| match places {
+        [] => write(value, scales[0], x.end - x.start),
+        _ => places.get(value as usize).cloned().unwrap_or_default(),
+    };
     frame
         .configure_mesh()
         .light_line_style(TRANSPARENT)
         .bold_line_style(BLACK.mix(0.12))
         .x_labels(8)
         .y_labels(8)
-        .x_label_formatter(&|value| write(*value, scales[0], x.end - x.start))
+        .x_label_formatter(&|value| place(*value))
         .y_label_formatter(&|value| write(*value, scales[1], y.end - y.start))
         .x_desc(&names[0])
         .y_desc(&names[1])
@@ -290,7 +295,7 @@ impl Pen for Margins {
             .y_label_area_size(60)
             .build_cartesian_2d(x, y)
             .map_err(say)?;
-        ticks(&mut chart, &[String::new(), String::new()], [Scale::Linear; 2], 1)?;
+        ticks(&mut chart, &[String::new(), String::new()], [Scale::Linear; 2], &[], 1)?;
         let count = self.series.len() as f64;
         let step = |which: usize| (self.ranges[which][1] - self.ranges[which][0]) / COUNTS as f64;
         let mut above = ChartBuilder::on(&areas[0])

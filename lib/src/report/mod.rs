@@ -10,6 +10,7 @@ mod chart;
 mod difference;
 mod figure;
 mod grid;
+mod metric;
 mod page;
 mod series;
 mod text;
@@ -21,6 +22,7 @@ pub use chart::{Chart, Mark, Scale};
 pub use difference::{Differences, read_differences, with_scale};
 pub use figure::{Figure, points_with_margins, stacked_bars};
 pub use grid::{Images, Layout, View, encode_png, grid, read_images};
+pub use metric::{metric_of_epochs, metric_of_output};
 pub use page::{Claims, Run};
 pub use series::{Series, classes, read_curve, read_points};
 
@@ -91,6 +93,18 @@ pub enum Error {
         limit: usize,
         /// Rows of the array.
         found: usize,
+    },
+    /// What was measured of an output is something else.
+    #[error("{path}{line}: expected a number \"{metric}\", found {found}; choose one of these")]
+    Metric {
+        /// The sidecar, or the metrics of a training.
+        path: PathBuf,
+        /// Where in it.
+        line: String,
+        /// The metric.
+        metric: String,
+        /// Those that are there.
+        found: String,
     },
     /// There is nothing to plot.
     #[error("expected at least one point, found none; give more")]

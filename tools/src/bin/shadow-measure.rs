@@ -1,3 +1,3 @@
-//! `shadow-measure`: the theory of reverse nets beside measurements, and trainings beside each other.
+//! `shadow-measure`: the theory of reverse nets beside measurements.
 
 obverse_tools::main!(obverse_tools::tools::shadow_measure);

@@ -9,6 +9,7 @@ pub mod fa_invert;
 pub mod fid_score;
 pub mod fv_optimize;
 pub mod ifv_predict;
+pub mod metric_view;
 pub mod mi_bound;
 pub mod nearest;
 pub mod net_fit;

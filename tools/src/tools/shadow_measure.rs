@@ -1,6 +1,5 @@
-//! `shadow-measure`: the theory of reverse nets beside measurements, and trainings beside each other.
+//! `shadow-measure`: the theory of reverse nets beside measurements.
 
-mod curves;
 mod spectra;
 mod theory;
 
@@ -11,14 +10,13 @@ use clap::{Args, Parser, Subcommand};
 use crate::picture::PictureArguments;
 use crate::{CommonArguments, SeedArgument};
 
-/// Measure the theory of reverse nets, and draw spectra and trainings beside each other.
+/// Measure the theory of reverse nets, and draw the spectra of layers.
 #[derive(Parser)]
 #[command(
     version,
     after_help = "Examples:
   shadow-measure theory -o theory
-  shadow-measure spectra before.npy after.npy --captions before,after -o spectra.svg
-  shadow-measure curves plain-0 plain-1 dropout-0 dropout-1 --each 2 --captions plain,dropout --metric test_accuracy --error -o errors.svg"
+  shadow-measure spectra before.npy after.npy --captions before,after -o spectra.svg"
 )]
 pub struct Arguments {
     #[command(subcommand)]
@@ -34,10 +32,6 @@ enum Command {
     Theory(Box<TheoryArguments>),
     /// Draw scaled singular values, as net-tap --spectrum writes them, over what the law of random matrices expects of them
     Spectra(SpectraArguments),
-    /// Draw a metric of trainings over epochs, the mean over seeds with intervals of 95% by Student's t
-    ///
-    /// The sidecar says what the metric is at the end, and how far it is from that of the first group, seed by seed.
-    Curves(CurvesArguments),
 }
 
 #[derive(Args)]
@@ -90,24 +84,6 @@ struct SpectraArguments {
     picture: PictureArguments,
 }
 
-#[derive(Args)]
-struct CurvesArguments {
-    /// Network folders of net-fit, those of one group's seeds after each other
-    #[arg(required = true, value_name = "NET")]
-    folders: Vec<PathBuf>,
-    /// Folders in a group
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    each: usize,
-    /// The metric, a name in metrics.jsonl
-    #[arg(long, value_name = "NAME", default_value = "test_accuracy")]
-    metric: String,
-    /// Draw 1 less the metric
-    #[arg(long)]
-    error: bool,
-    #[command(flatten)]
-    picture: PictureArguments,
-}
-
 /// Runs the tool.
 ///
 /// # Errors
@@ -116,6 +92,5 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     match arguments.command {
         Command::Theory(arguments) => theory::run(&arguments),
         Command::Spectra(arguments) => spectra::run(&arguments),
-        Command::Curves(arguments) => curves::run(&arguments),
     }
 }

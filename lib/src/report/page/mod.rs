@@ -8,7 +8,7 @@ mod claims;
 mod curves;
 mod files;
 mod graph;
-mod numbers;
+pub(super) mod numbers;
 mod pictures;
 mod tables;
 

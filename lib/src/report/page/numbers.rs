@@ -82,6 +82,14 @@ fn said_of(key: &str, name: &str, value: &Value) -> Option<String> {
     }
 }
 
+/// The interval that stands beside a metric.
+pub fn interval(metrics: &Map<String, Value>, name: &str) -> Option<[f64; 2]> {
+    let ends = metrics.iter().find_map(|(key, value)| {
+        key.strip_suffix("_interval").filter(|base| is_of(name, base)).and_then(|_| value.as_array())
+    })?;
+    Some([ends.first()?.as_f64()?, ends.get(1)?.as_f64()?])
+}
+
 /// Whether a metric is the spread of another.
 fn is_spread(key: &str, all: &[(String, Value)]) -> bool {
     let base = SPREADS.iter().find_map(|kind| key.strip_suffix(kind));

@@ -1,0 +1,51 @@
+//! A metric of outputs, as sidecars and trainings keep it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value};
+
+use super::page::numbers;
+use super::{Error, Result};
+use crate::shadow::statistics::Interval;
+use crate::store;
+use crate::store::sidecar::Sidecar;
+
+/// A metric that the sidecar of an output holds, with the interval that stands beside it; half of it is 0 where there is none.
+///
+/// # Errors
+/// `Store` without a sidecar; `Metric` for one that does not hold this number.
+pub fn metric_of_output(output: &Path, metric: &str) -> Result<Interval> {
+    let path = Sidecar::path_of(output).unwrap_or_else(|| output.to_owned());
+    let metrics = Sidecar::read(&path)?.metrics;
+    let mean = number(&metrics, metric).ok_or_else(|| missing(path, None, metric, &metrics))?;
+    let half = numbers::interval(&metrics, metric).map_or(0.0, |[low, high]| (high - low) / 2.0);
+    Ok(Interval { mean, half })
+}
+
+/// A metric after each epoch of a training.
+///
+/// # Errors
+/// `Store` where the folder has no metrics.jsonl or it is damaged; `Metric` for a line without this number.
+pub fn metric_of_epochs(training: &Path, metric: &str) -> Result<Vec<f64>> {
+    let path = training.join("metrics.jsonl");
+    let text = fs::read_to_string(&path).map_err(store::Error::read(&path))?;
+    let of_line = |(line, text): (usize, &str)| {
+        let expected = "a line of metrics an epoch";
+        let metrics: Map<String, Value> =
+            serde_json::from_str(text).map_err(|source| store::Error::Json { path: path.clone(), expected, source })?;
+        number(&metrics, metric).ok_or_else(|| missing(path.clone(), Some(line + 1), metric, &metrics))
+    };
+    text.lines().enumerate().map(of_line).collect()
+}
+
+fn number(metrics: &Map<String, Value>, metric: &str) -> Option<f64> {
+    metrics.get(metric).and_then(Value::as_f64)
+}
+
+fn missing(path: PathBuf, line: Option<usize>, metric: &str, metrics: &Map<String, Value>) -> Error {
+    let numbers = metrics.iter().filter(|(_, value)| value.is_number()).map(|(name, _)| name.as_str());
+    let found = numbers.collect::<Vec<_>>().join(", ");
+    let line = line.map_or_else(String::new, |line| format!(", line {line}"));
+    Error::Metric { path, line, metric: metric.to_owned(), found }
+}

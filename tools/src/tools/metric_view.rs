@@ -1,0 +1,165 @@
+//! `metric-view`: a metric of outputs as a figure, over epochs or other places, with intervals.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::ensure;
+use clap::Parser;
+use obverse::report::{Chart, Series, metric_of_epochs, metric_of_output};
+use obverse::shadow::statistics::Interval;
+use obverse::store::sidecar::metric;
+use serde_json::{Value, json};
+
+use crate::picture::{Format, PictureArguments};
+use crate::{Metrics, Task};
+
+/// Draw a metric of outputs as curves with intervals: over the epochs of trainings, or over other places
+///
+/// Without --at the outputs are networks of net-fit, whose metrics.jsonl has a line an epoch. With --at each output is one value, the one
+/// that its sidecar holds. Outputs follow each other seed by seed, place by place, curve by curve.
+///
+/// Intervals are of 95%: of several seeds by Student's t, of one what the sidecar says beside the metric. The sidecar of the figure
+/// says what was drawn, of epochs the last, and how far it is from the first curve, seed by seed.
+#[derive(Parser)]
+#[command(
+    version,
+    after_help = "Examples:
+  metric-view plain-0 plain-1 dropout-0 dropout-1 --each 2 --captions plain,dropout --metric test_accuracy --error -o errors.svg
+  metric-view conv2-likelihoods.npy fc3-likelihoods.npy --at CONV2,FC3 --metric nce_nats --captions MNIST -o nce.png"
+)]
+pub struct Arguments {
+    /// Outputs of tools: networks, arrays
+    #[arg(required = true, value_name = "OUTPUT")]
+    outputs: Vec<PathBuf>,
+    /// The metric, a name in metrics.jsonl or a sidecar
+    #[arg(long, value_name = "NAME", default_value = "test_accuracy")]
+    metric: String,
+    /// Outputs that are seeds of the same
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    each: usize,
+    /// What stands below the places of each curve [default: epochs]
+    #[arg(long, value_name = "A,B,…", value_delimiter = ',')]
+    at: Vec<String>,
+    /// Draw 1 less the metric
+    #[arg(long, conflicts_with = "relative")]
+    error: bool,
+    /// Draw the metric divided by its size at the first place, seed by seed
+    #[arg(long, requires = "at")]
+    relative: bool,
+    #[command(flatten)]
+    picture: PictureArguments,
+}
+
+/// The values of a curve: place by place those of all seeds.
+type Curve = Vec<Vec<Interval>>;
+
+/// Runs the tool.
+///
+/// # Errors
+/// Bad usage, bad input, a run that fails; the user's wish to stop.
+pub fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let Arguments { outputs, metric: asked, each, at, error, relative, picture } = &arguments;
+    let format = Format::of(&picture.output)?;
+    let (places, found) = (at.len().max(1), outputs.len());
+    ensure!(
+        *each > 0 && found.is_multiple_of(each * places),
+        "--each, --at: expected curves of {places} x {each} outputs, found {found} outputs"
+    );
+    let firsts: Vec<&Path> = outputs.iter().step_by(each * places).map(PathBuf::as_path).collect();
+    let names = picture.names(&firsts)?;
+    let mut task = Task::begin(&picture.common, Some(&picture.output))?;
+    outputs.iter().try_for_each(|output| task.input(output))?;
+    task.parameter("each", each)?;
+    task.parameter("at", at)?;
+    task.parameter("metric", (asked, error, relative))?;
+    task.parameter("captions", &picture.captions)?;
+    task.parameter("title", &picture.title)?;
+    if task.is_fresh()? {
+        return Ok(());
+    }
+    let mut curves =
+        if at.is_empty() { over_epochs(outputs, asked, *each)? } else { over(outputs, asked, *each, places)? };
+    if *error {
+        curves.iter_mut().flatten().flatten().for_each(|value| value.mean = 1.0 - value.mean);
+    }
+    if *relative {
+        curves.iter_mut().for_each(divide_by_first);
+    }
+    let figure = chart(&curves, &names, &arguments)?.figure()?;
+    let mut groups = Vec::new();
+    for (curve, name) in curves.iter().zip(&names) {
+        let first = if at.is_empty() { curve.len() - 1 } else { 0 };
+        for place in first..curve.len() {
+            let below = at.get(place).map_or_else(|| Value::from(place + 1), |at| Value::from(at.as_str()));
+            groups.push(summary(name, below, &curve[place], &curves[0][place])?);
+        }
+    }
+    let metrics = Metrics::from_iter([("groups".to_string(), Value::Array(groups))]);
+    task.finish(format.save(&figure, &picture.output)?, metrics)
+}
+
+/// A metric of trainings, as many epochs as all have.
+fn over_epochs(trainings: &[PathBuf], metric: &str, each: usize) -> anyhow::Result<Vec<Curve>> {
+    let read = |training: &PathBuf| metric_of_epochs(training, metric);
+    let values = trainings.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+    let epochs = values.iter().map(Vec::len).min().unwrap_or(0);
+    ensure!(epochs > 0, "{metric}: expected at least one epoch of each training, found none");
+    let of_epoch = |seeds: &[Vec<f64>], epoch: usize| seeds.iter().map(|seed| alone(seed[epoch])).collect();
+    Ok(values.chunks(each).map(|seeds| (0..epochs).map(|epoch| of_epoch(seeds, epoch)).collect()).collect())
+}
+
+/// A metric of outputs.
+fn over(outputs: &[PathBuf], metric: &str, each: usize, places: usize) -> anyhow::Result<Vec<Curve>> {
+    let values = outputs.iter().map(|output| metric_of_output(output, metric)).collect::<Result<Vec<_>, _>>()?;
+    Ok(values.chunks(each * places).map(|curve| curve.chunks(each).map(<[Interval]>::to_vec).collect()).collect())
+}
+
+fn divide_by_first(curve: &mut Curve) {
+    let sizes: Vec<f64> = curve[0].iter().map(|first| first.mean.abs()).collect();
+    for values in curve {
+        for (value, size) in values.iter_mut().zip(&sizes) {
+            *value = Interval { mean: value.mean / size, half: value.half / size };
+        }
+    }
+}
+
+/// A value of which no interval is known.
+fn alone(mean: f64) -> Interval {
+    Interval { mean, half: 0.0 }
+}
+
+/// What is drawn of seeds: their mean; of one alone itself.
+fn together(seeds: &[Interval]) -> anyhow::Result<Interval> {
+    match seeds {
+        [only] => Ok(*only),
+        _ => Ok(Interval::of(&seeds.iter().map(|seed| seed.mean).collect::<Vec<_>>())?),
+    }
+}
+
+/// The mean of each place over seeds, with its interval.
+fn chart(curves: &[Curve], names: &[String], arguments: &Arguments) -> anyhow::Result<Chart> {
+    let Arguments { metric, at, error, picture, .. } = arguments;
+    let (first, below) = if at.is_empty() { (1, "epoch") } else { (0, "") };
+    let mut series = Vec::new();
+    for (colour, (curve, name)) in curves.iter().zip(names).enumerate() {
+        let drawn = curve.iter().map(|seeds| together(seeds)).collect::<anyhow::Result<Vec<_>>>()?;
+        let points = drawn.iter().enumerate().map(|(place, value)| [(first + place) as f64, value.mean]).collect();
+        let halves = drawn.iter().map(|value| value.half).collect();
+        series.push(Series { halves, ..Series::new(name, points, colour) });
+    }
+    let beside = if *error { format!("1 - {metric}") } else { metric.clone() };
+    let (names, title) = ([below.to_owned(), beside], picture.title.clone());
+    Ok(Chart { series, places: at.clone(), names, title, ..Chart::default() })
+}
+
+/// A place of a curve, each seed, and how far it is from the first curve's. Half an interval of which nothing is known is NaN.
+fn summary(name: &str, at: Value, seeds: &[Interval], first: &[Interval]) -> anyhow::Result<Value> {
+    let apart: Vec<Interval> = seeds.iter().zip(first).map(|(seed, first)| alone(seed.mean - first.mean)).collect();
+    let (drawn, apart) = (together(seeds)?, together(&apart)?);
+    let means: Vec<f64> = seeds.iter().map(|seed| seed.mean).collect();
+    let known = |half: f64| metric(if means.len() > 1 || half > 0.0 { half } else { f64::NAN });
+    let (half, apart_half) = (known(drawn.half), known(apart.half));
+    Ok(json!({
+        "name": name, "at": at, "mean": drawn.mean, "half": half,
+        "from_first": apart.mean, "from_first_half": apart_half, "seeds": means,
+    }))
+}
