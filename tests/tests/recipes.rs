@@ -106,10 +106,10 @@ fn just_information_study_measures_layers_and_is_fresh_the_second_time() {
         };
         assert!(distance("im-nn") <= distance("im-s") && distance("1nn") > 0.0, "{layer}");
     }
-    assert!(out.join("nce.png").is_file());
-    // The classifier, twelve runs a layer for its measures and sheet, the figure, eight a layer for its row of the table.
+    assert!(["nce.png", "layers.png"].iter().all(|picture| out.join(picture).is_file()));
+    // The classifier, twelve runs a layer for its measures and sheet, two figures, eight a layer for its row of the table.
     let again = study();
-    assert_eq!(again.lines().filter(|line| line.ends_with(": fresh")).count(), 1 + 2 * 12 + 1 + 2 * 8, "{again}");
+    assert_eq!(again.lines().filter(|line| line.ends_with(": fresh")).count(), 1 + 2 * 12 + 2 + 2 * 8, "{again}");
     let dynamics = ["information", "dynamics", "data", "nash-colour", "3", "2", "dynamics", small, "fc3", "0 2"];
     said(folder.path(), &dynamics, &[]);
     let drawn = Sidecar::read(&folder.path().join("dynamics/fc3.png.json")).unwrap().metrics;
