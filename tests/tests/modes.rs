@@ -240,3 +240,27 @@ fn a_training_that_diverges_says_so_and_keeps_its_checkpoint() {
     assert!(folder.path().join("model.checkpoint/run.json").is_file());
     assert!(!folder.path().join("model").exists());
 }
+
+/// Images that are black but for a square of 3 x 3 in one of 16 places; what is known of them is that place, as a map and, ten times as
+/// large, as a vector.
+#[test]
+fn decoders_learn_dark_images_from_maps_and_from_large_vectors() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let lit = |image: usize, pixel: usize| (pixel / 12 / 3, pixel % 12 / 3) == (image % 16 / 4, image % 4);
+    let pixels: Vec<u8> = (0..64 * 144).map(|i| 255 * u8::from(lit(i / 144, i % 144))).collect();
+    write(&folder.join("dark.npy"), &[64, 1, 12, 12], &pixels).unwrap();
+    let places: Vec<f32> = (0..64 * 16).map(|i| f32::from(u8::from(i / 16 % 16 == i % 16))).collect();
+    write(&folder.join("maps.npy"), &[64, 1, 4, 4], &places).unwrap();
+    let large: Vec<f32> = places.iter().map(|place| 10.0 * place).collect();
+    write(&folder.join("vectors.npy"), &[64, 16], &large).unwrap();
+    for condition in ["maps", "vectors"] {
+        let words = format!(
+            "decoder dark.npy --condition {condition}.npy --init he --learning-rate 1e-3 --batch 16 --updates 120 --quiet --json -o {condition}"
+        );
+        let said: Value = serde_json::from_slice(&run(folder, "net-fit", &words).succeeds().stdout).unwrap();
+        // A sixteenth of the pixels is white: black images are off by that.
+        let error = said["train_mse"].as_f64().unwrap();
+        assert!(error < 0.5 / 16.0, "{condition}: {error}");
+    }
+}

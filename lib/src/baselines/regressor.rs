@@ -28,7 +28,7 @@ use crate::ops::loss::squared_error;
 use crate::store::npy::{Dtype, Reader, Scalar, require_finite};
 use crate::store::sidecar::metric;
 use crate::tensor::random::Stream;
-use crate::tensor::{Batch, Element, backward, batch, channels_last, view};
+use crate::tensor::{Batch, Element, backward, batch, channels_last, view, view_mut};
 use crate::train::adam::Adam;
 use crate::train::best::Best;
 use crate::train::checkpoint::{self, Position};
@@ -36,6 +36,9 @@ use crate::train::evaluation::{HeldOut, SquaredError};
 use crate::train::run::{Losses, Trainee};
 use crate::train::schedule::Pace;
 use crate::train::{Error, Result};
+
+/// Rows whose size a first layer is scaled by, from the first.
+const SCALED_BY: usize = 1024;
 
 /// What a network is given, row by row.
 #[derive(Clone, Copy, Debug)]
@@ -130,6 +133,22 @@ impl<'a, E: Element + Scalar> Regressor<'a, E> {
         }
         let (adam, image) = (Adam::new(network.parameters()), network.graph().output("image")?);
         Ok(Self { network, adam, image, pace, seed, examples, held_out, best: Best::default() })
+    }
+
+    /// Divides the first layer's weights by the root mean square of what it is given, so that its outputs start as large as an
+    /// initialisation wants them of inputs of size 1: logits are ten times that.
+    ///
+    /// # Errors
+    /// Rows that cannot be read.
+    pub fn scaled_to_inputs(mut self) -> Result<Self> {
+        let rows: Vec<usize> = (0..self.examples().min(SCALED_BY)).collect();
+        let inputs = self.rows(self.examples, &rows)?;
+        let squares: f64 = view(&inputs).iter().map(|value| value.wide().powi(2)).sum();
+        let size = (squares / view(&inputs).len() as f64).sqrt();
+        if let Some(first) = self.network.parameters_mut().first_mut().filter(|_| size > 0.0) {
+            view_mut(first).iter_mut().for_each(|weight| *weight = E::of(weight.wide() / size));
+        }
+        Ok(self)
     }
 
     /// The network: of the best epoch, where there is a validation part.

@@ -10,7 +10,8 @@
 //!
 //! The nodes conv1, conv2, fc3 and logits are what the paper's layers of those names are: after ReLU and pooling. An up-sampling
 //! decoder goes from any of them to images (Dosovitskiy & Brox 2016b): dense layers or a convolution, then convolutions of 64, 64, 32
-//! on maps enlarged to half and the whole size, sigmoid. The paper gives neither the rate of dropout nor the decoder's sizes.
+//! on maps enlarged to half and the whole size, and one that gives the pixels. No sigmoid: a squared error drives one into saturation where
+//! most pixels are black, and leaves it there. The paper gives neither the rate of dropout nor the decoder's sizes.
 
 use super::architectures::{Chain, Head, convolution};
 use super::error::Result;
@@ -85,8 +86,7 @@ pub(super) fn decoder(image: Size, from: Size) -> Result<Graph> {
         layer(&mut chain, name, channels);
     }
     layer(&mut chain, "last", 32);
-    chain.push("pixels", convolution(image.channels, 3, 1));
-    chain.push("image", Op::Sigmoid);
+    chain.push("image", convolution(image.channels, 3, 1));
     chain.graph(from, &["image"])
 }
 

@@ -323,7 +323,7 @@ fn train<E: Element + Scalar>(arguments: &Arguments, pace: Pace, data: &Data, ta
             let examples = data.train.conditioned().context("a decoder needs --condition")?;
             let network = arguments.initialised(architectures::inverter(size, examples.0.size(examples.1)?)?, DECODER);
             let trainee = Regressor::<E>::new(network, (pace, seed), examples, data.held_out(Part::conditioned))?;
-            fit_regressor(arguments, task, trainee, &origin)
+            fit_regressor(arguments, task, trainee.scaled_to_inputs()?, &origin)
         }
         Kind::Classifier => {
             let examples = data.train.labelled().context("a classifier needs --labels")?;
