@@ -123,7 +123,7 @@ fn the_guide_to_density_models_leads_to_samples_of_each_layer() {
             ("nash-mnist 500", "nash-mnist 2"),
             ("400 200", "2 10"),
             ("--filters 16", "--filters 4"),
-            ("mnist information", "mnist information 2 10 2 '--filters 4 --blocks 1'"),
+            ("mnist information 2500", "mnist information 2 10 2 '--filters 4 --blocks 1'"),
             ("mnist neighbours", "mnist neighbours 2 8"),
         ],
     );
