@@ -142,6 +142,22 @@ fn parts_join_to_the_whole_and_are_known_to_be_fresh() {
 }
 
 #[test]
+fn log_likelihoods_that_were_written_are_compared_as_their_models_are() {
+    let folder = worlds();
+    let folder = folder.path();
+    fit(folder, "--condition train-told.npy --updates 3 -o told");
+    fit(folder, "--updates 3 -o marginal");
+    let direct = measured(folder, "told test.npy --condition test-told.npy --marginal marginal --against marginal -o l.npy");
+    measured(folder, "marginal test.npy -o m.npy");
+    let written = "l.npy --estimator log-likelihoods --dimensions 16";
+    assert_eq!(direct, measured(folder, &format!("{written} --marginal m.npy --against m.npy")));
+    let refused = |words: &str, said: &[&str]| drop(run(folder, "mi-bound", words).fails(2, said));
+    measured(folder, "marginal test.npy --count 150 -o half.npy");
+    refused(&format!("{written} --against half.npy"), &["300", "150"]);
+    refused(&format!("{written} --against marginal"), &["marginal", "log-likelihoods"]);
+}
+
+#[test]
 fn estimators_without_a_model_know_clusters() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();

@@ -30,6 +30,11 @@ use crate::tensor::{Batch, Element, GRAIN, Shape, batch, filled_in_chunks, image
 
 /// Values of patches gathered at a time: with their product they stay in a core's second-level cache.
 const TILE: usize = 1 << 17;
+/// What gathering a value of a patch costs, and adding it back to its pixel, in multiplications of a product: the ratio is measured,
+/// and with few of either channels only that counts.
+const GATHER: usize = 8;
+/// See [`GATHER`].
+const SCATTER: usize = 16;
 /// Parts of a batch whose weight gradients are summed apart.
 const LANES: usize = 8;
 
@@ -329,11 +334,15 @@ impl Plan {
     }
 
     /// The convolution that is this one's adjoint, where there is one that costs less than a scatter: with stride 1 it is the
-    /// convolution by the kernel turned round, whose patches are longer the more outputs there are for an input.
+    /// convolution by the kernel turned round, whose patches are longer the more outputs there are for an input, and more the
+    /// less padding there was.
     fn turned(&self) -> Option<Self> {
         let Window { kernel: [kh, kw], stride, padding, dilation } = self.convolution.window;
         let plain = stride == [1, 1] && dilation == [1, 1] && self.convolution.groups == 1;
-        if !plain || self.is_pointwise() || self.outputs > 2 * self.channels {
+        // Products of a value of a patch, and what moving it costs in as many products.
+        let gathered = self.input.0 * self.input.1 * self.outputs * (self.channels + GATHER);
+        let scattered = self.positions() * self.channels * (self.outputs + SCATTER);
+        if !plain || self.is_pointwise() || gathered > scattered {
             return None;
         }
         let padding = Padding {
@@ -401,7 +410,7 @@ impl Plan {
         let images = patches.chunks_exact_mut(rows.len() * self.output.1 * self.depth());
         for (x, patches) in x.chunks_exact(self.input_len()).zip(images) {
             self.walk(rows.clone(), group, |patch, pixels| match pixels {
-                Some(pixel) => patches[patch.clone()].copy_from_slice(&x[pixel..pixel + patch.len()]),
+                Some(pixel) => copy_run(patches, x, patch, pixel),
                 None => patches[patch].fill(E::zero()),
             });
         }
@@ -427,33 +436,39 @@ impl Plan {
         let width = self.channels / self.convolution.groups;
         // Pixels of a run: a whole kernel row where its pixels touch and all channels belong to it, else one.
         let run = if dilation[1] == 1 && self.convolution.groups == 1 { kw } else { 1 };
+        let pixel = |row: usize, column: usize| (row * self.input.1 + column) * self.channels + group * width;
         let mut start = 0;
         for i in rows {
+            let row = |u: usize| {
+                (i * stride[0] + u * dilation[0]).checked_sub(padding.top).filter(|&row| row < self.input.0)
+            };
+            let taps: Vec<Option<usize>> = (0..kh).map(row).collect();
             for j in 0..self.output.1 {
-                for u in 0..kh {
-                    let row =
-                        (i * stride[0] + u * dilation[0]).checked_sub(padding.top).filter(|&row| row < self.input.0);
+                // Most kernel rows lie inside the image, as one run.
+                let whole = (j * stride[1]).checked_sub(padding.left);
+                let whole = whole.filter(|left| run == kw && left + kw <= self.input.1);
+                for row in taps.iter().copied() {
                     for v in (0..kw).step_by(run) {
-                        let left = (j * stride[1] + v * dilation[1]) as isize - padding.left as isize;
                         let end = start + run * width;
-                        let Some(row) = row else {
-                            visit(start..end, None);
-                            start = end;
-                            continue;
-                        };
-                        let before = (-left).clamp(0, run as isize) as usize;
-                        let inside = (self.input.1 as isize - left).clamp(before as isize, run as isize) as usize;
-                        let at = |v: usize| start + v * width;
-                        if before > 0 {
-                            visit(start..at(before), None);
-                        }
-                        if inside > before {
-                            let column = (left + before as isize) as usize;
-                            let pixel = (row * self.input.1 + column) * self.channels + group * width;
-                            visit(at(before)..at(inside), Some(pixel));
-                        }
-                        if inside < run {
-                            visit(at(inside)..end, None);
+                        match (row, whole) {
+                            (None, _) => visit(start..end, None),
+                            (Some(row), Some(left)) => visit(start..end, Some(pixel(row, left))),
+                            (Some(row), None) => {
+                                let left = (j * stride[1] + v * dilation[1]) as isize - padding.left as isize;
+                                let before = (-left).clamp(0, run as isize) as usize;
+                                let inside =
+                                    (self.input.1 as isize - left).clamp(before as isize, run as isize) as usize;
+                                let at = |v: usize| start + v * width;
+                                if before > 0 {
+                                    visit(start..at(before), None);
+                                }
+                                if inside > before {
+                                    visit(at(before)..at(inside), Some(pixel(row, (left + before as isize) as usize)));
+                                }
+                                if inside < run {
+                                    visit(at(inside)..end, None);
+                                }
+                            }
                         }
                         start = end;
                     }
@@ -466,6 +481,20 @@ impl Plan {
     fn lane(images: usize) -> usize {
         images.div_ceil(LANES).max(1)
     }
+}
+
+/// Copies the values of `x` from `from` on to the range `to` of `patches`, which are written from front to back: a short run may
+/// spill over what comes next, since copies of a fixed length are no calls.
+fn copy_run<E: Element>(patches: &mut [E], x: &[E], to: Range<usize>, from: usize) {
+    const SHORT: usize = 8;
+    if to.len() < SHORT
+        && let Some(patches) = patches.get_mut(to.start..to.start + SHORT)
+        && let Some(x) = x.get(from..from + SHORT)
+    {
+        patches.copy_from_slice(x);
+        return;
+    }
+    patches[to.clone()].copy_from_slice(&x[from..from + to.len()]);
 }
 
 /// Records how W, b and x receive their gradients from y's.
@@ -729,6 +758,25 @@ mod tests {
         let [kh, kw] = convolution.window.kernel;
         let weight = (4, kh, kw, 4 / convolution.groups);
         [normal("x", (2, 5, 6, 4)), normal("weight", weight), normal("bias", (1, 1, 1, 4))]
+    }
+
+    /// One channel: kernel rows of 5 values, which are copied as 8.
+    #[test]
+    fn short_runs_of_patches_leave_no_trace_beside_them() {
+        let (x, weight): (Batch<f64>, Batch<f64>) = (normal("x", (2, 6, 5, 1)), normal("weight", (2, 3, 5, 1)));
+        let padding = Padding { top: 1, bottom: 0, left: 2, right: 2 };
+        let window = Window { kernel: [3, 5], stride: [1, 1], padding, dilation: [1, 1] };
+        let convolution = Convolution { window, groups: 1 };
+        let y = convolve(&mut NoneTape, &x, &weight, None, None, convolution, InputGradient::Unwanted);
+        let mut expected = Vec::new();
+        for (n, i, j, o) in (0..2 * 5 * 5 * 2).map(|k| (k / 50, k / 10 % 5, k / 2 % 5, k % 2)) {
+            let tap = |u: usize, v: usize| {
+                let (row, column) = ((i + u).checked_sub(1)?, (j + v).checked_sub(2).filter(|&column| column < 5)?);
+                Some(view(&weight)[(o * 3 + u) * 5 + v] * view(&x)[(n * 6 + row) * 5 + column])
+            };
+            expected.push((0..15).filter_map(|k| tap(k / 5, k % 5)).sum());
+        }
+        assert_close(view(&y), &expected, 1e-12);
     }
 
     #[test]

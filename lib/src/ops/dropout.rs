@@ -1,7 +1,7 @@
 //! Dropout in training, y = x / (1 - p) where a mask keeps, 0 elsewhere; any shape (Srivastava et al. 2014, scaled as in
 //! PyTorch).
 //!
-//! The mask is a function of the stream and the element's index alone, so it is drawn again wherever it is needed.
+//! The mask is a function of the stream and the element's index alone, so that a pullback draws the same.
 //!
 //! ```
 //! use dfdx::prelude::NoneTape;
@@ -16,7 +16,7 @@
 use dfdx::prelude::{Cpu, Tape};
 use rayon::prelude::*;
 
-use super::record_transpose;
+use super::record_added;
 use crate::tensor::random::Stream;
 use crate::tensor::{Batch, Element, GRAIN, batch, image_len, shape, view};
 
@@ -34,28 +34,39 @@ pub fn pullback<E: Element>(
     stream: Stream,
     images: usize,
 ) -> Batch<E> {
-    let period = images * image_len(cotangent);
-    let result = batch(masked(view(cotangent), p, &stream, period), shape(cotangent));
-    record_transpose(tape, cotangent, &result, move |upstream| masked(upstream, p, &stream, period));
+    let mask = mask(images * image_len(cotangent), p, &stream);
+    let scale = E::of(1.0 / (1.0 - p));
+    let mut result = vec![E::zero(); view(cotangent).len()];
+    add_masked(view(cotangent), &mask, scale, &mut result);
+    let result = batch(result, shape(cotangent));
+    record_added(tape, cotangent, &result, move |upstream, gradient| add_masked(upstream, &mask, scale, gradient));
     result
 }
 
-/// The values that the mask keeps, scaled; the mask repeats after `period` values.
-fn masked<E: Element>(values: &[E], p: f64, stream: &Stream, period: usize) -> Vec<E> {
-    let (scale, limit) = (E::of(1.0 / (1.0 - p)), (p * 2f64.powi(64)) as u64);
-    let mut result = vec![E::zero(); values.len()];
-    for (result, values) in result.chunks_mut(period.max(1)).zip(values.chunks(period.max(1))) {
-        let parts = result.par_chunks_mut(GRAIN).zip(values.par_chunks(GRAIN)).enumerate();
-        parts.for_each(|(part, (result, values))| {
-            // The bits themselves are compared, so that f32 and f64 have one mask.
-            let bits = stream.bits(part * GRAIN..part * GRAIN + values.len());
-            for ((result, &value), bits) in result.iter_mut().zip(values).zip(bits) {
+/// Which of so many elements are kept: all but a share `p`. The bits themselves are compared, so that f32 and f64 have one mask.
+fn mask(length: usize, p: f64, stream: &Stream) -> Vec<bool> {
+    let limit = (p * 2f64.powi(64)) as u64;
+    let mut mask = vec![false; length];
+    mask.par_chunks_mut(GRAIN).enumerate().for_each(|(part, mask)| {
+        let bits = stream.bits(part * GRAIN..part * GRAIN + mask.len());
+        mask.iter_mut().zip(bits).for_each(|(kept, bits)| *kept = bits >= limit);
+    });
+    mask
+}
+
+/// Adds the values that the mask keeps, scaled; the mask repeats after its end.
+fn add_masked<E: Element>(values: &[E], mask: &[bool], scale: E, result: &mut [E]) {
+    let period = mask.len().max(1);
+    for (result, values) in result.chunks_mut(period).zip(values.chunks(period)) {
+        let parts = result.par_chunks_mut(GRAIN).zip(values.par_chunks(GRAIN)).zip(mask.par_chunks(GRAIN));
+        parts.for_each(|((result, values), mask)| {
+            for ((result, &value), &kept) in result.iter_mut().zip(values).zip(mask) {
+                // Scaled in any case: a choice between two values is vectors' work, a branch is not.
                 let scaled = value * scale;
-                *result = if bits >= limit { scaled } else { E::zero() };
+                *result += if kept { scaled } else { E::zero() };
             }
         });
     }
-    result
 }
 
 #[cfg(test)]

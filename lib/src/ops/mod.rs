@@ -102,6 +102,16 @@ pub(crate) fn record_transpose<E: Element, T: Tape<E, Cpu>>(
     output: &Batch<E>,
     transpose: impl FnOnce(&[E]) -> Vec<E> + 'static,
 ) {
+    record_added(tape, input, output, |upstream, gradient| accumulate(gradient, &transpose(upstream)));
+}
+
+/// As [`record_transpose`], where `add` adds what the transpose makes of the output's gradient to the input's.
+pub(crate) fn record_added<E: Element, T: Tape<E, Cpu>>(
+    tape: &mut T,
+    input: &Batch<E>,
+    output: &Batch<E>,
+    add: impl FnOnce(&[E], &mut [E]) + 'static,
+) {
     if !T::OWNS_TAPE {
         return;
     }
@@ -109,7 +119,7 @@ pub(crate) fn record_transpose<E: Element, T: Tape<E, Cpu>>(
     tape.add_backward_op(move |gradients| {
         // Taken, not put back: nothing earlier on the tape reads it, and its memory is free from here on.
         let upstream = std::mem::take(&mut **gradients.get_or_alloc_mut(&output)?);
-        accumulate(gradients.get_or_alloc_mut(&input)?, &transpose(&upstream));
+        add(&upstream, gradients.get_or_alloc_mut(&input)?);
         Ok(())
     });
 }

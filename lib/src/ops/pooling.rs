@@ -16,7 +16,7 @@
 use dfdx::prelude::{Cpu, Tape};
 use rayon::prelude::*;
 
-use super::record_transpose;
+use super::{record_added, record_transpose};
 use super::window::Window;
 use crate::tensor::{Batch, Element, Shape, batch, shape, view};
 
@@ -66,8 +66,10 @@ impl Pooling {
 pub fn max_pool<E: Element>(tape: &mut impl Tape<E, Cpu>, x: &Batch<E>, pooling: Pooling) -> Batch<E> {
     let plan = Plan::new(pooling, shape(x));
     let y = batch(plan.largest(view(x)), plan.output_shape(shape(x).0));
-    let kept = x.clone();
-    record_transpose(tape, x, &y, move |upstream| plan.hand_down(upstream, view(&kept)));
+    let (kept, largest) = (x.clone(), y.clone());
+    record_added(tape, x, &y, move |upstream, gradient| {
+        plan.hand_down(upstream, view(&kept), view(&largest), gradient);
+    });
     y
 }
 
@@ -81,10 +83,14 @@ pub fn max_pool_pullback<E: Element>(
 ) -> Batch<E> {
     let plan = Plan::new(pooling, shape(x));
     let (_, h, w, c) = shape(x);
-    let result = batch(plan.hand_down(view(cotangent), view(x)), (shape(cotangent).0, h, w, c));
+    let images = shape(cotangent).0;
+    let largest = plan.largest(view(x));
+    let mut result = vec![E::zero(); images * plan.input_len];
+    plan.hand_down(view(cotangent), view(x), &largest, &mut result);
+    let result = batch(result, (images, h, w, c));
     let x = x.clone();
     // Who won is constant almost everywhere, so x itself receives no gradient.
-    record_transpose(tape, cotangent, &result, move |upstream| plan.hand_up(upstream, view(&x)));
+    record_transpose(tape, cotangent, &result, move |upstream| plan.hand_up(upstream, view(&x), &largest));
     result
 }
 
@@ -209,14 +215,12 @@ impl Plan {
         result
     }
 
-    /// Adds each output's value to the pixel of its window that holds the largest of x, the first of equals. `x` is as many
+    /// Adds each output's value to the pixel of its window that holds the `largest` of x, the first of equals. `x` is as many
     /// images as the values, or one for all of them.
-    fn hand_down<E: Element>(&self, values: &[E], x: &[E]) -> Vec<E> {
-        let largest = self.largest(x);
-        let mut result = vec![E::zero(); values.len() / self.output_len().max(1) * self.input_len];
+    fn hand_down<E: Element>(&self, values: &[E], x: &[E], largest: &[E], result: &mut [E]) {
         let images = result.par_chunks_mut(self.input_len.max(1)).zip(values.par_chunks(self.output_len().max(1)));
         images.enumerate().for_each(|(image, (result, values))| {
-            let (x, largest) = self.image(image, x, &largest);
+            let (x, largest) = self.image(image, x, largest);
             let mut left = vec![E::zero(); self.channels];
             let windows =
                 self.windows().zip(values.chunks_exact(self.channels)).zip(largest.chunks_exact(self.channels));
@@ -235,16 +239,14 @@ impl Plan {
                 }
             }
         });
-        result
     }
 
     /// The transpose of [`Plan::hand_down`]: for each output the value of the pixel that holds the largest of x.
-    fn hand_up<E: Element>(&self, values: &[E], x: &[E]) -> Vec<E> {
-        let largest = self.largest(x);
+    fn hand_up<E: Element>(&self, values: &[E], x: &[E], largest: &[E]) -> Vec<E> {
         let mut result = vec![E::zero(); values.len() / self.input_len.max(1) * self.output_len()];
         let images = result.par_chunks_mut(self.output_len().max(1)).zip(values.par_chunks(self.input_len.max(1)));
         images.enumerate().for_each(|(image, (result, values))| {
-            let (x, largest) = self.image(image, x, &largest);
+            let (x, largest) = self.image(image, x, largest);
             let mut open = vec![E::zero(); self.channels];
             let windows = result.chunks_exact_mut(self.channels).zip(largest.chunks_exact(self.channels));
             for ((row, column), (result, largest)) in self.windows().zip(windows) {

@@ -11,6 +11,9 @@ use crate::shadow::statistics::Interval;
 use crate::store;
 use crate::store::sidecar::Sidecar;
 
+/// The measures of each epoch that a training folder holds.
+pub(super) const EPOCHS: &str = "metrics.jsonl";
+
 /// A metric that the sidecar of an output holds, with the interval that stands beside it; half of it is 0 where there is none.
 ///
 /// # Errors
@@ -28,18 +31,22 @@ pub fn metric_of_output(output: &Path, metric: &str) -> Result<Interval> {
 /// # Errors
 /// `Store` where the folder has no metrics.jsonl or it is damaged; `Metric` for a line without this number.
 pub fn metric_of_epochs(training: &Path, metric: &str) -> Result<Vec<f64>> {
-    let path = training.join("metrics.jsonl");
+    let path = training.join(EPOCHS);
     let text = fs::read_to_string(&path).map_err(store::Error::read(&path))?;
-    let of_line = |(line, text): (usize, &str)| {
-        let expected = "a line of metrics an epoch";
-        let metrics: Map<String, Value> =
-            serde_json::from_str(text).map_err(|source| store::Error::Json { path: path.clone(), expected, source })?;
-        number(&metrics, metric).ok_or_else(|| missing(path.clone(), Some(line + 1), metric, &metrics))
+    let expected = "a line of metrics an epoch";
+    let epochs = epochs(&text).map_err(|source| store::Error::Json { path: path.clone(), expected, source })?;
+    let of_line = |(line, metrics): (usize, &Map<String, Value>)| {
+        number(metrics, metric).ok_or_else(|| missing(path.clone(), Some(line + 1), metric, metrics))
     };
-    text.lines().enumerate().map(of_line).collect()
+    epochs.iter().enumerate().map(of_line).collect()
 }
 
-fn number(metrics: &Map<String, Value>, metric: &str) -> Option<f64> {
+/// The lines of a training's file.
+pub(super) fn epochs(text: &str) -> serde_json::Result<Vec<Map<String, Value>>> {
+    text.lines().map(serde_json::from_str).collect()
+}
+
+pub(super) fn number(metrics: &Map<String, Value>, metric: &str) -> Option<f64> {
     metrics.get(metric).and_then(Value::as_f64)
 }
 

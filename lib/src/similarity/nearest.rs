@@ -49,11 +49,20 @@ impl Nearest {
     }
 }
 
-/// Takes rows of a pool, `pool` (M, d) from row `first` on, into what `queries` (N, d) have found so far.
+/// Values of a pool's rows that are compared with one query after another while they are in a core's cache.
+const BLOCK: usize = 1 << 15;
+
+/// Takes rows of a pool, `pool` (M, d) from row `first` on, into what `queries` (N, d) have found so far; d is at least 1.
 pub fn search(metric: Metric, queries: &[f64], pool: &[f64], length: usize, first: usize, nearest: &mut [Nearest]) {
-    queries.par_chunks_exact(length).zip(nearest.par_iter_mut()).for_each(|(query, nearest)| {
-        for (offset, row) in pool.chunks_exact(length).enumerate() {
-            nearest.take(Neighbour { row: first + offset, distance: metric.distance(query, row) });
+    let rows = (BLOCK / length).max(1);
+    let part = nearest.len().div_ceil(rayon::current_num_threads()).max(1);
+    queries.par_chunks(part * length).zip(nearest.par_chunks_mut(part)).for_each(|(queries, nearest)| {
+        for (block, pool) in pool.chunks(rows * length).enumerate() {
+            for (query, nearest) in queries.chunks_exact(length).zip(&mut *nearest) {
+                for (row, values) in (first + block * rows..).zip(pool.chunks_exact(length)) {
+                    nearest.take(Neighbour { row, distance: metric.distance(query, values) });
+                }
+            }
         }
     });
 }

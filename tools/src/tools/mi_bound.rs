@@ -25,7 +25,7 @@ use crate::{CommonArguments, Metrics, Precision, Progress, SeedArgument, Shard, 
 /// With a model of pixelcnn-fit: NCE, the mean of log p(x | h) over test images, which bounds I(x; h) from below up to the constant
 /// H(x), with its standard error and a bootstrap interval of 95% over images; -o keeps each image's log-likelihood. With
 /// --estimator kde, neighbours or binned: estimates from the values of h alone, MODEL's place taken by H.npy. The log-likelihoods of
-/// parts (--shard), joined by npy-cat, are summed up by --estimator log-likelihoods.
+/// parts (--shard), joined by npy-cat, are summed up by --estimator log-likelihoods, and compared with another model's.
 #[derive(Parser)]
 #[command(
     version,
@@ -43,7 +43,8 @@ Examples:
   mi-bound conv2-model test-images.npy --condition test-conv2.npy --against fc3-model --condition2 test-fc3.npy --json
   mi-bound --estimator kde --noise-variance 0.1 test-fc3.npy --json
   mi-bound fc3-model test-images.npy --condition test-fc3.npy --shard 1/8 -o fc3-1.npy
-  mi-bound --estimator log-likelihoods fc3.npy --dimensions 784 --json"
+  mi-bound --estimator log-likelihoods fc3.npy --dimensions 784 --json
+  mi-bound --estimator log-likelihoods conv2-likelihoods.npy --against fc3-likelihoods.npy --json"
 )]
 pub struct Arguments {
     /// The model's folder and the test images, u8 .npy; with an estimator the values of h, .npy (N, …)
@@ -55,11 +56,11 @@ pub struct Arguments {
     /// H(x) in nats, where it is known
     #[arg(long, value_name = "NATS", allow_negative_numbers = true)]
     input_entropy: Option<f64>,
-    /// A model of the same images without a condition
-    #[arg(long, value_name = "MODEL", conflicts_with = "shard")]
+    /// A model of the same images without a condition; with log-likelihoods, its
+    #[arg(long, value_name = "MODEL | L.npy", conflicts_with = "shard")]
     marginal: Option<PathBuf>,
-    /// Another model, whose difference is measured image by image
-    #[arg(long, value_name = "MODEL2", conflicts_with = "shard")]
+    /// Another model, whose difference is measured image by image; with log-likelihoods, its
+    #[arg(long, value_name = "MODEL2 | L2.npy", conflicts_with = "shard")]
     against: Option<PathBuf>,
     /// What the other model is conditional on
     #[arg(long, value_name = "H2.npy", requires = "against")]
@@ -307,9 +308,20 @@ fn add(metrics: &mut Metrics, name: &str, unit: &str, estimate: Estimate) {
     metrics.insert(format!("{name}_interval"), estimate.interval.map(metric).to_vec().into());
 }
 
-/// What log-likelihoods that were written before say of the model.
+/// What log-likelihoods that were written before say of the model, and of its difference from others'.
 fn sum_up(arguments: &Arguments, path: &Path) -> anyhow::Result<()> {
     ensure!(arguments.output.is_none(), "-o: the log-likelihoods are written already");
+    let count = arguments.count;
+    let values = written(path, count)?;
+    let of = |path: &Option<PathBuf>| path.as_deref().map(|path| written(path, count)).transpose();
+    let others = [of(&arguments.marginal)?, of(&arguments.against)?, None];
+    let task = Task::begin(&arguments.common, None)?;
+    task.finish_measurement(&arguments.metrics(&values, others, arguments.dimensions)?)
+}
+
+/// The first `count` log-likelihoods of a file, or all.
+fn written(path: &Path, count: Option<u32>) -> anyhow::Result<Vec<f64>> {
+    ensure!(path.is_file(), "{}: expected log-likelihoods that mi-bound -o wrote, found no file", path.display());
     let reader = Reader::open(path)?;
     reader.require_dtype(&[Dtype::F64])?;
     ensure!(
@@ -318,11 +330,10 @@ fn sum_up(arguments: &Arguments, path: &Path) -> anyhow::Result<()> {
         path.display(),
         reader.shape()
     );
-    let rows = arguments.count.map_or(reader.rows(), |count| reader.rows().min(count as usize));
+    let rows = count.map_or(reader.rows(), |count| reader.rows().min(count as usize));
     let values: Vec<f64> = reader.read_row_range_as_float_at(0, rows)?;
     require_finite(path, &values, 0, 1)?;
-    let task = Task::begin(&arguments.common, None)?;
-    task.finish_measurement(&arguments.metrics(&values, [None, None, None], arguments.dimensions)?)
+    Ok(values)
 }
 
 /// Estimates from the values of h alone.

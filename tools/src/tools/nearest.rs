@@ -88,6 +88,8 @@ impl MetricArgument {
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let (queries, pool) = (Reader::open(&arguments.query)?, Reader::open(&arguments.pool)?);
     pool.require_row_shape(queries.row_shape(), "rows, as the queries'")?;
+    let length = queries.row_len();
+    ensure!(length > 0, "{}: expected values in each row, found shape {:?}", arguments.query.display(), queries.shape());
     let row_metric = arguments.metric.metric(&queries)?;
     let group = if arguments.paired { Some(1) } else { arguments.group.map(|group| group as usize) };
     let (k, count) = (arguments.k as usize, queries.rows());
@@ -115,12 +117,11 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     if task.is_fresh()? {
         return Ok(());
     }
-    let length = queries.row_len();
     let rows = Rows { reader: &queries, length }.read(0, count)?;
     let mut nearest = vec![Nearest::new(k); count];
     let mut progress = Progress::new(pool.rows() as u64, "rows", arguments.common.quiet);
     let pool_rows = Rows { reader: &pool, length };
-    let block = (BLOCK / length.max(1)).max(1);
+    let block = (BLOCK / length).max(1);
     match group {
         None => {
             for first in (0..pool.rows()).step_by(block) {
@@ -131,7 +132,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
             }
         }
         Some(group) => {
-            for (query, (row, nearest)) in rows.chunks_exact(length.max(1)).zip(&mut nearest).enumerate() {
+            for (query, (row, nearest)) in rows.chunks_exact(length).zip(&mut nearest).enumerate() {
                 check_interrupted()?;
                 let first = query * group;
                 let found = std::slice::from_mut(nearest);

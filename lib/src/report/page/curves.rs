@@ -6,12 +6,11 @@ use serde_json::{Map, Value};
 
 use super::super::Result;
 use super::super::chart::{Chart, Scale};
+use super::super::metric::{EPOCHS, epochs, number};
 use super::super::series::Series;
 use super::files::{Entry, Problem};
 use super::pictures::{Picture, source};
 
-/// The measures of each epoch that a training folder holds.
-const EPOCHS: &str = "metrics.jsonl";
 /// What is no measure.
 const PLACES: [&str; 4] = ["epoch", "updates", "update", "best_epoch"];
 /// From this ratio of the largest to the smallest on, the axis is logarithmic.
@@ -27,8 +26,7 @@ pub fn of(entries: &[Entry]) -> Result<(Vec<Picture>, Vec<Problem>)> {
         let Ok(text) = fs::read_to_string(&file) else {
             continue;
         };
-        let lines: std::result::Result<Vec<Map<String, Value>>, _> = text.lines().map(serde_json::from_str).collect();
-        match lines {
+        match epochs(&text) {
             Ok(lines) => curves.extend(of_training(entry, &lines)?),
             Err(error) => {
                 let path = format!("{}/{EPOCHS}", entry.path);
@@ -46,12 +44,12 @@ fn of_training(entry: &Entry, lines: &[Map<String, Value>]) -> Result<Vec<Pictur
     };
     let mut measures: Vec<(String, Vec<Series>)> = Vec::new();
     for name in lines[0].keys().filter(|name| !PLACES.contains(&name.as_str()) && !name.ends_with("_error")) {
-        let at = |line: &Map<String, Value>, key: &str| line.get(key).and_then(Value::as_f64);
-        let points: Vec<[f64; 2]> = lines.iter().filter_map(|line| Some([at(line, place)?, at(line, name)?])).collect();
+        let points: Vec<[f64; 2]> =
+            lines.iter().filter_map(|line| Some([number(line, place)?, number(line, name)?])).collect();
         if points.len() < lines.len() {
             continue;
         }
-        let halves: Vec<f64> = lines.iter().filter_map(|line| at(line, &format!("{name}_error"))).collect();
+        let halves: Vec<f64> = lines.iter().filter_map(|line| number(line, &format!("{name}_error"))).collect();
         let part = ["train", "validation", "test"].iter().find_map(|part| {
             let measure = name.strip_prefix(part)?.strip_prefix('_')?;
             Some((*part, measure))

@@ -73,21 +73,22 @@ fn said_of(key: &str, name: &str, value: &Value) -> Option<String> {
         return None;
     }
     match (kind, value) {
-        ("_interval", Value::Array(ends)) => {
-            let ends: Vec<String> = ends.iter().filter_map(Value::as_f64).map(number).collect();
-            (ends.len() == 2).then(|| format!(" ({} to {})", ends[0], ends[1]))
-        }
-        ("_interval", _) => None,
+        ("_interval", value) => ends(value).map(|[low, high]| format!(" ({} to {})", number(low), number(high))),
         (_, value) => value.as_f64().map(|error| format!(" ± {}", number(error))),
     }
 }
 
 /// The interval that stands beside a metric.
 pub fn interval(metrics: &Map<String, Value>, name: &str) -> Option<[f64; 2]> {
-    let ends = metrics.iter().find_map(|(key, value)| {
-        key.strip_suffix("_interval").filter(|base| is_of(name, base)).and_then(|_| value.as_array())
-    })?;
-    Some([ends.first()?.as_f64()?, ends.get(1)?.as_f64()?])
+    let is_its = |key: &str| key.strip_suffix("_interval").is_some_and(|base| is_of(name, base));
+    metrics.iter().find(|(key, _)| is_its(key)).and_then(|(_, value)| ends(value))
+}
+
+fn ends(interval: &Value) -> Option<[f64; 2]> {
+    match interval.as_array()?.as_slice() {
+        [low, high] => Some([low.as_f64()?, high.as_f64()?]),
+        _ => None,
+    }
 }
 
 /// Whether a metric is the spread of another.
