@@ -286,6 +286,14 @@ fn just_shapes_all_and_ifv_draw_every_figure_and_are_fresh_the_second_time() {
         let [_, again] = said(folder.path(), recipe, &[]);
         assert!(stale(&again).is_empty(), "{again}");
     }
+    // A row of costs a kind of run, of the same network.
+    let images = "data/shapes/test-images.npy";
+    said(folder.path(), &["scale", "fid", network, images, "60", "2", "--layer act1 --resize none"], &[]);
+    said(folder.path(), &["scale", "channels", network, "act1:8 act3:8", "4", "4"], &[]);
+    let [costs, _] = said(folder.path(), &["scale", "table"], &[]);
+    let rows: Vec<Vec<&str>> = costs.lines().skip(1).map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(rows.iter().map(|row| row[0]).collect::<Vec<_>>(), ["fid", "channels"], "{costs}");
+    assert!(rows.iter().all(|row| row[1..].iter().all(|value| value.parse::<f64>().is_ok())), "{costs}");
 }
 
 #[test]

@@ -147,7 +147,8 @@ fn log_likelihoods_that_were_written_are_compared_as_their_models_are() {
     let folder = folder.path();
     fit(folder, "--condition train-told.npy --updates 3 -o told");
     fit(folder, "--updates 3 -o marginal");
-    let direct = measured(folder, "told test.npy --condition test-told.npy --marginal marginal --against marginal -o l.npy");
+    let direct =
+        measured(folder, "told test.npy --condition test-told.npy --marginal marginal --against marginal -o l.npy");
     measured(folder, "marginal test.npy -o m.npy");
     let written = "l.npy --estimator log-likelihoods --dimensions 16";
     assert_eq!(direct, measured(folder, &format!("{written} --marginal m.npy --against m.npy")));

@@ -32,6 +32,9 @@ fn parts_are_joined_in_order_and_the_sidecar_says_how() {
     assert_eq!(sidecar.output.shape, Some(vec![5, 2]));
     assert_eq!(sidecar.output.blake3, Reader::open(&folder.path().join("c.npy")).unwrap().digest().unwrap());
     assert_eq!(names(folder.path()), ["a.npy", "b.npy", "c.npy", "c.npy.json"]);
+    // A process takes a megabyte and some time, and joining five rows neither a gigabyte nor a minute.
+    assert!(sidecar.peak_memory_bytes.is_some_and(|bytes| (1_000_000..1_000_000_000).contains(&bytes)));
+    assert!(sidecar.cpu_seconds.is_some_and(|seconds| seconds > 0.0 && seconds < 60.0));
 }
 
 #[test]

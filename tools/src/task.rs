@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, bail, ensure};
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeVal;
 use obverse::store::atomic::AtomicFolder;
 use obverse::store::cache::{Freshness, Wanted, check};
 use obverse::store::digest;
@@ -186,6 +188,7 @@ impl Task {
     fn sidecar(&self, folder: &Path, output: Artifact, metrics: &Metrics) -> anyhow::Result<Sidecar> {
         let Wanted { tool, version, parameters, seed, inputs } = self.wanted.clone();
         let arguments = std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned());
+        let (cpu_seconds, peak_memory_bytes) = cost().unzip();
         Ok(Sidecar {
             schema: SCHEMA.to_owned(),
             command: std::iter::once(tool.clone()).chain(arguments).collect(),
@@ -198,6 +201,8 @@ impl Task {
             output,
             metrics: metrics.clone(),
             wall_seconds: self.started.elapsed().as_secs_f64(),
+            cpu_seconds,
+            peak_memory_bytes,
         })
     }
 
@@ -223,6 +228,16 @@ impl Task {
         }
         Ok(())
     }
+}
+
+/// Seconds of processors and the most bytes that this process has taken so far.
+fn cost() -> Option<(f64, u64)> {
+    /// The unit of the largest resident size: a kilobyte, but for Apple's systems.
+    const UNIT: u64 = if cfg!(target_vendor = "apple") { 1 } else { 1024 };
+    let usage = getrusage(UsageWho::RUSAGE_SELF).ok()?;
+    let seconds = |time: TimeVal| time.tv_sec() as f64 + time.tv_usec() as f64 * 1e-6;
+    let peak = u64::try_from(usage.max_rss()).ok()?;
+    Some((seconds(usage.user_time()) + seconds(usage.system_time()), peak * UNIT))
 }
 
 /// A metric as people read it: of a long list only how many values it has.

@@ -15,8 +15,10 @@ use std::collections::BTreeMap;
 use super::clarke;
 use super::connected;
 use super::error::{Error, Result};
-use super::graph::{Graph, INPUT, InputSpec, Node, Op, Pair, Sides, Size};
+use super::graph::{Graph, INPUT, InputSpec, Node};
 use super::nash;
+use super::operation::{Op, Pair, Sides};
+use super::size::Size;
 use crate::ops::activation::LEAKY_SLOPE;
 
 /// The names of feature alignment's architectures.

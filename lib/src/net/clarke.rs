@@ -10,7 +10,9 @@
 
 use super::architectures::{Chain, Head, convolution};
 use super::error::Result;
-use super::graph::{Graph, Op, Pair, Sides, Size};
+use super::graph::Graph;
+use super::operation::{Op, Pair, Sides};
+use super::size::Size;
 
 /// The name of these architectures.
 pub const NAME: &str = "clarke";

@@ -5,7 +5,9 @@
 
 use super::architectures::{Chain, Head};
 use super::error::Result;
-use super::graph::{Graph, Op, Size};
+use super::graph::Graph;
+use super::operation::Op;
+use super::size::Size;
 
 /// The name of this architecture.
 pub const NAME: &str = "connected";

@@ -4,8 +4,9 @@
 //! rounding, and the rectifier after it runs while values are in cache; a pullback has a pass over memory less as well.
 
 use super::error::Result;
-use super::graph::{Graph, Node, Op};
+use super::graph::{Graph, Node};
 use super::network::Network;
+use super::operation::Op;
 use crate::tensor::{Batch, Element, batch, shape, view};
 
 impl<E: Element> Network<E> {

@@ -10,9 +10,10 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use super::error::{Error, Result};
-use super::graph::{Graph, InputSpec, Node, ParameterSpec};
+use super::graph::{Graph, InputSpec, Node};
 use super::initialise::memory_shape;
 use super::network::Network;
+use super::operation::ParameterSpec;
 use crate::store::npy::{Dtype, Reader, Scalar, write};
 use crate::store::{self, atomic};
 use crate::tensor::{Batch, Element, batch, channels_first, channels_last, view};

@@ -9,9 +9,11 @@
 //! Source: Szegedy et al. 2016; Heusel et al. 2017; pytorch-fid.
 
 use super::error::Result;
-use super::graph::{Graph, INPUT, InputSpec, Node, Op, Pair, ParameterSpec, Sides, Size};
+use super::graph::{Graph, INPUT, InputSpec, Node};
 use super::import::builder::Builder;
 use super::network::Network;
+use super::operation::{Op, Pair, ParameterSpec, Sides};
+use super::size::Size;
 use crate::store::weights::Weights;
 
 /// The name of the architecture.

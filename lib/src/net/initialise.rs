@@ -5,7 +5,8 @@
 
 use faer::Mat;
 
-use super::graph::{Graph, Op, ParameterSpec};
+use super::graph::Graph;
+use super::operation::{Op, ParameterSpec};
 use crate::tensor::random::Stream;
 use crate::tensor::{Batch, Element, Shape, batch};
 

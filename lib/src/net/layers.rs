@@ -4,7 +4,8 @@
 
 use dfdx::prelude::{Cpu, Tape};
 
-use super::graph::{Op, Size};
+use super::operation::Op;
+use super::size::Size;
 use crate::ops::activation::{Activation, activate};
 use crate::ops::concat::{concat_elu, concat_elu_pullback, slice, slice_pullback};
 use crate::ops::pad::{crop, pad};

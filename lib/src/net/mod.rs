@@ -36,13 +36,17 @@ mod nash;
 mod network;
 #[cfg(test)]
 mod network_tests;
+mod operation;
 #[cfg(test)]
 mod operation_tests;
+mod size;
 pub mod srnet;
 mod transposed;
 
 pub use error::{Error, Result};
 pub use folder::{FORMAT, origin};
-pub use graph::{Graph, INPUT, InputSpec, Node, Op, Pair, ParameterSpec, Sides, Size};
+pub use graph::{Graph, INPUT, InputSpec, Node};
 pub use initialise::Initialisation;
 pub use network::{Mode, Network, Slopes, Trace};
+pub use operation::{Op, Pair, ParameterSpec, Sides};
+pub use size::Size;

@@ -15,7 +15,9 @@
 
 use super::architectures::{Chain, Head, convolution};
 use super::error::Result;
-use super::graph::{Graph, Op, Pair, Sides, Size};
+use super::graph::Graph;
+use super::operation::{Op, Pair, Sides};
+use super::size::Size;
 
 /// The names of these classifiers.
 pub const NAMES: [&str; 4] = ["nash-mnist", "nash-colour", "nash-pooled", "nash-connected"];

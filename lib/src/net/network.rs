@@ -9,9 +9,10 @@ use std::ops::Range;
 use dfdx::prelude::{Cpu, Gradients, NoneTape, Tape};
 
 use super::error::{Error, Result};
-use super::graph::{Graph, Node, Op};
+use super::graph::{Graph, Node};
 use super::initialise::{Initialisation, initial, memory_shape};
 use super::layers;
+use super::operation::Op;
 use crate::ops::activation::{before_rectifier, rectified};
 use crate::ops::arithmetic::combine;
 use crate::ops::batch_norm::{self, Statistics, batch_norm, batch_norm_training};

@@ -14,7 +14,9 @@
 use std::collections::BTreeMap;
 
 use super::error::Result;
-use super::graph::{Graph, INPUT, InputSpec, Node, Op, Pair, Sides, Size};
+use super::graph::{Graph, INPUT, InputSpec, Node};
+use super::operation::{Op, Pair, Sides};
+use super::size::Size;
 
 /// Residual blocks.
 const BLOCKS: usize = 10;

@@ -4,9 +4,9 @@
 
 use dfdx::prelude::{Cpu, NoneTape, Tape};
 
-use super::graph::Op;
 use super::layers;
 use super::network::{Network, Trace};
+use super::operation::Op;
 use crate::ops::InputGradient;
 use crate::ops::convolution::{Convolution, convolve};
 use crate::ops::linear::linear;

@@ -439,9 +439,8 @@ impl Plan {
         let pixel = |row: usize, column: usize| (row * self.input.1 + column) * self.channels + group * width;
         let mut start = 0;
         for i in rows {
-            let row = |u: usize| {
-                (i * stride[0] + u * dilation[0]).checked_sub(padding.top).filter(|&row| row < self.input.0)
-            };
+            let row =
+                |u: usize| (i * stride[0] + u * dilation[0]).checked_sub(padding.top).filter(|&row| row < self.input.0);
             let taps: Vec<Option<usize>> = (0..kh).map(row).collect();
             for j in 0..self.output.1 {
                 // Most kernel rows lie inside the image, as one run.
@@ -768,7 +767,7 @@ mod tests {
         let window = Window { kernel: [3, 5], stride: [1, 1], padding, dilation: [1, 1] };
         let convolution = Convolution { window, groups: 1 };
         let y = convolve(&mut NoneTape, &x, &weight, None, None, convolution, InputGradient::Unwanted);
-        let mut expected = Vec::new();
+        let mut expected: Vec<f64> = Vec::new();
         for (n, i, j, o) in (0..2 * 5 * 5 * 2).map(|k| (k / 50, k / 10 % 5, k / 2 % 5, k % 2)) {
             let tap = |u: usize, v: usize| {
                 let (row, column) = ((i + u).checked_sub(1)?, (j + v).checked_sub(2).filter(|&column| column < 5)?);

@@ -16,8 +16,8 @@
 use dfdx::prelude::{Cpu, Tape};
 use rayon::prelude::*;
 
-use super::{record_added, record_transpose};
 use super::window::Window;
+use super::{record_added, record_transpose};
 use crate::tensor::{Batch, Element, Shape, batch, shape, view};
 
 /// How windows slide: padding of at most half the kernel, so that each window holds a pixel.

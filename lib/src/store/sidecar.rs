@@ -39,6 +39,12 @@ pub struct Sidecar {
     pub metrics: Map<String, Value>,
     /// How long it took.
     pub wall_seconds: f64,
+    /// The processors' time, of all cores together, where the system tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_seconds: Option<f64>,
+    /// The most memory that the process held at a time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peak_memory_bytes: Option<u64>,
 }
 
 /// A file or folder, known by its content.
@@ -195,6 +201,8 @@ pub(super) mod tests {
             output,
             metrics: Map::from_iter([("loss".to_owned(), metric(f64::NAN)), ("error".to_owned(), metric(0.1))]),
             wall_seconds: 1.5,
+            cpu_seconds: Some(2.5),
+            peak_memory_bytes: None,
         }
     }
 

@@ -89,7 +89,12 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let (queries, pool) = (Reader::open(&arguments.query)?, Reader::open(&arguments.pool)?);
     pool.require_row_shape(queries.row_shape(), "rows, as the queries'")?;
     let length = queries.row_len();
-    ensure!(length > 0, "{}: expected values in each row, found shape {:?}", arguments.query.display(), queries.shape());
+    ensure!(
+        length > 0,
+        "{}: expected values in each row, found shape {:?}",
+        arguments.query.display(),
+        queries.shape()
+    );
     let row_metric = arguments.metric.metric(&queries)?;
     let group = if arguments.paired { Some(1) } else { arguments.group.map(|group| group as usize) };
     let (k, count) = (arguments.k as usize, queries.rows());

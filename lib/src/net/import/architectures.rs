@@ -13,9 +13,11 @@
 use std::collections::BTreeSet;
 
 use crate::net::error::Result;
-use crate::net::graph::{Graph, InputSpec, Node, ParameterSpec, Size};
+use crate::net::graph::{Graph, InputSpec, Node};
 use crate::net::inception;
 use crate::net::network::Network;
+use crate::net::operation::ParameterSpec;
+use crate::net::size::Size;
 use crate::store::weights::Weights;
 
 use super::{cifar, googlenet, sequential, unfit};

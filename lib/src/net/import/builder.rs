@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use crate::net::error::Result;
-use crate::net::graph::{Graph, InputSpec, Node, Op, Pair, Sides, Size};
+use crate::net::graph::{Graph, InputSpec, Node};
+use crate::net::operation::{Op, Pair, Sides};
+use crate::net::size::Size;
 
 /// Nodes and outputs under construction. Where a node has parameters, its name is PyTorch's for the module, so that a
 /// parameter's name is that in the state dictionary.

@@ -7,7 +7,8 @@ use super::architectures::axis;
 use super::builder::{Builder, batch_norm, linear, mean_pool, plain_convolution};
 use super::unfit;
 use crate::net::error::Result;
-use crate::net::graph::{Graph, INPUT, InputSpec, Op, Pair, Sides};
+use crate::net::graph::{Graph, INPUT, InputSpec};
+use crate::net::operation::{Op, Pair, Sides};
 use crate::store::weights::Weights;
 
 const EPSILON: f64 = 1e-5;

@@ -14,7 +14,8 @@
 use super::architectures::axis;
 use super::builder::{Builder, batch_norm, linear, max_pool_to_the_end, plain_convolution};
 use crate::net::error::Result;
-use crate::net::graph::{Graph, INPUT, InputSpec, Op};
+use crate::net::graph::{Graph, INPUT, InputSpec};
+use crate::net::operation::Op;
 use crate::store::weights::Weights;
 
 const EPSILON: f64 = 1e-3;

@@ -4,8 +4,9 @@
 //! convolutions of one trained on BGR have the channels of their filters turned round.
 
 use crate::net::error::{Error, Result};
-use crate::net::graph::{Graph, INPUT, InputSpec, Op};
+use crate::net::graph::{Graph, INPUT, InputSpec};
 use crate::net::network::Network;
+use crate::net::operation::Op;
 use crate::tensor::{batch, shape, view};
 
 /// The order of the channels of a picture.

@@ -6,7 +6,8 @@ use super::architectures::axis;
 use super::builder::{Builder, convolution, linear, max_pool, max_pool_to_the_end, mean_pool};
 use super::unfit;
 use crate::net::error::Result;
-use crate::net::graph::{Graph, INPUT, InputSpec, Op};
+use crate::net::graph::{Graph, INPUT, InputSpec};
+use crate::net::operation::Op;
 use crate::store::weights::Weights;
 
 /// A part of SqueezeNet's features.

@@ -41,6 +41,12 @@ impl Entry {
         numbers::duration(self.sidecar.wall_seconds)
     }
 
+    /// The processors' time and the most memory, where they were recorded.
+    pub fn cost(&self) -> Option<String> {
+        let (seconds, bytes) = (self.sidecar.cpu_seconds?, self.sidecar.peak_memory_bytes?);
+        Some(format!("{} of processors, {:.0} MB", numbers::duration(seconds), bytes as f64 / 1e6))
+    }
+
     /// Shape and type of an array.
     pub fn shape(&self) -> String {
         let output = &self.sidecar.output;

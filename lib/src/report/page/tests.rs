@@ -28,6 +28,8 @@ fn made(folder: &Path, name: &str, tool: &str, inputs: &[&str], metrics: serde_j
         output: artifact(name),
         metrics: metrics.as_object().unwrap().clone(),
         wall_seconds: 2.0,
+        cpu_seconds: Some(3.5),
+        peak_memory_bytes: Some(120_000_000),
     };
     sidecar.write(&Sidecar::path_of(&path).unwrap()).unwrap();
 }
@@ -71,6 +73,7 @@ fn the_page_holds_what_was_made_measured_and_drawn_and_asks_for_nothing() {
         "loss of net by epoch: train from 5 to 0.1000, test from 2.500 to 0.5000",
         "1,234",
         "fa-encode &#39;a file&#39; -o z.npy",
+        "3.5 s of processors, 120 MB",
     ] {
         assert!(page.contains(part), "{part}\n{page}");
     }

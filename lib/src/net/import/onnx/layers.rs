@@ -5,7 +5,7 @@ use ndarray::ArrayD;
 use super::shapes::places;
 use super::{Computed, Known, Site, Translation, Value};
 use crate::net::error::Result;
-use crate::net::graph::{Op, Pair, Sides};
+use crate::net::operation::{Op, Pair, Sides};
 
 /// The operations that are known, for whoever meets another.
 const KNOWN: &str = "Conv, Gemm, MatMul, BatchNormalization, Relu, LeakyRelu, Clip, Sigmoid, Tanh, Softplus, Elu, Asinh, \

@@ -42,8 +42,10 @@ use ndarray::ArrayD;
 use self::constants::folded;
 use super::unfit;
 use crate::net::error::{Error, Result};
-use crate::net::graph::{Graph, INPUT, InputSpec, Node, Op, Size, check_size};
+use crate::net::graph::{Graph, INPUT, InputSpec, Node};
 use crate::net::network::Network;
+use crate::net::operation::Op;
+use crate::net::size::{Size, check_size};
 use crate::store::onnx::{self, Constant, Model};
 
 /// A network of an ONNX file.

@@ -3,8 +3,8 @@
 use super::constants::whole;
 use super::{Computed, Site, Translation, Value};
 use crate::net::error::Result;
-use crate::net::graph::{Op, Pair, Sides};
 use crate::net::import::builder::mean_pool;
+use crate::net::operation::{Op, Pair, Sides};
 use crate::store::onnx::Constant;
 
 /// Axes counted from the end where they are negative; `None` where one is not among `rank`, or stands twice.
