@@ -289,7 +289,7 @@ fn just_shapes_all_and_ifv_draw_every_figure_and_are_fresh_the_second_time() {
     // A row of costs a kind of run, of the same network.
     let images = "data/shapes/test-images.npy";
     said(folder.path(), &["scale", "fid", network, images, "60", "2", "--layer act1 --resize none"], &[]);
-    said(folder.path(), &["scale", "channels", network, "act1:8 act3:8", "4", "4"], &[]);
+    said(folder.path(), &["scale", "channels", network, "act1:4 act3:8", "4", "4"], &[]);
     let [costs, _] = said(folder.path(), &["scale", "table"], &[]);
     let rows: Vec<Vec<&str>> = costs.lines().skip(1).map(|line| line.split_whitespace().collect()).collect();
     assert_eq!(rows.iter().map(|row| row[0]).collect::<Vec<_>>(), ["fid", "channels"], "{costs}");
