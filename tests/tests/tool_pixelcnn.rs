@@ -62,6 +62,31 @@ fn the_loss_falls_for_every_likelihood_and_condition() {
     }
 }
 
+/// A power of two changes no bit of a number but its size.
+#[test]
+fn standardised_conditions_are_learned_from_whatever_their_size() {
+    let folder = files();
+    let folder = folder.path();
+    for name in ["vectors", "maps"] {
+        let given = read::<f32>(&folder.join(format!("{name}.npy"))).unwrap();
+        let large: Vec<f32> = given.iter().map(|value| value * 1024.0).collect();
+        write(&folder.join(format!("large-{name}.npy")), given.shape(), &large).unwrap();
+        let likelihoods = |condition: &str, how: &str| {
+            let fit = format!(
+                "gray.npy --condition {condition}.npy --validation gray.npy --validation-condition {condition}.npy"
+            );
+            run(folder, "pixelcnn-fit", &format!("{fit} {SMALL} --updates 20 --dropout 0 {how} --force -o model"))
+                .succeeds();
+            let words = format!("model gray.npy --condition {condition}.npy --force --quiet -o l.npy");
+            run(folder, "mi-bound", &words).succeeds();
+            fs::read(folder.join("l.npy")).unwrap()
+        };
+        let large = format!("large-{name}");
+        assert!(likelihoods(name, "--standardise") == likelihoods(&large, "--standardise"), "{name}");
+        assert!(likelihoods(name, "") != likelihoods(&large, ""), "{name}");
+    }
+}
+
 #[test]
 fn a_training_that_paused_or_was_interrupted_ends_with_the_same_bytes_whatever_the_threads() {
     let folder = files();

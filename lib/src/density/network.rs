@@ -92,6 +92,13 @@ impl<E: Element> PixelCnn<E> {
         &mut self.parameters
     }
 
+    /// Where among the parameters the blocks' projections of the condition are, which are linear in it.
+    pub(super) fn projections(&self) -> Vec<usize> {
+        let blocks =
+            [&self.layers.u, &self.layers.ul].into_iter().flat_map(|stream| stream.up.iter().chain(&stream.down));
+        blocks.filter_map(|block| block.context).collect()
+    }
+
     /// The number of values of all parameters.
     pub fn parameter_count(&self) -> usize {
         self.parameters.iter().map(|parameter| view(parameter).len()).sum()

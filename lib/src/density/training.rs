@@ -53,12 +53,16 @@ use crate::train::schedule::Pace;
 const FITTED: usize = 32;
 /// Images evaluated at a time.
 const EVALUATED: usize = 16;
+/// Rows of conditions read at a time where all are.
+const ROWS: usize = 256;
 
 /// 8-bit images, and what they are conditional on, row by row.
 #[derive(Debug)]
 pub struct Examples {
     images: ImageFile,
     condition: Option<(Reader, Condition)>,
+    /// What conditions are divided by.
+    unit: f64,
 }
 
 impl Examples {
@@ -78,7 +82,31 @@ impl Examples {
             let condition = Condition::of_rows(&file, reader.row_shape())?;
             Ok((reader, condition))
         });
-        Ok(Self { images, condition: condition.transpose()? })
+        Ok(Self { images, condition: condition.transpose()?, unit: 1.0 })
+    }
+
+    /// The same, with conditions divided by their root mean square, so that a projection learns from features of any size alike: of
+    /// a layer's information that changes nothing.
+    ///
+    /// # Errors
+    /// Conditions that cannot be read or are not finite.
+    pub fn standardised(mut self) -> Result<Self> {
+        let Some((reader, _)) = &self.condition else { return Ok(self) };
+        let mut squares = 0.0;
+        for first in (0..reader.rows()).step_by(ROWS) {
+            let values: Vec<f64> = reader.read_row_range_as_float_at(first, ROWS.min(reader.rows() - first))?;
+            require_finite(reader.path(), &values, first, reader.row_len())?;
+            squares += values.iter().map(|value| value * value).sum::<f64>();
+        }
+        let unit = (squares / (reader.rows() * reader.row_len()).max(1) as f64).sqrt();
+        // Of conditions that are all zero there is nothing to learn.
+        self.unit = if unit > 0.0 { unit } else { 1.0 };
+        Ok(self)
+    }
+
+    /// What conditions are divided by: 1 unless they are standardised.
+    pub fn unit(&self) -> f64 {
+        self.unit
     }
 
     /// The images.
@@ -140,6 +168,9 @@ impl Examples {
             let part: Vec<E> = reader.read_row_range_as_float_at(row, 1)?;
             require_finite(reader.path(), &part, row, reader.row_len())?;
             values.extend(part);
+        }
+        if self.unit != 1.0 {
+            values.iter_mut().for_each(|value| *value /= E::of(self.unit));
         }
         Ok((pixels, Some(condition.batch(values, rows.len()))))
     }
@@ -232,13 +263,10 @@ impl<'a, E: Element + Scalar> Training<'a, E> {
         Ok(Self { model, average, adam, settings, seed, examples, validation, best: Best::default() })
     }
 
-    /// The model of the averages: of the least validation loss, where there are validation images.
+    /// The model of the averages: of the least validation loss, where there are validation images. It takes conditions as they are in
+    /// their file.
     pub fn model(&self) -> PixelCnn<E> {
-        let mut model = self.averaged();
-        if let Some(kept) = self.best.parameters(0) {
-            model.parameters_mut().clone_from_slice(kept);
-        }
-        model
+        self.of_parameters(self.best.parameters(0).unwrap_or(&self.average))
     }
 
     /// The metrics of the least validation loss, where there are validation images.
@@ -246,9 +274,16 @@ impl<'a, E: Element + Scalar> Training<'a, E> {
         self.best.metrics()
     }
 
-    fn averaged(&self) -> PixelCnn<E> {
+    /// A model of trained parameters, whose projections divide by the conditions' unit themselves.
+    fn of_parameters(&self, parameters: &[Batch<E>]) -> PixelCnn<E> {
         let mut model = self.model.clone();
-        model.parameters_mut().clone_from_slice(&self.average);
+        model.parameters_mut().clone_from_slice(parameters);
+        let unit = E::of(self.examples.unit());
+        if unit != E::one() {
+            for place in model.projections() {
+                view_mut(&mut model.parameters_mut()[place]).iter_mut().for_each(|weight| *weight /= unit);
+            }
+        }
         model
     }
 
@@ -330,7 +365,8 @@ impl<E: Element + Scalar> Trainee for Training<'_, E> {
         let mut metrics = Map::new();
         let Some(validation) = self.validation else { return Ok(metrics) };
         let count = validation.count().min(self.settings.validated).max(1);
-        let likelihoods = log_likelihoods(&self.averaged(), validation, 0..count, |_| ()).map_err(failure)?;
+        let likelihoods =
+            log_likelihoods(&self.of_parameters(&self.average), validation, 0..count, |_| ()).map_err(failure)?;
         let nll = -likelihoods.iter().sum::<f64>() / count as f64;
         let bits = nll / (self.model.architecture().dimensions() as f64 * std::f64::consts::LN_2);
         metrics.insert("validation_nll".into(), metric(nll));

@@ -62,6 +62,10 @@ pub struct Arguments {
     /// Share of a block's activations that is dropped in training
     #[arg(long, default_value_t = 0.5, value_name = "P")]
     dropout: f64,
+    /// Divide the condition by its root mean square over the training images: layers whose features are small or large are then
+    /// learned from alike. The model takes conditions as they are
+    #[arg(long, requires = "condition")]
+    standardise: bool,
     /// Share of the condition's linear projections that is dropped in training
     #[arg(long, default_value_t = 0.0, value_name = "P")]
     condition_dropout: f64,
@@ -240,7 +244,7 @@ impl Arguments {
 /// # Errors
 /// Bad usage, bad input, a training that diverges; the user's wish to stop.
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let data = examples(&arguments.images, arguments.condition.as_deref())?;
+    let mut data = examples(&arguments.images, arguments.condition.as_deref())?;
     let validation = arguments.validation.as_deref();
     let validation =
         validation.map(|images| examples(images, arguments.validation_condition.as_deref())).transpose()?;
@@ -259,11 +263,17 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     task.parameter("batch", arguments.batch)?;
     task.parameter("evaluate_every", arguments.evaluate_every)?;
     task.parameter("precision", arguments.precision)?;
+    if arguments.standardise {
+        task.parameter("standardise", true)?;
+    }
     // A run that stops after fewer updates is the same training: its checkpoint serves the longer one.
     let plan = arguments.plan(data.count(), task.identity());
     task.parameter("stop_after", arguments.stop_after)?;
     if task.is_fresh()? {
         return Ok(());
+    }
+    if arguments.standardise {
+        data = data.standardised()?;
     }
     let fit = match arguments.precision {
         Precision::F32 => fit::<f32>,
