@@ -30,8 +30,8 @@ use crate::tensor::{Batch, Element, GRAIN, Shape, batch, filled_in_chunks, image
 
 /// Values of patches gathered at a time: with their product they stay in a core's second-level cache.
 const TILE: usize = 1 << 17;
-/// What gathering a value of a patch costs, and adding it back to its pixel, in multiplications of a product: the ratio is measured,
-/// and with few of either channels only that counts.
+/// What gathering a value of a patch costs, in multiplications of a product: an estimate. Adding it back to its pixel counts twice as
+/// much, so that padded convolutions of more than twice as many outputs as channels scatter.
 const GATHER: usize = 8;
 /// See [`GATHER`].
 const SCATTER: usize = 16;
