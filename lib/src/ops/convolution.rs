@@ -26,7 +26,7 @@ use super::activation::{rectify, slope_at};
 use super::product::{Matrix, Target, Write, product_in_place};
 use super::window::{Padding, Window};
 use super::{InputGradient, accumulate};
-use crate::tensor::{Batch, Element, GRAIN, Shape, batch, filled_in_chunks, image_len, shape, view};
+use crate::tensor::{Batch, Element, GRAIN, Shape, batch, filled_in_chunks, image_len, shape, transpose_images, view};
 
 /// Values of patches gathered at a time: with their product they stay in a core's second-level cache.
 const TILE: usize = 1 << 17;
@@ -62,6 +62,7 @@ pub fn convolve<E: Element>(
     let (n, h, w, _) = shape(x);
     let plan = Plan::new(convolution, (h, w), weight);
     let bias_values = bias.map(view);
+    let columns = plan.columns(view(weight));
     let band = plan.even_band();
     let bands = plan.output.0 / band.max(1);
     let y_tile = if bands > 1 { band * plan.row_len() } else { plan.tile * plan.output_len() };
@@ -70,7 +71,7 @@ pub fn convolve<E: Element>(
             if bands > 1 { (tile / bands, 1) } else { (tile * plan.tile, y.len() / plan.output_len()) };
         let rows = tile % bands * band..(tile % bands + 1) * band;
         let x = &view(x)[first * plan.input_len()..][..images * plan.input_len()];
-        plan.forward(x, rows, view(weight), patches, y);
+        plan.forward(x, rows, &columns, patches, y);
         finish(y, bias_values, slope);
     });
     let y = batch(y, (n, plan.output.0, plan.output.1, plan.outputs));
@@ -198,13 +199,13 @@ impl<'a, E: Element> Backward<'a, E> {
 
     /// x += W^T * delta for a few images.
     fn add(&self, delta: &[E], patches: &mut Vec<E>, x: &mut [E]) {
-        let Some((plan, weight)) = &self.turned else {
+        let Some((plan, columns)) = &self.turned else {
             return self.plan.backward(delta, self.weight, patches, x);
         };
         for rows in plan.bands() {
             let target = Target::new(&mut x[plan.values(&rows, delta.len())], plan.outputs);
             let patches = plan.patches(delta, rows, 0, patches);
-            product_in_place(target, patches, plan.weight(weight, 0).transposed(), Write::Add);
+            product_in_place(target, patches, plan.columns_of(columns, 0), Write::Add);
         }
     }
 }
@@ -284,6 +285,17 @@ impl Plan {
         kernel == [1, 1] && stride == [1, 1] && unpadded && self.convolution.groups == 1
     }
 
+    /// W of each group transposed, in row order: as the products with patches read it, which would else turn it round for every tile.
+    fn columns<E: Element>(&self, weight: &[E]) -> Vec<E> {
+        transpose_images(weight, self.group_outputs(), self.depth())
+    }
+
+    /// One group's part of [`Plan::columns`].
+    fn columns_of<'a, E: Element>(&self, columns: &'a [E], group: usize) -> Matrix<'a, E> {
+        let size = self.group_outputs() * self.depth();
+        Matrix::new(&columns[group * size..][..size], self.depth(), self.group_outputs())
+    }
+
     fn weight<'a, E: Element>(&self, weight: &'a [E], group: usize) -> Matrix<'a, E> {
         let size = self.group_outputs() * self.depth();
         Matrix::new(&weight[group * size..][..size], self.group_outputs(), self.depth())
@@ -305,9 +317,14 @@ impl Plan {
         (TILE / (self.output.1 * self.depth()).max(1)).clamp(1, self.output.0.max(1))
     }
 
-    /// As [`Plan::band`], a divisor of the rows there are.
+    /// As [`Plan::band`], a divisor of the rows there are: the next larger one, since weights pass through the cache once a band, unless
+    /// that is much larger.
     fn even_band(&self) -> usize {
-        (1..=self.band()).rev().find(|band| self.output.0.is_multiple_of(*band)).unwrap_or(1)
+        const LARGER: usize = 4;
+        let (rows, band) = (self.output.0, self.band());
+        let divides = |band: &usize| rows.is_multiple_of(*band);
+        let larger = (band..=rows.min(LARGER * band)).find(divides);
+        larger.or_else(|| (1..band).rev().find(divides)).unwrap_or(1)
     }
 
     /// The rows of output images in bands.
@@ -324,12 +341,12 @@ impl Plan {
         rows.start * self.row_len()..rows.end * self.row_len()
     }
 
-    /// Rows of y = W * x for a few images.
-    fn forward<E: Element>(&self, x: &[E], rows: Range<usize>, weight: &[E], patches: &mut Vec<E>, y: &mut [E]) {
+    /// Rows of y = W * x for a few images, from W's [`Plan::columns`].
+    fn forward<E: Element>(&self, x: &[E], rows: Range<usize>, columns: &[E], patches: &mut Vec<E>, y: &mut [E]) {
         for group in self.groups() {
             let patches = self.patches(x, rows.clone(), group, patches);
             let y = Target::strided(&mut y[group * self.group_outputs()..], self.outputs);
-            product_in_place(y, patches, self.weight(weight, group).transposed(), Write::Replace);
+            product_in_place(y, patches, self.columns_of(columns, group), Write::Replace);
         }
     }
 
@@ -357,14 +374,14 @@ impl Plan {
         Some(Self { convolution, input, output, channels: self.outputs, outputs: self.channels, tile: self.tile })
     }
 
-    /// The weights of [`Plan::turned`]: W'[c, u, v, o] = W[o, kh - 1 - u, kw - 1 - v, c].
+    /// The [`Plan::columns`] of [`Plan::turned`]: W'[u, v, o, c] = W[o, kh - 1 - u, kw - 1 - v, c].
     fn turn<E: Element>(&self, weight: &[E]) -> Vec<E> {
         let [kh, kw] = self.convolution.window.kernel;
         let (taps, channels, outputs) = (kh * kw, self.channels, self.outputs);
         let mut turned = vec![E::zero(); weight.len()];
-        for (i, &value) in weight.iter().enumerate() {
-            let (o, tap, c) = (i / (taps * channels), i / channels % taps, i % channels);
-            turned[(c * taps + taps - 1 - tap) * outputs + o] = value;
+        for (i, run) in weight.chunks_exact(channels).enumerate() {
+            let (o, tap) = (i / taps, i % taps);
+            turned[((taps - 1 - tap) * outputs + o) * channels..][..channels].copy_from_slice(run);
         }
         turned
     }
@@ -598,8 +615,13 @@ fn record_adjoint<E: Element, T: Tape<E, Cpu>>(
             .zip(view(&cotangent).chunks(lane * plan.output_len()))
             .map(|(upstream, cotangent)| (upstream, cotangent, gradient_lanes.next()))
             .collect();
+        let columns = match input {
+            InputGradient::Wanted => plan.columns(view(&weight)),
+            InputGradient::Unwanted => Vec::new(),
+        };
         let sums = lanes.into_par_iter().enumerate().map(|(number, (upstream, cotangent, gradient))| {
-            adjoint_lane(&plan, upstream, cotangent, slopes.as_ref(), number * lane, view(&weight), gradient)
+            let gradient = gradient.map(|gradient| (columns.as_slice(), gradient));
+            adjoint_lane(&plan, upstream, cotangent, slopes.as_ref(), number * lane, view(&weight).len(), gradient)
         });
         let sums: Vec<Vec<E>> = sums.collect();
         drop(gradient_lanes);
@@ -618,12 +640,13 @@ fn adjoint_lane<E: Element>(
     cotangent: &[E],
     slopes: Option<&Slopes<E>>,
     first: usize,
-    weight: &[E],
-    gradient: Option<&mut [E]>,
+    length: usize,
+    wanted: Option<(&[E], &mut [E])>,
 ) -> Vec<E> {
     let Scratch { mut patches, mut delta, mut outputs } = Scratch::default();
-    let mut sum = vec![E::zero(); weight.len()];
-    let mut gradients = gradient.map(|gradient| gradient.chunks_mut(plan.tile * plan.output_len()));
+    let mut sum = vec![E::zero(); length];
+    let (columns, mut gradients) =
+        wanted.map(|(columns, gradient)| (columns, gradient.chunks_mut(plan.tile * plan.output_len()))).unzip();
     let tiles = upstream.chunks(plan.tile * plan.input_len()).zip(cotangent.chunks(plan.tile * plan.output_len()));
     for (tile, (upstream, cotangent)) in tiles.enumerate() {
         let gradient = gradients.as_mut().and_then(Iterator::next);
@@ -633,9 +656,9 @@ fn adjoint_lane<E: Element>(
         for group in plan.groups() {
             let patches = plan.patches(upstream, plan.all_rows(), group, &mut patches);
             plan.weight_gradient(delta, patches, group, &mut sum);
-            if gradient.is_some() {
+            if let Some(columns) = columns {
                 let target = Target::strided(&mut outputs[group * plan.group_outputs()..], plan.outputs);
-                product_in_place(target, patches, plan.weight(weight, group).transposed(), Write::Replace);
+                product_in_place(target, patches, plan.columns_of(columns, group), Write::Replace);
             }
         }
         let Some(gradient) = gradient else { continue };

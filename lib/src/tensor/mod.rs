@@ -195,22 +195,26 @@ pub fn channels_first<T: Copy + Send + Sync + Default>(values: &[T], shape: Shap
     transpose_images(values, h * w, c)
 }
 
-/// Each image is a matrix of `rows` x `columns`: the same matrix transposed.
-fn transpose_images<T: Copy + Send + Sync + Default>(values: &[T], rows: usize, columns: usize) -> Vec<T> {
+/// Matrices of `rows` x `columns`, one after another, each transposed.
+pub(crate) fn transpose_images<T: Copy + Send + Sync + Default>(values: &[T], rows: usize, columns: usize) -> Vec<T> {
+    // Columns at a time: as many places written at once as a cache keeps apart.
+    const STRIP: usize = 16;
     if rows == 1 || columns == 1 || values.is_empty() {
         return values.to_vec();
     }
     let mut result = vec![T::default(); values.len()];
     let image = rows * columns;
-    result.par_chunks_mut(image).zip(values.par_chunks(image)).with_min_len(GRAIN.div_ceil(image)).for_each(
-        |(result, values)| {
+    let images = result.par_chunks_mut(image).zip(values.par_chunks(image)).with_min_len(GRAIN.div_ceil(image));
+    images.for_each(|(result, values)| {
+        let strips = result.par_chunks_mut(STRIP * rows).enumerate().with_min_len(GRAIN.div_ceil(STRIP * rows));
+        strips.for_each(|(strip, result)| {
             for (row, values) in values.chunks_exact(columns).enumerate() {
-                for (column, &value) in values.iter().enumerate() {
+                for (column, &value) in values[strip * STRIP..].iter().take(result.len() / rows).enumerate() {
                     result[column * rows + row] = value;
                 }
             }
-        },
-    );
+        });
+    });
     result
 }
 
