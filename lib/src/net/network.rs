@@ -20,7 +20,7 @@ use crate::ops::concat::{concat, slice};
 use crate::ops::conv_transpose::{self, conv_transpose2d};
 use crate::ops::convolution::{Convolution, adjoint, convolve};
 use crate::ops::dropout::{self, dropout};
-use crate::ops::{InputGradient, accumulate, linear, normalise};
+use crate::ops::{InputGradient, accumulate, enlarged, linear, normalise};
 use crate::tensor::random::Stream;
 use crate::tensor::{Batch, Element, gradient, shape, view, view_mut, zeros};
 
@@ -64,6 +64,8 @@ enum Execution {
     WithRectifier(usize, f64),
     /// By the node before it.
     Merged,
+    /// By the convolution that alone reads it, which does without enlarged images.
+    Enlarged,
     /// Not at all: it is an input beside the first.
     Given,
 }
@@ -228,7 +230,7 @@ impl<E: Element> Network<E> {
         }
         for place in 0..self.plan.len() {
             let (target, rectifier) = match self.plan[place] {
-                Execution::Skipped | Execution::Merged | Execution::Given => continue,
+                Execution::Skipped | Execution::Merged | Execution::Enlarged | Execution::Given => continue,
                 Execution::Alone => (place, None),
                 Execution::WithRectifier(next, slope) => (next, Some(E::of(slope))),
             };
@@ -256,12 +258,15 @@ impl<E: Element> Network<E> {
         trace: &mut Trace<E>,
         input: InputGradient,
     ) -> Option<Batch<E>> {
-        let source = self.graph.sources(place)[0];
+        let source = self.read(place, 0);
         let x = &self.source(trace, place, 0)?.clone();
         let input = if source.is_none() { input } else { InputGradient::Wanted };
         let parameters = &self.parameters[self.ranges[place].clone()];
         let op = &self.graph.nodes[place].op;
         Some(match op {
+            Op::Conv2d { .. } if self.enlarges(place) => {
+                enlarged::convolve(tape, x, &parameters[0], parameters.get(1), rectifier, input)
+            }
             Op::Conv2d { groups, .. } => {
                 let convolution = Convolution { window: op.window()?, groups: *groups };
                 convolve(tape, x, &parameters[0], parameters.get(1), rectifier, convolution, input)
@@ -324,9 +329,20 @@ impl<E: Element> Network<E> {
         (0..self.graph.sources(place).len()).map(|which| self.source(trace, place, which)).collect()
     }
 
+    /// Whether a convolution enlarges what it reads.
+    fn enlarges(&self, place: usize) -> bool {
+        self.graph.sources(place)[0].is_some_and(|source| self.plan[source] == Execution::Enlarged)
+    }
+
+    /// The node whose value input number `which` of a node is computed from; `None` for the network's input.
+    fn read(&self, place: usize, which: usize) -> Option<usize> {
+        let source = self.graph.sources(place)[which]?;
+        if self.plan[source] == Execution::Enlarged { self.graph.sources(source)[0] } else { Some(source) }
+    }
+
     /// Input number `which` of a node.
     pub(super) fn source<'a>(&self, trace: &'a Trace<E>, place: usize, which: usize) -> Option<&'a Batch<E>> {
-        match self.graph.sources(place)[which] {
+        match self.read(place, which) {
             None => Some(&trace.input),
             Some(source) => trace.value(source),
         }
@@ -367,7 +383,7 @@ impl<E: Element> Network<E> {
         }
         for place in (0..self.plan.len()).rev() {
             let (from, rectifier) = match self.plan[place] {
-                Execution::Skipped | Execution::Merged | Execution::Given => continue,
+                Execution::Skipped | Execution::Merged | Execution::Enlarged | Execution::Given => continue,
                 Execution::Alone => (place, None),
                 Execution::WithRectifier(next, slope) => (next, Some(E::of(slope))),
             };
@@ -393,7 +409,7 @@ impl<E: Element> Network<E> {
                 continue;
             }
             for (which, part) in self.pull_node(tape, place, rectifier, trace, &cotangent).into_iter().enumerate() {
-                let slot = match self.graph.sources(place)[which] {
+                let slot = match self.read(place, which) {
                     None => &mut at_input,
                     Some(source) => &mut waiting[source],
                 };
@@ -425,6 +441,9 @@ impl<E: Element> Network<E> {
         };
         let slopes = y.zip(rectifier);
         let result = match op {
+            Op::Conv2d { .. } if self.enlarges(place) => {
+                self.parameters_of(place).first().map(|weight| enlarged::adjoint(tape, cotangent, slopes, weight))
+            }
             Op::Conv2d { .. } | Op::ConvTranspose2d { .. } | Op::Linear { .. } => {
                 self.adjoint_of(tape, place, slopes, cotangent)
             }
@@ -552,6 +571,9 @@ fn plan(graph: &Graph, kept: &[usize]) -> Vec<Execution> {
             Op::Conv2d { .. } | Op::Linear { .. } | Op::ConvTranspose2d { .. } | Op::BatchNorm { .. }
         );
         let [reader] = readers[place].as_slice() else { continue };
+        if needed[place] && !kept.contains(&place) && is_enlarging(&graph.nodes[place].op, &graph.nodes[*reader].op) {
+            plan[place] = Execution::Enlarged;
+        }
         let slope = graph.nodes[*reader].op.rectifier();
         if let Some(slope) = slope.filter(|_| fusable && needed[place] && !kept.contains(&place)) {
             plan[place] = Execution::WithRectifier(*reader, slope);
@@ -559,4 +581,10 @@ fn plan(graph: &Graph, kept: &[usize]) -> Vec<Execution> {
         }
     }
     plan
+}
+
+/// Whether a convolution after an enlargement does without enlarged images.
+fn is_enlarging(before: &Op, after: &Op) -> bool {
+    let plain = matches!(after, Op::Conv2d { groups: 1, .. }) && matches!(before, Op::UpsampleNearest { factor: 2 });
+    plain && after.window().is_some_and(|window| enlarged::is_enlarging(&window))
 }

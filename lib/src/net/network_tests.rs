@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::{Graph, Initialisation, Mode, Network, Slopes};
 use crate::ops::InputGradient;
-use crate::ops::checks::{check_adjoint, check_gradients, normal};
+use crate::ops::checks::{assert_close, check_adjoint, check_gradients, normal};
 use crate::tensor::{Batch, backward, batch, gradient, shape, view, view_mut};
 
 /// Images of 2 x 6 x 5; a rectifier that a linear head, a transposed convolution and a second convolution read.
@@ -109,6 +109,29 @@ fn gradients_and_gradients_of_the_pullback_are_differences_in_every_parameter() 
         let cotangents: Vec<_> = heads.iter().copied().zip(&cotangents).collect();
         network.pullback(tape, &trace, &cotangents).unwrap()
     });
+}
+
+/// Enlarged images are never made, unless they are asked for: of the input, and of a node.
+#[test]
+fn convolutions_of_enlarged_images_are_those_of_images_that_were_enlarged_before() {
+    let description = json!({"format": "obverse-net/1", "input": {"shape": [2, 3, 4]}, "outputs": {"image": "act2"}, "nodes": [
+        {"name": "up1", "op": "upsample_nearest", "input": "input", "factor": 2},
+        {"name": "conv1", "op": "conv2d", "input": "up1", "channels": 3, "kernel": [3, 5], "padding": [1, 2]},
+        {"name": "act1", "op": "leaky_relu", "input": "conv1", "slope": 0.2},
+        {"name": "up2", "op": "upsample_nearest", "input": "act1", "factor": 2},
+        {"name": "conv2", "op": "conv2d", "input": "up2", "channels": 2, "kernel": 3, "padding": 1},
+        {"name": "act2", "op": "elu", "input": "conv2"}]});
+    let graph = Graph::from_json(Path::new("net.json"), &description).unwrap();
+    let without = Network::initialised(graph, Initialisation::He, 5);
+    let with = without.clone().tapped(&["up1", "up2"]).unwrap();
+    let trace = without.forward(&mut NoneTape, &normal("x", (1, 3, 4, 2)), Mode::Inference, InputGradient::Unwanted);
+    assert!(places(&without, &["up1", "up2"]).iter().all(|&place| trace.value(place).is_none()));
+    let (x, head) = (normal("x", (2, 3, 4, 2)), places(&without, &["act2"]));
+    assert_close(view(&values(&without, &x, &head)), view(&values(&with, &x, &head)), 1e-13);
+    let cotangent = normal("c", shape(&values(&with, &x, &head)));
+    let [pulled_without, pulled_with] = [&without, &with].map(|network| pulled(network, &x, &head, &cotangent));
+    assert_close(view(&pulled_without), view(&pulled_with), 1e-13);
+    check_adjoint(&x, |x| values(&without, x, &head), |cotangent| pulled(&without, &x, &head, cotangent));
 }
 
 #[test]

@@ -29,6 +29,7 @@ pub mod concat;
 pub mod conv_transpose;
 pub mod convolution;
 pub mod dropout;
+pub mod enlarged;
 pub mod gated;
 pub mod gaussian;
 pub mod linear;
