@@ -134,5 +134,13 @@ fn the_guide_to_reverse_nets_leads_to_the_comparison_of_trainings() {
     const THEORY: &str =
         "reversible theory 2 '--vary-n 50,100 --vary-m 1000,2000 --vary-k 2,4 --vary-rho 0.5,1 --count 4'";
     // The comparison itself becomes its trial, which the guide runs before it: the second run is fresh.
-    walk("reversible", &[("shadow 1 '0 1'", "shadow"), ("shadow", "shadow 1 '0 1'"), ("reversible theory", THEORY)]);
+    walk(
+        "reversible",
+        &[
+            ("shadow 1 '0 1'", "shadow"),
+            ("shadow", "shadow 1 '0 1'"),
+            ("inversions", "inversions 1"),
+            ("reversible theory", THEORY),
+        ],
+    );
 }
