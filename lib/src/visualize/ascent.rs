@@ -177,8 +177,7 @@ impl<E: Element> Ascent<'_, E> {
                 let count = image_len(&state.s);
                 let images = view_mut(&mut state.s).chunks_exact_mut(count);
                 for ((s, gradient), &norm) in images.zip(view(&found.gradient).chunks_exact(count)).zip(&found.norms) {
-                    let factor = E::of(if norm > 0.0 { length / norm } else { 0.0 });
-                    s.iter_mut().zip(gradient).for_each(|(s, &gradient)| *s += factor * gradient);
+                    step_along(s, gradient, norm, length);
                 }
             }
         }
@@ -287,6 +286,13 @@ fn sum<E: Element>(mut a: Batch<E>, b: &Batch<E>) -> Batch<E> {
     a
 }
 
+/// s += length gradient / norm, where there is a gradient. In f64: of subnormal gradients the factor is beyond single precision.
+fn step_along<E: Element>(s: &mut [E], gradient: &[E], norm: f64, length: f64) {
+    if norm > 0.0 {
+        s.iter_mut().zip(gradient).for_each(|(s, gradient)| *s += E::of(length * (gradient.wide() / norm)));
+    }
+}
+
 /// The Euclidean norm, summed in f64.
 fn norm<E: Element>(values: &[E]) -> f64 {
     values.iter().map(|value| value.wide() * value.wide()).sum::<f64>().sqrt()
@@ -300,6 +306,7 @@ mod tests {
     use crate::objective::parameterisation::{Clamped, Colours, Pixels, Squashed};
     use crate::objective::resolved::Comparison;
     use crate::objective::transform::Transforms;
+    use crate::ops::checks::assert_close;
 
     /// Two linear units of an image of 2 x 2.
     fn network() -> Network<f64> {
@@ -310,6 +317,17 @@ mod tests {
         let outputs = [("logits".to_string(), "fc".to_string())].into();
         let graph = Graph::new(InputSpec::plain(Size::new(1, 2, 2)), nodes, outputs).unwrap();
         Network::initialised(graph, Initialisation::He, 2)
+    }
+
+    /// The length over such a norm is infinite in single precision, and infinity times zero no number.
+    #[test]
+    fn steps_along_subnormal_gradients_have_their_length() {
+        let gradient = [3e-39f32, 0.0, 4e-39];
+        let mut s = [1.0f32; 3];
+        step_along(&mut s, &gradient, norm(&gradient), 100.0);
+        assert_close(&s, &[61.0f32, 1.0, 81.0], 1e-4);
+        step_along(&mut s, &[0.0; 3], 0.0, 100.0);
+        assert_close(&s, &[61.0f32, 1.0, 81.0], 1e-4);
     }
 
     fn climb(parameterisation: &dyn Parameterisation<f64>, text: &str, settings: Settings) -> (Ascended, State<f64>) {
