@@ -135,7 +135,7 @@ fn just_reversible_study_compares_trainings_and_is_fresh_the_second_time() {
         assert!(output.status.success(), "just {words:?}\n{said}");
         (String::from_utf8(output.stdout).unwrap(), said)
     };
-    let study = ["reversible", "study", "data", "out", "1", "0 1", "--batch 16"];
+    let study = ["reversible", "study", "data", "out", "1", "0 1", "1e-3", "--batch 16"];
     let (table, _) = just(&study);
     let rows: Vec<Vec<&str>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
     let row = |name: &str| rows.iter().filter(|row| row[0] == name).map(Vec::len).collect::<Vec<_>>();
