@@ -70,6 +70,17 @@ enum Execution {
     Given,
 }
 
+impl Execution {
+    /// Whose value the node at `place` computes, and the slope of the rectifier on the way; `None` if it computes nothing.
+    fn computes(self, place: usize) -> Option<(usize, Option<f64>)> {
+        match self {
+            Self::Skipped | Self::Merged | Self::Enlarged | Self::Given => None,
+            Self::Alone => Some((place, None)),
+            Self::WithRectifier(next, slope) => Some((next, Some(slope))),
+        }
+    }
+}
+
 /// What a forward pass computed, node by node.
 #[derive(Clone, Debug)]
 pub struct Trace<E: Element> {
@@ -229,11 +240,8 @@ impl<E: Element> Network<E> {
             trace.values[place] = Some(value.clone());
         }
         for place in 0..self.plan.len() {
-            let (target, rectifier) = match self.plan[place] {
-                Execution::Skipped | Execution::Merged | Execution::Enlarged | Execution::Given => continue,
-                Execution::Alone => (place, None),
-                Execution::WithRectifier(next, slope) => (next, Some(E::of(slope))),
-            };
+            let Some((target, rectifier)) = self.plan[place].computes(place) else { continue };
+            let rectifier = rectifier.map(E::of);
             let value = self.compute(tape, place, rectifier, &mut trace, input);
             trace.values[target] = value;
         }
@@ -382,11 +390,8 @@ impl<E: Element> Network<E> {
             waiting[place] = Some(summed(tape, previous, cotangent.clone()));
         }
         for place in (0..self.plan.len()).rev() {
-            let (from, rectifier) = match self.plan[place] {
-                Execution::Skipped | Execution::Merged | Execution::Enlarged | Execution::Given => continue,
-                Execution::Alone => (place, None),
-                Execution::WithRectifier(next, slope) => (next, Some(E::of(slope))),
-            };
+            let Some((from, rectifier)) = self.plan[place].computes(place) else { continue };
+            let rectifier = rectifier.map(E::of);
             let Some(mut cotangent) = waiting[from].take() else { continue };
             // Off the tape nothing depends on a cotangent of zeros, such as those of branches that hold none of a block's channels.
             if !T::OWNS_TAPE && view(&cotangent).iter().all(|&value| value == E::zero()) {
@@ -435,10 +440,7 @@ impl<E: Element> Network<E> {
     ) -> Vec<Batch<E>> {
         let op = &self.graph.nodes[place].op;
         let size = self.graph.input_size(place);
-        let y = match self.plan[place] {
-            Execution::WithRectifier(next, _) => trace.value(next),
-            _ => trace.value(place),
-        };
+        let y = self.plan[place].computes(place).and_then(|(target, _)| trace.value(target));
         let slopes = y.zip(rectifier);
         let result = match op {
             Op::Conv2d { .. } if self.enlarges(place) => {
@@ -566,21 +568,24 @@ fn plan(graph: &Graph, kept: &[usize]) -> Vec<Execution> {
         if matches!(graph.nodes[place].op, Op::Input { .. }) {
             plan[place] = Execution::Given;
         }
-        let fusable = matches!(
-            graph.nodes[place].op,
-            Op::Conv2d { .. } | Op::Linear { .. } | Op::ConvTranspose2d { .. } | Op::BatchNorm { .. }
-        );
         let [reader] = readers[place].as_slice() else { continue };
-        if needed[place] && !kept.contains(&place) && is_enlarging(&graph.nodes[place].op, &graph.nodes[*reader].op) {
-            plan[place] = Execution::Enlarged;
-        }
-        let slope = graph.nodes[*reader].op.rectifier();
-        if let Some(slope) = slope.filter(|_| fusable && needed[place] && !kept.contains(&place)) {
-            plan[place] = Execution::WithRectifier(*reader, slope);
-            plan[*reader] = Execution::Merged;
+        let (op, next) = (&graph.nodes[place].op, &graph.nodes[*reader].op);
+        match next.rectifier() {
+            _ if kept.contains(&place) => {}
+            Some(slope) if is_fusable(op) => {
+                plan[place] = Execution::WithRectifier(*reader, slope);
+                plan[*reader] = Execution::Merged;
+            }
+            _ if is_enlarging(op, next) => plan[place] = Execution::Enlarged,
+            _ => {}
         }
     }
     plan
+}
+
+/// Whether the rectifier after it is applied to what it computes, in the same pass.
+fn is_fusable(op: &Op) -> bool {
+    matches!(op, Op::Conv2d { .. } | Op::Linear { .. } | Op::ConvTranspose2d { .. } | Op::BatchNorm { .. })
 }
 
 /// Whether a convolution after an enlargement does without enlarged images.
