@@ -77,6 +77,13 @@ fn statistics_of_shards_merge_to_the_whole_in_any_order() {
     run("merge p1.npz p2.npz p3.npz -o one.npz");
     run("merge p3.npz p1.npz p2.npz -o other.npz");
     assert_eq!(bytes("one.npz"), bytes("other.npz"));
+    let refused = |parts: &str, words: &[&str]| {
+        obverse_tests::run(folder.path(), "fid-score", &format!("merge {parts} -o less.npz")).fails(2, words);
+        assert!(!folder.path().join("less.npz").exists());
+    };
+    refused("p1.npz p3.npz", &["p1.npz", "all 3 parts", "found none for 2/3", "--any-parts"]);
+    refused("p1.npz p2.npz p3.npz p2.npz", &["each of the 3 parts", "found 4 files"]);
+    run("merge p1.npz p3.npz --any-parts -o less.npz");
     run(&format!("features images.npy {NET} -o f.npy"));
     run("stats f.npy -o features.npz");
     let fid = |b: &str| json(folder.path(), "fid-score", &format!("whole.npz {b}"));
@@ -89,6 +96,15 @@ fn statistics_of_shards_merge_to_the_whole_in_any_order() {
     }
     obverse_tests::run(folder.path(), "npy-cat", "f1.npy f2.npy -o joined.npy").succeeds();
     assert_eq!(bytes("joined.npy"), bytes("f.npy"));
+    let join = |words: &str| obverse_tests::run(folder.path(), "npy-cat", &format!("{words} -o less.npy"));
+    join("f2.npy f1.npy").fails(2, &["f2.npy", "in order", "found 2, 1"]);
+    join("f1.npy f1.npy").fails(2, &["f1.npy", "found none for 2/2"]);
+    assert!(!folder.path().join("less.npy").exists());
+    join("f2.npy f1.npy --any-parts").succeeds();
+    // Parts beside what is none, rows of them, and one by itself: nothing is asked.
+    for words in ["f1.npy f.npy", "f2.npy f1.npy --head 3", "f2.npy"] {
+        join(words).succeeds();
+    }
     // As the JSON says, from the network, its node and the resizing.
     let described = &fid("f.npy")["features"];
     assert_eq!((described["layer"].as_str(), described["resize"].as_str()), (Some("act2"), Some("bilinear")));

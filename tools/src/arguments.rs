@@ -89,6 +89,16 @@ impl Shard {
         bound(self.index - 1)..bound(self.index)
     }
 
+    /// Which part it is, from 1.
+    pub fn index(self) -> usize {
+        self.index
+    }
+
+    /// How many parts there are.
+    pub fn count(self) -> usize {
+        self.count
+    }
+
     /// Whether it is the only part.
     pub fn is_whole(self) -> bool {
         self.count == 1

@@ -14,6 +14,7 @@ mod fitted;
 pub mod interrupt;
 pub mod network;
 pub mod parameterisation;
+pub mod parts;
 pub mod picture;
 pub mod progress;
 pub mod task;

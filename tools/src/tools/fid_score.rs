@@ -19,6 +19,7 @@ use obverse::store::sidecar::{Artifact, metric};
 use serde_json::{Value, json};
 
 use crate::features::{FeatureArguments, Side, common_origin};
+use crate::parts::{self, PartsArgument};
 use crate::{CommonArguments, Metrics, SeedArgument, ShardArgument, Task};
 
 /// Images a side above which the kernel distance is taken over subsets.
@@ -136,6 +137,8 @@ struct MergeArguments {
     /// Where the whole's statistics go
     #[arg(short, long, value_name = "OUT.npz")]
     output: PathBuf,
+    #[command(flatten)]
+    any: PartsArgument,
     #[command(flatten)]
     common: CommonArguments,
 }
@@ -416,6 +419,9 @@ fn stats(arguments: &PassArguments) -> anyhow::Result<()> {
 }
 
 fn merge(arguments: &MergeArguments) -> anyhow::Result<()> {
+    if !arguments.any.any_parts {
+        parts::check(&arguments.parts, false)?;
+    }
     let mut task = Task::begin(&arguments.common, Some(&arguments.output))?;
     // In the order of their content, so that the order of the arguments does not matter.
     let mut parts: Vec<(String, &PathBuf)> =

@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use crate::arguments::parse_places;
+use crate::parts::{PartsArgument, check};
 use crate::{CommonArguments, Metrics, Progress, Task, check_interrupted};
 use anyhow::{Context, bail};
 use clap::Parser;
@@ -15,7 +16,8 @@ const BLOCK: usize = 1 << 23;
 /// Join .npy arrays along the first axis
 ///
 /// The parts must have the same type and the same shape but for the first axis. They are copied a few rows at a time, so
-/// memory does not grow with their number. Parts made with --shard 1/N to N/N join to what the whole would have been.
+/// memory does not grow with their number. Parts made with --shard 1/N to N/N join to what the whole would have been; one that is
+/// missing, twice there or out of order is named.
 #[derive(Parser)]
 #[command(
     version,
@@ -38,6 +40,8 @@ pub struct Arguments {
     #[arg(long, value_name = "N", conflicts_with = "rows")]
     head: Option<usize>,
     #[command(flatten)]
+    any: PartsArgument,
+    #[command(flatten)]
     common: CommonArguments,
 }
 
@@ -46,7 +50,11 @@ pub struct Arguments {
 /// # Errors
 /// Bad usage, bad input, a run that fails; the user's wish to stop.
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let Arguments { parts, output, rows, head, common } = arguments;
+    let Arguments { parts, output, rows, head, any, common } = arguments;
+    // Who takes rows, or copies one file, wants no whole.
+    if parts.len() > 1 && rows.is_none() && head.is_none() && !any.any_parts {
+        check(&parts, true)?;
+    }
     let mut readers = parts.iter().map(|part| Reader::open(part)).collect::<Result<Vec<_>, _>>()?;
     let first = readers.first().context("no parts")?;
     for reader in &readers {
