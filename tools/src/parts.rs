@@ -8,6 +8,9 @@ use serde_json::Value;
 
 use crate::arguments::Shard;
 
+/// Parts named as missing, however many a sidecar says there are.
+const NAMED: usize = 16;
+
 /// `--any-parts`, for tools that join parts.
 #[derive(Clone, Copy, Debug, Default, clap::Args)]
 pub struct PartsArgument {
@@ -47,8 +50,11 @@ pub fn check(paths: &[PathBuf], ordered: bool) -> anyhow::Result<()> {
         let count = first.shard.count();
         let of_one: Vec<_> =
             parts.iter().filter(|part| part.whole == first.whole).map(|part| part.shard.index()).collect();
-        let missing: Vec<_> =
-            (1..=count).filter(|index| !of_one.contains(index)).map(|index| format!("{index}/{count}")).collect();
+        let missing: Vec<_> = (1..=count)
+            .filter(|index| !of_one.contains(index))
+            .take(NAMED)
+            .map(|index| format!("{index}/{count}"))
+            .collect();
         ensure!(
             missing.is_empty(),
             "{path}: expected all {count} parts of the whole that it is {} of, found none for {}; make what is missing, with the \
