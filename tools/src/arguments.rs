@@ -5,27 +5,32 @@ use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::str::FromStr;
 
+use crate::request::ChangesNothing;
+
 /// What every tool understands.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct CommonArguments {
     // Read before the tool runs, which is in one of them (`exit::run_tool`).
     /// Threads to compute with; the result is the same for any number [default: all cores]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", add = ChangesNothing)]
     pub threads: Option<NonZeroUsize>,
     /// Print the metrics as one JSON object on standard output
-    #[arg(long)]
+    #[arg(long, add = ChangesNothing)]
     pub json: bool,
     /// Print nothing but errors
-    #[arg(long)]
+    #[arg(long, add = ChangesNothing)]
     pub quiet: bool,
     /// Run even when the output is fresh
-    #[arg(long)]
+    #[arg(long, add = ChangesNothing)]
     pub force: bool,
+    /// Replace a file at the output's name even where this suite did not write it
+    #[arg(long, add = ChangesNothing)]
+    pub overwrite: bool,
     /// Say which input or parameter makes the output stale
-    #[arg(long)]
+    #[arg(long, add = ChangesNothing)]
     pub explain: bool,
     /// Only say whether the output is fresh: exit code 0 if it is, 1 if not
-    #[arg(long, conflicts_with = "force")]
+    #[arg(long, conflicts_with = "force", add = ChangesNothing)]
     pub check: bool,
 }
 
@@ -41,7 +46,7 @@ pub struct SeedArgument {
 #[derive(Clone, Copy, Debug, Default, clap::Args)]
 pub struct BatchArgument {
     /// Rows computed at a time [default: what suits the tool]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", add = ChangesNothing)]
     pub batch: Option<NonZeroUsize>,
 }
 

@@ -8,8 +8,8 @@ use obverse::objective::resolved::Comparison;
 use obverse::store::sidecar::{Artifact, Sidecar};
 use serde::de::DeserializeOwned;
 
-use crate::companion;
 use crate::parameterisation::ParameterisationArguments;
+use crate::{Input, companion};
 
 /// How many times over a file may have been joined of others. A file that was joined into itself ends here.
 const JOINS: usize = 8;
@@ -103,7 +103,7 @@ impl Made {
         if sidecar.tool != tool {
             return Ok(Self::default());
         }
-        let found = |file: Option<PathBuf>| file.map(|file| ran_in.join(file));
+        let found = |file: Option<Input>| file.map(|file| Input::from(ran_in.join(file)));
         let parameterisation: Option<ParameterisationArguments> = parameter(&sidecar, "parameterisation");
         let parameters = sidecar.metrics.get("parameters").and_then(|name| name.as_str());
         Ok(Self {
@@ -136,5 +136,5 @@ impl Made {
 }
 
 fn parameter<T: DeserializeOwned>(sidecar: &Sidecar, name: &str) -> Option<T> {
-    sidecar.parameters.get(name).and_then(|value| serde_json::from_value(value.clone()).ok())
+    sidecar.resolved.get(name).and_then(|value| serde_json::from_value(value.clone()).ok())
 }

@@ -11,6 +11,7 @@ use clap_complete::CompleteEnv;
 use obverse::store;
 
 use crate::interrupt::Interrupted;
+use crate::request::Request;
 
 const FAILED: u8 = 1;
 const BAD_INPUT: u8 = 2;
@@ -47,7 +48,9 @@ pub fn run_tool<A: clap::Parser + Send>(name: &'static str, run: fn(A) -> anyhow
 
 /// The arguments of this process, and the threads they ask for. The manuals live in the library, so the tool's name is given here.
 fn parse<A: clap::Parser>(name: &'static str) -> Result<(A, Option<NonZeroUsize>), clap::Error> {
-    let matches = A::command().name(name).try_get_matches()?;
+    let mut command = A::command().name(name);
+    let matches = command.try_get_matches_from_mut(std::env::args_os())?;
+    Request::of(&command, &matches).set_current();
     let lowest = std::iter::successors(Some(&matches), |matches| Some(matches.subcommand()?.1)).last();
     let threads = lowest.and_then(|matches| matches.try_get_one("threads").ok()?.copied());
     Ok((A::from_arg_matches(&matches)?, threads))

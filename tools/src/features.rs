@@ -1,5 +1,6 @@
 //! Where the features that `fid-score` compares come from: images through a network, arrays, files of statistics.
 
+use crate::request::Declared;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
@@ -13,7 +14,7 @@ use obverse::store::digest;
 use obverse::store::npy::{Reader, require_finite};
 use obverse::store::sidecar::Sidecar;
 
-use crate::{BatchArgument, CommonArguments, Progress, Shard, Task, check_interrupted};
+use crate::{BatchArgument, CommonArguments, Progress, Shard, check_interrupted};
 
 /// Where the inception network lies unless `--net` says otherwise.
 const DEFAULT: &str = "data/inception";
@@ -25,7 +26,7 @@ pub const OFFICIAL: &str = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1be
 #[derive(Clone, Debug, Args)]
 pub struct FeatureArguments {
     /// The network that images go through, a folder
-    #[arg(long, value_name = "NET", default_value = DEFAULT)]
+    #[arg(long, value_name = "NET", default_value = DEFAULT, add = Declared)]
     pub net: PathBuf,
     /// The node whose mean over places is compared [default: the last features_N, or the last node]
     #[arg(long, value_name = "NODE")]
@@ -169,21 +170,15 @@ impl Side {
     ///
     /// # Errors
     /// A path that cannot be read or is none of these; an empty set.
-    pub fn open(
-        path: &Path,
-        arguments: &FeatureArguments,
-        common: &CommonArguments,
-        task: &mut Task,
-    ) -> anyhow::Result<Self> {
+    pub fn open(path: &Path, arguments: &FeatureArguments, common: &CommonArguments) -> anyhow::Result<Self> {
         if path.extension().is_some_and(|extension| extension == "npz") {
-            task.input(path)?;
             return Ok(Self::Statistics(Statistics::load(path)?));
         }
         let name = path.to_string_lossy();
         if name.ends_with(".npy") || name.ends_with(".npy.zst") {
             let mut reader = Reader::open(path)?;
             if reader.shape().len() == 2 {
-                return Self::of_array(&mut reader, task);
+                return Self::of_array(&mut reader);
             }
         }
         let pictures = Pictures::open(path)?;
@@ -197,15 +192,13 @@ impl Side {
         Ok(Self::Features { rows, dimension: map.dimension(), origin: Some(origin), skipped })
     }
 
-    fn of_array(reader: &mut Reader, task: &mut Task) -> anyhow::Result<Self> {
-        task.array(reader)?;
+    fn of_array(reader: &mut Reader) -> anyhow::Result<Self> {
         let (count, dimension) = (reader.rows(), reader.row_len());
         ensure!(count > 0 && dimension > 0, "{}: expected features, found none", reader.path().display());
         let rows: Vec<f64> = reader.read_rows_as_float(count)?;
         require_finite(reader.path(), &rows, 0, dimension)?;
         let sidecar = Sidecar::path_of(reader.path()).and_then(|path| Sidecar::read(&path).ok());
-        let origin =
-            sidecar.and_then(|sidecar| serde_json::from_value(sidecar.parameters.get("features")?.clone()).ok());
+        let origin = sidecar.and_then(|sidecar| serde_json::from_value(sidecar.resolved.get("features")?.clone()).ok());
         Ok(Self::Features { rows, dimension, origin, skipped: 0 })
     }
 

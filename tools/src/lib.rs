@@ -13,10 +13,12 @@ pub mod features;
 mod fitted;
 pub mod interrupt;
 pub mod network;
+mod owned;
 pub mod parameterisation;
 pub mod parts;
 pub mod picture;
 pub mod progress;
+pub mod request;
 pub mod task;
 pub mod tools;
 pub mod training;
@@ -30,6 +32,7 @@ pub use network::{Classes, Precision, RowsArguments, architecture_file, require_
 #[doc(hidden)]
 pub use obverse::tensor::memory::MiMalloc;
 pub use progress::Progress;
+pub use request::{Input, Output};
 pub use task::{Metrics, Task, companion};
 
 /// A tool of the suite.
@@ -39,31 +42,38 @@ pub struct Tool {
     pub name: &'static str,
     /// Its arguments and help, not yet named.
     pub command: fn() -> clap::Command,
+    /// Raised whenever it makes other bytes of the same request: outputs that were made before are then not fresh.
+    pub results: u32,
+}
+
+/// The number of a tool's results; 0 of what is no tool.
+fn results_of(name: &str) -> u32 {
+    TOOLS.iter().find(|tool| tool.name == name).map_or(0, |tool| tool.results)
 }
 
 /// Every tool of the suite, in alphabetical order.
 pub const TOOLS: &[Tool] = &[
-    Tool { name: "dataset", command: tools::dataset::Arguments::command },
-    Tool { name: "fa-encode", command: tools::fa_encode::Arguments::command },
-    Tool { name: "fa-fit", command: tools::fa_fit::Arguments::command },
-    Tool { name: "fa-invert", command: tools::fa_invert::Arguments::command },
-    Tool { name: "fid-score", command: tools::fid_score::Arguments::command },
-    Tool { name: "fv-optimize", command: tools::fv_optimize::Arguments::command },
-    Tool { name: "ifv-predict", command: tools::ifv_predict::Arguments::command },
-    Tool { name: "metric-view", command: tools::metric_view::Arguments::command },
-    Tool { name: "mi-bound", command: tools::mi_bound::Arguments::command },
-    Tool { name: "nearest", command: tools::nearest::Arguments::command },
-    Tool { name: "net-fit", command: tools::net_fit::Arguments::command },
-    Tool { name: "net-import", command: tools::net_import::Arguments::command },
-    Tool { name: "net-tap", command: tools::net_tap::Arguments::command },
-    Tool { name: "npy-cat", command: tools::npy_cat::Arguments::command },
-    Tool { name: "npy-view", command: tools::npy_view::Arguments::command },
-    Tool { name: "obverse-again", command: tools::obverse_again::Arguments::command },
-    Tool { name: "obverse-manual", command: tools::obverse_manual::Arguments::command },
-    Tool { name: "pixelcnn-fit", command: tools::pixelcnn_fit::Arguments::command },
-    Tool { name: "pixelcnn-sample", command: tools::pixelcnn_sample::Arguments::command },
-    Tool { name: "report", command: tools::report::Arguments::command },
-    Tool { name: "shadow-measure", command: tools::shadow_measure::Arguments::command },
+    Tool { name: "dataset", command: tools::dataset::Arguments::command, results: 1 },
+    Tool { name: "fa-encode", command: tools::fa_encode::Arguments::command, results: 1 },
+    Tool { name: "fa-fit", command: tools::fa_fit::Arguments::command, results: 1 },
+    Tool { name: "fa-invert", command: tools::fa_invert::Arguments::command, results: 1 },
+    Tool { name: "fid-score", command: tools::fid_score::Arguments::command, results: 1 },
+    Tool { name: "fv-optimize", command: tools::fv_optimize::Arguments::command, results: 1 },
+    Tool { name: "ifv-predict", command: tools::ifv_predict::Arguments::command, results: 1 },
+    Tool { name: "metric-view", command: tools::metric_view::Arguments::command, results: 1 },
+    Tool { name: "mi-bound", command: tools::mi_bound::Arguments::command, results: 1 },
+    Tool { name: "nearest", command: tools::nearest::Arguments::command, results: 1 },
+    Tool { name: "net-fit", command: tools::net_fit::Arguments::command, results: 1 },
+    Tool { name: "net-import", command: tools::net_import::Arguments::command, results: 1 },
+    Tool { name: "net-tap", command: tools::net_tap::Arguments::command, results: 1 },
+    Tool { name: "npy-cat", command: tools::npy_cat::Arguments::command, results: 1 },
+    Tool { name: "npy-view", command: tools::npy_view::Arguments::command, results: 1 },
+    Tool { name: "obverse-again", command: tools::obverse_again::Arguments::command, results: 1 },
+    Tool { name: "obverse-manual", command: tools::obverse_manual::Arguments::command, results: 1 },
+    Tool { name: "pixelcnn-fit", command: tools::pixelcnn_fit::Arguments::command, results: 1 },
+    Tool { name: "pixelcnn-sample", command: tools::pixelcnn_sample::Arguments::command, results: 1 },
+    Tool { name: "report", command: tools::report::Arguments::command, results: 1 },
+    Tool { name: "shadow-measure", command: tools::shadow_measure::Arguments::command, results: 1 },
 ];
 
 /// The `main` of a tool: its allocator, and the module that holds its `Arguments` and its `run`.

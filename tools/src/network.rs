@@ -11,7 +11,7 @@ use obverse::train;
 use serde::Serialize;
 
 use crate::exit::Failure;
-use crate::{BatchArgument, CommonArguments, Progress, ShardArgument, Task, check_interrupted};
+use crate::{BatchArgument, CommonArguments, Progress, ShardArgument, check_interrupted};
 
 /// The numbers a tool computes with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize)]
@@ -45,15 +45,6 @@ pub struct RowsArguments {
 const ELEMENTS: usize = 1 << 20;
 
 impl RowsArguments {
-    /// Declares what decides the result.
-    ///
-    /// # Errors
-    /// None in practice: the values have JSON forms.
-    pub fn declare(&self, task: &mut Task) -> anyhow::Result<()> {
-        task.parameter("shard", self.shard.shard.to_string())?;
-        task.parameter("precision", self.precision)
-    }
-
     /// Goes through this shard's part of `total` rows a batch at a time, with progress; by default as many at a time as
     /// memory likes, when an image is of `elements` values.
     ///
@@ -89,17 +80,6 @@ impl Classes {
             Some(path) => Some(Self::File(LabelFile::open(path, count)?)),
             None => (!listed.is_empty()).then(|| Self::InTurn(listed.to_vec())),
         })
-    }
-
-    /// Declares the file, where there is one.
-    ///
-    /// # Errors
-    /// A file that cannot be read.
-    pub fn declare(&self, task: &mut Task) -> anyhow::Result<()> {
-        match self {
-            Self::File(labels) => task.array(labels.reader()),
-            Self::InTurn(_) => Ok(()),
-        }
     }
 
     /// The classes of `rows`, each below `count`.

@@ -1,6 +1,7 @@
 //! How images are made of parameters, as arguments, and as the sidecar of an image keeps it for what reads the image back.
 
-use std::path::{Path, PathBuf};
+use crate::request::Input;
+use std::path::Path;
 
 use anyhow::{Context, ensure};
 use clap::{Args, ValueEnum};
@@ -13,7 +14,6 @@ use obverse::store::npy::Scalar;
 use obverse::tensor::Element;
 use serde::{Deserialize, Serialize};
 
-use crate::Task;
 use crate::fitted::FittedImages;
 
 /// Images read at a time when a spectrum is measured.
@@ -75,10 +75,10 @@ pub struct ParameterisationArguments {
     pub mask: MaskArgument,
     /// Images whose mean spectrum --parameterisation maco keeps; those of another size are resized
     #[arg(long, value_name = "IMAGES.npy")]
-    pub spectrum_of: Option<PathBuf>,
+    pub spectrum_of: Option<Input>,
     /// Make images by a decoder network instead: what is optimised is its input
     #[arg(long, value_name = "NET", conflicts_with_all = ["parameterisation", "image_size"])]
-    pub decoder: Option<PathBuf>,
+    pub decoder: Option<Input>,
     /// Height and width of the images [default: the network's; others are resized for it]
     #[arg(long, value_name = "HxW", value_parser = size)]
     pub image_size: Option<(usize, usize)>,
@@ -93,13 +93,9 @@ fn size(text: &str) -> Result<(usize, usize), String> {
 }
 
 impl ParameterisationArguments {
-    /// Declares what decides the images.
-    ///
-    /// # Errors
-    /// A file that cannot be read.
-    pub fn declare(&self, task: &mut Task) -> anyhow::Result<()> {
-        task.parameter("parameterisation", self)?;
-        [&self.decoder, &self.spectrum_of].into_iter().flatten().try_for_each(|path| task.input(path))
+    /// The files that images are made with.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        [&self.decoder, &self.spectrum_of].into_iter().flatten().map(|path| &**path)
     }
 
     /// The parameterisation of images for a network that takes `input`.

@@ -1,6 +1,6 @@
 //! Parts that a tool made with `--shard`, told by their sidecars: all of a whole must be there before they are joined.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::ensure;
 use obverse::store::sidecar::Sidecar;
@@ -30,10 +30,13 @@ struct Part<'a> {
 impl<'a> Part<'a> {
     /// What the sidecar of `path` says; `None` where it has none that can be read, or is no part.
     fn of(path: &'a Path) -> Option<Self> {
-        let Sidecar { tool, mut parameters, seed, inputs, .. } = Sidecar::read(&Sidecar::path_of(path)?).ok()?;
-        let shard: Shard = parameters.remove("shard")?.as_str()?.parse().ok()?;
+        let Sidecar { tool, mut request, mut resolved, seed, inputs, .. } =
+            Sidecar::read(&Sidecar::path_of(path)?).ok()?;
+        // The first schema has it among what was resolved.
+        let shard = request.remove("shard").or_else(|| resolved.remove("shard"))?;
+        let shard: Shard = shard.as_str()?.parse().ok()?;
         let inputs: Vec<_> = inputs.into_iter().map(|input| input.blake3).collect();
-        let whole = (tool, serde_json::json!([parameters, seed, inputs, shard.count()]));
+        let whole = (tool, serde_json::json!([request, resolved, seed, inputs, shard.count()]));
         (!shard.is_whole()).then_some(Self { path, shard, whole })
     }
 }
@@ -43,8 +46,10 @@ impl<'a> Part<'a> {
 ///
 /// # Errors
 /// A part that is missing, twice there or out of order, by its number.
-pub fn check(paths: &[PathBuf], ordered: bool) -> anyhow::Result<()> {
-    let Some(parts) = paths.iter().map(|path| Part::of(path)).collect::<Option<Vec<_>>>() else { return Ok(()) };
+pub fn check<P: AsRef<Path>>(paths: &[P], ordered: bool) -> anyhow::Result<()> {
+    let Some(parts) = paths.iter().map(|path| Part::of(path.as_ref())).collect::<Option<Vec<_>>>() else {
+        return Ok(());
+    };
     for first in &parts {
         let path = first.path.display();
         let count = first.shard.count();

@@ -1,6 +1,7 @@
 //! Figures as files: PNG or SVG, as the file's name says.
 
-use std::path::{Path, PathBuf};
+use crate::request::Output;
+use std::path::Path;
 
 use anyhow::{bail, ensure};
 use clap::Args;
@@ -56,7 +57,7 @@ pub struct PictureArguments {
     pub title: String,
     /// The picture: .png, or .svg
     #[arg(short, long, value_name = "PICTURE")]
-    pub output: PathBuf,
+    pub output: Output,
     /// What all tools take
     #[command(flatten)]
     pub common: CommonArguments,

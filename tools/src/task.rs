@@ -2,7 +2,9 @@
 //! and print the metrics.
 
 use std::fmt::Debug;
+use std::fs;
 use std::io::{Write, stdout};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -12,7 +14,7 @@ use nix::sys::time::TimeVal;
 use obverse::store::atomic::AtomicFolder;
 use obverse::store::cache::{Freshness, Wanted, check};
 use obverse::store::digest;
-use obverse::store::npy::Reader;
+use obverse::store::npy::{self, Writer};
 use obverse::store::sidecar::{Artifact, SCHEMA, Sidecar, directory_from};
 use obverse::store::{self, is_standard_stream};
 use serde::Serialize;
@@ -20,142 +22,211 @@ use serde_json::{Map, Value, json};
 
 use crate::arguments::CommonArguments;
 use crate::exit::{Failure, tool_name};
+use crate::owned::{self, Lock};
+use crate::request::Request;
 
 /// What a run measured, by name; see [`obverse::store::sidecar::metric`] for numbers.
 pub type Metrics = Map<String, Value>;
 
-/// A run of a tool, from its arguments to its sidecar.
+/// A run of a tool, from its arguments to its sidecar. What it depends on is the request of the process ([`Request`]); a tool
+/// adds only what its arguments do not name.
 ///
 /// ```no_run
 /// # use std::path::Path;
 /// # use obverse::store::npy::{Reader, Writer};
 /// # use obverse_tools::{CommonArguments, Metrics, Task};
-/// # fn run(common: &CommonArguments, input: &Path, output: &Path, layer: &str) -> anyhow::Result<()> {
+/// # fn run(common: &CommonArguments, input: &Path, output: &Path) -> anyhow::Result<()> {
 /// let images = Reader::open(input)?;
 /// let mut task = Task::begin(common, Some(output))?;
-/// task.array(&images)?;
-/// task.parameter("layer", layer)?;
 /// if task.is_fresh()? {
 ///     return Ok(());
 /// }
 /// let writer = Writer::create(output, images.dtype(), images.row_shape())?;
 /// // … the work …
-/// task.finish(writer.finish()?, Metrics::new())
+/// task.finish_array(writer, Metrics::new())
 /// # }
 /// ```
 pub struct Task {
     common: CommonArguments,
     output: Option<PathBuf>,
-    beside: Vec<PathBuf>,
+    companions: Vec<PathBuf>,
     wanted: Wanted,
+    /// How the files that are read stood when they were digested.
+    read: Vec<(PathBuf, Vec<Stand>)>,
+    lock: Option<Lock>,
     started: Instant,
 }
 
 impl Task {
-    /// Begins a run that makes `output`; `None` for tools that only measure.
+    /// Begins a run that makes `output`; `None` for tools that only measure. What the arguments name as read is digested.
     ///
     /// # Errors
-    /// When both the metrics and the output would go to standard output.
+    /// When both the metrics and the output would go to standard output; an input that cannot be read; an output that is an input
+    /// too, or whose name cannot be kept.
     pub fn begin(common: &CommonArguments, output: Option<&Path>) -> anyhow::Result<Self> {
         if common.json && output.is_some_and(is_standard_stream) {
             bail!("--json and -o - both write to standard output; give -o a file");
         }
+        let Request { values, defaults, inputs, outputs } = Request::current();
         let wanted = Wanted {
             tool: tool_name().to_owned(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            parameters: Map::new(),
-            seed: 0,
-            inputs: Vec::new(),
+            results: crate::results_of(tool_name()),
+            request: values,
+            defaults,
+            ..Wanted::default()
         };
-        let (common, output) = (common.clone(), output.map(Path::to_owned));
-        Ok(Self { common, output, beside: Vec::new(), wanted, started: Instant::now() })
+        let started = Instant::now();
+        let (common, companions, read) = (common.clone(), Vec::new(), Vec::new());
+        let mut task =
+            Self { common, output: output.map(Path::to_owned), companions, wanted, read, lock: None, started };
+        let Some(output) = output else { return Ok(task) };
+        let endings = outputs.iter().find(|(path, _)| path == output).map_or(&[][..], |(_, endings)| endings);
+        owned::check_name(output, endings)?;
+        owned::check_apart(output, inputs.iter().map(|(argument, path)| (argument.as_str(), path.as_path())))?;
+        for (argument, path) in &inputs {
+            task.input(argument, path)?;
+        }
+        Ok(task)
     }
 
-    /// Declares a file or folder that is read, digesting it.
+    /// Declares a file or folder that is read though no argument of type [`crate::Input`] names it, digesting it; `argument` is the
+    /// one that leads to it.
     ///
     /// # Errors
     /// When it cannot be read.
-    pub fn input(&mut self, path: &Path) -> anyhow::Result<()> {
-        self.wanted.inputs.push(Artifact::of_path(path)?);
+    pub fn input(&mut self, argument: &str, path: &Path) -> anyhow::Result<()> {
+        let artifact = if is_standard_stream(path) {
+            // Its digest is known when the tool has read it.
+            Artifact::known(path, String::new())
+        } else {
+            self.read.push((path.to_owned(), stands(path)));
+            Artifact::of_path(path)?
+        };
+        self.wanted.inputs.push(Artifact { argument: Some(argument.to_owned()), ..artifact });
         Ok(())
     }
 
-    /// Declares an array that is open, standard input included.
-    ///
-    /// # Errors
-    /// When it cannot be read.
-    pub fn array(&mut self, reader: &Reader) -> anyhow::Result<()> {
-        self.wanted.inputs.push(Artifact::of_array(reader)?);
-        Ok(())
-    }
-
-    /// Declares a resolved parameter. Leave out what cannot change the output, such as a number of threads.
+    /// Records what presets, defaults or the files themselves come to. It counts as the request does.
     ///
     /// # Errors
     /// When the value has no JSON form.
-    pub fn parameter(&mut self, key: &str, value: impl Serialize + Debug) -> anyhow::Result<()> {
-        let json = serde_json::to_value(&value).with_context(|| format!("parameter {key}: {value:?}"))?;
-        self.wanted.parameters.insert(key.to_owned(), json);
+    pub fn resolved(&mut self, key: &str, value: impl Serialize + Debug) -> anyhow::Result<()> {
+        let json = serde_json::to_value(&value).with_context(|| format!("{key}: {value:?}"))?;
+        self.wanted.resolved.insert(key.to_owned(), json);
         Ok(())
     }
 
     /// Declares the files that are written beside the output, without which it is not fresh.
     pub fn beside(&mut self, files: Vec<PathBuf>) {
-        self.beside = files;
+        self.companions = files;
     }
 
-    /// Declares the seed.
-    pub fn seed(&mut self, seed: u64) {
-        self.wanted.seed = seed;
+    /// All that decides the output, but for the arguments in `without`: what a checkpoint must agree with for a run to go on from it.
+    pub fn identity_without(&self, without: &[&str]) -> Value {
+        let Wanted { tool, results, request, resolved, inputs, .. } = &self.wanted;
+        let mut request = request.clone();
+        request.retain(|key, _| !without.contains(&key.as_str()));
+        let inputs: Vec<_> = inputs.iter().map(|input| (&input.argument, &input.blake3)).collect();
+        json!({"tool": tool, "results": results, "request": request, "resolved": resolved, "inputs": inputs})
     }
 
-    /// All that decides the output: what a checkpoint must agree with for a run to go on from it.
+    /// [`Task::identity_without`] nothing.
     pub fn identity(&self) -> Value {
-        let Wanted { tool, version, parameters, seed, inputs } = &self.wanted;
-        let inputs: Vec<&str> = inputs.iter().map(|input| input.blake3.as_str()).collect();
-        json!({"tool": tool, "version": version, "parameters": parameters, "seed": seed, "inputs": inputs})
+        self.identity_without(&[])
     }
 
     /// Whether the output is already what this run would make. If so it says `fresh`, and prints the recorded metrics where
-    /// they are asked for: the tool returns at once.
+    /// they are asked for: the tool returns at once. If not, the output is locked until the task ends.
     ///
     /// # Errors
-    /// When the metrics cannot be printed; with `--check`, a [`Failure`] unless the output is fresh.
-    pub fn is_fresh(&self) -> anyhow::Result<bool> {
-        let Some(output) = self.output.as_deref().filter(|_| !self.common.force) else {
+    /// When the metrics cannot be printed; with `--check`, a [`Failure`] unless the output is fresh; an output that is not the
+    /// suite's to replace.
+    pub fn is_fresh(&mut self) -> anyhow::Result<bool> {
+        let Some(output) = self.output.clone() else {
             ensure!(!self.common.check, "--check: there is no output to be fresh; give -o");
             return Ok(false);
         };
-        let freshness = match self.beside.iter().find(|file| !file.is_file()) {
-            Some(file) => Freshness::Stale(vec![format!("{} is missing", file.display())]),
-            None => check(output, &self.wanted),
-        };
-        match freshness {
-            Freshness::Fresh(sidecar) => {
+        if !self.common.check {
+            let waiting = || self.note(&format!("{}: another run makes it; waiting", output.display()));
+            self.lock = Lock::take(&output, waiting)?;
+        }
+        match check(&output, &self.wanted) {
+            Freshness::Fresh(sidecar) if !self.common.force && self.has_companions(&sidecar) => {
                 self.note(&format!("{}: fresh", output.display()));
                 self.print(&sidecar.metrics)?;
+                self.lock = None;
                 Ok(true)
             }
             Freshness::Stale(reasons) if self.common.check => {
                 Err(Failure(format!("{}: not fresh: {}", output.display(), reasons.join("; "))).into())
             }
-            Freshness::Stale(reasons) => {
-                if self.common.explain {
+            freshness => {
+                if let (Freshness::Stale(reasons), true) = (freshness, self.common.explain) {
                     reasons.iter().for_each(|reason| eprintln!("{}: {reason}", tool_name()));
                 }
+                owned::check_replaceable(&output, &self.companions, self.common.overwrite)?;
+                self.lock.as_mut().map_or(Ok(()), Lock::claim)?;
                 Ok(false)
             }
         }
+    }
+
+    /// Whether a sidecar records every file that is to lie beside the output.
+    fn has_companions(&self, sidecar: &Sidecar) -> bool {
+        let name = |path: &Path| path.file_name().map(ToOwned::to_owned);
+        let recorded: Vec<_> = sidecar.companions.iter().map(|artifact| name(Path::new(&artifact.path))).collect();
+        self.companions.iter().all(|companion| recorded.contains(&name(companion)))
+    }
+
+    /// Checks that what was read is what it was when the run began: its result is then that of what the sidecar will say.
+    ///
+    /// # Errors
+    /// A [`Failure`] that names what changed.
+    pub fn verify_inputs(&self) -> anyhow::Result<()> {
+        let digested = self.wanted.inputs.iter().filter(|input| !is_standard_stream(Path::new(&input.path)));
+        for ((path, before), input) in self.read.iter().zip(digested) {
+            // A file that only looks changed is read again.
+            let same = stands(path) == *before || digest_of(path).is_ok_and(|now| now == input.blake3);
+            if !same {
+                let shown = path.display();
+                return Err(Failure(format!(
+                    "{shown}: it changed during the run, so nothing was written; run it again"
+                ))
+                .into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends a run with an array: puts it in its place if the inputs are what they were, writes the sidecar, prints the metrics.
+    ///
+    /// # Errors
+    /// An input that changed during the run; when something cannot be written.
+    pub fn finish_array(self, array: Writer, metrics: Metrics) -> anyhow::Result<()> {
+        self.finish_with(|| Ok(array.finish()?), metrics)
+    }
+
+    /// Ends a run with the file that `write` puts in its place, if the inputs are what they were.
+    ///
+    /// # Errors
+    /// An input that changed during the run; those of `write`; when the sidecar cannot be written.
+    pub fn finish_with<A: Into<Artifact>>(
+        self,
+        write: impl FnOnce() -> anyhow::Result<A>,
+        metrics: Metrics,
+    ) -> anyhow::Result<()> {
+        self.verify_inputs()?;
+        self.finish(write()?, metrics)
     }
 
     /// Ends a run whose output file is in its place: writes the sidecar, prints the metrics.
     ///
     /// # Errors
     /// When one of them cannot be written.
-    pub fn finish(self, written: impl Into<Artifact>, metrics: Metrics) -> anyhow::Result<()> {
+    fn finish(self, written: impl Into<Artifact>, metrics: Metrics) -> anyhow::Result<()> {
         let output: Artifact = written.into();
         let path = Path::new(&output.path).to_owned();
-        if let Some(sidecar) = Sidecar::path_of(&path) {
+        if let Some(sidecar) = Sidecar::path_of(&path).filter(|_| !path.is_symlink() || path.is_file()) {
             self.sidecar(parent(&sidecar), output, &metrics)?.write(&sidecar)?;
         }
         self.conclude(&metrics)
@@ -164,11 +235,10 @@ impl Task {
     /// Ends a run that made a folder: writes its `run.json` and puts the folder in its place.
     ///
     /// # Errors
-    /// When something cannot be written; an earlier folder is then still there.
+    /// An input that changed during the run; when something cannot be written. An earlier folder is then still there.
     pub fn finish_folder(self, folder: AtomicFolder, metrics: Metrics) -> anyhow::Result<()> {
-        let blake3 = digest::of_folder(folder.path())?;
-        let path = self.output.as_deref().unwrap_or(folder.target()).to_string_lossy().into_owned();
-        let output = Artifact { path, shape: None, dtype: None, blake3 };
+        self.verify_inputs()?;
+        let output = Artifact::of_folder(self.output.as_deref().unwrap_or(folder.target()), folder.path())?;
         // The folder under construction lies beside its target, so the way from it to here is the same.
         let sidecar = self.sidecar(folder.path(), output, &metrics)?;
         sidecar.write(&folder.path().join(digest::FOLDER_SIDECAR))?;
@@ -186,19 +256,22 @@ impl Task {
 
     /// The sidecar that will lie in `folder`.
     fn sidecar(&self, folder: &Path, output: Artifact, metrics: &Metrics) -> anyhow::Result<Sidecar> {
-        let Wanted { tool, version, parameters, seed, inputs } = self.wanted.clone();
+        let Wanted { tool, results, request, resolved, inputs, .. } = self.wanted.clone();
         let arguments = std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned());
         let (cpu_seconds, peak_memory_bytes) = cost().unzip();
         Ok(Sidecar {
             schema: SCHEMA.to_owned(),
             command: std::iter::once(tool.clone()).chain(arguments).collect(),
             tool,
-            version,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            results,
             directory: directory_from(folder, Path::new("."))?,
-            parameters,
-            seed,
-            inputs,
+            seed: request.get("seed").and_then(Value::as_u64).unwrap_or(0),
+            request,
+            resolved,
+            inputs: inputs.into_iter().map(with_piped).collect(),
             output,
+            companions: self.companions.iter().map(|path| Artifact::of_path(path)).collect::<store::Result<_>>()?,
             metrics: metrics.clone(),
             wall_seconds: self.started.elapsed().as_secs_f64(),
             cpu_seconds,
@@ -228,6 +301,47 @@ impl Task {
         }
         Ok(())
     }
+}
+
+/// An input with its digest, where it came through standard input.
+fn with_piped(input: Artifact) -> Artifact {
+    let piped = npy::piped().filter(|_| is_standard_stream(Path::new(&input.path)));
+    match piped {
+        Some(array) => Artifact { argument: input.argument, ..array.into() },
+        None => input,
+    }
+}
+
+/// How a file stands, as far as the system tells without reading it.
+#[derive(Debug, PartialEq)]
+struct Stand {
+    path: PathBuf,
+    inode: (u64, u64),
+    size: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+/// How the files at `path` stand: the file itself, or all below a folder.
+fn stands(path: &Path) -> Vec<Stand> {
+    let files = if path.is_dir() { digest::names_in(path).unwrap_or_default() } else { vec![PathBuf::new()] };
+    let stand = |below: PathBuf| {
+        let path = if below.as_os_str().is_empty() { path.to_owned() } else { path.join(below) };
+        let found = fs::metadata(&path).ok()?;
+        Some(Stand {
+            inode: (found.dev(), found.ino()),
+            size: found.size(),
+            modified: (found.mtime(), found.mtime_nsec()),
+            changed: (found.ctime(), found.ctime_nsec()),
+            path,
+        })
+    };
+    files.into_iter().filter_map(stand).collect()
+}
+
+/// The digest of what is read: of an array that of its uncompressed bytes.
+fn digest_of(path: &Path) -> store::Result<String> {
+    Artifact::of_path(path).map(|artifact| artifact.blake3)
 }
 
 /// Seconds of processors and the most bytes that this process has taken so far.

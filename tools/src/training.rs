@@ -151,24 +151,6 @@ impl TrainingArguments {
         }
     }
 
-    /// Declares what decides the result.
-    ///
-    /// # Errors
-    /// None in practice: the values have JSON forms.
-    pub fn declare(&self, task: &mut Task) -> anyhow::Result<()> {
-        task.seed(self.seed.seed);
-        task.parameter("init", format!("{:?}", self.init))?;
-        task.parameter("epochs", self.epochs)?;
-        if let Some(updates) = self.updates {
-            task.parameter("updates", updates)?;
-        }
-        if let Some(length) = self.evaluate_every {
-            task.parameter("evaluate_every", length)?;
-        }
-        task.parameter("batch", self.batch)?;
-        task.parameter("precision", self.precision)
-    }
-
     /// Trains to the end, then puts the folder that `save` fills in its place, with `metrics.jsonl`, a line an epoch.
     ///
     /// # Errors

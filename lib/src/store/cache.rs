@@ -1,17 +1,14 @@
-//! The cache: an output whose sidecar shows the same inputs by content, parameters, seed, tool and version, and which
-//! still has its recorded digest, need not be made again.
+//! The cache: an output whose sidecar shows the same tool and request, the same inputs by argument and content, and which
+//! still has its recorded digest, as what lies beside it has, need not be made again.
 //!
-//! Content decides, not times or names. Digests run at gigabytes a second, so asking costs little beside computing.
+//! Content decides, not times or the names of files. Digests run at gigabytes a second, so asking costs little beside computing.
 //!
 //! ```
 //! use obverse::store::cache::{Freshness, Wanted, check};
 //! let folder = tempfile::tempdir()?;
 //! let wanted = Wanted {
 //!     tool: "net-tap".into(),
-//!     version: "0.1.0".into(),
-//!     parameters: Default::default(),
-//!     seed: 0,
-//!     inputs: Vec::new(),
+//!     ..Wanted::default()
 //! };
 //! // What is not there is not fresh.
 //! assert!(matches!(check(&folder.path().join("h.npy"), &wanted), Freshness::Stale(_)));
@@ -26,16 +23,18 @@ use super::sidecar::{Artifact, SCHEMA, Sidecar};
 use super::{digest, is_standard_stream};
 
 /// What a run asks for.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Wanted {
     /// The tool's name.
     pub tool: String,
-    /// The tool's version.
-    pub version: String,
-    /// What the arguments come to; keys that do not change the output are left out.
-    pub parameters: Map<String, Value>,
-    /// The seed.
-    pub seed: u64,
+    /// The number that the tool raises whenever it makes other bytes of the same request.
+    pub results: u32,
+    /// The values of the arguments as typed, but for those that change nothing.
+    pub request: Map<String, Value>,
+    /// Those of them that are defaults: an output made before there was such an argument was made with it.
+    pub defaults: Map<String, Value>,
+    /// What presets, defaults and the files themselves come to.
+    pub resolved: Map<String, Value>,
     /// What is read, in order.
     pub inputs: Vec<Artifact>,
 }
@@ -63,14 +62,26 @@ pub fn check(output: &Path, wanted: &Wanted) -> Freshness {
     };
     let mut reasons = differences(&sidecar, wanted);
     if reasons.is_empty() {
-        // Last, because it reads the whole output.
-        match digest::of_path(output) {
-            Ok(now) if now == sidecar.output.blake3 => {}
-            Ok(now) => reasons.push(changed("output", &sidecar.output.blake3, &now)),
-            Err(error) => reasons.push(error.to_string()),
-        }
+        // Last, because it reads all that was written.
+        reasons.extend(damage(output, &sidecar));
     }
     if reasons.is_empty() { Freshness::Fresh(Box::new(sidecar)) } else { Freshness::Stale(reasons) }
+}
+
+/// What of an output and of the files beside it is not as its sidecar recorded it, a line each.
+pub fn damage(output: &Path, sidecar: &Sidecar) -> Vec<String> {
+    let folder = output.parent().unwrap_or(Path::new(""));
+    let beside = sidecar.companions.iter().map(|companion| {
+        let name = Path::new(&companion.path).file_name().unwrap_or_default();
+        (companion.path.as_str(), folder.join(name), companion)
+    });
+    let all = std::iter::once(("output", output.to_owned(), &sidecar.output)).chain(beside);
+    all.filter_map(|(name, path, recorded)| match digest::of_path(&path) {
+        Ok(now) if now == recorded.blake3 => None,
+        Ok(now) => Some(changed(name, &recorded.blake3, &now)),
+        Err(error) => Some(error.to_string()),
+    })
+    .collect()
 }
 
 fn stale(reason: &str) -> Freshness {
@@ -90,17 +101,27 @@ fn differences(old: &Sidecar, new: &Wanted) -> Vec<String> {
     };
     compare("schema", &old.schema, SCHEMA);
     compare("tool", &old.tool, &new.tool);
-    compare("version", &old.version, &new.version);
-    compare("seed", &old.seed.to_string(), &new.seed.to_string());
-    compare("number of inputs", &old.inputs.len().to_string(), &new.inputs.len().to_string());
+    compare("results of the tool", &old.results.to_string(), &new.results.to_string());
     let shown = |value: Option<&Value>| value.map_or("nothing".to_owned(), Value::to_string);
-    for key in old.parameters.keys().chain(new.parameters.keys().filter(|key| !old.parameters.contains_key(*key))) {
-        compare(key, &shown(old.parameters.get(key)), &shown(new.parameters.get(key)));
+    for key in keys(&old.request, &new.request) {
+        let before = old.request.get(key).or_else(|| new.defaults.get(key));
+        compare(key, &shown(before), &shown(new.request.get(key)));
     }
+    for key in keys(&old.resolved, &new.resolved) {
+        compare(key, &shown(old.resolved.get(key)), &shown(new.resolved.get(key)));
+    }
+    let argument = |input: &Artifact| input.argument.clone().unwrap_or_default();
+    let named = |inputs: &[Artifact]| inputs.iter().map(argument).collect::<Vec<_>>().join(" ");
+    compare("inputs", &named(&old.inputs), &named(&new.inputs));
     for (old, new) in old.inputs.iter().zip(&new.inputs) {
         compare(&format!("input {}", new.path), &old.blake3, &new.blake3);
     }
     reasons
+}
+
+/// The keys of either, each once.
+fn keys<'a>(old: &'a Map<String, Value>, new: &'a Map<String, Value>) -> impl Iterator<Item = &'a String> {
+    old.keys().chain(new.keys().filter(|key| !old.contains_key(*key)))
 }
 
 #[cfg(test)]
@@ -125,8 +146,9 @@ mod tests {
         let written = npy::write(&output, &[1], &[2.0f32]).unwrap().into();
         let sidecar = example(vec![input.clone()], written);
         sidecar.write(&Sidecar::path_of(&output).unwrap()).unwrap();
-        let Sidecar { tool, version, parameters, seed, inputs, .. } = sidecar;
-        Case { _folder: folder, output, wanted: Wanted { tool, version, parameters, seed, inputs } }
+        let Sidecar { tool, results, request, resolved, inputs, .. } = sidecar;
+        let wanted = Wanted { tool, results, request, resolved, inputs, ..Wanted::default() };
+        Case { _folder: folder, output, wanted }
     }
 
     fn reasons(case: &Case) -> String {
@@ -144,23 +166,51 @@ mod tests {
     #[test]
     fn each_change_is_named_with_old_and_new() {
         let mut case = case();
-        case.wanted.parameters.insert("layer".into(), "conv2".into());
-        case.wanted.parameters.insert("precision".into(), "f64".into());
-        case.wanted.parameters.remove("batch");
-        case.wanted.version = "2.0".into();
-        case.wanted.seed = 0;
+        case.wanted.request.insert("layer".into(), "conv2".into());
+        case.wanted.resolved.insert("precision".into(), "f64".into());
+        case.wanted.request.remove("batch");
+        case.wanted.results = 2;
         case.wanted.inputs[0].blake3 = "abc".into();
         let reasons = reasons(&case);
         for expected in [
             "layer changed: \"conv1\" -> \"conv2\"",
             "precision changed: nothing -> \"f64\"",
             "batch changed: 128 -> nothing",
-            "version changed: 1.0 -> 2.0",
-            "seed changed: 18446744073709551615 -> 0",
+            "results of the tool changed: 1 -> 2",
             "-> abc",
         ] {
             assert!(reasons.contains(expected), "{expected} in {reasons}");
         }
+    }
+
+    #[test]
+    fn an_argument_that_came_later_stales_nothing_at_its_default() {
+        let mut case = case();
+        case.wanted.request.insert("power".into(), 3.into());
+        assert!(reasons(&case).contains("power changed: nothing -> 3"));
+        case.wanted.defaults.insert("power".into(), 3.into());
+        assert_eq!(reasons(&case), "");
+    }
+
+    #[test]
+    fn the_same_file_under_another_argument_is_another_request() {
+        let mut case = case();
+        case.wanted.inputs[0].argument = Some("validation".into());
+        assert!(reasons(&case).contains("inputs changed"), "{}", reasons(&case));
+    }
+
+    #[test]
+    fn what_lies_beside_an_output_is_held_against_its_digest() {
+        let case = case();
+        let (path, beside) = (Sidecar::path_of(&case.output).unwrap(), case.output.with_file_name("out.trace.npy"));
+        let companion: Artifact = npy::write(&beside, &[1], &[5.0f32]).unwrap().into();
+        let sidecar = Sidecar { companions: vec![companion], ..Sidecar::read(&path).unwrap() };
+        sidecar.write(&path).unwrap();
+        assert_eq!(reasons(&case), "");
+        fs::write(&beside, "garbage").unwrap();
+        assert!(reasons(&case).contains("out.trace.npy changed"), "{}", reasons(&case));
+        fs::remove_file(&beside).unwrap();
+        assert!(reasons(&case).contains("out.trace.npy"));
     }
 
     #[test]

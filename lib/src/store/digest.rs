@@ -44,17 +44,40 @@ pub fn of_file(path: &Path) -> Result<String> {
 /// # Errors
 /// `Read`, naming the file or folder that cannot be read.
 pub fn of_folder(folder: &Path) -> Result<String> {
+    Ok(of_files(&files_of(folder)?))
+}
+
+/// Every file below a folder but its sidecar, by its relative path and in their order, with its digest.
+///
+/// # Errors
+/// `Read`, naming the file or folder that cannot be read.
+pub fn files_of(folder: &Path) -> Result<Vec<(PathBuf, blake3::Hash)>> {
+    let hashed = |relative: PathBuf| file_hash(&folder.join(&relative)).map(|hash| (relative, hash));
+    names_in(folder)?.into_iter().map(hashed).collect()
+}
+
+/// Every file below a folder but its sidecar, by its relative path and in their order.
+///
+/// # Errors
+/// `Read`, naming the folder that cannot be read.
+pub fn names_in(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     collect(folder, Path::new(""), &mut files)?;
+    files.retain(|relative| relative.as_os_str() != FOLDER_SIDECAR);
     files.sort();
+    Ok(files)
+}
+
+/// The digest of the folder that holds these files.
+pub fn of_files(files: &[(PathBuf, blake3::Hash)]) -> String {
     let mut hasher = blake3::Hasher::new();
-    for relative in files.iter().filter(|relative| relative.as_os_str() != FOLDER_SIDECAR) {
+    for (relative, hash) in files {
         let name = relative.as_os_str().as_encoded_bytes();
         // The length before the name keeps two different folders from reading as the same bytes.
         hasher.update(&(name.len() as u64).to_le_bytes()).update(name);
-        hasher.update(file_hash(&folder.join(relative))?.as_bytes());
+        hasher.update(hash.as_bytes());
     }
-    Ok(hasher.finalize().to_hex().to_string())
+    hasher.finalize().to_hex().to_string()
 }
 
 /// The digest of some bytes.

@@ -9,6 +9,7 @@ use std::fs::File;
 use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use bytemuck::Pod;
 use half::f16;
@@ -30,6 +31,14 @@ const COMPRESSION: i32 = 3;
 
 /// Bytes that gather before they go to the disk.
 const BUFFER: usize = 1 << 20;
+
+/// What came through standard input.
+static PIPED: OnceLock<Written> = OnceLock::new();
+
+/// The array that came through standard input, once it has been opened.
+pub fn piped() -> Option<Written> {
+    PIPED.get().cloned()
+}
 
 /// The type of an element.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -145,7 +154,15 @@ impl Reader {
     /// bytes than its header says.
     pub fn open(path: &Path) -> Result<Self> {
         if is_standard_stream(path) {
-            return Self::spool(path, io::stdin().lock());
+            let reader = Self::spool(path, io::stdin().lock())?;
+            // Kept for the sidecar of what is made of it: it cannot be read a second time.
+            let _ = PIPED.set(Written {
+                path: path.to_owned(),
+                shape: reader.shape().to_vec(),
+                dtype: reader.dtype(),
+                blake3: reader.digest()?,
+            });
+            return Ok(reader);
         }
         let file = File::open(path).map_err(Error::read(path))?;
         let metadata = file.metadata().map_err(Error::read(path))?;

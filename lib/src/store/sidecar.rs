@@ -11,8 +11,8 @@ use serde_json::{Map, Value};
 use super::npy::{Dtype, Reader, Written};
 use super::{Error, Result, atomic, digest, is_standard_stream};
 
-/// The version of the sidecar's own format.
-pub const SCHEMA: &str = "obverse-run/1";
+/// The version of the sidecar's own format. `obverse-run/1`, which had `parameters` for `request` and `resolved`, is read too.
+pub const SCHEMA: &str = "obverse-run/2";
 
 /// How an output was made.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -27,14 +27,24 @@ pub struct Sidecar {
     pub command: Vec<String>,
     /// The folder the command ran in, from the folder of this sidecar where one lies in the other, else absolute.
     pub directory: String,
-    /// What the arguments, presets and defaults come to.
-    pub parameters: Map<String, Value>,
+    /// The number that a tool raises whenever it makes other bytes of the same request.
+    #[serde(default)]
+    pub results: u32,
+    /// What was asked: the values of the arguments as typed, by the names the user types; defaults too.
+    #[serde(default)]
+    pub request: Map<String, Value>,
+    /// What presets, defaults and the files themselves come to.
+    #[serde(default, alias = "parameters")]
+    pub resolved: Map<String, Value>,
     /// The seed of every random stream.
     pub seed: u64,
     /// What was read, in the order of the command.
     pub inputs: Vec<Artifact>,
     /// What was written.
     pub output: Artifact,
+    /// What was written beside it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub companions: Vec<Artifact>,
     /// What was measured; numbers that are not finite as strings.
     pub metrics: Map<String, Value>,
     /// How long it took.
@@ -50,6 +60,9 @@ pub struct Sidecar {
 /// A file or folder, known by its content.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Artifact {
+    /// The argument that named it, of what is read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub argument: Option<String>,
     /// As the command named it; `-` for standard input.
     pub path: String,
     /// The lengths of the axes, for an array.
@@ -60,9 +73,27 @@ pub struct Artifact {
     pub dtype: Option<Dtype>,
     /// The digest of the content: see [`digest`].
     pub blake3: String,
+    /// Of a folder that was written: every file in it but the sidecar, with its digest.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub files: Map<String, Value>,
 }
 
 impl Artifact {
+    /// What lies at `path` and has this digest, no array.
+    pub fn known(path: &Path, blake3: String) -> Self {
+        Self { argument: None, path: text(path), shape: None, dtype: None, blake3, files: Map::new() }
+    }
+
+    /// A folder that is being written at `built` and will be `path`, with its files.
+    ///
+    /// # Errors
+    /// `Read`, naming the file that cannot be read.
+    pub fn of_folder(path: &Path, built: &Path) -> Result<Self> {
+        let files = digest::files_of(built)?;
+        let named = files.iter().map(|(file, hash)| (text(file), hash.to_hex().to_string().into()));
+        Ok(Self { files: named.collect(), ..Self::known(path, digest::of_files(&files)) })
+    }
+
     /// A file or folder, read once for its digest. Arrays are told by their name, `.npy` or `.npy.zst`.
     ///
     /// # Errors
@@ -71,7 +102,7 @@ impl Artifact {
         if is_array(path) {
             return Self::of_array(&Reader::open(path)?);
         }
-        Ok(Self { path: text(path), shape: None, dtype: None, blake3: digest::of_path(path)? })
+        Ok(Self::known(path, digest::of_path(path)?))
     }
 
     /// A file that is no array, written whole and atomically.
@@ -85,7 +116,7 @@ impl Artifact {
 
     /// What was written to `path`, which may be standard output.
     pub fn of_bytes(path: &Path, bytes: &[u8]) -> Self {
-        Self { path: text(path), shape: None, dtype: None, blake3: digest::of_bytes(bytes) }
+        Self::known(path, digest::of_bytes(bytes))
     }
 
     /// An array that is open, be it a file or standard input.
@@ -93,23 +124,15 @@ impl Artifact {
     /// # Errors
     /// `Read`, naming the file.
     pub fn of_array(reader: &Reader) -> Result<Self> {
-        Ok(Self {
-            path: text(reader.path()),
-            shape: Some(reader.shape().to_vec()),
-            dtype: Some(reader.dtype()),
-            blake3: reader.digest()?,
-        })
+        let (shape, dtype) = (Some(reader.shape().to_vec()), Some(reader.dtype()));
+        Ok(Self { shape, dtype, ..Self::known(reader.path(), reader.digest()?) })
     }
 }
 
 impl From<Written> for Artifact {
     fn from(written: Written) -> Self {
-        Self {
-            path: text(&written.path),
-            shape: Some(written.shape),
-            dtype: Some(written.dtype),
-            blake3: written.blake3,
-        }
+        let (shape, dtype) = (Some(written.shape), Some(written.dtype));
+        Self { shape, dtype, ..Self::known(&written.path, written.blake3) }
     }
 }
 
@@ -124,6 +147,11 @@ fn text(path: &Path) -> String {
 }
 
 impl Sidecar {
+    /// A value by its name, as asked or as resolved.
+    pub fn value(&self, name: &str) -> Option<&Value> {
+        self.request.get(name).or_else(|| self.resolved.get(name))
+    }
+
     /// Where the sidecar of `output` lies: inside a folder, beside a file; none for `-`.
     pub fn path_of(output: &Path) -> Option<PathBuf> {
         if is_standard_stream(output) {
@@ -195,10 +223,13 @@ pub(super) mod tests {
             version: "1.0".into(),
             command: vec!["net-tap".into(), "net".into()],
             directory: ".".into(),
-            parameters: Map::from_iter([("layer".to_owned(), "conv1".into()), ("batch".to_owned(), 128.into())]),
+            results: 1,
+            resolved: Map::new(),
+            request: Map::from_iter([("layer".to_owned(), "conv1".into()), ("batch".to_owned(), 128.into())]),
             seed: u64::MAX,
             inputs,
             output,
+            companions: Vec::new(),
             metrics: Map::from_iter([("loss".to_owned(), metric(f64::NAN)), ("error".to_owned(), metric(0.1))]),
             wall_seconds: 1.5,
             cpu_seconds: Some(2.5),

@@ -1,5 +1,6 @@
 //! Datasets: fetched, imported from their own formats, drawn, warped, described. All become the same folder.
 
+use crate::request::{Declared, Input, Output};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -62,7 +63,7 @@ struct FetchArguments {
     name: String,
     /// The folder to make [default: data/NAME]
     #[arg(short, long, value_name = "DIR")]
-    output: Option<PathBuf>,
+    output: Option<Output>,
     /// Fetch the optional files too (svhn: the 531,131 extra images)
     #[arg(long)]
     all: bool,
@@ -83,14 +84,14 @@ struct FetchArguments {
   dataset import --format images img_align_celeba --crop 148 --resize 64 -o data/celeba")]
 struct ImportArguments {
     /// The folder, archive or file
-    #[arg(value_name = "SRC")]
+    #[arg(value_name = "SRC", add = Declared)]
     source: PathBuf,
     /// The format of the files
     #[arg(long)]
     format: FormatName,
     /// The folder to make
     #[arg(short, long, value_name = "DIR")]
-    output: PathBuf,
+    output: Output,
     #[command(flatten)]
     images: ImageArguments,
     #[command(flatten)]
@@ -195,7 +196,7 @@ struct SurfacesArguments {
     size: u16,
     /// The folder to make
     #[arg(short, long, value_name = "DIR")]
-    output: PathBuf,
+    output: Output,
     #[command(flatten)]
     seed: SeedArgument,
     #[command(flatten)]
@@ -213,7 +214,7 @@ struct SineArguments {
     count: usize,
     /// The folder to make
     #[arg(short, long, value_name = "DIR")]
-    output: PathBuf,
+    output: Output,
     #[command(flatten)]
     seed: SeedArgument,
     #[command(flatten)]
@@ -238,7 +239,7 @@ struct ShapesArguments {
     size: usize,
     /// The folder to make
     #[arg(short, long, value_name = "DIR")]
-    output: PathBuf,
+    output: Output,
     #[command(flatten)]
     seed: SeedArgument,
     #[command(flatten)]
@@ -256,10 +257,10 @@ struct ShapesArguments {
 struct AffineArguments {
     /// The dataset to warp
     #[arg(value_name = "DIR")]
-    input: PathBuf,
+    input: Input,
     /// The folder to make
     #[arg(short, long, value_name = "DIR")]
-    output: PathBuf,
+    output: Output,
     /// The largest rotation to either side, in degrees
     #[arg(long, value_name = "DEGREES", default_value_t = Ranges::default().rotation)]
     rotation: f64,
@@ -289,7 +290,7 @@ struct AffineArguments {
 struct InfoArguments {
     /// The dataset
     #[arg(value_name = "DIR")]
-    input: PathBuf,
+    input: Input,
     /// Print the description as JSON
     #[arg(long)]
     json: bool,
@@ -314,7 +315,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
 fn fetch(arguments: FetchArguments) -> anyhow::Result<()> {
     let FetchArguments { name, output, all, images, common } = arguments;
     let manifest = Manifest::named(&name)?;
-    let output = output.unwrap_or_else(|| Path::new("data").join(&name));
+    let output = output.unwrap_or_else(|| Path::new("data").join(&name).into());
     let downloads = downloads_folder(&output);
     let mirror = std::env::var_os(MIRROR).filter(|folder| !folder.is_empty()).map(PathBuf::from);
     // What an earlier fetch recorded holds from then on; without one there is nothing to hold against.
@@ -324,12 +325,10 @@ fn fetch(arguments: FetchArguments) -> anyhow::Result<()> {
     let fetched = download(&request, common.quiet)?;
     let mut task = Task::begin(&common, Some(&output))?;
     if let (Format::Weights, [weights]) = (manifest.format, fetched.as_slice()) {
+        task.input("name", &weights.path)?;
         return net_import::import(task, &weights.path, inception::NAME, &output);
     }
-    fetched.iter().try_for_each(|file| task.input(&file.path))?;
-    task.parameter("command", "fetch")?;
-    task.parameter("name", &name)?;
-    images.declare(&mut task)?;
+    fetched.iter().try_for_each(|file| task.input("name", &file.path))?;
     if task.is_fresh()? {
         return Ok(());
     }
@@ -374,12 +373,10 @@ fn import(arguments: ImportArguments) -> anyhow::Result<()> {
     let source = format.source(&source)?;
     let mut task = Task::begin(&common, Some(&output))?;
     match source.is_single() {
-        true => source.files().iter().try_for_each(|file| task.input(file))?,
-        false => task.input(source.path())?,
+        true => source.files().iter().try_for_each(|file| task.input("source", file))?,
+        false => task.input("source", source.path())?,
     }
-    task.parameter("command", "import")?;
-    task.parameter("format", format)?;
-    images.declare(&mut task)?;
+    task.resolved("dataset", stem(source.path()))?;
     if task.is_fresh()? {
         return Ok(());
     }
@@ -406,24 +403,12 @@ impl ImageArguments {
     fn limited(&self, parts: Vec<Part>) -> Vec<Part> {
         parts.into_iter().map(|part| part.limit(self.limit.unwrap_or(usize::MAX))).collect()
     }
-
-    fn declare(&self, task: &mut Task) -> anyhow::Result<()> {
-        task.parameter("channels", self.channels)?;
-        task.parameter("crop", self.crop)?;
-        task.parameter("resize", self.resize)?;
-        task.parameter("filter", self.resize.map(|_| format!("{:?}", self.filter)))?;
-        task.parameter("limit", self.limit)
-    }
 }
 
 fn draw(arguments: ShapesArguments) -> anyhow::Result<()> {
     let ShapesArguments { count, size, output, seed: SeedArgument { seed }, common } = arguments;
     let parts = shapes::parts(count, size, seed)?;
     let mut task = Task::begin(&common, Some(&output))?;
-    task.seed(seed);
-    task.parameter("command", "synth shapes")?;
-    task.parameter("count", count)?;
-    task.parameter("size", size)?;
     if task.is_fresh()? {
         return Ok(());
     }
@@ -435,9 +420,6 @@ fn draw_sine(arguments: SineArguments) -> anyhow::Result<()> {
     let SineArguments { count, output, seed: SeedArgument { seed }, common } = arguments;
     anyhow::ensure!(count > 0, "--count: expected at least 1, found 0");
     let mut task = Task::begin(&common, Some(&output))?;
-    task.seed(seed);
-    task.parameter("command", "synth sine")?;
-    task.parameter("count", count)?;
     if task.is_fresh()? {
         return Ok(());
     }
@@ -450,10 +432,6 @@ fn draw_surfaces(arguments: &SurfacesArguments) -> anyhow::Result<()> {
     let SurfacesArguments { count, size, output, seed: SeedArgument { seed }, common } = arguments;
     anyhow::ensure!(*count > 0, "--count: expected at least 1, found 0");
     let mut task = Task::begin(common, Some(output))?;
-    task.seed(*seed);
-    task.parameter("command", "synth surfaces")?;
-    task.parameter("count", count)?;
-    task.parameter("size", size)?;
     if task.is_fresh()? {
         return Ok(());
     }
@@ -469,14 +447,6 @@ fn warp(arguments: AffineArguments) -> anyhow::Result<()> {
     let ranges = Ranges { rotation, shear, scale: (low, high), canvas };
     let original = Description::read(&input)?;
     let mut task = Task::begin(&common, Some(&output))?;
-    task.input(&input)?;
-    task.seed(seed);
-    task.parameter("command", "affine")?;
-    task.parameter("rotation", rotation)?;
-    task.parameter("shear", shear)?;
-    task.parameter("scale", scale)?;
-    task.parameter("canvas", canvas)?;
-    task.parameter("copies", copies)?;
     if task.is_fresh()? {
         return Ok(());
     }

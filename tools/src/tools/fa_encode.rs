@@ -1,6 +1,6 @@
 //! `fa-encode`: images to latents.
 
-use std::path::PathBuf;
+use crate::request::{Input, Output};
 
 use crate::{Metrics, Precision, RowsArguments, SeedArgument, Task, require_images};
 use anyhow::{Context, ensure};
@@ -32,12 +32,12 @@ use obverse::tensor::{Batch, Element, batch, view};
 )]
 pub struct Arguments {
     /// A network folder, as fa-fit and net-fit write it
-    network: PathBuf,
+    network: Input,
     /// Images: .npy, (N, C, H, W), u8 or floats in 0..1; - for standard input
-    images: PathBuf,
+    images: Input,
     /// Where the latents go: .npy, (N, Z); - for standard output
     #[arg(short, long, value_name = "Z.npy")]
-    output: PathBuf,
+    output: Output,
     /// Draw z = mu + eps sigma instead of taking the mean
     #[arg(long, conflicts_with = "log_var")]
     sample: bool,
@@ -68,13 +68,6 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
         Some(_) => require_decoded(&images, &graph)?,
     }
     let mut task = Task::begin(&arguments.rows.common, Some(&arguments.output))?;
-    task.input(&arguments.network)?;
-    task.array(images.reader())?;
-    task.seed(arguments.seed.seed);
-    task.parameter("sample", arguments.sample)?;
-    task.parameter("log_var", arguments.log_var)?;
-    task.parameter("search", arguments.search.map(|steps| (steps, arguments.search_rate)))?;
-    arguments.rows.declare(&mut task)?;
     if task.is_fresh()? {
         return Ok(());
     }
@@ -165,5 +158,5 @@ fn encode_all<E: Element + Scalar>(arguments: &Arguments, images: &ImageFile, ta
         let x = batch(images.batch::<E>(rows)?, (rows.len(), height, width, channels));
         Ok(writer.write_rows(view(&encoder.encode(&x, rows[0], rows.len())?))?)
     })?;
-    task.finish(writer.finish()?, Metrics::new())
+    task.finish_array(writer, Metrics::new())
 }

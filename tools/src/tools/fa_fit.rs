@@ -1,6 +1,6 @@
 //! `fa-fit`: trains an encoder by feature alignment.
 
-use std::path::PathBuf;
+use crate::request::{Input, Output};
 
 use crate::alignment::RecoveryArguments;
 use crate::training::{DISCRIMINATOR, GENERATOR, TrainingArguments, pair};
@@ -41,7 +41,7 @@ Examples:
 )]
 pub struct Arguments {
     /// Images to train on: .npy, (N, C, H, W), u8 or floats in 0..1
-    images: PathBuf,
+    images: Input,
     /// What is trained, and how (see below)
     #[arg(long, value_enum, default_value_t = Mode::Fa)]
     mode: Mode,
@@ -56,16 +56,16 @@ pub struct Arguments {
     preset: Preset,
     /// Images that the recovery error is reported on after each epoch
     #[arg(long, value_name = "IMAGES.npy")]
-    test: Option<PathBuf>,
+    test: Option<Input>,
     /// Classes of the images: a linear head learns them, and recoveries aim at them too
     #[arg(long, value_name = "L.npy")]
-    labels: Option<PathBuf>,
+    labels: Option<Input>,
     /// Classes of the test images
     #[arg(long, value_name = "L.npy", requires = "test", requires = "labels")]
-    test_labels: Option<PathBuf>,
+    test_labels: Option<Input>,
     /// What a regression learns: .npy, (N, F)
     #[arg(long, value_name = "Y.npy")]
-    targets: Option<PathBuf>,
+    targets: Option<Input>,
     #[command(flatten)]
     recovery: RecoveryArguments,
     /// Which parameters are clamped to ±sqrt 2 (equation 9)
@@ -93,7 +93,7 @@ pub struct Arguments {
     training: TrainingArguments,
     /// The network folder to write
     #[arg(short, long, value_name = "NET")]
-    output: PathBuf,
+    output: Output,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
@@ -300,18 +300,6 @@ impl Data {
     fn test(&self) -> Option<Dataset<'_>> {
         self.test.as_ref().map(|(images, labels)| Dataset { images, labels: labels.as_ref() })
     }
-
-    fn declare(&self, task: &mut Task) -> anyhow::Result<()> {
-        task.array(self.images.reader())?;
-        if let Some((test, _)) = &self.test {
-            task.array(test.reader())?;
-        }
-        let test_labels = self.test.as_ref().and_then(|(_, labels)| labels.as_ref());
-        for labels in self.labels.iter().chain(test_labels) {
-            task.array(labels.reader())?;
-        }
-        self.targets.iter().try_for_each(|targets| task.array(targets))
-    }
 }
 
 /// Runs the tool.
@@ -330,16 +318,10 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
         crate::require_images(file, &graph)?;
     }
     let mut task = Task::begin(&arguments.training.common, Some(&arguments.output))?;
-    data.declare(&mut task)?;
     if let Some(file) = crate::architecture_file(&arguments.arch) {
-        task.input(&file)?;
+        task.input("arch", &file)?;
     }
-    task.parameter("mode", arguments.mode.name())?;
-    task.parameter("arch", &arguments.arch)?;
-    task.parameter("latent", arguments.latent)?;
-    task.parameter("preset", format!("{:?}", arguments.preset))?;
-    task.parameter("settings", &settings)?;
-    arguments.training.declare(&mut task)?;
+    task.resolved("settings", &settings)?;
     if task.is_fresh()? {
         return Ok(());
     }

@@ -2,7 +2,8 @@
 
 mod reverse;
 
-use std::path::{Path, PathBuf};
+use crate::request::{Input, Output};
+use std::path::Path;
 
 use crate::alignment::RecoveryArguments;
 use crate::{Classes, Precision, RowsArguments, SeedArgument, Task};
@@ -43,14 +44,14 @@ use serde_json::Value;
 )]
 pub struct Arguments {
     /// A network folder, as fa-fit or net-fit writes it
-    network: PathBuf,
+    network: Input,
     /// Latents: .npy, (N, Z), as fa-encode writes them, or with --reverse what a node computes, as net-tap writes it; - for
     /// standard input
     #[arg(required_unless_present = "sample", conflicts_with = "sample")]
-    latents: Option<PathBuf>,
+    latents: Option<Input>,
     /// Where the images go: .npy, (N, C, H, W); - for standard output
     #[arg(short, long, value_name = "R.npy")]
-    output: PathBuf,
+    output: Output,
     /// Draw N latents from the standard normal prior instead of reading them
     #[arg(long, value_name = "N")]
     sample: Option<usize>,
@@ -74,10 +75,10 @@ pub struct Arguments {
     strength: f64,
     /// Classes to aim at, one a latent; with --interpolate they change along the way
     #[arg(long, value_name = "L.npy", requires = "latents")]
-    labels: Option<PathBuf>,
+    labels: Option<Input>,
     /// Values to aim at beside the latents, (N, F), of a network of --mode regression
     #[arg(long, value_name = "F.npy", requires = "latents", conflicts_with = "interpolate")]
-    values: Option<PathBuf>,
+    values: Option<Input>,
     /// Refine the recoveries by the generator in the network's folder
     #[arg(long)]
     generator: bool,
@@ -92,10 +93,10 @@ pub struct Arguments {
     layer: Option<String>,
     /// Images on which --reverse estimates scales and biases, the first 1,024 [default: the model's scales, no biases]
     #[arg(long, value_name = "IMAGES.npy", requires = "reverse")]
-    estimate: Option<PathBuf>,
+    estimate: Option<Input>,
     /// The images that were encoded: reports the mean squared error a pixel
     #[arg(long, value_name = "IMAGES.npy", conflicts_with_all = ["sample", "interpolate"])]
-    compare: Option<PathBuf>,
+    compare: Option<Input>,
     /// With --compare, also the share of images whose mean absolute error is below this
     #[arg(long, value_name = "E", requires = "compare")]
     within: Option<f64>,
@@ -158,13 +159,6 @@ impl Data {
         }
         Ok(Self { latents, classes, values, originals })
     }
-
-    fn declare(&self, task: &mut Task) -> anyhow::Result<()> {
-        self.latents.as_ref().map_or(Ok(()), |latents| task.array(latents))?;
-        self.classes.as_ref().map_or(Ok(()), |classes| classes.declare(task))?;
-        let originals = self.originals.as_ref().map(ImageFile::reader);
-        [self.values.as_ref(), originals].into_iter().flatten().try_for_each(|reader| task.array(reader))
-    }
 }
 
 fn require_as_many(reader: &Reader, count: usize) -> anyhow::Result<()> {
@@ -193,20 +187,9 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let settings = arguments.recovery.applied_to(trained_settings(&arguments.network)?).check()?;
     let data = Data::open(&arguments)?;
     let mut task = Task::begin(&arguments.rows.common, Some(&arguments.output))?;
-    task.input(&arguments.network)?;
-    data.declare(&mut task)?;
-    task.seed(arguments.seed.seed);
-    task.parameter("recovery", settings.recovery())?;
-    task.parameter("start", settings.start)?;
-    task.parameter("alpha", settings.alpha)?;
-    task.parameter("sample", arguments.sample)?;
-    let way = (arguments.points, format!("{:?}", arguments.path), arguments.square);
-    task.parameter("interpolate", (&arguments.interpolate, way))?;
-    task.parameter("class", (&arguments.class, arguments.strength))?;
-    task.parameter("generator", arguments.generator)?;
-    task.parameter("local", arguments.local)?;
-    task.parameter("within", arguments.within)?;
-    arguments.rows.declare(&mut task)?;
+    task.resolved("recovery", settings.recovery())?;
+    task.resolved("start", settings.start)?;
+    task.resolved("alpha", settings.alpha)?;
     if task.is_fresh()? {
         return Ok(());
     }
@@ -462,7 +445,7 @@ fn invert_all<E: Element + Scalar>(
     if let Some(limit) = arguments.within {
         metrics.insert(format!("within_{limit}"), (within as f64 / latents.count().max(1) as f64).into());
     }
-    task.finish(writer.finish()?, metrics)
+    task.finish_array(writer, metrics)
 }
 
 /// Checks that originals have the size of what is recovered.

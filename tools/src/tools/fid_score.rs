@@ -1,6 +1,7 @@
 //! `fid-score`: how far apart two sets of images are.
 
-use std::path::PathBuf;
+use crate::request::{Declared, Input, Output};
+use std::path::{Path, PathBuf};
 
 use anyhow::{bail, ensure};
 use clap::{Args, Parser, Subcommand};
@@ -77,10 +78,10 @@ enum Command {
 struct CompareArguments {
     /// The set to compare with: images, features or statistics
     #[arg(required = true)]
-    a: Option<PathBuf>,
+    a: Option<Input>,
     /// The set that is measured
     #[arg(required = true)]
-    b: Option<PathBuf>,
+    b: Option<Input>,
     #[command(flatten)]
     features: FeatureArguments,
     /// Also the kernel distance over N random subsets of --kid-size images [default: over all images; from 10,000 images a side
@@ -117,10 +118,10 @@ struct CompareArguments {
 #[derive(Args)]
 struct PassArguments {
     /// Images: .npy, a folder, a tar or zip; for stats also features
-    images: PathBuf,
+    images: Input,
     /// Where the result goes: .npz, or .npy for features
     #[arg(short, long, value_name = "OUT")]
-    output: PathBuf,
+    output: Output,
     #[command(flatten)]
     features: FeatureArguments,
     #[command(flatten)]
@@ -132,11 +133,11 @@ struct PassArguments {
 #[derive(Args)]
 struct MergeArguments {
     /// Files of statistics
-    #[arg(required = true, value_name = "PART.npz")]
+    #[arg(required = true, value_name = "PART.npz", add = Declared)]
     parts: Vec<PathBuf>,
     /// Where the whole's statistics go
     #[arg(short, long, value_name = "OUT.npz")]
-    output: PathBuf,
+    output: Output,
     #[command(flatten)]
     any: PartsArgument,
     #[command(flatten)]
@@ -162,7 +163,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
 }
 
 /// Both paths, which clap has required.
-fn sides(arguments: &CompareArguments) -> anyhow::Result<(&PathBuf, &PathBuf)> {
+fn sides(arguments: &CompareArguments) -> anyhow::Result<(&Path, &Path)> {
     match (&arguments.a, &arguments.b) {
         (Some(a), Some(b)) => Ok((a, b)),
         _ => bail!("expected two sets to compare"),
@@ -170,10 +171,9 @@ fn sides(arguments: &CompareArguments) -> anyhow::Result<(&PathBuf, &PathBuf)> {
 }
 
 fn compare(arguments: &CompareArguments) -> anyhow::Result<()> {
-    let mut task = Task::begin(&arguments.common, None)?;
-    task.seed(arguments.seed.seed);
+    let task = Task::begin(&arguments.common, None)?;
     let (a, b) = sides(arguments)?;
-    let mut open = |path| Side::open(path, &arguments.features, &arguments.common, &mut task);
+    let open = |path| Side::open(path, &arguments.features, &arguments.common);
     let (a, b) = (open(a)?, open(b)?);
     let origin = common_origin(&a, &b)?;
     let dimension = a.dimension();
@@ -378,8 +378,6 @@ fn stats(arguments: &PassArguments) -> anyhow::Result<()> {
         "{}: expected a name that ends in .npz",
         arguments.output.display()
     );
-    task.input(&arguments.images)?;
-    task.parameter("shard", arguments.shard.shard.to_string())?;
     let is_features = arguments.images.extension().is_some_and(|extension| extension == "npy")
         && obverse::store::npy::Reader::open(&arguments.images)?.shape().len() == 2;
     let (statistics, skipped) = if is_features {
@@ -390,13 +388,12 @@ fn stats(arguments: &PassArguments) -> anyhow::Result<()> {
         if task.is_fresh()? {
             return Ok(());
         }
-        let side = Side::open(&arguments.images, &arguments.features, &arguments.common, &mut task)?;
+        let side = Side::open(&arguments.images, &arguments.features, &arguments.common)?;
         (Statistics { moments: moments(&side), counted: true, origin: side.origin().cloned() }, 0)
     } else {
         let pictures = Pictures::open(&arguments.images)?;
         let (map, origin) = arguments.features.map()?;
-        task.parameter("features", &origin)?;
-        task.parameter("on_error", format!("{:?}", arguments.features.on_error))?;
+        task.resolved("features", &origin)?;
         if task.is_fresh()? {
             return Ok(());
         }
@@ -414,8 +411,13 @@ fn stats(arguments: &PassArguments) -> anyhow::Result<()> {
         ("dimension".to_string(), statistics.moments.dimension().into()),
         ("skipped".to_string(), skipped.into()),
     ]);
-    statistics.save(&arguments.output)?;
-    task.finish(Artifact::of_path(&arguments.output)?, metrics)
+    task.finish_with(
+        || {
+            statistics.save(&arguments.output)?;
+            Ok(Artifact::of_path(&arguments.output)?)
+        },
+        metrics,
+    )
 }
 
 fn merge(arguments: &MergeArguments) -> anyhow::Result<()> {
@@ -427,7 +429,7 @@ fn merge(arguments: &MergeArguments) -> anyhow::Result<()> {
     let mut parts: Vec<(String, &PathBuf)> =
         arguments.parts.iter().map(|path| Ok((digest::of_path(path)?, path))).collect::<anyhow::Result<_>>()?;
     parts.sort();
-    parts.iter().try_for_each(|(_, path)| task.input(path))?;
+    parts.iter().try_for_each(|(_, path)| task.input("parts", path))?;
     if task.is_fresh()? {
         return Ok(());
     }
@@ -452,25 +454,24 @@ fn merge(arguments: &MergeArguments) -> anyhow::Result<()> {
         }
     }
     let Some(whole) = whole else { bail!("expected parts to merge, found none") };
-    whole.save(&arguments.output)?;
     let metrics = Metrics::from_iter([
         ("n".to_string(), whole.moments.count().into()),
         ("parts".to_string(), parts.len().into()),
     ]);
-    task.finish(Artifact::of_path(&arguments.output)?, metrics)
+    task.finish_with(
+        || {
+            whole.save(&arguments.output)?;
+            Ok(Artifact::of_path(&arguments.output)?)
+        },
+        metrics,
+    )
 }
 
 fn features(arguments: &PassArguments) -> anyhow::Result<()> {
     let mut task = Task::begin(&arguments.common, Some(&arguments.output))?;
     let pictures = Pictures::open(&arguments.images)?;
     let (map, origin) = arguments.features.map()?;
-    match &pictures {
-        Pictures::File(file) => task.array(file.reader())?,
-        Pictures::Folder { .. } => task.input(&arguments.images)?,
-    }
-    task.parameter("features", &origin)?;
-    task.parameter("shard", arguments.shard.shard.to_string())?;
-    task.parameter("on_error", format!("{:?}", arguments.features.on_error))?;
+    task.resolved("features", &origin)?;
     if task.is_fresh()? {
         return Ok(());
     }
@@ -479,5 +480,5 @@ fn features(arguments: &PassArguments) -> anyhow::Result<()> {
     let skipped = arguments
         .features
         .pass(&map, &pictures, &arguments.images, shard, quiet, &mut |features| Ok(writer.write_rows(features)?))?;
-    task.finish(writer.finish()?, Metrics::from_iter([("skipped".to_string(), skipped.into())]))
+    task.finish_array(writer, Metrics::from_iter([("skipped".to_string(), skipped.into())]))
 }

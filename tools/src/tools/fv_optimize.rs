@@ -3,6 +3,7 @@
 mod climb;
 mod select;
 
+use crate::request::{Input, Output};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
@@ -12,6 +13,7 @@ use obverse::objective::aggregation::Aggregation;
 use obverse::objective::expression::{Atom, Expression};
 use obverse::objective::resolved::{Comparison, Objective};
 use obverse::objective::transform::{Pipeline, Transforms};
+use obverse::store::is_standard_stream;
 use obverse::store::npy::{Reader, Scalar};
 use obverse::tensor::Element;
 use obverse::visualize::ascent::{Optimiser, Settings};
@@ -53,19 +55,19 @@ Examples:
 )]
 pub struct Arguments {
     /// A network folder
-    network: PathBuf,
+    network: Input,
     /// What to raise (see below); given more than once, one after the other
     #[arg(long, value_name = "EXPR", required_unless_present = "objectives", conflicts_with = "objectives")]
     objective: Vec<String>,
     /// A file of objectives, one a line; empty lines and lines after # are left out
     #[arg(long, value_name = "FILE")]
-    objectives: Option<PathBuf>,
+    objectives: Option<Input>,
     /// Images an objective [default: the rows of its targets, else 1]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     count: Option<u32>,
     /// Where the images go: .npy, (N, C, H, W)
     #[arg(short, long, value_name = "IMAGES.npy")]
-    output: PathBuf,
+    output: Output,
     #[command(flatten)]
     image: ParameterisationArguments,
     /// What the network sees an image through at each step
@@ -93,19 +95,19 @@ pub struct Arguments {
     comparison: ComparisonArguments,
     /// Start from these parameters, a row an image, instead of small random ones
     #[arg(long, value_name = "S.npy", conflicts_with_all = ["start_images", "search", "examples"])]
-    start: Option<PathBuf>,
+    start: Option<Input>,
     /// Start from these images, one an image
     #[arg(long, value_name = "IMAGES.npy", conflicts_with_all = ["search", "examples"])]
-    start_images: Option<PathBuf>,
+    start_images: Option<Input>,
     /// Judge N random inputs of --decoder and keep the best, instead of gradients
     #[arg(long, value_name = "N", requires = "decoder", conflicts_with = "examples")]
     search: Option<u64>,
     /// Latents whose box is searched, as fa-encode writes those of training images [default: -1..1]
     #[arg(long = "box", value_name = "Z.npy", requires = "search")]
-    region: Option<PathBuf>,
+    region: Option<Input>,
     /// Keep the best of these images, instead of gradients
     #[arg(long, value_name = "IMAGES.npy")]
-    examples: Option<PathBuf>,
+    examples: Option<Input>,
     /// With --search and --examples: how many to keep of each objective
     #[arg(long, default_value_t = 8, value_name = "K", value_parser = clap::value_parser!(u32).range(1..=4096))]
     keep: u32,
@@ -134,7 +136,6 @@ enum OptimiserArgument {
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let plan = Plan::new(&arguments)?;
     let mut task = Task::begin(&arguments.rows.common, Some(&arguments.output))?;
-    task.input(&arguments.network)?;
     plan.declare(&arguments, &mut task)?;
     task.beside(companions(&arguments));
     if task.is_fresh()? {
@@ -165,7 +166,7 @@ struct Plan {
 
 impl Plan {
     fn new(arguments: &Arguments) -> anyhow::Result<Self> {
-        ensure!(arguments.output != Path::new("-"), "-o: expected a file, since others are written beside it");
+        ensure!(!is_standard_stream(&arguments.output), "-o: expected a file, since others are written beside it");
         let texts = match &arguments.objectives {
             Some(file) => lines(file)?,
             None => arguments.objective.clone(),
@@ -206,21 +207,12 @@ impl Plan {
     }
 
     fn declare(&self, arguments: &Arguments, task: &mut Task) -> anyhow::Result<()> {
-        let shown: Vec<_> =
-            self.expressions.iter().map(|(expression, count)| (format!("{expression:?}"), count)).collect();
-        task.parameter("objectives", shown)?;
-        let files = self.expressions.iter().flat_map(|(expression, _)| expression.files());
-        let others = [&arguments.start, &arguments.start_images, &arguments.region, &arguments.examples];
-        files.chain(others.into_iter().flatten().map(PathBuf::as_path)).try_for_each(|path| task.input(path))?;
-        arguments.image.declare(task)?;
-        task.seed(arguments.seed.seed);
-        task.parameter("transforms", &arguments.transforms)?;
-        task.parameter("settings", self.settings)?;
-        task.parameter("aggregation", self.comparison.aggregation)?;
-        task.parameter("cosine_power", self.comparison.power)?;
-        task.parameter("search", arguments.search)?;
-        task.parameter("keep", arguments.keep)?;
-        arguments.rows.declare(task)
+        let mut files = self.expressions.iter().flat_map(|(expression, _)| expression.files());
+        files.try_for_each(|path| task.input("objective", path))?;
+        task.resolved("settings", self.settings)?;
+        task.resolved("aggregation", self.comparison.aggregation)?;
+        task.resolved("cosine_power", self.comparison.power)?;
+        task.resolved("parameterisation", &arguments.image)
     }
 
     fn carry_out<E: Element + Scalar>(&self, arguments: &Arguments, task: Task) -> anyhow::Result<()> {

@@ -5,7 +5,7 @@ mod evaluate;
 mod predict;
 mod source;
 
-use std::path::PathBuf;
+use crate::request::{Input, Output};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::engine::ArgValueCompleter;
@@ -100,7 +100,7 @@ struct FigureArguments {
     kind: FigureKind,
     /// Scores, (N, 2), or shares, (N, m)
     #[arg(required = true, value_name = "X.npy")]
-    files: Vec<PathBuf>,
+    files: Vec<Input>,
     #[command(flatten)]
     picture: PictureArguments,
 }
@@ -110,19 +110,19 @@ struct FigureArguments {
 struct SourceArguments {
     /// The network folder the images were made with
     #[arg(required_unless_present = "jacobians")]
-    network: Option<PathBuf>,
+    network: Option<Input>,
     /// The images, (N, C, H, W)
     #[arg(required_unless_present = "jacobians")]
-    images: Option<PathBuf>,
+    images: Option<Input>,
     /// The node whose channels are the features
     #[arg(long, value_name = "NODE", required_unless_present = "jacobians", add = ArgValueCompleter::new(nodes))]
     layer: Option<String>,
     /// Use the responses and reduced Jacobians that a run before left instead
     #[arg(long, value_name = "J.npy", conflicts_with_all = ["network", "images", "layer", "parameters", "features"])]
-    jacobians: Option<PathBuf>,
+    jacobians: Option<Input>,
     /// The parameters of the images, (N, P), in the --parameterisation [default: those beside the images]
     #[arg(long, value_name = "S.npy")]
-    parameters: Option<PathBuf>,
+    parameters: Option<Input>,
     /// The node's first N channels alone are the features [default: all]
     #[arg(long, value_name = "N")]
     features: Option<usize>,
@@ -138,22 +138,22 @@ struct PredictArguments {
     source: SourceArguments,
     /// Predict within this critical space, (n, m)
     #[arg(long, value_name = "Q.npy")]
-    critical_space: Option<PathBuf>,
+    critical_space: Option<Input>,
     /// Measure each feature by its own gradient: for many features, some of which hardly fire, instead of a critical space
     #[arg(long, conflicts_with = "critical_space")]
     relative: bool,
     /// The objectives the images were made for, (N, n): says how far predictions are from them
     #[arg(long, value_name = "T.npy")]
-    targets: Option<PathBuf>,
+    targets: Option<Input>,
     /// Predict under this network instead; the sidecar says how far from an optimum the images are there and in their own
     #[arg(long, value_name = "NET", conflicts_with = "jacobians")]
-    net: Option<PathBuf>,
+    net: Option<Input>,
     /// Its node [default: that of --layer]
     #[arg(long, value_name = "NODE", requires = "net", add = ArgValueCompleter::new(nodes))]
     net_layer: Option<String>,
     /// Where the objectives go: .npy, (N, n)
     #[arg(short, long, value_name = "OBJECTIVES.npy", required = true)]
-    output: Option<PathBuf>,
+    output: Option<Output>,
     #[command(flatten)]
     seed: SeedArgument,
     #[command(flatten)]
@@ -166,7 +166,7 @@ struct CriticalSpaceArguments {
     source: SourceArguments,
     /// The objectives the images were made for, (N, n): the best space is chosen on them
     #[arg(long, value_name = "T.npy")]
-    targets: Option<PathBuf>,
+    targets: Option<Input>,
     /// Images whose Jacobians Algorithm 1 sees, from the first on [default: all]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     samples: Option<u32>,
@@ -184,7 +184,7 @@ struct CriticalSpaceArguments {
     dimension: Option<usize>,
     /// Where the basis goes: .npy, (n, m)
     #[arg(short, long, value_name = "Q.npy")]
-    output: PathBuf,
+    output: Output,
     #[command(flatten)]
     rows: RowsArguments,
 }
@@ -202,7 +202,7 @@ struct SampleArguments {
     canonical: u32,
     /// Where the objectives go: .npy, (N, n)
     #[arg(short, long, value_name = "T.npy")]
-    output: PathBuf,
+    output: Output,
     #[command(flatten)]
     seed: SeedArgument,
     #[command(flatten)]
@@ -212,25 +212,25 @@ struct SampleArguments {
 #[derive(Args)]
 struct ScoreArguments {
     /// The objectives, (N, n)
-    objectives: PathBuf,
+    objectives: Input,
     /// The objectives the images were made for, (N, n)
     #[arg(long, value_name = "T.npy")]
-    targets: PathBuf,
+    targets: Input,
     /// The images, (N, C, H, W)
     #[arg(long, value_name = "IMAGES.npy")]
-    images: PathBuf,
+    images: Input,
     /// The images optimised again for the objectives
     #[arg(long, value_name = "IMAGES.npy")]
-    again: PathBuf,
+    again: Input,
     /// Compare within this critical space, (n, m)
     #[arg(long, value_name = "Q.npy")]
-    critical_space: Option<PathBuf>,
+    critical_space: Option<Input>,
     /// The similarity below which an image is an outlier
     #[arg(long, value_name = "SSIM", default_value_t = 0.9)]
     least: f64,
     /// Where angles and similarities go: .npy, (N, 2)
     #[arg(short, long, value_name = "OUT.npy")]
-    output: PathBuf,
+    output: Output,
     #[command(flatten)]
     common: CommonArguments,
 }

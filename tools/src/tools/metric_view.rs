@@ -1,6 +1,7 @@
 //! `metric-view`: a metric of outputs as a figure, over epochs or other places, with intervals.
 
-use std::path::{Path, PathBuf};
+use crate::request::Input;
+use std::path::Path;
 
 use anyhow::ensure;
 use clap::Parser;
@@ -29,7 +30,7 @@ use crate::{Metrics, Task};
 pub struct Arguments {
     /// Outputs of tools: networks, arrays
     #[arg(required = true, value_name = "OUTPUT")]
-    outputs: Vec<PathBuf>,
+    outputs: Vec<Input>,
     /// The metric, a name in metrics.jsonl or a sidecar
     #[arg(long, value_name = "NAME", default_value = "test_accuracy")]
     metric: String,
@@ -64,15 +65,10 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
         *each > 0 && found.is_multiple_of(each * places),
         "--each, --at: expected curves of {places} x {each} outputs, found {found} outputs"
     );
-    let firsts: Vec<&Path> = outputs.iter().step_by(each * places).map(PathBuf::as_path).collect();
+    let firsts: Vec<&Path> = outputs.iter().step_by(each * places).map(|output| &**output).collect();
     let names = picture.names(&firsts)?;
     let mut task = Task::begin(&picture.common, Some(&picture.output))?;
-    outputs.iter().try_for_each(|output| task.input(output))?;
-    task.parameter("each", each)?;
-    task.parameter("at", at)?;
-    task.parameter("metric", (asked, error, relative))?;
-    task.parameter("captions", &picture.captions)?;
-    task.parameter("title", &picture.title)?;
+    task.resolved("captions", &names)?;
     if task.is_fresh()? {
         return Ok(());
     }
@@ -94,12 +90,12 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
         }
     }
     let metrics = Metrics::from_iter([("groups".to_string(), Value::Array(groups))]);
-    task.finish(format.save(&figure, &picture.output)?, metrics)
+    task.finish_with(|| Ok(format.save(&figure, &picture.output)?), metrics)
 }
 
 /// A metric of trainings, as many epochs as all have.
-fn over_epochs(trainings: &[PathBuf], metric: &str, each: usize) -> anyhow::Result<Vec<Curve>> {
-    let read = |training: &PathBuf| metric_of_epochs(training, metric);
+fn over_epochs(trainings: &[Input], metric: &str, each: usize) -> anyhow::Result<Vec<Curve>> {
+    let read = |training: &Input| metric_of_epochs(training, metric);
     let values = trainings.iter().map(read).collect::<Result<Vec<_>, _>>()?;
     let epochs = values.iter().map(Vec::len).min().unwrap_or(0);
     ensure!(epochs > 0, "{metric}: expected at least one epoch of each training, found none");
@@ -108,7 +104,7 @@ fn over_epochs(trainings: &[PathBuf], metric: &str, each: usize) -> anyhow::Resu
 }
 
 /// A metric of outputs.
-fn over(outputs: &[PathBuf], metric: &str, each: usize, places: usize) -> anyhow::Result<Vec<Curve>> {
+fn over(outputs: &[Input], metric: &str, each: usize, places: usize) -> anyhow::Result<Vec<Curve>> {
     let values = outputs.iter().map(|output| metric_of_output(output, metric)).collect::<Result<Vec<_>, _>>()?;
     Ok(values.chunks(each * places).map(|curve| curve.chunks(each).map(<[Interval]>::to_vec).collect()).collect())
 }

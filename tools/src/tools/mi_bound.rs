@@ -1,5 +1,6 @@
 //! `mi-bound`: how many nats of its input a layer still knows.
 
+use crate::request::{Input, Output};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -16,7 +17,7 @@ use obverse::store::sidecar::metric;
 use obverse::tensor::Element;
 use serde_json::Value;
 
-use crate::tools::pixelcnn_fit::{declare, examples};
+use crate::tools::pixelcnn_fit::examples;
 use crate::training::pair;
 use crate::{CommonArguments, Metrics, Precision, Progress, SeedArgument, Shard, ShardArgument, Task};
 
@@ -49,28 +50,28 @@ Examples:
 pub struct Arguments {
     /// The model's folder and the test images, u8 .npy; with an estimator the values of h, .npy (N, …)
     #[arg(value_name = "MODEL IMAGES.npy | H.npy | L.npy", required = true, num_args = 1..=2)]
-    inputs: Vec<PathBuf>,
+    inputs: Vec<Input>,
     /// What the model is conditional on, of each image
     #[arg(long, value_name = "H.npy")]
-    condition: Option<PathBuf>,
+    condition: Option<Input>,
     /// H(x) in nats, where it is known
     #[arg(long, value_name = "NATS", allow_negative_numbers = true)]
     input_entropy: Option<f64>,
     /// A model of the same images without a condition; with log-likelihoods, its
     #[arg(long, value_name = "MODEL | L.npy", conflicts_with = "shard")]
-    marginal: Option<PathBuf>,
+    marginal: Option<Input>,
     /// Another model, whose difference is measured image by image; with log-likelihoods, its
     #[arg(long, value_name = "MODEL2 | L2.npy", conflicts_with = "shard")]
-    against: Option<PathBuf>,
+    against: Option<Input>,
     /// What the other model is conditional on
     #[arg(long, value_name = "H2.npy", requires = "against")]
-    condition2: Option<PathBuf>,
+    condition2: Option<Input>,
     /// Images the model was trained on, for the gap
     #[arg(long, value_name = "IMAGES.npy", conflicts_with = "shard")]
-    train_images: Option<PathBuf>,
+    train_images: Option<Input>,
     /// What they are conditional on
     #[arg(long, value_name = "H.npy", requires = "train_images")]
-    train_condition: Option<PathBuf>,
+    train_condition: Option<Input>,
     /// The first images of each file alone
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     count: Option<u32>,
@@ -103,7 +104,7 @@ pub struct Arguments {
     precision: Precision,
     /// Where each image's log-likelihood goes, f64 (N)
     #[arg(short, long, value_name = "L.npy")]
-    output: Option<PathBuf>,
+    output: Option<Output>,
     #[command(flatten)]
     shard: ShardArgument,
     #[command(flatten)]
@@ -184,11 +185,6 @@ impl Measured {
         Ok(Self { model: model.to_owned(), examples, rows })
     }
 
-    fn declare(&self, task: &mut Task) -> anyhow::Result<()> {
-        task.input(&self.model)?;
-        declare(task, &self.examples)
-    }
-
     fn log_likelihoods(&self, precision: Precision, progress: &mut Progress) -> anyhow::Result<Vec<f64>> {
         match precision {
             Precision::F32 => self.computed::<f32>(progress),
@@ -228,14 +224,6 @@ fn bound(arguments: &Arguments, model: &Path, images: &Path) -> anyhow::Result<(
     let train = train.map(|images| open(model, images, arguments.train_condition.as_deref())).transpose()?;
     let mut task = Task::begin(&arguments.common, arguments.output.as_deref())?;
     let parts = || std::iter::once(&own).chain([&marginal, &other, &train].into_iter().flatten());
-    parts().try_for_each(|part| part.declare(&mut task))?;
-    task.seed(arguments.seed.seed);
-    task.parameter("count", count)?;
-    task.parameter("shard", shard.to_string())?;
-    task.parameter("bootstrap", arguments.bootstrap)?;
-    task.parameter("input_entropy", arguments.input_entropy)?;
-    task.parameter("precision", arguments.precision)?;
-    task.parameter("roles", [marginal.is_some(), other.is_some(), train.is_some()])?;
     if task.is_fresh()? {
         return Ok(());
     }
@@ -250,7 +238,7 @@ fn bound(arguments: &Arguments, model: &Path, images: &Path) -> anyhow::Result<(
         Some(output) => {
             let mut writer = Writer::create(output, Dtype::F64, &[])?;
             writer.write_rows(&values)?;
-            task.finish(writer.finish()?, metrics)
+            task.finish_array(writer, metrics)
         }
         None => task.finish_measurement(&metrics),
     }
@@ -313,7 +301,7 @@ fn sum_up(arguments: &Arguments, path: &Path) -> anyhow::Result<()> {
     ensure!(arguments.output.is_none(), "-o: the log-likelihoods are written already");
     let count = arguments.count;
     let values = written(path, count)?;
-    let of = |path: &Option<PathBuf>| path.as_deref().map(|path| written(path, count)).transpose();
+    let of = |path: &Option<Input>| path.as_deref().map(|path| written(path, count)).transpose();
     let others = [of(&arguments.marginal)?, of(&arguments.against)?, None];
     let task = Task::begin(&arguments.common, None)?;
     task.finish_measurement(&arguments.metrics(&values, others, arguments.dimensions)?)

@@ -1,6 +1,7 @@
 //! `nearest`: the rows of a pool that are nearest to each query.
 
-use std::path::{Path, PathBuf};
+use crate::request::{Input, Output};
+use std::path::Path;
 
 use anyhow::{bail, ensure};
 use clap::{Parser, ValueEnum};
@@ -29,9 +30,9 @@ const BLOCK: usize = 1 << 22;
 )]
 pub struct Arguments {
     /// The queries, (N, …)
-    query: PathBuf,
+    query: Input,
     /// The pool, (M, …), rows of the same shape
-    pool: PathBuf,
+    pool: Input,
     /// How rows are compared
     #[arg(long, value_enum)]
     metric: MetricArgument,
@@ -47,10 +48,10 @@ pub struct Arguments {
     /// Another array with a row for each of the pool's, such as the images of features: those of the neighbours are written to
     /// gathered.npy, (N K, …)
     #[arg(long, value_name = "X.npy")]
-    gather: Option<PathBuf>,
+    gather: Option<Input>,
     /// The folder to write
     #[arg(short, long, value_name = "OUT")]
-    output: PathBuf,
+    output: Output,
     #[command(flatten)]
     common: CommonArguments,
 }
@@ -113,12 +114,6 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
         );
     }
     let mut task = Task::begin(&arguments.common, Some(&arguments.output))?;
-    task.array(&queries)?;
-    task.array(&pool)?;
-    gather.as_ref().map_or(Ok(()), |gather| task.array(gather))?;
-    task.parameter("metric", format!("{:?}", arguments.metric))?;
-    task.parameter("k", k)?;
-    task.parameter("group", group)?;
     if task.is_fresh()? {
         return Ok(());
     }

@@ -4,7 +4,7 @@ mod head;
 mod parts;
 mod shadows;
 
-use std::path::PathBuf;
+use crate::request::{Input, Output};
 
 use crate::complete::nodes;
 use crate::training::{DECODER, DISCRIMINATOR, TrainingArguments};
@@ -59,7 +59,7 @@ pub struct Arguments {
     #[arg(value_enum)]
     kind: Kind,
     /// Images to train on: .npy, (N, C, H, W), u8 or floats in 0..1
-    images: PathBuf,
+    images: Input,
     /// Architecture by name (mnist, cifar10, celeba, stl10, clarke; of classifiers also connected, nash-mnist, nash-colour,
     /// nash-pooled, nash-connected), or the classifier's net.json; for a head the network folder; decoders take none
     #[arg(long, default_value = "mnist", value_name = "NAME|FILE")]
@@ -81,13 +81,13 @@ pub struct Arguments {
     batch_norm: bool,
     /// What a srnet shall make of the images, (N, C, 4 H, 4 W)
     #[arg(long, value_name = "T.npy")]
-    targets: Option<PathBuf>,
+    targets: Option<Input>,
     /// What it shall make of the test images
     #[arg(long, value_name = "T.npy", requires = "test")]
-    test_targets: Option<PathBuf>,
+    test_targets: Option<Input>,
     /// What it shall make of the validation images
     #[arg(long, value_name = "T.npy", requires = "validation")]
-    validation_targets: Option<PathBuf>,
+    validation_targets: Option<Input>,
     /// A head's node, a linear layer [default: that of the output logits]
     #[arg(long, value_name = "NODE", add = ArgValueCompleter::new(nodes))]
     layer: Option<String>,
@@ -99,7 +99,7 @@ pub struct Arguments {
     weight_decay: f64,
     /// Classes of the images
     #[arg(long, value_name = "L.npy")]
-    labels: Option<PathBuf>,
+    labels: Option<Input>,
     /// Share of each layer that a connected or nash classifier drops in training
     #[arg(long, default_value_t = 0.5, value_name = "P")]
     dropout: f64,
@@ -108,32 +108,32 @@ pub struct Arguments {
     snapshots: Vec<u64>,
     /// What a decoder recovers the images from: .npy, (N, F) or (N, C, h, w)
     #[arg(long, value_name = "H.npy")]
-    condition: Option<PathBuf>,
+    condition: Option<Input>,
     /// The same of the test images
     #[arg(long, value_name = "H.npy", requires = "test")]
-    test_condition: Option<PathBuf>,
+    test_condition: Option<Input>,
     /// The same of the validation images
     #[arg(long, value_name = "H.npy", requires = "validation")]
-    validation_condition: Option<PathBuf>,
+    validation_condition: Option<Input>,
     /// Images that the error is reported on after each epoch
     #[arg(long, value_name = "IMAGES.npy")]
-    test: Option<PathBuf>,
+    test: Option<Input>,
     /// Classes of the test images
     #[arg(long, value_name = "L.npy", requires = "test")]
-    test_labels: Option<PathBuf>,
+    test_labels: Option<Input>,
     /// Images that choose the epoch whose networks are kept: that of the least loss on them
     #[arg(long, value_name = "IMAGES.npy")]
-    validation: Option<PathBuf>,
+    validation: Option<Input>,
     /// Classes of the validation images
     #[arg(long, value_name = "L.npy", requires = "validation")]
-    validation_labels: Option<PathBuf>,
+    validation_labels: Option<Input>,
     #[command(flatten)]
     shadow: ShadowArguments,
     #[command(flatten)]
     training: TrainingArguments,
     /// The network folder to write
     #[arg(short, long, value_name = "NET")]
-    output: PathBuf,
+    output: Output,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
@@ -222,30 +222,17 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     );
     let data = Data::open(&arguments)?;
     let mut task = Task::begin(&arguments.training.common, Some(&arguments.output))?;
-    data.declare(&mut task)?;
     if let Some(file) = crate::architecture_file(&arguments.arch) {
-        task.input(&file)?;
+        task.input("arch", &file)?;
     }
     let pace = arguments.training.pace(data.train.images.count(), LEARNING_RATE, betas(arguments.kind))?;
-    task.parameter("kind", format!("{:?}", arguments.kind))?;
-    task.parameter("arch", &arguments.arch)?;
-    task.parameter("latent", arguments.latent)?;
-    task.parameter("beta", arguments.beta)?;
-    task.parameter("loss", format!("{:?}", arguments.loss))?;
-    task.parameter("gamma", arguments.gamma)?;
-    task.parameter("batch_norm", arguments.batch_norm)?;
-    task.parameter("pace", pace)?;
+    task.resolved("pace", pace)?;
     let arch = arguments.arch.as_str();
-    if architectures::NASH.contains(&arch) || arch == architectures::CONNECTED {
-        task.parameter("dropout", arguments.dropout)?;
-    }
+    if architectures::NASH.contains(&arch) || arch == architectures::CONNECTED {}
     if let Some(shadows) = shadows {
-        task.parameter("shadow", shadows)?;
+        task.resolved("shadow", shadows)?;
     }
-    if !arguments.snapshots.is_empty() {
-        task.parameter("snapshots", &arguments.snapshots)?;
-    }
-    arguments.training.declare(&mut task)?;
+    if !arguments.snapshots.is_empty() {}
     if task.is_fresh()? {
         return Ok(());
     }

@@ -1,5 +1,6 @@
 //! `net-import`: networks of other programs as a network folder.
 
+use crate::request::{Input, Output};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -45,7 +46,7 @@ Examples:
 pub struct Arguments {
     /// The file: .onnx, .safetensors, .pth
     #[arg(required_unless_present = "list")]
-    file: Option<PathBuf>,
+    file: Option<Input>,
     /// The architecture whose weights they are, where their names and shapes shall not tell it
     #[arg(long, value_name = "NAME")]
     arch: Option<String>,
@@ -62,7 +63,7 @@ pub struct Arguments {
     slice: Vec<Slice>,
     /// The network folder to write
     #[arg(short, long, value_name = "NET", required_unless_present = "list")]
-    output: Option<PathBuf>,
+    output: Option<Output>,
     #[command(flatten)]
     common: CommonArguments,
 }
@@ -157,15 +158,14 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
         return Ok(written.map_err(store::Error::write(Path::new("-")))?);
     };
     let size = input_size.map(size).transpose()?;
-    let mut task = Task::begin(&common, Some(&output))?;
-    if !slices.is_empty() {
-        task.parameter("slices", &slices)?;
-    }
+    let task = Task::begin(&common, Some(&output))?;
+    if !slices.is_empty() {}
     if file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("onnx")) {
         ensure!(arch.is_none(), "--arch: expected none, as {} brings its own graph", file.display());
         return import_onnx(task, &file, &pixels, (size, &slices), &output);
     }
     let architecture = arch.as_deref().map(architecture).transpose()?;
+    let (file, output) = (file.to_path_buf(), output.to_path_buf());
     import_weights(task, &Request { file, architecture, pixels, size, slices, output })
 }
 
@@ -199,11 +199,9 @@ struct Request {
 
 fn import_weights(mut task: Task, request: &Request) -> anyhow::Result<()> {
     let Request { file, pixels, size, output, .. } = request;
-    task.input(file)?;
     let weights = Weights::open(file)?;
     let architecture = request.architecture.map_or_else(|| architectures::recognised(&weights), Ok)?;
     let pixels = pixels.pixels(architecture.convention)?;
-    task.parameter("arch", architecture.name)?;
     declare(&mut task, &pixels, *size)?;
     if task.is_fresh()? {
         return Ok(());
@@ -221,8 +219,7 @@ fn import_onnx(
     output: &Path,
 ) -> anyhow::Result<()> {
     let model = Model::open(file)?;
-    task.input(file)?;
-    model.external.iter().try_for_each(|beside| task.input(beside))?;
+    model.external.iter().try_for_each(|beside| task.input("file", beside))?;
     let pixels = pixels.pixels("none")?;
     declare(&mut task, &pixels, size)?;
     if task.is_fresh()? {
@@ -240,11 +237,11 @@ fn declare(task: &mut Task, pixels: &Pixels, size: Option<Size>) -> anyhow::Resu
         ChannelOrder::Rgb => "rgb",
         ChannelOrder::Bgr => "bgr",
     };
-    task.parameter("range", pixels.range)?;
-    task.parameter("mean", &pixels.mean)?;
-    task.parameter("std", &pixels.std)?;
-    task.parameter("channels", order)?;
-    task.parameter("input_size", size)
+    task.resolved("range", pixels.range)?;
+    task.resolved("mean", &pixels.mean)?;
+    task.resolved("std", &pixels.std)?;
+    task.resolved("channels", order)?;
+    task.resolved("input_size", size)
 }
 
 /// Writes the network; `origin` goes into net.json beside the tool and the file's digest, the metrics beside the counts.

@@ -2,8 +2,9 @@
 
 mod spectrum;
 
+use crate::request::{Input, Output};
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::complete::nodes;
 use crate::{Classes, Metrics, Precision, RowsArguments, SeedArgument, Task, require_images};
@@ -37,10 +38,10 @@ use obverse::tensor::{Element, batch, channels_first, shape, view};
 )]
 pub struct Arguments {
     /// A network folder (with --describe also a net.json)
-    network: PathBuf,
+    network: Input,
     /// Images: .npy, (N, C, H, W), u8 or floats in 0..1; vectors (N, F) where the network takes those; - for standard input
     #[arg(required_unless_present_any = ["describe", "spectrum"])]
-    images: Option<PathBuf>,
+    images: Option<Input>,
     /// The node to tap, by its name in net.json
     #[arg(long, value_name = "NODE", required_unless_present_any = ["describe", "spectrum"], add = ArgValueCompleter::new(nodes))]
     layer: Option<String>,
@@ -56,11 +57,11 @@ pub struct Arguments {
     spectrum: bool,
     /// Where the values go; - for standard output
     #[arg(short, long, value_name = "H.npy", required_unless_present = "describe")]
-    output: Option<PathBuf>,
+    output: Option<Output>,
     /// Take the node's largest value as the class, and report how often it is this one (with the confusion matrix, a row a
     /// true class)
     #[arg(long, value_name = "LABELS.npy", conflicts_with = "describe")]
-    labels: Option<PathBuf>,
+    labels: Option<Input>,
     /// The same with classes taken in turn, as fa-invert takes its own
     #[arg(long, value_name = "K,…", value_delimiter = ',', conflicts_with_all = ["describe", "labels"])]
     class: Vec<usize>,
@@ -89,12 +90,6 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     require_images(&images, &graph)?;
     let classes = Classes::open(arguments.labels.as_deref(), &arguments.class, images.count())?;
     let mut task = Task::begin(&arguments.rows.common, Some(output))?;
-    task.input(&arguments.network)?;
-    task.array(images.reader())?;
-    classes.as_ref().map_or(Ok(()), |classes| classes.declare(&mut task))?;
-    task.parameter("layer", layer)?;
-    task.parameter("class", &arguments.class)?;
-    arguments.rows.declare(&mut task)?;
     if task.is_fresh()? {
         return Ok(());
     }
@@ -132,7 +127,7 @@ fn tap<E: Element + Scalar>(
         }
         Ok(writer.write_rows(&value)?)
     })?;
-    task.finish(writer.finish()?, confusion.metrics())
+    task.finish_array(writer, confusion.metrics())
 }
 
 /// How often each class was taken for each.
@@ -173,7 +168,7 @@ const BESIDE: [(&str, bool); 3] = [("generator", true), ("decoder", true), ("dis
 
 /// Prints a line a node, or one JSON object; then the networks that lie beside this one.
 fn describe(arguments: &Arguments, graph: &Graph) -> anyhow::Result<()> {
-    let path = arguments.network.as_path();
+    let path: &Path = &arguments.network;
     let (mut object, mut text) = (graph.description(), table(graph));
     let mut total = graph.parameter_count();
     for (name, needed) in BESIDE {

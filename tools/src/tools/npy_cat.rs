@@ -1,14 +1,15 @@
 //! Joins `.npy` parts along the first axis, a few rows at a time.
 
+use crate::request::{Input, Output};
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::arguments::parse_places;
 use crate::parts::{PartsArgument, check};
 use crate::{CommonArguments, Metrics, Progress, Task, check_interrupted};
 use anyhow::{Context, bail};
 use clap::Parser;
-use obverse::store::npy::{Reader, Writer, Written};
+use obverse::store::npy::{Reader, Writer};
 
 /// Bytes copied at a time.
 const BLOCK: usize = 1 << 23;
@@ -29,10 +30,10 @@ const BLOCK: usize = 1 << 23;
 pub struct Arguments {
     /// The parts in order: .npy, .npy.zst, or - for standard input
     #[arg(required = true, value_name = "PART.npy")]
-    parts: Vec<PathBuf>,
+    parts: Vec<Input>,
     /// The joined array: .npy, .npy.zst, or - for standard output
     #[arg(short, long, value_name = "OUT.npy")]
-    output: PathBuf,
+    output: Output,
     /// Keep these rows of the joined array only, counted from 0, without the last
     #[arg(long, value_name = "FIRST..END", value_parser = parse_places)]
     rows: Option<Range<usize>>,
@@ -67,9 +68,6 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
         bail!("--rows {}..{}: the parts have {total} rows together", rows.start, rows.end);
     }
     let mut task = Task::begin(&common, Some(&output))?;
-    readers.iter().try_for_each(|reader| task.array(reader))?;
-    task.parameter("rows", &rows)?;
-    task.parameter("head", head)?;
     if task.is_fresh()? {
         return Ok(());
     }
@@ -77,12 +75,12 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let progress = Progress::new(rows.len() as u64, "rows", common.quiet);
     let metrics =
         Metrics::from_iter([("rows".to_owned(), rows.len().into()), ("parts".to_owned(), parts.len().into())]);
-    let written = join(&mut readers, rows, &output, progress)?;
-    task.finish(written, metrics)
+    let joined = join(&mut readers, rows, &output, progress)?;
+    task.finish_array(joined, metrics)
 }
 
 /// Copies `rows`, counted over all parts, a block at a time.
-fn join(readers: &mut [Reader], rows: Range<usize>, output: &Path, mut progress: Progress) -> anyhow::Result<Written> {
+fn join(readers: &mut [Reader], rows: Range<usize>, output: &Path, mut progress: Progress) -> anyhow::Result<Writer> {
     let first = readers.first().context("no parts")?;
     let row_bytes = first.row_len().saturating_mul(first.dtype().size());
     let block = (BLOCK / row_bytes.max(1)).max(1);
@@ -99,5 +97,5 @@ fn join(readers: &mut [Reader], rows: Range<usize>, output: &Path, mut progress:
             progress.advance(count as u64);
         }
     }
-    Ok(writer.finish()?)
+    Ok(writer)
 }

@@ -1,10 +1,11 @@
 //! Shows images as a grid, curves and points as a plot, in a PNG file or in the terminal.
 
+use crate::request::{Input, Output};
 use std::fmt;
 use std::io::{IsTerminal, Write, stdout};
 use std::num::NonZeroUsize;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::str::FromStr;
 
 use anyhow::{Context, ensure};
@@ -64,10 +65,10 @@ const BINS: usize = 50;
 pub struct Arguments {
     /// The images, curves or points: .npy, .npy.zst, or - for standard input
     #[arg(required = true, value_name = "X.npy")]
-    arrays: Vec<PathBuf>,
+    arrays: Vec<Input>,
     /// The picture: .png, of a plot .svg too, or - for standard output
     #[arg(short, long, value_name = "PICTURE")]
-    output: Option<PathBuf>,
+    output: Option<Output>,
     /// What to write left of the rows of each file, with --beside below its images, or in the legend of a plot [default there:
     /// the files' names]
     #[arg(long, value_name = "A,B,…", value_delimiter = ',')]
@@ -93,7 +94,7 @@ struct GridArguments {
     count: Option<NonZeroUsize>,
     /// Whole numbers (N) to write below the images
     #[arg(long, value_name = "LABELS.npy", conflicts_with = "plot")]
-    labels: Option<PathBuf>,
+    labels: Option<Input>,
     /// What to write instead of the numbers: names in their order, or a dataset.json
     #[arg(long, value_name = "A,B,…", requires = "labels")]
     class_names: Option<String>,
@@ -174,10 +175,10 @@ struct PlotArguments {
     bins: Option<NonZeroUsize>,
     /// The abscissae (N) of all curves [default: 0, 1, 2 …]
     #[arg(long, value_name = "X0.npy", requires = "plot")]
-    against: Option<PathBuf>,
+    against: Option<Input>,
     /// Whole numbers (N): the classes of a scatter plot's points, each in its colour
     #[arg(long, value_name = "LABELS.npy", requires = "plot", conflicts_with = "captions")]
-    color_by: Option<PathBuf>,
+    color_by: Option<Input>,
     /// What to write above
     #[arg(long, value_name = "TEXT", requires = "plot")]
     title: Option<String>,
@@ -251,24 +252,11 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
 fn run_grid(arguments: &Arguments, mut readers: Vec<Reader>, mut task: Task) -> anyhow::Result<()> {
     let options = &arguments.grid;
     let mut labels = options.labels.as_deref().map(open_labels).transpose()?;
-    readers.iter().chain(&labels).try_for_each(|reader| task.array(reader))?;
     let count = options.count.map_or(COUNT, NonZeroUsize::get);
     let columns = options.columns.map_or(COLUMNS, NonZeroUsize::get).min(count);
-    task.parameter("count", count)?;
-    task.parameter("columns", columns)?;
-    task.parameter("captions", &arguments.captions)?;
-    task.parameter("labels", labels.is_some())?;
-    task.parameter("scale", options.scale.map(|scale| scale.to_string()))?;
-    task.parameter("interleave", options.interleave)?;
-    task.parameter("beside", options.beside)?;
     let view = options.view()?;
-    if options.channels.is_some() || options.range.is_some() {
-        task.parameter("channels", &options.channels)?;
-        task.parameter("range", view.range)?;
-    }
-    task.parameter("difference", options.difference.then_some(options.difference_range))?;
     let names = options.class_names.as_deref().map(class_names).transpose()?;
-    task.parameter("class_names", &names)?;
+    task.resolved("class_names", &names)?;
     if task.is_fresh()? {
         return Ok(());
     }
@@ -328,21 +316,11 @@ fn run_plot(arguments: &Arguments, kind: Plot, mut readers: Vec<Reader>, mut tas
         "--against: a histogram has the values themselves as abscissae"
     );
     ensure!(options.bins.is_none() || kind == Plot::Histogram, "--bins: expected --plot histogram");
-    readers.iter().chain(&against).chain(&labels).try_for_each(|reader| task.array(reader))?;
     let names = legend(arguments);
     let bins = options.bins.map_or(BINS, NonZeroUsize::get);
     let (title, size) = (options.title.clone().unwrap_or_default(), options.size.unwrap_or(SIZE));
     let format = arguments.output.as_deref().map_or(Format::Png, |output| Format::of(output).unwrap_or(Format::Png));
-    task.parameter("plot", kind.to_possible_value().map(|kind| kind.get_name().to_owned()))?;
-    task.parameter("format", format!("{format:?}"))?;
-    task.parameter("legend", &names)?;
-    task.parameter("against", against.is_some())?;
-    task.parameter("color_by", labels.is_some())?;
-    task.parameter("title", &title)?;
-    task.parameter("x_range", options.x_range)?;
-    task.parameter("y_range", options.y_range)?;
-    task.parameter("size", size)?;
-    task.parameter("bins", (kind == Plot::Histogram).then_some(bins))?;
+    task.resolved("legend", &names)?;
     if task.is_fresh()? {
         return Ok(());
     }
@@ -362,7 +340,7 @@ fn run_plot(arguments: &Arguments, kind: Plot, mut readers: Vec<Reader>, mut tas
     let figure = Chart { series, mark: kind.mark(), title, ranges, size, ..Chart::default() }.figure()?;
     let metrics = Metrics::from_iter([("points".to_owned(), shown.into())]);
     match (format, &arguments.output) {
-        (Format::Svg, Some(output)) => task.finish(format.save(&figure, output)?, metrics),
+        (Format::Svg, Some(output)) => task.finish_with(|| Ok(format.save(&figure, output)?), metrics),
         _ => deliver(figure.picture()?, arguments.output.as_deref(), task, metrics),
     }
 }
@@ -391,7 +369,7 @@ fn histograms(
 
 /// What the legend calls each file; one file needs no name.
 fn legend(arguments: &Arguments) -> Vec<String> {
-    let stem = |path: &PathBuf| {
+    let stem = |path: &Input| {
         let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
         name.trim_end_matches(".zst").trim_end_matches(".npy").to_owned()
     };
@@ -431,7 +409,7 @@ fn require_count(reader: &Reader, expected: usize, what: &str) -> anyhow::Result
 /// Saves the picture or shows it.
 fn deliver(picture: RgbImage, output: Option<&Path>, task: Task, metrics: Metrics) -> anyhow::Result<()> {
     match output {
-        Some(output) => task.finish(save(&picture, output)?, metrics),
+        Some(output) => task.finish_with(|| Ok(save(&picture, output)?), metrics),
         None => {
             show(picture)?;
             task.finish_measurement(&metrics)

@@ -1,6 +1,7 @@
 //! `pixelcnn-fit`: trains a density model of images, conditional on what a layer computes of them.
 
-use std::path::{Path, PathBuf};
+use crate::request::{Input, Output};
+use std::path::Path;
 
 use anyhow::ensure;
 use clap::{Parser, ValueEnum};
@@ -40,10 +41,10 @@ Examples:
 )]
 pub struct Arguments {
     /// Images to train on: .npy, (N, C, H, W) or (N, H, W), u8
-    images: PathBuf,
+    images: Input,
     /// What each image is conditional on: .npy, (N, F) or (N, C, h, w), floats
     #[arg(long, value_name = "H.npy")]
-    condition: Option<PathBuf>,
+    condition: Option<Input>,
     /// Sizes and schedule (see below) [default: nash-mnist for one channel, else nash-colour]
     #[arg(long, value_enum)]
     preset: Option<Preset>,
@@ -93,10 +94,10 @@ pub struct Arguments {
     polyak: f64,
     /// Images whose loss chooses the parameters that are kept
     #[arg(long, value_name = "IMAGES.npy")]
-    validation: Option<PathBuf>,
+    validation: Option<Input>,
     /// What the validation images are conditional on
     #[arg(long, value_name = "H.npy", requires = "validation")]
-    validation_condition: Option<PathBuf>,
+    validation_condition: Option<Input>,
     /// Validation images evaluated each time, the first of the file
     #[arg(long, default_value_t = 1000, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     validation_count: u32,
@@ -118,7 +119,7 @@ pub struct Arguments {
     common: CommonArguments,
     /// The model's folder to write
     #[arg(short, long, value_name = "MODEL")]
-    output: PathBuf,
+    output: Output,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -170,15 +171,6 @@ impl Preset {
 pub fn examples(images: &Path, condition: Option<&Path>) -> anyhow::Result<Examples> {
     let condition = condition.map(Reader::open).transpose()?;
     Ok(Examples::new(ImageFile::open(images)?, condition)?)
-}
-
-/// Declares the files of images and conditions.
-///
-/// # Errors
-/// When one cannot be read.
-pub fn declare(task: &mut Task, examples: &Examples) -> anyhow::Result<()> {
-    task.array(examples.images().reader())?;
-    examples.conditions().map_or(Ok(()), |conditions| task.array(conditions))
 }
 
 impl Arguments {
@@ -255,20 +247,11 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
         part.check(&architecture)?;
     }
     let mut task = Task::begin(&arguments.common, Some(&arguments.output))?;
-    declare(&mut task, &data)?;
-    validation.as_ref().map_or(Ok(()), |validation| declare(&mut task, validation))?;
-    task.seed(arguments.seed.seed);
-    task.parameter("architecture", architecture)?;
-    task.parameter("settings", settings)?;
-    task.parameter("batch", arguments.batch)?;
-    task.parameter("evaluate_every", arguments.evaluate_every)?;
-    task.parameter("precision", arguments.precision)?;
-    if arguments.standardise {
-        task.parameter("standardise", true)?;
-    }
+    task.resolved("architecture", architecture)?;
+    task.resolved("settings", settings)?;
+    if arguments.standardise {}
     // A run that stops after fewer updates is the same training: its checkpoint serves the longer one.
-    let plan = arguments.plan(data.count(), task.identity());
-    task.parameter("stop_after", arguments.stop_after)?;
+    let plan = arguments.plan(data.count(), task.identity_without(&["stop-after"]));
     if task.is_fresh()? {
         return Ok(());
     }

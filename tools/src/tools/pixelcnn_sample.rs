@@ -1,6 +1,6 @@
 //! `pixelcnn-sample`: draws images from a density model, whole or completing upper parts.
 
-use std::path::PathBuf;
+use crate::request::{Input, Output};
 
 use anyhow::{Context, ensure};
 use clap::Parser;
@@ -29,10 +29,10 @@ use crate::{Metrics, Precision, RowsArguments, SeedArgument, Task};
 )]
 pub struct Arguments {
     /// The model's folder
-    model: PathBuf,
+    model: Input,
     /// What the images are conditional on: .npy, (N, F) or (N, C, h, w)
     #[arg(long, value_name = "H.npy")]
-    condition: Option<PathBuf>,
+    condition: Option<Input>,
     /// Images to draw: in all, or with a condition or with --complete for each row [default: 16, or 1 for each row]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     count: Option<u32>,
@@ -41,7 +41,7 @@ pub struct Arguments {
     temperature: f64,
     /// Images whose upper part is kept and whose rest is drawn
     #[arg(long, value_name = "IMAGES.npy", requires = "rows_kept")]
-    complete: Option<PathBuf>,
+    complete: Option<Input>,
     /// Rows of each image that are kept
     #[arg(long, value_name = "R", requires = "complete")]
     rows_kept: Option<usize>,
@@ -51,7 +51,7 @@ pub struct Arguments {
     rows: RowsArguments,
     /// Where the images go; - for standard output
     #[arg(short, long, value_name = "X.npy")]
-    output: PathBuf,
+    output: Output,
 }
 
 /// The condition and the given pixels of a few images.
@@ -145,14 +145,6 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     );
     let request = Request::open(&arguments)?;
     let mut task = Task::begin(&arguments.rows.common, Some(&arguments.output))?;
-    task.input(&arguments.model)?;
-    request.condition.as_ref().map_or(Ok(()), |(reader, _)| task.array(reader))?;
-    request.complete.as_ref().map_or(Ok(()), |(images, _)| task.array(images.reader()))?;
-    task.seed(arguments.seed.seed);
-    task.parameter("count", request.each)?;
-    task.parameter("temperature", temperature)?;
-    task.parameter("rows_kept", arguments.rows_kept)?;
-    arguments.rows.declare(&mut task)?;
     if task.is_fresh()? {
         return Ok(());
     }
@@ -190,5 +182,5 @@ fn draw<E: Element + Scalar>(arguments: &Arguments, request: &Request, task: Tas
     crate::network::for_each_batch(rows.shard.shard.rows(request.total), together, rows.common.quiet, &mut step)?;
     let mut metrics = Metrics::new();
     metrics.insert("images".into(), rows.shard.shard.rows(request.total).len().into());
-    task.finish(writer.finish()?, metrics)
+    task.finish_array(writer, metrics)
 }

@@ -1,5 +1,6 @@
 //! `report`: the outputs of a run as one HTML page.
 
+use crate::request::{Declared, Input, Output};
 use std::path::PathBuf;
 
 use anyhow::Context;
@@ -34,17 +35,17 @@ Examples:
 )]
 pub struct Arguments {
     /// The folder of the run: outputs with their sidecars, at any depth
-    #[arg(value_name = "FOLDER")]
+    #[arg(value_name = "FOLDER", add = Declared)]
     folder: PathBuf,
     /// What a paper claims, beside our figures; may be given again
     #[arg(long, value_name = "CLAIMS.toml")]
-    claims: Vec<PathBuf>,
+    claims: Vec<Input>,
     /// What stands above [default: the folder]
     #[arg(long, value_name = "TEXT")]
     title: Option<String>,
     /// The page
     #[arg(short, long, value_name = "PAGE.html")]
-    output: PathBuf,
+    output: Output,
     #[command(flatten)]
     common: CommonArguments,
 }
@@ -63,20 +64,19 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let claimed = claimed.collect::<anyhow::Result<Vec<_>>>()?;
     let run = Run::read(&folder, &output)?;
     let title = title.unwrap_or_else(|| folder.display().to_string());
-    run.sources().chain(claims.iter().map(PathBuf::as_path)).try_for_each(|source| task.input(source))?;
+    run.sources().try_for_each(|source| task.input("folder", source))?;
     let problems: Vec<String> = run.problems().collect();
-    task.parameter("title", &title)?;
-    task.parameter("problems", &problems)?;
+    task.resolved("title", &title)?;
+    task.resolved("problems", &problems)?;
     problems.iter().for_each(|problem| task.note(problem));
     if task.is_fresh()? {
         return Ok(());
     }
     let page = run.page(&title, &claimed)?;
-    let written = Artifact::write(&output, page.as_bytes())?;
     let metrics = Metrics::from_iter([
         ("outputs".to_owned(), run.outputs().into()),
         ("problems".to_owned(), problems.len().into()),
         ("bytes".to_owned(), page.len().into()),
     ]);
-    task.finish(written, metrics)
+    task.finish_with(|| Ok(Artifact::write(&output, page.as_bytes())?), metrics)
 }

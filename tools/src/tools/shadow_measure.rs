@@ -3,7 +3,7 @@
 mod spectra;
 mod theory;
 
-use std::path::PathBuf;
+use crate::request::{Input, Output};
 
 use clap::{Args, Parser, Subcommand};
 
@@ -68,7 +68,7 @@ struct TheoryArguments {
     count: usize,
     /// The folder to write
     #[arg(short, long, value_name = "FOLDER")]
-    output: PathBuf,
+    output: Output,
     #[command(flatten)]
     seed: SeedArgument,
     #[command(flatten)]
@@ -79,7 +79,7 @@ struct TheoryArguments {
 struct SpectraArguments {
     /// Spectra, (rows, 3)
     #[arg(required = true, value_name = "SPECTRUM.npy")]
-    files: Vec<PathBuf>,
+    files: Vec<Input>,
     #[command(flatten)]
     picture: PictureArguments,
 }

@@ -56,9 +56,14 @@ impl Entry {
         [shape, dtype].into_iter().flatten().collect::<Vec<_>>().join(" ")
     }
 
-    /// The recorded parameters, name and value.
+    /// What was asked and what it came to, name and value.
     pub fn parameters(&self) -> Vec<(&str, String)> {
-        self.sidecar.parameters.iter().map(|(name, value)| (name.as_str(), value.to_string())).collect()
+        self.sidecar
+            .request
+            .iter()
+            .chain(&self.sidecar.resolved)
+            .map(|(name, value)| (name.as_str(), value.to_string()))
+            .collect()
     }
 
     /// The recorded metrics, name and value, long ones cut.

@@ -69,17 +69,15 @@ pub fn source(kind: &str, bytes: &[u8]) -> String {
 /// What a picture shows: its title, from what it was drawn, and the captions of the parts.
 fn words(entry: &Entry) -> String {
     let sidecar = &entry.sidecar;
-    let said =
-        |name: &str| sidecar.parameters.get(name).and_then(|value| value.as_str()).filter(|text| !text.is_empty());
+    let said = |name: &str| sidecar.value(name).and_then(|value| value.as_str()).filter(|text| !text.is_empty());
     let names = sidecar.inputs.iter().map(|input| input.path.rsplit('/').next().unwrap_or(&input.path));
     let sources = names.take(6).collect::<Vec<_>>().join(", ");
-    let kind = match (entry.path.ends_with(".svg"), sidecar.parameters.contains_key("plot")) {
+    let kind = match (entry.path.ends_with(".svg"), sidecar.value("plot").is_some()) {
         (true, _) | (_, true) => "Figure",
         _ => "Grid of images",
     };
     let captions = sidecar
-        .parameters
-        .get("captions")
+        .value("captions")
         .and_then(|captions| captions.as_array())
         .map(|captions| captions.iter().filter_map(|caption| caption.as_str()).collect::<Vec<_>>().join(", "));
     let title = said("title").map(|title| format!("{title}. ")).unwrap_or_default();

@@ -10,19 +10,17 @@ use crate::store::sidecar::{Artifact, SCHEMA, Sidecar};
 /// A file with its sidecar, made by a tool from others.
 fn made(folder: &Path, name: &str, tool: &str, inputs: &[&str], metrics: serde_json::Value) {
     let path = folder.join(name);
-    let artifact = |name: &str| Artifact {
-        path: name.to_owned(),
-        shape: None,
-        dtype: None,
-        blake3: digest::of_path(&folder.join(name)).unwrap(),
-    };
+    let artifact = |name: &str| Artifact::known(name.as_ref(), digest::of_path(&folder.join(name)).unwrap());
     let sidecar = Sidecar {
         schema: SCHEMA.into(),
         tool: tool.into(),
         version: "0.1.0".into(),
         command: vec![tool.into(), "a file".into(), "-o".into(), name.into()],
         directory: ".".into(),
-        parameters: Map::from_iter([("title".to_owned(), json!("<b>"))]),
+        results: 1,
+        resolved: Map::new(),
+        companions: Vec::new(),
+        request: Map::from_iter([("title".to_owned(), json!("<b>"))]),
         seed: 7,
         inputs: inputs.iter().map(|input| artifact(input)).collect(),
         output: artifact(name),

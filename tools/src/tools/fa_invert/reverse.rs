@@ -43,13 +43,6 @@ impl Data {
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let data = Data::open(arguments)?;
     let mut task = Task::begin(&arguments.rows.common, Some(&arguments.output))?;
-    task.input(&arguments.network)?;
-    let images = [&data.estimate, &data.originals].into_iter().flatten().map(ImageFile::reader);
-    std::iter::once(&data.representations).chain(images).try_for_each(|reader| task.array(reader))?;
-    task.parameter("reverse", true)?;
-    task.parameter("layer", &arguments.layer)?;
-    task.parameter("estimate", data.estimate.is_some())?;
-    arguments.rows.declare(&mut task)?;
     if task.is_fresh()? {
         return Ok(());
     }
@@ -109,5 +102,5 @@ fn reverse_all<E: Element + Scalar>(arguments: &Arguments, data: &Data, task: Ta
         }
         Ok(writer.write_rows(&channels_first(view(&r), (count, image.height, image.width, image.channels)))?)
     })?;
-    task.finish(writer.finish()?, error.metrics())
+    task.finish_array(writer, error.metrics())
 }

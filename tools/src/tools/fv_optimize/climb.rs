@@ -236,5 +236,5 @@ fn finish<E: Element + Scalar>(
     }
     let mut writer = Writer::create(&arguments.output, E::DTYPE, &[size.channels, size.height, size.width])?;
     chunks.join::<E>("images", firsts, &mut writer)?;
-    task.finish(writer.finish()?, metrics)
+    task.finish_array(writer, metrics)
 }

@@ -104,7 +104,7 @@ fn write_best<E: Element + Scalar>(
         ("objective".to_string(), lists(&|found| metric(found.value))),
         ("candidate".to_string(), lists(&|found| found.candidate.into())),
     ]);
-    task.finish(writer.finish()?, metrics)
+    task.finish_array(writer, metrics)
 }
 
 /// The box of a file of latents.

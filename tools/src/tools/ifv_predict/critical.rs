@@ -22,13 +22,6 @@ pub(super) fn find_space<E: Element + Scalar>(arguments: &CriticalSpaceArguments
     ensure!(arguments.rows.shard.shard.is_whole(), "--shard: expected none: a space is made of all samples together");
     let mut task = Task::begin(&arguments.rows.common, Some(&arguments.output))?;
     source.declare(&mut task)?;
-    arguments.targets.iter().try_for_each(|path| task.input(path))?;
-    task.parameter("samples", arguments.samples)?;
-    task.parameter("largest_threshold", arguments.largest_threshold)?;
-    task.parameter("stability", arguments.stability)?;
-    task.parameter("threshold", arguments.threshold)?;
-    task.parameter("dimension", arguments.dimension)?;
-    arguments.rows.declare(&mut task)?;
     if task.is_fresh()? {
         return Ok(());
     }
@@ -60,7 +53,7 @@ pub(super) fn find_space<E: Element + Scalar>(arguments: &CriticalSpaceArguments
     metrics.insert("seconds".into(), metric(started.elapsed().as_secs_f64()));
     let basis = space.basis();
     let values: Vec<f64> = (0..n).flat_map(|i| basis.row(i).iter().copied().collect::<Vec<_>>()).collect();
-    task.finish(write(&arguments.output, &[n, space.dimension()], &values)?, metrics)?;
+    task.finish_with(|| Ok(write(&arguments.output, &[n, space.dimension()], &values)?), metrics)?;
     Chunks::discard(&arguments.output)
 }
 

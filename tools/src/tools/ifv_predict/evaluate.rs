@@ -1,7 +1,5 @@
 //! Objectives of uniform sparseness, scores of objectives, and the figures of scores.
 
-use std::path::PathBuf;
-
 use anyhow::ensure;
 use obverse::data::batches::ImageFile;
 use obverse::recover::evaluation::{outliers, projected_angle};
@@ -26,10 +24,6 @@ pub(super) fn sample(arguments: &SampleArguments) -> anyhow::Result<()> {
         "--canonical: expected at most {features}, as many as there are features, found {canonical}"
     );
     let mut task = Task::begin(&arguments.common, Some(&arguments.output))?;
-    task.parameter("features", features)?;
-    task.parameter("count", count)?;
-    task.parameter("canonical", canonical)?;
-    task.seed(arguments.seed.seed);
     if task.is_fresh()? {
         return Ok(());
     }
@@ -46,12 +40,11 @@ pub(super) fn sample(arguments: &SampleArguments) -> anyhow::Result<()> {
         writer.write_rows(&one)?;
     }
     let mean = sum / f64::from(count.max(1));
-    task.finish(writer.finish()?, Metrics::from_iter([("mean_sparseness".to_string(), metric(mean))]))
+    task.finish_array(writer, Metrics::from_iter([("mean_sparseness".to_string(), metric(mean))]))
 }
 
 pub(super) fn score(arguments: &ScoreArguments) -> anyhow::Result<()> {
-    let [objectives, targets] = [&arguments.objectives, &arguments.targets].map(|path| Reader::open(path));
-    let (objectives, targets) = (objectives?, targets?);
+    let objectives = Reader::open(&arguments.objectives)?;
     let [before, after] = [&arguments.images, &arguments.again].map(|path| ImageFile::open(path));
     let (before, after) = (before?, after?);
     let count = objectives.rows();
@@ -61,10 +54,6 @@ pub(super) fn score(arguments: &ScoreArguments) -> anyhow::Result<()> {
     }
     after.reader().require_row_shape(before.reader().row_shape(), "images as those before")?;
     let mut task = Task::begin(&arguments.common, Some(&arguments.output))?;
-    [&objectives, &targets, before.reader(), after.reader()].into_iter().try_for_each(|reader| task.array(reader))?;
-    arguments.critical_space.iter().try_for_each(|path| task.input(path))?;
-    task.parameter("critical_space", arguments.critical_space.is_some())?;
-    task.parameter("least", arguments.least)?;
     if task.is_fresh()? {
         return Ok(());
     }
@@ -89,23 +78,21 @@ pub(super) fn score(arguments: &ScoreArguments) -> anyhow::Result<()> {
         ("outliers".to_string(), json!(out)),
         ("median_angle_without_outliers".to_string(), median(&stable)),
     ]);
-    task.finish(write(&arguments.output, &[count, 2], &rows)?, metrics)
+    task.finish_with(|| Ok(write(&arguments.output, &[count, 2], &rows)?), metrics)
 }
 
 pub(super) fn figure(arguments: &FigureArguments) -> anyhow::Result<()> {
     let FigureArguments { kind, files, picture } = arguments;
-    let PictureArguments { captions, title, output, common } = picture;
-    let names = picture.names(&files.iter().map(PathBuf::as_path).collect::<Vec<_>>())?.into_iter();
+    let PictureArguments { title, output, common, .. } = picture;
+    let names = picture.names(&files.iter().map(|file| &**file).collect::<Vec<_>>())?;
     let format = Format::of(output)?;
     let mut readers = files.iter().map(|file| Reader::open(file)).collect::<Result<Vec<_>, _>>()?;
     let mut task = Task::begin(common, Some(output))?;
-    readers.iter().try_for_each(|reader| task.array(reader))?;
-    task.parameter("kind", format!("{kind:?}"))?;
-    task.parameter("captions", captions)?;
-    task.parameter("title", title)?;
+    task.resolved("captions", &names)?;
     if task.is_fresh()? {
         return Ok(());
     }
+    let names = names.into_iter();
     let drawn = match kind {
         FigureKind::Points => {
             let points = readers.iter_mut().map(read_points).collect::<Result<Vec<_>, _>>()?;
@@ -118,7 +105,7 @@ pub(super) fn figure(arguments: &FigureArguments) -> anyhow::Result<()> {
             stacked_bars(&bars.collect::<anyhow::Result<Vec<_>>>()?, title)?
         }
     };
-    task.finish(format.save(&drawn, output)?, Metrics::new())
+    task.finish_with(|| Ok(format.save(&drawn, output)?), Metrics::new())
 }
 
 /// The mean of the rows of an array (N, m).

@@ -25,17 +25,7 @@ pub(super) fn predict_objectives<E: Element + Scalar>(arguments: &PredictArgumen
     let source = Source::new(&arguments.source)?;
     let mut task = Task::begin(&arguments.rows.common, Some(output))?;
     source.declare(&mut task)?;
-    let others = [&arguments.critical_space, &arguments.targets, &arguments.net];
-    others.into_iter().flatten().try_for_each(|path| task.input(path))?;
-    task.parameter("critical_space", arguments.critical_space.is_some())?;
-    if arguments.relative {
-        task.parameter("relative", true)?;
-    }
-    task.parameter("targets", arguments.targets.is_some())?;
-    task.parameter("net", arguments.net.is_some())?;
-    task.parameter("net_layer", &arguments.net_layer)?;
-    task.seed(arguments.seed.seed);
-    arguments.rows.declare(&mut task)?;
+    if arguments.relative {}
     task.beside(companions(arguments, output));
     if task.is_fresh()? {
         return Ok(());
@@ -46,8 +36,8 @@ pub(super) fn predict_objectives<E: Element + Scalar>(arguments: &PredictArgumen
         Some(given) => copy_part(&Linearisations::open(given)?, &path, arguments)?,
         None => jacobians::<E>(arguments, &source, &task, (output, &path), &mut metrics)?,
     };
-    let written = predict_all::<E>(arguments, &source, output, total, &mut metrics)?;
-    task.finish(written, metrics)?;
+    let predicted = predict_all::<E>(arguments, &source, output, total, &mut metrics)?;
+    task.finish_array(predicted, metrics)?;
     match arguments.source.jacobians {
         Some(_) => Ok(()),
         None => Chunks::discard(output),
@@ -136,7 +126,7 @@ pub(super) fn predict_all<E: Element + Scalar>(
     output: &Path,
     total: usize,
     metrics: &mut Metrics,
-) -> anyhow::Result<obverse::store::npy::Written> {
+) -> anyhow::Result<Writer> {
     let at = Linearisations::open(&companion(output, "jacobians"))?;
     let (n, part) = (at.features, arguments.rows.shard.shard.rows(total));
     let space = space(arguments.critical_space.as_deref(), n)?;
@@ -172,7 +162,7 @@ pub(super) fn predict_all<E: Element + Scalar>(
     }
     responses.finish()?;
     values.finish()?;
-    Ok(objectives.finish()?)
+    Ok(objectives)
 }
 
 pub(super) fn narrowed<E: Element>(values: &[f64]) -> Vec<E> {

@@ -44,22 +44,24 @@ impl<'a> Source<'a> {
         // What is said outweighs the sidecar.
         let said = (arguments.image != ParameterisationArguments::default()).then(|| arguments.image.clone());
         let image = said.or(made.parameterisation).unwrap_or_default();
-        let parameters = arguments.parameters.clone().or(made.parameters);
+        let parameters = arguments.parameters.as_deref().map(Path::to_owned).or(made.parameters);
         Ok(Self { arguments, comparison, image, parameters })
     }
 
     pub(super) fn declare(&self, task: &mut Task) -> anyhow::Result<()> {
-        let SourceArguments { network, images, jacobians, layer, features, .. } = self.arguments;
-        [network, images, jacobians].into_iter().flatten().try_for_each(|path| task.input(path))?;
-        self.parameters.iter().try_for_each(|path| task.input(path))?;
-        task.parameter("layer", layer)?;
-        task.parameter("features", features)?;
-        task.parameter("aggregation", self.comparison.aggregation)?;
-        task.parameter("cosine_power", self.comparison.power)?;
+        let SourceArguments { jacobians, .. } = self.arguments;
+        // Those that the sidecar of the images names.
+        let found = self.parameters.iter().filter(|_| self.arguments.parameters.is_none());
+        found.into_iter().try_for_each(|path| task.input("images", path))?;
+        task.resolved("aggregation", self.comparison.aggregation)?;
+        task.resolved("cosine_power", self.comparison.power)?;
         if jacobians.is_none() {
-            self.image.declare(task)?;
+            task.resolved("parameterisation", &self.image)?;
+            for path in self.image.files() {
+                task.input("images", path)?;
+            }
             let from = if self.parameters.is_some() { "parameters" } else { "pixels, clamped to [1e-6, 1 - 1e-6]" };
-            task.parameter("parameters_from", from)?;
+            task.resolved("parameters_from", from)?;
         }
         Ok(())
     }

@@ -23,12 +23,7 @@ pub(super) fn fit_head(arguments: &Arguments) -> anyhow::Result<()> {
     let part = Part::open(&Files { images, labels, targets: &None, condition: &None })?;
     let folder = Path::new(&arguments.arch);
     let mut task = Task::begin(&arguments.training.common, Some(&arguments.output))?;
-    part.declare(&mut task)?;
-    task.input(folder)?;
-    task.parameter("kind", "Head")?;
-    task.parameter("layer", &arguments.layer)?;
-    task.parameter("without_class", arguments.without_class)?;
-    task.parameter("weight_decay", arguments.weight_decay)?;
+    task.input("arch", folder)?;
     if task.is_fresh()? {
         return Ok(());
     }

@@ -1,6 +1,7 @@
 //! The files that a training reads: images, classes, targets and conditions of the part to train on, and of those held out.
 
-use std::path::{Path, PathBuf};
+use crate::request::Input;
+use std::path::Path;
 
 use anyhow::ensure;
 use obverse::baselines::classifier::Labelled;
@@ -11,7 +12,6 @@ use obverse::store::npy::Reader;
 use obverse::train::evaluation::HeldOut;
 
 use super::Arguments;
-use crate::Task;
 
 /// A part of a dataset: images, their classes and what a layer computes of them, where they are given.
 pub(super) struct Part {
@@ -24,9 +24,9 @@ pub(super) struct Part {
 /// The files of a part.
 pub(super) struct Files<'a> {
     pub(super) images: &'a Path,
-    pub(super) labels: &'a Option<PathBuf>,
-    pub(super) targets: &'a Option<PathBuf>,
-    pub(super) condition: &'a Option<PathBuf>,
+    pub(super) labels: &'a Option<Input>,
+    pub(super) targets: &'a Option<Input>,
+    pub(super) condition: &'a Option<Input>,
 }
 
 impl Part {
@@ -53,13 +53,6 @@ impl Part {
             );
         }
         Ok(Self { images, labels, targets, condition })
-    }
-
-    pub(super) fn declare(&self, task: &mut Task) -> anyhow::Result<()> {
-        task.array(self.images.reader())?;
-        self.targets.iter().try_for_each(|targets| task.array(targets.reader()))?;
-        self.labels.as_ref().map_or(Ok(()), |labels| task.array(labels.reader()))?;
-        self.condition.as_ref().map_or(Ok(()), |condition| task.array(condition))
     }
 
     /// What a decoder is given, and the images it shall make of it.
@@ -112,11 +105,6 @@ impl Data {
             );
         }
         Ok(Self { train, test, validation })
-    }
-
-    pub(super) fn declare(&self, task: &mut Task) -> anyhow::Result<()> {
-        let held_out = [&self.test, &self.validation].into_iter().flatten();
-        std::iter::once(&self.train).chain(held_out).try_for_each(|part| part.declare(task))
     }
 
     /// The parts that nothing is trained on.

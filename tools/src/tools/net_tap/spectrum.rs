@@ -22,11 +22,6 @@ pub(super) fn run(arguments: &Arguments, graph: &Graph, output: &Path) -> anyhow
     let images = arguments.images.as_deref().map(|path| open(path, graph)).transpose()?;
     images.as_ref().map_or(Ok(()), |images| require_images(images, graph))?;
     let mut task = Task::begin(&arguments.rows.common, Some(output))?;
-    task.input(&arguments.network)?;
-    images.as_ref().map_or(Ok(()), |images| task.array(images.reader()))?;
-    task.seed(arguments.seed.seed);
-    task.parameter("spectrum", true)?;
-    arguments.rows.declare(&mut task)?;
     if task.is_fresh()? {
         return Ok(());
     }
@@ -62,7 +57,7 @@ fn measure<E: Element + Scalar>(
         }
     }
     let metrics = Metrics::from_iter([("layers".to_string(), Value::Array(layers))]);
-    task.finish(write(output, &[rows.len() / 3, 3], &rows)?, metrics)
+    task.finish_with(|| Ok(write(output, &[rows.len() / 3, 3], &rows)?), metrics)
 }
 
 /// What the images do in each layer.

@@ -13,13 +13,11 @@ use crate::{Metrics, Task};
 pub(super) fn run(arguments: &SpectraArguments) -> anyhow::Result<()> {
     let SpectraArguments { files, picture } = arguments;
     let format = Format::of(&picture.output)?;
-    let paths: Vec<&Path> = files.iter().map(|file| file.as_path()).collect();
+    let paths: Vec<&Path> = files.iter().map(|file| &**file).collect();
     let names = picture.names(&paths)?;
     let readers = files.iter().map(|file| Reader::open(file)).collect::<Result<Vec<_>, _>>()?;
     let mut task = Task::begin(&picture.common, Some(&picture.output))?;
-    readers.iter().try_for_each(|reader| task.array(reader))?;
-    task.parameter("captions", &picture.captions)?;
-    task.parameter("title", &picture.title)?;
+    task.resolved("captions", &names)?;
     if task.is_fresh()? {
         return Ok(());
     }
@@ -33,7 +31,7 @@ pub(super) fn run(arguments: &SpectraArguments) -> anyhow::Result<()> {
     series.push(Series::new("law", vec![[0.0; 2], [largest; 2]], series.len()));
     let names = ["expected of random matrices", "scaled singular value"].map(str::to_owned);
     let figure = Chart { series, names, title: picture.title.clone(), ..Chart::default() }.figure()?;
-    task.finish(format.save(&figure, &picture.output)?, Metrics::new())
+    task.finish_with(|| Ok(format.save(&figure, &picture.output)?), Metrics::new())
 }
 
 /// Expected and found values of each layer.

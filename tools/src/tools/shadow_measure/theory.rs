@@ -23,12 +23,6 @@ pub(super) fn run(arguments: &TheoryArguments) -> anyhow::Result<()> {
     let (seed, repetitions, count) = (arguments.seed.seed, arguments.repetitions, arguments.count);
     let effort = Effort { seed, repetitions, count };
     let mut task = Task::begin(&arguments.common, Some(&arguments.output))?;
-    task.seed(seed);
-    task.parameter("sizes", sizes)?;
-    task.parameter("effort", effort)?;
-    for variable in Variable::ALL {
-        task.parameter(&format!("vary_{}", variable.name()), values(arguments, variable))?;
-    }
     if task.is_fresh()? {
         return Ok(());
     }
