@@ -47,7 +47,7 @@ pub struct TrainingArguments {
     #[arg(long, value_enum, default_value_t)]
     pub precision: Precision,
     /// Minutes between checkpoints
-    #[arg(long, default_value_t = 5.0, value_name = "M")]
+    #[arg(long, default_value_t = 5.0, value_name = "M", add = crate::request::ChangesNothing)]
     checkpoint_minutes: f64,
     /// `--seed`.
     #[command(flatten)]

@@ -112,7 +112,7 @@ pub struct Arguments {
     #[arg(long, default_value_t = 8, value_name = "K", value_parser = clap::value_parser!(u32).range(1..=4096))]
     keep: u32,
     /// Minutes between checkpoints
-    #[arg(long, default_value_t = 5.0, value_name = "M")]
+    #[arg(long, default_value_t = 5.0, value_name = "M", add = crate::request::ChangesNothing)]
     checkpoint_minutes: f64,
     #[command(flatten)]
     seed: SeedArgument,

@@ -1,24 +1,33 @@
 //! Runs again the command that made a file or folder, as its sidecar recorded it.
 
-use std::os::unix::process::CommandExt;
+use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::TOOLS;
 use anyhow::{Context, bail, ensure};
 use clap::Parser;
-use obverse::store::is_standard_stream;
-use obverse::store::sidecar::Sidecar;
+use obverse::store::sidecar::{Artifact, Sidecar};
+use obverse::store::{self, digest, is_standard_stream};
+
+use crate::exit::Failure;
+use crate::request::Request;
+use crate::{TOOLS, Tool};
+
+/// Sidecars followed upstream: a chain that is longer leads in a circle.
+const LONGEST_CHAIN: usize = 1000;
 
 /// Run again the command that made a file or folder
 ///
-/// The command is read from the sidecar (FILE.json, or run.json in a folder) and runs in the folder it ran in. Only the
-/// tools of this suite that lie beside this one are run.
+/// The command is read from the sidecar (FILE.json, or run.json in a folder) and runs in the folder it ran in. Only the tools of
+/// this suite that lie beside this one are run, and only if they make FILE and nothing else. If an input is not what it was,
+/// nothing is run: --upstream makes inputs first that this suite made, --changed takes them as they are.
 #[derive(Parser)]
 #[command(
     version,
     after_help = "Examples:
   obverse-again recovered.npy --dry-run
+  obverse-again recovered.npy --upstream
   obverse-again recovered.npy -- --force"
 )]
 pub struct Arguments {
@@ -28,6 +37,12 @@ pub struct Arguments {
     /// Print the command instead of running it
     #[arg(long)]
     dry_run: bool,
+    /// Run even if inputs are not what they were
+    #[arg(long)]
+    changed: bool,
+    /// Make first, in order, the inputs that this suite made and that are not what they were
+    #[arg(long, conflicts_with = "changed")]
+    upstream: bool,
     /// Further arguments for the tool, such as --force
     #[arg(last = true)]
     more: Vec<String>,
@@ -38,33 +53,123 @@ pub struct Arguments {
 /// # Errors
 /// Bad usage, bad input, a run that fails; the user's wish to stop.
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let Arguments { output, dry_run, more } = arguments;
-    let path = Sidecar::path_of(&output).context("what went through a pipe has no sidecar; give a file or folder")?;
-    let sidecar = Sidecar::read(&path)?;
-    let piped = sidecar.inputs.iter().any(|input| is_standard_stream(Path::new(&input.path)));
-    ensure!(!piped, "{}: it was made from standard input, which is gone; run the pipeline instead", output.display());
-    let (name, recorded) = sidecar.command.split_first().with_context(|| format!("{}: no command", path.display()))?;
-    let folder = path.parent().unwrap_or(Path::new("")).join(&sidecar.directory);
-    let mut command = Command::new(tool(name, &path)?);
-    command.args(recorded).args(more).current_dir(&folder);
-    if dry_run {
-        println!("{command:?}");
-        return Ok(());
+    let Arguments { output, dry_run, changed, upstream, more } = arguments;
+    let recorded = Recorded::of(&output)?;
+    if upstream {
+        make_inputs(&recorded, &mut Vec::new(), dry_run)?;
+    } else if !changed && !dry_run {
+        let differing = recorded.changed_inputs();
+        ensure!(
+            differing.is_empty(),
+            "{}: its inputs are not what they were: {}; make them first with --upstream, or take them as they are with --changed",
+            output.display(),
+            differing.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
+        );
     }
-    // Returns only when the tool could not be started.
-    let error = command.exec();
-    bail!("{}: {name} cannot be run in {}: {error}", path.display(), folder.display())
+    recorded.run(&more, dry_run)
 }
 
-/// The binary of a tool of the suite, found beside this one. A sidecar may come from anywhere: it names no other program.
-fn tool(name: &str, sidecar: &Path) -> anyhow::Result<PathBuf> {
+/// A command that made an output, checked.
+struct Recorded {
+    sidecar: Sidecar,
+    /// The sidecar's own file.
+    path: PathBuf,
+    /// The folder that the command ran in.
+    folder: PathBuf,
+    binary: PathBuf,
+}
+
+impl Recorded {
+    fn of(output: &Path) -> anyhow::Result<Self> {
+        let path =
+            Sidecar::path_of(output).context("what went through a pipe has no sidecar; give a file or folder")?;
+        let sidecar = Sidecar::read(&path)?;
+        let shown = output.display();
+        let piped = sidecar.inputs.iter().any(|input| is_standard_stream(Path::new(&input.path)));
+        ensure!(!piped, "{shown}: it was made from standard input, which is gone; run the pipeline instead");
+        let (name, given) = sidecar.command.split_first().with_context(|| format!("{}: no command", path.display()))?;
+        let (tool, binary) = tool(name, &path)?;
+        let folder = path.parent().unwrap_or(Path::new("")).join(&sidecar.directory);
+        let folder = fs::canonicalize(&folder).map_err(store::Error::read(&folder))?;
+        let command = (tool.command)().name(tool.name).no_binary_name(true);
+        let made = outputs(command, given).with_context(|| format!("{}: the recorded command", path.display()))?;
+        let asked = fs::canonicalize(output).map_err(store::Error::read(output))?;
+        let is_asked = |made: &PathBuf| fs::canonicalize(folder.join(made)).is_ok_and(|made| made == asked);
+        // `dataset fetch` alone names its folder itself.
+        ensure!(
+            made.iter().all(is_asked) && (!made.is_empty() || tool.name == "dataset"),
+            "{}: expected a command that makes {shown} and nothing else, found one that makes {}",
+            path.display(),
+            made.iter().map(|made| made.display().to_string()).collect::<Vec<_>>().join(", ")
+        );
+        Ok(Self { sidecar, path, folder, binary })
+    }
+
+    /// The inputs that are not there or have another content than recorded.
+    fn changed_inputs(&self) -> Vec<PathBuf> {
+        let differs = |input: &&Artifact| {
+            let now = digest::of_path(&self.folder.join(&input.path));
+            now.map_or(true, |now| now != input.blake3)
+        };
+        self.sidecar.inputs.iter().filter(differs).map(|input| self.folder.join(&input.path)).collect()
+    }
+
+    fn run(&self, more: &[String], dry_run: bool) -> anyhow::Result<()> {
+        let given = self.sidecar.command.iter().skip(1);
+        let mut command = Command::new(&self.binary);
+        command.args(given).args(more).current_dir(&self.folder);
+        if dry_run {
+            let line = format!("{command:?}\n");
+            return Ok(std::io::stdout().write_all(line.as_bytes()).map_err(store::Error::write(Path::new("-")))?);
+        }
+        let status = command.status();
+        let status =
+            status.with_context(|| format!("{}: cannot be run in {}", self.path.display(), self.folder.display()))?;
+        match status.code() {
+            Some(0) => Ok(()),
+            // The tool has said what is wrong.
+            _ => Err(Failure(format!("{}: the command ended with {status}", self.path.display())).into()),
+        }
+    }
+}
+
+/// Makes the inputs of a command that are not what they were, those of their own commands first.
+fn make_inputs(recorded: &Recorded, above: &mut Vec<PathBuf>, dry_run: bool) -> anyhow::Result<()> {
     ensure!(
-        TOOLS.iter().any(|tool| tool.name == name),
-        "{}: expected a tool of this suite, found {name:?}",
-        sidecar.display()
+        above.len() < LONGEST_CHAIN,
+        "{}: expected inputs that end somewhere, found a circle",
+        recorded.path.display()
     );
+    above.push(recorded.path.clone());
+    for input in &recorded.sidecar.inputs {
+        let path = recorded.folder.join(&input.path);
+        let sidecar = Sidecar::path_of(&path).filter(|sidecar| sidecar.is_file() && !above.contains(sidecar));
+        if sidecar.is_some() {
+            let upstream = Recorded::of(&path)?;
+            make_inputs(&upstream, above, dry_run)?;
+            upstream.run(&[], dry_run)?;
+        } else if digest::of_path(&path).map_or(true, |now| now != input.blake3) {
+            bail!("{}: it is not what it was, and no sidecar says how it was made; bring it back", path.display());
+        }
+    }
+    above.pop();
+    Ok(())
+}
+
+/// What a recorded command writes.
+fn outputs(mut command: clap::Command, given: &[String]) -> anyhow::Result<Vec<PathBuf>> {
+    let matches = command.try_get_matches_from_mut(given)?;
+    Ok(Request::of(&command, &matches).outputs.into_iter().map(|(path, _)| path).collect())
+}
+
+/// A tool of the suite that makes outputs, and its binary beside this one. A sidecar may come from anywhere: it names no other program.
+fn tool(name: &str, sidecar: &Path) -> anyhow::Result<(&'static Tool, PathBuf)> {
+    let tool = TOOLS.iter().find(|tool| tool.name == name && !name.starts_with("obverse-"));
+    let tool = tool.with_context(|| {
+        format!("{}: expected a tool of this suite that makes outputs, found {name:?}", sidecar.display())
+    })?;
     let here = std::env::current_exe().context("the folder of the tools")?;
-    let tool = here.with_file_name(name);
-    ensure!(tool.is_file(), "{}: {name} is not beside {}; build the tools", sidecar.display(), here.display());
-    Ok(tool)
+    let binary = here.with_file_name(name);
+    ensure!(binary.is_file(), "{}: {name} is not beside {}; build the tools", sidecar.display(), here.display());
+    Ok((tool, binary))
 }

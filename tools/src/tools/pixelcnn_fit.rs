@@ -111,7 +111,7 @@ pub struct Arguments {
     #[arg(long, value_enum, default_value_t)]
     precision: Precision,
     /// Minutes between checkpoints
-    #[arg(long, default_value_t = 5.0, value_name = "M")]
+    #[arg(long, default_value_t = 5.0, value_name = "M", add = crate::request::ChangesNothing)]
     checkpoint_minutes: f64,
     #[command(flatten)]
     seed: SeedArgument,

@@ -1,0 +1,3 @@
+//! Checks outputs against their sidecars.
+
+obverse_tools::main!(obverse_tools::tools::obverse_verify);
