@@ -110,10 +110,10 @@ fn trainings_on_shadows_say_how_many_keep_their_label() {
         assert!(last[name].as_f64().is_some_and(|value| value >= 0.0), "{name}: {last}");
     }
     let sidecar = Sidecar::read(&folder.path().join("net/run.json")).unwrap();
-    assert_eq!(sidecar.parameters["shadow"]["weight"], 1.0);
-    assert_eq!(sidecar.parameters["dropout"], 0.5);
+    assert_eq!(sidecar.resolved["shadow"]["weight"], 1.0);
+    assert_eq!(sidecar.request["dropout"], 0.5);
     let plain = Sidecar::read(&folder.path().join("convolutions/run.json")).unwrap();
-    assert!(!plain.parameters.contains_key("shadow") && !plain.metrics.contains_key("test_shadows_kept"));
+    assert!(!plain.resolved.contains_key("shadow") && !plain.metrics.contains_key("test_shadows_kept"));
 }
 
 #[test]

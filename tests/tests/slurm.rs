@@ -183,8 +183,8 @@ fn every_tool_that_shards_is_submitted_and_its_parts_join_to_the_whole() {
     let sidecar = Sidecar::read(&folder.join("joined/p.npy.json")).unwrap();
     assert_eq!(sidecar.tool, "npy-cat");
     let sidecar = Sidecar::read(&folder.join("joined/p.npy.parts/1-of-3.npy.json")).unwrap();
-    assert_eq!(sidecar.parameters["parameters_from"], "parameters");
-    assert_eq!(sidecar.parameters["cosine_power"], 3);
+    assert_eq!(sidecar.resolved["parameters_from"], "parameters");
+    assert_eq!(sidecar.resolved["cosine_power"], 3);
     let arrays = fs::read_to_string(folder.join("arrays")).unwrap();
     assert_eq!(arrays.lines().collect::<Vec<_>>(), ["1-3"; 9]);
 }

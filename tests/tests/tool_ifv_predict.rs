@@ -63,8 +63,8 @@ fn objectives_of_images_are_predicted_to_the_same_bytes_however_they_are_compute
         assert!((row.dot(&row) - 1.0).abs() < 1e-12);
     }
     let sidecar = Sidecar::read(&folder.join("p.npy.json")).unwrap();
-    assert_eq!(sidecar.parameters["parameters_from"], "parameters");
-    assert_eq!(sidecar.parameters["cosine_power"], 3);
+    assert_eq!(sidecar.resolved["parameters_from"], "parameters");
+    assert_eq!(sidecar.resolved["cosine_power"], 3);
     let first = bytes(folder, &OUTPUTS);
     assert!(run(folder, "ifv-predict", &format!("{PREDICT} -o p.npy")).succeeds().stderr.contains("fresh"));
     run(folder, "ifv-predict", &format!("{PREDICT} --threads 1 --batch 3 --force --quiet -o p.npy")).succeeds();
@@ -95,7 +95,7 @@ fn joined_images_keep_what_their_parts_say_and_a_missing_companion_makes_an_outp
     }
     let said = |images: &str| {
         run(folder, "ifv-predict", &format!("net {images} --layer conv2 --force --quiet -o p.npy")).succeeds();
-        let mut said = Sidecar::read(&folder.join("p.npy.json")).unwrap().parameters;
+        let mut said = Sidecar::read(&folder.join("p.npy.json")).unwrap().resolved;
         ["parameters_from", "cosine_power"].map(|key| said.remove(key).unwrap())
     };
     assert_eq!(said("joined.npy"), ["parameters".into(), Value::from(2)]);
@@ -191,7 +191,7 @@ fn plain_images_and_other_networks_are_predicted_with_a_measure_of_doubt() {
     // A value an image is not for reading.
     assert!(said.stderr.contains("residual \"40 values\""), "{}", said.stderr);
     let sidecar = Sidecar::read(&folder.join("plain.npy.json")).unwrap();
-    assert!(sidecar.parameters["parameters_from"].as_str().unwrap().contains("1e-6"));
+    assert!(sidecar.resolved["parameters_from"].as_str().unwrap().contains("1e-6"));
     let plain = sidecar.metrics["median_distance_from_optimum"].as_f64().unwrap();
     let words = "net x.npy --layer conv2 --net other --precision f64 -o there.npy";
     let found = metrics(folder, words);

@@ -214,6 +214,11 @@ impl Plan {
             return Err(Interrupted.into());
         }
         drop(watch);
+        if let Err(changed) = task.verify_inputs() {
+            // It has learned from both.
+            checkpoint.remove()?;
+            return Err(changed);
+        }
         let folder = AtomicFolder::create(output)?;
         let more = save(trainee, folder.path())?;
         write_metrics(&folder.path().join("metrics.jsonl"), &epochs)?;

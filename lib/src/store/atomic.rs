@@ -80,6 +80,10 @@ impl AtomicFile {
         if copies {
             return copy_into(partial.as_file_mut(), &target).map_err(Error::write(&target));
         }
+        // What is replaced keeps its mode.
+        if let Ok(existing) = fs::metadata(&target) {
+            partial.as_file().set_permissions(existing.permissions()).map_err(Error::write(&target))?;
+        }
         partial.as_file().sync_all().map_err(Error::write(&target))?;
         partial.persist(&target).map_err(|error| Error::write(&target)(error.error))?;
         sync_folder(&parent(&target)).map_err(Error::write(&target))

@@ -93,8 +93,8 @@ impl Recorded {
         let folder = fs::canonicalize(&folder).map_err(store::Error::read(&folder))?;
         let command = (tool.command)().name(tool.name).no_binary_name(true);
         let made = outputs(command, given).with_context(|| format!("{}: the recorded command", path.display()))?;
-        let asked = fs::canonicalize(output).map_err(store::Error::read(output))?;
-        let is_asked = |made: &PathBuf| fs::canonicalize(folder.join(made)).is_ok_and(|made| made == asked);
+        let asked = place(output)?;
+        let is_asked = |made: &PathBuf| place(&folder.join(made)).is_ok_and(|made| made == asked);
         // `dataset fetch` alone names its folder itself.
         ensure!(
             made.iter().all(is_asked) && (!made.is_empty() || tool.name == "dataset"),
@@ -154,6 +154,16 @@ fn make_inputs(recorded: &Recorded, above: &mut Vec<PathBuf>, dry_run: bool) -> 
     }
     above.pop();
     Ok(())
+}
+
+/// Where a path leads, be there something or not.
+fn place(path: &Path) -> anyhow::Result<PathBuf> {
+    if let Ok(place) = fs::canonicalize(path) {
+        return Ok(place);
+    }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let name = path.file_name().with_context(|| format!("{}: expected a file or folder", path.display()))?;
+    Ok(fs::canonicalize(folder).map_err(store::Error::read(folder))?.join(name))
 }
 
 /// What a recorded command writes.
