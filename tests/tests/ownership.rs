@@ -123,7 +123,7 @@ fn companions_that_are_damaged_or_missing_are_not_fresh_and_made_again() {
 fn an_input_that_changes_during_a_run_is_noticed_at_its_end() {
     let folder = folder();
     let path = folder.path();
-    let mut fit = started(path, "fa-fit", "others.npy --arch arch.json --epochs 4000 --threads 1 --quiet -o late");
+    let mut fit = started(path, "fa-fit", "others.npy --arch arch.json --epochs 100000 --threads 1 --quiet -o late");
     sleep(Duration::from_millis(150));
     write_images(&path.join("others.npy"), 7, 1, 8).unwrap();
     let mut values = npy::read::<u8>(&path.join("others.npy")).unwrap();

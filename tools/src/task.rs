@@ -54,7 +54,16 @@ pub struct Task {
     /// How the files that are read stood when they were digested.
     read: Vec<(PathBuf, Vec<Stand>)>,
     lock: Option<Lock>,
+    /// Those of the companions that this run is the first to write.
+    new: Vec<PathBuf>,
     started: Instant,
+}
+
+impl Drop for Task {
+    /// A run that failed leaves nothing beside the output that was not there before.
+    fn drop(&mut self) {
+        self.new.iter().for_each(|companion| drop(fs::remove_file(companion)));
+    }
 }
 
 impl Task {
@@ -77,8 +86,16 @@ impl Task {
         };
         let started = Instant::now();
         let (common, companions, read) = (common.clone(), Vec::new(), Vec::new());
-        let mut task =
-            Self { common, output: output.map(Path::to_owned), companions, wanted, read, lock: None, started };
+        let mut task = Self {
+            common,
+            output: output.map(Path::to_owned),
+            companions,
+            wanted,
+            read,
+            lock: None,
+            new: Vec::new(),
+            started,
+        };
         let Some(output) = output else { return Ok(task) };
         let endings = outputs.iter().find(|(path, _)| path == output).map_or(&[][..], |(_, endings)| endings);
         owned::check_name(output, endings)?;
@@ -166,6 +183,7 @@ impl Task {
                 }
                 owned::check_replaceable(&output, &self.companions, self.common.overwrite)?;
                 self.lock.as_mut().map_or(Ok(()), Lock::claim)?;
+                self.new = self.companions.iter().filter(|companion| !companion.exists()).cloned().collect();
                 Ok(false)
             }
         }
@@ -223,12 +241,13 @@ impl Task {
     ///
     /// # Errors
     /// When one of them cannot be written.
-    fn finish(self, written: impl Into<Artifact>, metrics: Metrics) -> anyhow::Result<()> {
+    fn finish(mut self, written: impl Into<Artifact>, metrics: Metrics) -> anyhow::Result<()> {
         let output: Artifact = written.into();
         let path = Path::new(&output.path).to_owned();
         if let Some(sidecar) = Sidecar::path_of(&path).filter(|_| !path.is_symlink() || path.is_file()) {
             self.sidecar(parent(&sidecar), output, &metrics)?.write(&sidecar)?;
         }
+        self.new.clear();
         self.conclude(&metrics)
     }
 

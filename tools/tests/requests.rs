@@ -5,7 +5,7 @@ use obverse::store::cache::{Freshness, Wanted, check};
 use obverse::store::npy;
 use obverse::store::sidecar::{Artifact, SCHEMA, Sidecar};
 use obverse_tools::TOOLS;
-use obverse_tools::request::{ChangesNothing, Request};
+use obverse_tools::request::{ChangesNothing, Declared, Request};
 use serde_json::Map;
 
 /// The flags that change no byte of an output.
@@ -113,7 +113,10 @@ fn try_all(command: &Command, words: &[String], whole: &Command) -> usize {
         // Of a training the batch decides the result.
         let known = FREE.contains(&long) && !(long == "batch" && !free);
         assert_eq!(free, known, "{}: --{long}", words.join(" "));
-        if free || long == "output" {
+        // What the tool digests itself: fid-score the network, with the features that it makes.
+        let declared = argument.get::<Declared>().is_some();
+        assert_eq!(declared, long == "net" && words[0] == "fid-score", "{}: --{long}", words.join(" "));
+        if free || declared || long == "output" {
             continue;
         }
         let value = if matches!(argument.get_action(), ArgAction::SetTrue) { Vec::new() } else { values(argument) };

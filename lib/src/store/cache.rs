@@ -79,6 +79,7 @@ pub fn damage(output: &Path, sidecar: &Sidecar) -> Vec<String> {
     all.filter_map(|(name, path, recorded)| match digest::of_path(&path) {
         Ok(now) if now == recorded.blake3 => None,
         Ok(now) => Some(changed(name, &recorded.blake3, &now)),
+        Err(_) if !path.exists() => Some(format!("{} is missing", path.display())),
         Err(error) => Some(error.to_string()),
     })
     .collect()

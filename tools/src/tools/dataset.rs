@@ -292,7 +292,7 @@ struct InfoArguments {
     #[arg(value_name = "DIR")]
     input: Input,
     /// Print the description as JSON
-    #[arg(long)]
+    #[arg(long, add = crate::request::ChangesNothing)]
     json: bool,
 }
 
