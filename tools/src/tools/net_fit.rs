@@ -227,12 +227,9 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     }
     let pace = arguments.training.pace(data.train.images.count(), LEARNING_RATE, betas(arguments.kind))?;
     task.resolved("pace", pace)?;
-    let arch = arguments.arch.as_str();
-    if architectures::NASH.contains(&arch) || arch == architectures::CONNECTED {}
     if let Some(shadows) = shadows {
         task.resolved("shadow", shadows)?;
     }
-    if !arguments.snapshots.is_empty() {}
     if task.is_fresh()? {
         return Ok(());
     }

@@ -159,7 +159,6 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     };
     let size = input_size.map(size).transpose()?;
     let task = Task::begin(&common, Some(&output))?;
-    if !slices.is_empty() {}
     if file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("onnx")) {
         ensure!(arch.is_none(), "--arch: expected none, as {} brings its own graph", file.display());
         return import_onnx(task, &file, &pixels, (size, &slices), &output);

@@ -340,7 +340,7 @@ fn run_plot(arguments: &Arguments, kind: Plot, mut readers: Vec<Reader>, mut tas
     let figure = Chart { series, mark: kind.mark(), title, ranges, size, ..Chart::default() }.figure()?;
     let metrics = Metrics::from_iter([("points".to_owned(), shown.into())]);
     match (format, &arguments.output) {
-        (Format::Svg, Some(output)) => task.finish_with(|| Ok(format.save(&figure, output)?), metrics),
+        (Format::Svg, Some(output)) => task.finish_with(|| format.save(&figure, output), metrics),
         _ => deliver(figure.picture()?, arguments.output.as_deref(), task, metrics),
     }
 }
@@ -409,7 +409,7 @@ fn require_count(reader: &Reader, expected: usize, what: &str) -> anyhow::Result
 /// Saves the picture or shows it.
 fn deliver(picture: RgbImage, output: Option<&Path>, task: Task, metrics: Metrics) -> anyhow::Result<()> {
     match output {
-        Some(output) => task.finish_with(|| Ok(save(&picture, output)?), metrics),
+        Some(output) => task.finish_with(|| save(&picture, output), metrics),
         None => {
             show(picture)?;
             task.finish_measurement(&metrics)

@@ -249,7 +249,6 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let mut task = Task::begin(&arguments.common, Some(&arguments.output))?;
     task.resolved("architecture", architecture)?;
     task.resolved("settings", settings)?;
-    if arguments.standardise {}
     // A run that stops after fewer updates is the same training: its checkpoint serves the longer one.
     let plan = arguments.plan(data.count(), task.identity_without(&["stop-after"]));
     if task.is_fresh()? {

@@ -105,7 +105,7 @@ pub(super) fn figure(arguments: &FigureArguments) -> anyhow::Result<()> {
             stacked_bars(&bars.collect::<anyhow::Result<Vec<_>>>()?, title)?
         }
     };
-    task.finish_with(|| Ok(format.save(&drawn, output)?), Metrics::new())
+    task.finish_with(|| format.save(&drawn, output), Metrics::new())
 }
 
 /// The mean of the rows of an array (N, m).

@@ -25,7 +25,6 @@ pub(super) fn predict_objectives<E: Element + Scalar>(arguments: &PredictArgumen
     let source = Source::new(&arguments.source)?;
     let mut task = Task::begin(&arguments.rows.common, Some(output))?;
     source.declare(&mut task)?;
-    if arguments.relative {}
     task.beside(companions(arguments, output));
     if task.is_fresh()? {
         return Ok(());
