@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use obverse::store::npy;
 use obverse::store::sidecar::Sidecar;
-use obverse_tests::{names, run, tool, write_images};
+use obverse_tests::{names, run, shell, tool, write_images};
 use tempfile::TempDir;
 
 const ARCHITECTURE: &str = r#"{"format": "obverse-net/1", "input": {"shape": [1, 8, 8]}, "nodes": [
@@ -143,6 +143,21 @@ fn the_same_file_under_another_flag_is_another_request() {
     run(path, "net-fit", &format!("{FIT} --test others.npy")).succeeds();
     let asked = format!("{FIT} --validation others.npy");
     run(path, "net-fit", &format!("{asked} --check")).fails(1, &["validation"]);
+}
+
+#[test]
+fn a_run_goes_on_when_nobody_hears_it() {
+    let folder = folder();
+    let path = folder.path();
+    let full = shell(path, &format!("fa-fit {} -o full 2>/dev/full", FIT.replace(" --quiet", "")));
+    let left =
+        shell(path, "{ fa-fit images.npy --arch arch.json --epochs 3000 -o left 2>&1; echo $? > code; } | head -1");
+    for mut command in [full, left] {
+        assert!(command.status().unwrap().success());
+    }
+    assert_eq!(fs::read_to_string(path.join("code")).unwrap().trim(), "0");
+    run(path, "obverse-verify", "full left").succeeds();
+    run(path, "npy-cat", "\u{1b}[2Jx.npy -o y.npy").fails(2, &["\\u{1b}[2Jx.npy"]);
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! How a tool ends. 0: done, or the reader of its output has left; 1: a failed check or run (a full disk, an unwritable
 //! output, divergence); 2: bad usage or bad input; 130: interrupted. Errors are one line on standard error.
 
-use std::io::ErrorKind;
+use std::borrow::Cow;
+use std::io::{ErrorKind, Write, stderr};
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind};
 use std::process::ExitCode;
@@ -72,8 +73,23 @@ fn report_panic(panic: &PanicHookInfo<'_>) {
     complain(&format!("internal error{place}: {message}; please report it"));
 }
 
+/// Says a line on standard error. Where nobody can hear it (a reader that has left, a full disk) the run goes on.
+pub fn say(line: &str) {
+    let line = format!("{}: {}\n", tool_name(), escaped(line));
+    let _ = stderr().write_all(line.as_bytes());
+}
+
+/// A text with its control characters shown, so that no name of a file rules the terminal.
+pub fn escaped(text: &str) -> Cow<'_, str> {
+    if !text.contains(char::is_control) {
+        return text.into();
+    }
+    let shown = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+    text.chars().map(shown).collect()
+}
+
 fn complain(message: &str) {
-    eprintln!("{}: error: {}", tool_name(), one_line(message));
+    say(&format!("error: {}", one_line(message)));
 }
 
 fn one_line(text: &str) -> String {

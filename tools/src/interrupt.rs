@@ -1,9 +1,9 @@
-//! SIGINT and SIGTERM: the first asks the tool to stop where it can, the second ends it at once, both with exit code 130.
+//! SIGINT, SIGTERM and SIGHUP: the first asks the tool to stop where it can, the second ends it at once, both with exit code 130.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 
 /// The run was asked to stop.
@@ -28,11 +28,20 @@ pub fn check_interrupted() -> Result<(), Interrupted> {
 
 fn catch_signals() -> Arc<AtomicBool> {
     let stop = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM] {
+    let hang_up = (!ignores_hang_up()).then_some(SIGHUP);
+    for signal in [SIGINT, SIGTERM].into_iter().chain(hang_up) {
         // In this order: the first signal finds the flag still down and raises it, the second finds it raised. Should the
         // system refuse, the signal ends the tool, which is what it would do anyway.
         let _ = flag::register_conditional_shutdown(signal, 130, Arc::clone(&stop));
         let _ = flag::register(signal, Arc::clone(&stop));
     }
     stop
+}
+
+/// Whether the process was started to outlive its terminal, as `nohup` starts it. Where the system does not tell, it was not.
+fn ignores_hang_up() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    // Bit 0 is signal 1.
+    ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 << (SIGHUP - 1) != 0)
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::exit::tool_name;
+use crate::exit::{escaped, say};
 
 /// Time between plain lines, so that a log stays readable.
 const INTERVAL: Duration = Duration::from_secs(10);
@@ -51,9 +51,9 @@ impl Progress {
     /// Prints a line that stays, above the bar.
     pub fn note(&self, line: &str) {
         if self.plain {
-            eprintln!("{}: {line}", tool_name());
+            say(line);
         } else {
-            self.bar.println(line);
+            self.bar.println(escaped(line));
         }
     }
 

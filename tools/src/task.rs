@@ -21,7 +21,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::arguments::CommonArguments;
-use crate::exit::{Failure, tool_name};
+use crate::exit::{Failure, say, tool_name};
 use crate::owned::{self, Lock};
 use crate::request::Request;
 
@@ -179,7 +179,7 @@ impl Task {
             }
             freshness => {
                 if let (Freshness::Stale(reasons), true) = (freshness, self.common.explain) {
-                    reasons.iter().for_each(|reason| eprintln!("{}: {reason}", tool_name()));
+                    reasons.iter().for_each(|reason| say(reason));
                 }
                 owned::check_replaceable(&output, &self.companions, self.common.overwrite)?;
                 self.lock.as_mut().map_or(Ok(()), Lock::claim)?;
@@ -309,7 +309,7 @@ impl Task {
     /// Says something on standard error, unless quiet.
     pub fn note(&self, text: &str) {
         if !self.common.quiet {
-            eprintln!("{}: {text}", tool_name());
+            say(text);
         }
     }
 

@@ -505,10 +505,15 @@ fn save(picture: &RgbImage, output: &Path) -> anyhow::Result<Artifact> {
 }
 
 fn show(picture: RgbImage) -> anyhow::Result<()> {
-    // Elsewhere than on a terminal nobody answers what the terminal can do: coloured half blocks always work.
-    let terminal = stdout().is_terminal();
-    let config =
-        viuer::Config { absolute_offset: false, use_kitty: terminal, use_iterm: terminal, ..viuer::Config::default() };
+    // A terminal is asked what it can do only where it is one and may be coloured: elsewhere half blocks do.
+    let ask = stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let config = viuer::Config {
+        absolute_offset: false,
+        use_kitty: ask,
+        use_iterm: ask,
+        use_sixel: ask,
+        ..viuer::Config::default()
+    };
     match viuer::print(&DynamicImage::ImageRgb8(picture), &config) {
         Ok(_) => Ok(()),
         Err(viuer::ViuError::Io(error)) => Err(store::Error::write(Path::new("-"))(error).into()),
