@@ -14,6 +14,9 @@ pub struct CommonArguments {
     /// Threads to compute with; the result is the same for any number [default: all cores]
     #[arg(long, value_name = "N", add = ChangesNothing)]
     pub threads: Option<NonZeroUsize>,
+    /// The most memory that files may ask for, such as 8G or 500M [default: what the machine has]
+    #[arg(long, value_name = "BYTES", value_parser = parse_bytes, add = ChangesNothing)]
+    pub memory: Option<u64>,
     /// Print the metrics as one JSON object on standard output
     #[arg(long, add = ChangesNothing)]
     pub json: bool,
@@ -32,6 +35,14 @@ pub struct CommonArguments {
     /// Only say whether the output is fresh: exit code 0 if it is, 1 if not
     #[arg(long, conflicts_with = "force", add = ChangesNothing)]
     pub check: bool,
+}
+
+/// `--restart`, for tools that keep checkpoints.
+#[derive(Clone, Copy, Debug, Default, clap::Args)]
+pub struct RestartArgument {
+    /// Discard the checkpoint of another request, or a damaged one, and begin anew
+    #[arg(long, add = ChangesNothing)]
+    pub restart: bool,
 }
 
 /// `--seed`, for tools that draw random numbers.
@@ -55,6 +66,16 @@ impl BatchArgument {
     pub fn or(self, default: usize) -> usize {
         self.batch.map_or(default, NonZeroUsize::get)
     }
+}
+
+/// A number of bytes: 8G, 500M, 1048576.
+pub(crate) fn parse_bytes(text: &str) -> Result<u64, String> {
+    let units = [("K", 10), ("M", 20), ("G", 30), ("T", 40)];
+    let plain = text.trim_end_matches("iB").trim_end_matches('B');
+    let unit = units.into_iter().find_map(|(unit, shift)| Some((plain.strip_suffix(unit)?, shift)));
+    let (number, shift) = unit.unwrap_or((plain, 0));
+    let bytes = number.parse::<u64>().ok().and_then(|number| number.checked_mul(1 << shift));
+    bytes.filter(|&bytes| bytes > 0).ok_or_else(|| "expected a number of bytes, such as 8G or 500M".to_owned())
 }
 
 /// Rows, channels: FIRST..END, one at least.

@@ -1,30 +1,26 @@
 //! Chunks of a long run's images, kept on disk: finished ones, and for images on their way up the state of an interrupted one.
 //!
 //! `OUT.checkpoint/identity.json` says of which run they are; `chunk-FIRST/` holds a finished chunk's arrays, and
-//! `chunk-FIRST.state/` those of an unfinished one. A run with the same identity goes on from them, to the same bytes.
+//! `chunk-FIRST.state/` those of an unfinished one, each sealed. A run with the same identity goes on from them, to the same bytes.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use obverse::store;
 use obverse::store::atomic::{self, AtomicFolder};
-use obverse::store::digest::FOLDER_SIDECAR;
 use obverse::store::npy::{Reader, Scalar, Writer, write};
 use obverse::tensor::{Element, batch, view};
 use obverse::train::adam::Adam;
+use obverse::train::{Error, seal};
 use obverse::visualize::ascent::State;
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// An array that a finished chunk leaves, with a row an image: its name, the shape of a row, its values.
 pub type ChunkArray<'a, E> = (&'a str, &'a [usize], &'a [E]);
 
-/// How far a chunk has come.
-#[derive(Serialize, Deserialize)]
-struct Counters {
-    step: u64,
-    updates: u64,
-}
+/// The file that says of which run the chunks are.
+const IDENTITY: &str = "identity.json";
 
 /// Where a run keeps its chunks.
 pub struct Chunks {
@@ -32,18 +28,25 @@ pub struct Chunks {
 }
 
 impl Chunks {
-    /// Those of the output `target`; what another run left is removed.
+    /// Those of the output `target`, for a run of this identity; with `restart` what is there is discarded.
     ///
     /// # Errors
-    /// A folder that cannot be read or written.
-    pub fn of(target: &Path, identity: &Value) -> anyhow::Result<Self> {
+    /// Those of another request, with what differs; files of somebody else; a folder that cannot be read or written.
+    pub fn of(target: &Path, identity: &Value, restart: bool) -> anyhow::Result<Self> {
         let folder = Self::folder_of(target);
-        let file = folder.join("identity.json");
-        let text = identity.to_string();
-        if fs::read_to_string(&file).ok().as_deref() != Some(text.as_str()) {
+        if restart {
             remove(&folder)?;
-            fs::create_dir_all(&folder).map_err(obverse::store::Error::write(&folder))?;
-            atomic::write(&file, text.as_bytes())?;
+        }
+        let found = identity_of(&folder)?;
+        if let Some(found) = &found
+            && found != identity
+        {
+            let differences = seal::differences(found, identity);
+            return Err(Error::OtherRequest { path: folder, differences }.into());
+        }
+        if found.is_none() {
+            fs::create_dir_all(&folder).map_err(store::Error::write(&folder))?;
+            atomic::write(&folder.join(IDENTITY), identity.to_string().as_bytes())?;
         }
         Ok(Self { folder })
     }
@@ -51,7 +54,7 @@ impl Chunks {
     /// Removes those of the output `target`, if there are any.
     ///
     /// # Errors
-    /// A folder that cannot be removed.
+    /// Files of somebody else; a folder that cannot be removed.
     pub fn discard(target: &Path) -> anyhow::Result<()> {
         remove(&Self::folder_of(target))
     }
@@ -71,8 +74,14 @@ impl Chunks {
     }
 
     /// Whether the chunk that begins at row `first` is done.
-    pub fn is_finished(&self, first: usize) -> bool {
-        self.finished(first).is_dir()
+    ///
+    /// # Errors
+    /// A chunk that is damaged.
+    pub fn is_finished(&self, first: usize) -> anyhow::Result<bool> {
+        let folder = self.finished(first);
+        let content = seal::content(&folder)?;
+        content.as_ref().map_or(Ok(()), |content| seal::verify(&folder, content))?;
+        Ok(content.is_some())
     }
 
     /// Keeps a finished chunk's arrays.
@@ -84,8 +93,9 @@ impl Chunks {
         for (name, row_shape, values) in arrays {
             write(&folder.path().join(format!("{name}.npy")), &[&[rows], *row_shape].concat(), values)?;
         }
+        seal::seal(folder.path(), Map::new())?;
         folder.commit()?;
-        remove(&self.unfinished(first))
+        Ok(seal::remove(&self.unfinished(first))?)
     }
 
     /// Keeps the state of an unfinished chunk.
@@ -100,9 +110,9 @@ impl Chunks {
             write(&path(name), &[values.len()], values)?;
         }
         write(&path("trace"), &[state.trace.len()], &state.trace)?;
-        // Under the name by which a folder of the suite is known, so that the next state may replace this one.
-        let counters = Counters { step: state.step, updates };
-        atomic::write(&folder.path().join(FOLDER_SIDECAR), &serde_json::to_vec(&counters)?)?;
+        let counters =
+            [("step", state.step), ("updates", updates)].map(|(name, count)| (name.to_owned(), count.into()));
+        seal::seal(folder.path(), Map::from_iter(counters))?;
         Ok(folder.commit()?)
     }
 
@@ -112,16 +122,16 @@ impl Chunks {
     /// A file that is damaged.
     pub fn resume<E: Element + Scalar>(&self, start: State<E>) -> anyhow::Result<State<E>> {
         let folder = self.unfinished(start.rows[0]);
-        if !folder.is_dir() {
-            return Ok(start);
-        }
+        let Some(content) = seal::content(&folder)? else { return Ok(start) };
+        seal::verify(&folder, &content)?;
         let path = |name: &str| folder.join(format!("{name}.npy"));
         let length = view(&start.s).len();
         let values = |name: &str| read::<E>(&path(name), length);
-        let file = folder.join(FOLDER_SIDECAR);
-        let text = fs::read(&file).map_err(obverse::store::Error::read(&file))?;
-        let Counters { step, updates } = serde_json::from_slice(&text)
-            .with_context(|| format!("{}: expected the counters of a checkpoint; remove the folder", file.display()))?;
+        let count = |name: &str| {
+            let count = content.get(name).and_then(Value::as_u64);
+            count.with_context(|| format!("{}: expected {name}, found none; give --restart", folder.display()))
+        };
+        let (step, updates) = (count("step")?, count("updates")?);
         let adam = Adam::resumed(vec![values("first")?], vec![values("second")?], updates);
         let trace = read::<f64>(&path("trace"), (step as usize).saturating_mul(2 * start.rows.len()))?;
         let s = batch(values("s")?, obverse::tensor::shape(&start.s));
@@ -158,11 +168,38 @@ impl Chunks {
     }
 }
 
-fn remove(folder: &Path) -> anyhow::Result<()> {
-    match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(obverse::store::Error::write(folder)(error).into())
+/// The identity of the run that wrote a folder of chunks, in which nothing but chunks lies; none where there is no folder, or none of
+/// a run that came to write one.
+fn identity_of(folder: &Path) -> anyhow::Result<Option<Value>> {
+    if fs::symlink_metadata(folder).is_err() {
+        return Ok(None);
+    }
+    for entry in fs::read_dir(folder).map_err(store::Error::read(folder))? {
+        let path = entry.map_err(store::Error::read(folder))?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        match name.as_ref() {
+            IDENTITY => {}
+            // What a killed run was writing.
+            name if name.starts_with(".chunk-") || name.starts_with(".identity.json.") => {}
+            name if name.starts_with("chunk-") && path.is_dir() => match seal::content(&path) {
+                Ok(_) | Err(Error::Checkpoint { .. }) => {}
+                Err(error) => return Err(error.into()),
+            },
+            _ => return Err(Error::Foreign { path }.into()),
         }
+    }
+    let file = folder.join(IDENTITY);
+    match fs::read(&file) {
+        Ok(text) => Ok(Some(serde_json::from_slice(&text).unwrap_or_default())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(store::Error::read(&file)(error).into()),
+    }
+}
+
+fn remove(folder: &Path) -> anyhow::Result<()> {
+    identity_of(folder)?;
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(store::Error::write(folder)(error).into()),
         _ => Ok(()),
     }
 }
@@ -172,7 +209,7 @@ fn read<T: Scalar>(path: &Path, length: usize) -> anyhow::Result<Vec<T>> {
     reader.require_row_shape(&[], "a checkpoint's array")?;
     anyhow::ensure!(
         reader.rows() == length,
-        "{}: expected {length} values, found {}; remove the checkpoint's folder",
+        "{}: expected {length} values, found {}; give --restart",
         path.display(),
         reader.rows()
     );

@@ -54,6 +54,10 @@ fn parse<A: clap::Parser>(name: &'static str) -> Result<(A, Option<NonZeroUsize>
     Request::of(&command, &matches).set_current();
     let lowest = std::iter::successors(Some(&matches), |matches| Some(matches.subcommand()?.1)).last();
     let threads = lowest.and_then(|matches| matches.try_get_one("threads").ok()?.copied());
+    let memory = lowest.and_then(|matches| matches.try_get_one("memory").ok()?.copied());
+    if let Some(bytes) = memory {
+        obverse::store::budget::set_limit(bytes);
+    }
     Ok((A::from_arg_matches(&matches)?, threads))
 }
 

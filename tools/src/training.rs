@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::{Args, ValueEnum};
-use obverse::net::Initialisation;
+use obverse::net::{Graph, Initialisation, Network};
 use obverse::store::atomic::{self, AtomicFolder};
+use obverse::tensor::Element;
 use obverse::train::checkpoint::{Checkpoint, Position};
 use obverse::train::run::{Loop, Losses, Outcome, Rounds, Trainee, Watch};
 use obverse::train::schedule::{Pace, Schedule};
@@ -49,6 +50,8 @@ pub struct TrainingArguments {
     /// Minutes between checkpoints
     #[arg(long, default_value_t = 5.0, value_name = "M", add = crate::request::ChangesNothing)]
     checkpoint_minutes: f64,
+    #[command(flatten)]
+    restart: crate::RestartArgument,
     /// `--seed`.
     #[command(flatten)]
     pub seed: SeedArgument,
@@ -102,6 +105,36 @@ pub fn schedule(text: &str) -> Result<Schedule, String> {
 }
 
 impl TrainingArguments {
+    /// A network of `graph` with initial parameters, if it fits into memory with a batch of at most `examples` examples; `arch` is how
+    /// the user calls it.
+    ///
+    /// # Errors
+    /// A network that is too large.
+    pub fn network<E: Element>(
+        &self,
+        arch: &str,
+        graph: Graph,
+        examples: usize,
+        seed: u64,
+    ) -> anyhow::Result<Network<E>> {
+        self.network_from(arch, graph, examples, (self.initialisation(), seed))
+    }
+
+    /// As [`TrainingArguments::network`], with another start.
+    ///
+    /// # Errors
+    /// A network that is too large.
+    pub fn network_from<E: Element>(
+        &self,
+        arch: &str,
+        graph: Graph,
+        examples: usize,
+        (start, seed): (Initialisation, u64),
+    ) -> anyhow::Result<Network<E>> {
+        graph.charge_training(Path::new(arch), examples.min(self.batch as usize), size_of::<E>())?;
+        Ok(Network::initialised(graph, start, seed))
+    }
+
     /// How weights start.
     pub fn initialisation(&self) -> Initialisation {
         match self.init {
@@ -163,7 +196,12 @@ impl TrainingArguments {
         trainee: &mut T,
         save: impl FnOnce(&T, &Path) -> anyhow::Result<Metrics>,
     ) -> anyhow::Result<()> {
-        let plan = Plan { training: self.training(examples), identity: task.identity(), quiet: self.common.quiet };
+        let plan = Plan {
+            training: self.training(examples),
+            identity: task.identity(),
+            restart: self.restart.restart,
+            quiet: self.common.quiet,
+        };
         plan.run(task, output, trainee, save)
     }
 }
@@ -179,6 +217,8 @@ pub struct Plan {
     pub training: Loop,
     /// All that decides the result, but for where the run pauses.
     pub identity: Value,
+    /// Whether a checkpoint that is there is discarded.
+    pub restart: bool,
     /// Whether no progress is shown.
     pub quiet: bool,
 }
@@ -207,6 +247,9 @@ impl Plan {
         // An output that cannot be written is better known now than after hours of training.
         drop(AtomicFolder::create(output)?);
         let checkpoint = Checkpoint::of(output, self.identity.clone());
+        if self.restart {
+            checkpoint.remove()?;
+        }
         let progress = Progress::new(self.updates(), "updates", self.quiet);
         let mut watch = Watcher { progress, batch: self.training.batch as f64 };
         let (outcome, epochs) = self.training.run(trainee, &checkpoint, &mut watch).map_err(training_failure)?;

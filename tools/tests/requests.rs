@@ -12,8 +12,19 @@ use obverse_tools::request::{ChangesNothing, Declared, Request};
 use serde_json::Map;
 
 /// The flags that change no byte of an output.
-const FREE: [&str; 10] =
-    ["batch", "check", "checkpoint-minutes", "explain", "force", "json", "memory", "overwrite", "quiet", "threads"];
+const FREE: [&str; 11] = [
+    "batch",
+    "check",
+    "checkpoint-minutes",
+    "explain",
+    "force",
+    "json",
+    "memory",
+    "overwrite",
+    "quiet",
+    "restart",
+    "threads",
+];
 
 /// What some flag or other takes.
 const VALUES: [&str; 21] = [

@@ -126,6 +126,7 @@ impl<E: Element + Scalar> Network<E> {
         let path = folder.join(DESCRIPTION);
         let description = read_json(&path)?;
         let graph = Graph::from_json(&path, &description)?;
+        graph.charge(&path, 1, size_of::<E>())?;
         let digests = description.get("parameters").cloned().unwrap_or_default();
         let values = graph
             .parameters()

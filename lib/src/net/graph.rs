@@ -4,6 +4,7 @@
 //! "input" names the network's own input. Shapes are (C, H, W) as in files; a vector of F features is (F, 1, 1).
 
 use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -11,6 +12,7 @@ use serde_json::{Map, Value};
 use super::error::{Error, Result};
 use super::operation::{Op, ParameterSpec};
 use super::size::{Size, check_elements, check_size};
+use crate::store::budget;
 
 /// The name of a network's own input among its nodes.
 pub const INPUT: &str = "input";
@@ -253,6 +255,30 @@ impl Graph {
     /// The number of trained values, biases included.
     pub fn parameter_count(&self) -> usize {
         self.parameters().iter().filter(|(_, spec)| spec.trained).map(|(_, spec)| spec.elements()).sum()
+    }
+
+    /// Checks that the network's parameters, and what it computes of `images` images, fit into memory as values of `element` bytes.
+    ///
+    /// # Errors
+    /// `Memory`, naming the file at `path`.
+    pub fn charge(&self, path: &Path, images: usize, element: usize) -> Result<()> {
+        self.charge_times(path, (1, 1), images, element)
+    }
+
+    /// As [`Graph::charge`], with gradients of both and Adam's moments of the parameters.
+    ///
+    /// # Errors
+    /// `Memory`, naming the file at `path`.
+    pub fn charge_training(&self, path: &Path, images: usize, element: usize) -> Result<()> {
+        self.charge_times(path, (4, 2), images, element)
+    }
+
+    fn charge_times(&self, path: &Path, (kept, computed): (u128, u128), images: usize, element: usize) -> Result<()> {
+        let sum = |sizes: &mut dyn Iterator<Item = u128>| sizes.fold(0u128, u128::saturating_add);
+        let parameters = sum(&mut self.parameters().iter().map(|(_, spec)| spec.elements() as u128));
+        let values = sum(&mut self.sizes.iter().map(|size| size.wide_elements())).saturating_mul(images as u128);
+        let bytes = kept * parameters + computed.saturating_mul(values);
+        Ok(budget::charge(path, "its parameters and what it computes", bytes.saturating_mul(element as u128))?)
     }
 
     /// The name of a parameter: its node's, a dot, its own.

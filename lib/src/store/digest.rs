@@ -10,11 +10,11 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use super::{Error, Result};
+use super::{Error, Result, budget};
 
 /// Bytes hashed at a time: large enough that threads share one block.
 const BLOCK: usize = 1 << 22;
@@ -94,7 +94,7 @@ pub fn of_reader(source: impl Read) -> io::Result<String> {
 }
 
 fn file_hash(path: &Path) -> Result<blake3::Hash> {
-    let file = File::open(path).map_err(Error::read(path))?;
+    let file = budget::open_file(path)?;
     let hashed = match path.extension() {
         Some(extension) if extension == "zst" => zstd::Decoder::new(file).and_then(hash),
         _ => hash(file),

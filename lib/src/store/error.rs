@@ -102,6 +102,39 @@ pub enum Error {
         /// The folder.
         path: PathBuf,
     },
+    /// A file asks for more memory than there is.
+    #[error(
+        "{path}: {what} need {needed} bytes, the limit is {limit}; give more with --memory, or ask for less at a time"
+    )]
+    Memory {
+        /// The file.
+        path: PathBuf,
+        /// What the bytes would hold.
+        what: &'static str,
+        /// The bytes.
+        needed: u64,
+        /// The limit.
+        limit: u64,
+    },
+    /// A compressed file says that it unpacks to many times its size.
+    #[error(
+        "{path}: expected content of at most a few hundred times the file's {stored} bytes, found {claimed} claimed; if that is \
+         right, unpack it first"
+    )]
+    Expansion {
+        /// The file.
+        path: PathBuf,
+        /// Bytes that it would unpack to.
+        claimed: u64,
+        /// Bytes of the file.
+        stored: u64,
+    },
+    /// A device, a pipe or a socket stands where a file should.
+    #[error("{path}: expected a file, found a device, a pipe or a socket; write it to a file first, or pipe it to -")]
+    NotAFile {
+        /// The path.
+        path: PathBuf,
+    },
     /// A sidecar or another JSON file does not parse.
     #[error("{path}: expected {expected}, found: {source}")]
     Json {

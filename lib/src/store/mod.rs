@@ -13,6 +13,7 @@
 //! ```
 
 pub mod atomic;
+pub mod budget;
 pub mod cache;
 pub mod digest;
 mod error;

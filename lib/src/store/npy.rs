@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use super::atomic::AtomicFile;
 pub use super::header::Header;
 use super::header::Refusal;
-use super::{Error, Result, digest, is_standard_stream};
+use super::{Error, Result, budget, digest, is_standard_stream};
 
 #[cfg(target_endian = "big")]
 compile_error!("elements are read and written as they stand in memory, which must be little endian");
@@ -39,6 +39,9 @@ static PIPED: OnceLock<Written> = OnceLock::new();
 pub fn piped() -> Option<Written> {
     PIPED.get().cloned()
 }
+
+/// The most rows that an array without elements may have.
+const EMPTY_ROWS: usize = 1 << 24;
 
 /// The type of an element.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -154,7 +157,7 @@ impl Reader {
     /// bytes than its header says.
     pub fn open(path: &Path) -> Result<Self> {
         if is_standard_stream(path) {
-            let reader = Self::spool(path, io::stdin().lock())?;
+            let reader = Self::spool(path, None, io::stdin().lock())?;
             // Kept for the sidecar of what is made of it: it cannot be read a second time.
             let _ = PIPED.set(Written {
                 path: path.to_owned(),
@@ -164,27 +167,25 @@ impl Reader {
             });
             return Ok(reader);
         }
-        let file = File::open(path).map_err(Error::read(path))?;
-        let metadata = file.metadata().map_err(Error::read(path))?;
-        if metadata.is_dir() {
-            return Err(Error::read(path)(io::ErrorKind::IsADirectory.into()));
-        }
+        let file = budget::open_file(path)?;
+        let stored = file.metadata().map_err(Error::read(path))?.len();
         if path.extension().is_some_and(|extension| extension == "zst") {
-            Self::spool(path, zstd::Decoder::new(file).map_err(Error::read(path))?)
-        } else if metadata.is_file() {
-            let (header, bytes) = decode(path, &file)?;
-            let found = metadata.len().saturating_sub(bytes.len() as u64);
-            check_length(path, &header, found, false)?;
-            Ok(Self { path: path.to_owned(), file, body: bytes.len() as u64, header, next: 0 })
-        } else {
-            Self::spool(path, file)
+            return Self::spool(path, Some(stored), zstd::Decoder::new(file).map_err(Error::read(path))?);
         }
+        let (header, bytes) = decode(path, &file)?;
+        let found = stored.saturating_sub(bytes.len() as u64);
+        check_length(path, &header, found, false)?;
+        Ok(Self { path: path.to_owned(), file, body: bytes.len() as u64, header, next: 0 })
     }
 
-    /// Copies a stream to an unnamed temporary file, never more than its header asks for.
-    fn spool(path: &Path, mut source: impl Read) -> Result<Self> {
+    /// Copies a stream, which is unpacked from `stored` bytes or comes through a pipe, to an unnamed temporary file, never more than
+    /// its header asks for.
+    fn spool(path: &Path, stored: Option<u64>, mut source: impl Read) -> Result<Self> {
         let (header, bytes) = decode(path, &mut source)?;
         let expected = check_size(path, &header)?;
+        if let Some(stored) = stored {
+            budget::check_expansion(path, expected.into(), stored)?;
+        }
         let mut file = tempfile::tempfile().map_err(Error::write(&std::env::temp_dir()))?;
         file.write_all(&bytes).map_err(Error::write(&std::env::temp_dir()))?;
         let found = copy(path, &mut source, &mut file, expected)?;
@@ -468,10 +469,18 @@ fn to_float<T: ToPrimitive, E: Float>(value: T) -> E {
 }
 
 fn decode(path: &Path, source: impl Read) -> Result<(Header, Vec<u8>)> {
-    Header::decode(source).map_err(|refusal| match refusal {
+    let decoded = Header::decode(source).map_err(|refusal| match refusal {
         Refusal::Io(source) => Error::Read { path: path.to_owned(), source },
         Refusal::Format { expected, found } => Error::Format { path: path.to_owned(), expected, found },
-    })
+    })?;
+    let header = &decoded.0;
+    let rows = header.shape.first().copied().unwrap_or(1);
+    // The file's length bounds any other number of rows.
+    if header.shape.contains(&0) && rows > EMPTY_ROWS {
+        let found = format!("{rows} of shape {:?}", header.shape);
+        return Err(Error::Format { path: path.to_owned(), expected: "at most 2^24 rows without elements", found });
+    }
+    Ok(decoded)
 }
 
 fn check_size(path: &Path, header: &Header) -> Result<u64> {

@@ -11,13 +11,12 @@
 //! ```
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::{BufReader, Cursor, Read, Write};
 use std::path::Path;
 
 use super::header::{Header, Refusal};
 use super::npy::Dtype;
-use super::{Error, Result, atomic};
+use super::{Error, Result, atomic, budget};
 
 /// The most values of one member, 2^28: a covariance of 16,384 features.
 const LIMIT: usize = 1 << 28;
@@ -72,7 +71,10 @@ pub fn write(path: &Path, arrays: &[(&str, Array)]) -> Result<()> {
 /// A file that is no zip, a member that is cut short, in Fortran order, or larger than the limit.
 pub fn read(path: &Path, names: &[&str]) -> Result<BTreeMap<String, Member>> {
     let broken = |expected: &'static str, found: String| Error::Format { path: path.to_owned(), expected, found };
-    let file = BufReader::new(File::open(path).map_err(Error::read(path))?);
+    let file = budget::open_file(path)?;
+    let stored = file.metadata().map_err(Error::read(path))?.len();
+    let file = BufReader::new(file);
+    let mut claimed = 0u128;
     let mut zip = zip::ZipArchive::new(file).map_err(|error| broken("a zip of arrays (.npz)", error.to_string()))?;
     let mut members = BTreeMap::new();
     for &name in names {
@@ -92,6 +94,10 @@ pub fn read(path: &Path, names: &[&str]) -> Result<BTreeMap<String, Member>> {
             return Err(broken("little-endian values in C order", format!("others in {name}")));
         }
         let length = elements * header.dtype.size();
+        claimed += length as u128;
+        budget::check_expansion(path, claimed, stored)?;
+        // Its bytes, and its values as f64.
+        budget::charge(path, "its arrays", 2 * claimed.max(8 * elements as u128))?;
         let mut bytes = Vec::new();
         member.take(length as u64 + 1).read_to_end(&mut bytes).map_err(Error::read(path))?;
         if bytes.len() != length {
@@ -120,6 +126,8 @@ fn decoded(dtype: Dtype, bytes: &[u8]) -> Option<Vec<f64>> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+
     use super::*;
 
     #[test]

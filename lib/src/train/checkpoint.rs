@@ -1,5 +1,5 @@
 //! Checkpoints: everything a run needs to go on to the bit. A folder, exchanged whole: arrays in memory order, and
-//! `run.json` with the position and the identity of the run (what it trains, on what, how).
+//! `run.json` with the position, the identity of the run (what it trains, on what, how) and the digest of every file.
 //!
 //! Random streams are counter-based, so a position is two numbers: the epoch and the update.
 //!
@@ -14,7 +14,6 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -22,6 +21,7 @@ use serde_json::{Map, Value};
 
 use super::adam::Adam;
 use super::error::{Error, Result};
+use super::seal;
 use crate::net::Network;
 use crate::store::npy::{Reader, Scalar, write};
 use crate::store::{self, atomic, digest};
@@ -74,43 +74,47 @@ impl Checkpoint {
     /// Puts a checkpoint in place of the one before.
     ///
     /// # Errors
-    /// A file that cannot be written.
+    /// A file that cannot be written, or that somebody else has put there.
     pub fn write(&self, position: &Position, save: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+        // What is damaged is ours to replace.
+        match seal::content(&self.folder) {
+            Ok(_) | Err(Error::Checkpoint { .. }) => {}
+            Err(error) => return Err(error),
+        }
         let folder = atomic::AtomicFolder::create(&self.folder)?;
         save(folder.path())?;
         let state = State { identity: self.identity.clone(), position: position.clone() };
         let path = folder.path().join(digest::FOLDER_SIDECAR);
-        let text = serde_json::to_vec_pretty(&state).map_err(|error| Error::broken(&path, &error))?;
-        atomic::write(&path, &text)?;
+        match serde_json::to_value(&state).map_err(|error| Error::broken(&path, &error))? {
+            Value::Object(state) => seal::seal(folder.path(), state)?,
+            _ => return Err(Error::broken(&path, &"no object")),
+        }
         Ok(folder.commit()?)
     }
 
-    /// The position of the checkpoint there is; `None` where there is none, or that of another run.
+    /// The position of the checkpoint there is, whose files are what was written; `None` where there is none.
     ///
     /// # Errors
-    /// A checkpoint that is damaged.
+    /// A checkpoint of another request, with the keys that differ; one that is damaged; files of somebody else.
     pub fn find(&self) -> Result<Option<Position>> {
+        let Some(content) = seal::content(&self.folder)? else { return Ok(None) };
         let path = self.folder.join(digest::FOLDER_SIDECAR);
-        if !path.is_file() {
-            return Ok(None);
+        let state: State =
+            serde_json::from_value(Value::Object(content.clone())).map_err(|error| Error::broken(&path, &error))?;
+        if state.identity != self.identity {
+            let differences = seal::differences(&state.identity, &self.identity);
+            return Err(Error::OtherRequest { path: self.folder.clone(), differences });
         }
-        let text = fs::read(&path).map_err(store::Error::read(&path))?;
-        let state: State = serde_json::from_slice(&text).map_err(|error| Error::broken(&path, &error))?;
-        Ok((state.identity == self.identity).then_some(state.position))
+        seal::verify(&self.folder, &content)?;
+        Ok(Some(state.position))
     }
 
-    /// Removes the checkpoint, and what killed runs left of others, when the run's output is in place.
+    /// Removes the checkpoint, and what killed runs left of others, when the run's output is in place or the user wants it away.
     ///
     /// # Errors
-    /// A folder that cannot be removed.
+    /// A folder that cannot be removed, or that holds files of somebody else.
     pub fn remove(&self) -> Result<()> {
-        atomic::clear(&self.folder);
-        match fs::remove_dir_all(&self.folder) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(store::Error::write(&self.folder)(error).into())
-            }
-            _ => Ok(()),
-        }
+        seal::remove(&self.folder)
     }
 }
 
@@ -199,4 +203,69 @@ fn read<T: Scalar>(path: &Path, length: usize) -> Result<Vec<T>> {
         return Err(store::Error::Shape { path: path.to_owned(), expected, found: reader.shape().to_vec() }.into());
     }
     Ok(reader.read_rows(length)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use serde_json::json;
+
+    use super::*;
+
+    fn written(folder: &Path) -> Checkpoint {
+        let checkpoint = Checkpoint::of(&folder.join("net"), json!({"request": {"epochs": 10, "seed": 0}}));
+        let position = Position { update: 7, ..Position::default() };
+        checkpoint.write(&position, |folder| write_values(folder, "net", 0, "value", &[1.0f32, 2.0])).unwrap();
+        checkpoint
+    }
+
+    #[test]
+    fn a_flipped_bit_anywhere_is_noticed_and_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let checkpoint = written(folder.path());
+        for name in ["net.0.value.npy", "run.json"] {
+            let path = checkpoint.folder().join(name);
+            let good = fs::read(&path).unwrap();
+            for place in 0..good.len() {
+                let mut bad = good.clone();
+                bad[place] ^= 1;
+                fs::write(&path, &bad).unwrap();
+                match checkpoint.find() {
+                    Err(error) => assert!(error.to_string().contains(name), "{error}"),
+                    // White space in the text.
+                    Ok(position) => assert_eq!(position.map(|position| position.update), Some(7), "{name} {place}"),
+                }
+            }
+            fs::write(&path, &good).unwrap();
+        }
+        assert!(checkpoint.find().unwrap().is_some());
+    }
+
+    #[test]
+    fn the_checkpoint_of_another_request_is_refused_with_what_differs() {
+        let folder = tempfile::tempdir().unwrap();
+        written(folder.path());
+        let other = Checkpoint::of(&folder.path().join("net"), json!({"request": {"epochs": 11, "seed": 0}}));
+        let error = other.find().unwrap_err().to_string();
+        assert!(error.contains("request.epochs 10 -> 11") && error.contains("--restart"), "{error}");
+        other.remove().unwrap();
+        assert_eq!(other.find().unwrap(), None);
+    }
+
+    #[test]
+    fn files_of_others_are_named_and_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        let checkpoint = written(folder.path());
+        let path = checkpoint.folder().join("weights.bin");
+        fs::write(&path, "years").unwrap();
+        for outcome in
+            [checkpoint.find().map(drop), checkpoint.remove(), checkpoint.write(&Position::default(), |_| Ok(()))]
+        {
+            assert!(outcome.unwrap_err().to_string().contains("weights.bin"));
+        }
+        assert_eq!(fs::read_to_string(&path).unwrap(), "years");
+        fs::remove_file(checkpoint.folder().join("run.json")).unwrap();
+        assert!(checkpoint.find().is_err() && checkpoint.remove().is_err() && path.is_file());
+    }
 }

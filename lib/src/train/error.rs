@@ -8,12 +8,28 @@ use crate::{data, net, store};
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A checkpoint that does not parse.
-    #[error("{path}: a damaged checkpoint ({reason}); remove its folder to train from the start")]
+    #[error("{path}: a damaged checkpoint ({reason}); give --restart to begin anew")]
     Checkpoint {
         /// The file.
         path: PathBuf,
         /// The parser's words.
         reason: String,
+    },
+    /// A file where the checkpoint's own belong.
+    #[error("{path}: expected only the files of a checkpoint in its folder; move this one away, or choose another -o")]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A checkpoint of another request.
+    #[error(
+        "{path}: the checkpoint of another request: {differences}; give --restart to discard it, or choose another -o"
+    )]
+    OtherRequest {
+        /// The checkpoint's folder.
+        path: PathBuf,
+        /// The keys that differ, with both values.
+        differences: String,
     },
     /// A loss that is no number.
     #[error("training diverged: the loss \"{loss}\" is {value} at update {update} (epoch {epoch}); {advice}")]
@@ -44,6 +60,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// A file that is none of a checkpoint's.
+    pub(super) fn foreign(path: &Path) -> Self {
+        Self::Foreign { path: path.to_owned() }
+    }
+
     /// A checkpoint's file that does not parse.
     pub(super) fn broken(path: &Path, reason: &dyn std::fmt::Display) -> Self {
         Self::Checkpoint { path: path.to_owned(), reason: reason.to_string() }

@@ -23,6 +23,7 @@ pub mod evaluation;
 pub mod lbfgs;
 pub mod run;
 pub mod schedule;
+pub mod seal;
 pub mod shadowing;
 pub mod snapshots;
 

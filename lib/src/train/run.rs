@@ -133,6 +133,7 @@ impl Loop {
             return Err(Error::Settings("a training needs at least one example and a batch of at least one".into()));
         }
         let mut position = checkpoint.find()?.unwrap_or_default();
+        self.check(&position, checkpoint)?;
         if position != Position::default() {
             trainee.restore(checkpoint.folder())?;
             watch.resumed(&position);
@@ -177,6 +178,21 @@ impl Loop {
         }
     }
 
+    /// Checks that this loop can have come to a position.
+    fn check(&self, position: &Position, checkpoint: &Checkpoint) -> Result<()> {
+        let length = self.updates_per_epoch();
+        let update = position.epoch.checked_mul(length).and_then(|before| before.checked_add(position.batch));
+        let possible = position.batch <= length
+            && update == Some(position.update)
+            && position.epoch <= self.epochs
+            && self.rounds.most.is_none_or(|most| position.update <= most);
+        if possible {
+            return Ok(());
+        }
+        let reason = format!("epoch {}, batch {}, update {}", position.epoch, position.batch, position.update);
+        Err(Error::Checkpoint { path: checkpoint.folder().to_owned(), reason })
+    }
+
     /// Whether an evaluation belongs after the updates so far.
     fn is_due(&self, position: &Position) -> bool {
         let at_end = match self.rounds.length {
@@ -211,7 +227,7 @@ fn reached(updates: Option<u64>, position: &Position) -> bool {
 fn add(position: &mut Position, losses: &Losses, checkpoint: &Checkpoint) -> Result<()> {
     for &(name, value) in losses {
         if !value.is_finite() {
-            let advice = match checkpoint.find()? {
+            let advice = match checkpoint.find().ok().flatten() {
                 Some(kept) => format!("the checkpoint at update {} is kept; lower the learning rate", kept.update),
                 None => "lower the learning rate".to_string(),
             };

@@ -224,7 +224,7 @@ impl Arguments {
         &self,
         settings: &Settings,
         size: Size,
-        classes: Option<usize>,
+        (classes, examples): (Option<usize>, usize),
     ) -> anyhow::Result<Option<Adversary<E>>> {
         if self.mode != Mode::VfaGan {
             return Ok(None);
@@ -243,8 +243,10 @@ impl Arguments {
         };
         let generator = architectures::generator(&self.arch, size, classes)?;
         let discriminator = architectures::discriminator(&self.arch, size, settings.adversarial.batch_norm)?;
-        let generator = Network::initialised(generator, start, seed ^ GENERATOR);
-        let discriminator = Network::initialised(discriminator, judge_start, seed ^ DISCRIMINATOR);
+        let training = &self.training;
+        let generator = training.network(&self.arch, generator, examples, seed ^ GENERATOR)?;
+        let discriminator =
+            training.network_from(&self.arch, discriminator, examples, (judge_start, seed ^ DISCRIMINATOR))?;
         Ok(Some(Adversary::new(generator, discriminator, settings.adversarial)?))
     }
 
@@ -348,10 +350,10 @@ fn train<E: Element + Scalar>(
     });
     let classes = graph.output("class").ok().map(|place| graph.size(place).channels);
     let size = graph.input.shape;
-    let network = Network::<E>::initialised(graph, training.initialisation(), seed);
+    let network: Network<E> = training.network(&arguments.arch, graph, examples, seed)?;
     match arguments.mode {
         Mode::Fa | Mode::Vfa | Mode::VfaGan => {
-            let adversary = arguments.adversary(&settings, size, classes)?;
+            let adversary = arguments.adversary(&settings, size, (classes, examples))?;
             let mut trainee =
                 Alignment::new(network, adversary, settings, seed, updates, data.examples(), data.test())?;
             training.run(task, &arguments.output, examples, &mut trainee, |trainee, folder| {

@@ -115,6 +115,8 @@ pub struct Arguments {
     #[arg(long, default_value_t = 5.0, value_name = "M", add = crate::request::ChangesNothing)]
     checkpoint_minutes: f64,
     #[command(flatten)]
+    restart: crate::RestartArgument,
+    #[command(flatten)]
     seed: SeedArgument,
     #[command(flatten)]
     rows: RowsArguments,

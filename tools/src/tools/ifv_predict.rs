@@ -130,6 +130,8 @@ struct SourceArguments {
     comparison: ComparisonArguments,
     #[command(flatten)]
     image: ParameterisationArguments,
+    #[command(flatten)]
+    restart: crate::RestartArgument,
 }
 
 #[derive(Args)]

@@ -241,8 +241,8 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
 
 impl Arguments {
     /// A network with initial parameters; `salt` keeps networks of one run apart.
-    fn initialised<E: Element>(&self, graph: Graph, salt: u64) -> Network<E> {
-        Network::initialised(graph, self.training.initialisation(), self.training.seed.seed ^ salt)
+    fn initialised<E: Element>(&self, graph: Graph, examples: usize, salt: u64) -> anyhow::Result<Network<E>> {
+        self.training.network(&self.arch, graph, examples, self.training.seed.seed ^ salt)
     }
 
     fn classifier(&self, size: Size, classes: usize) -> anyhow::Result<Graph> {
@@ -267,7 +267,7 @@ fn train<E: Element + Scalar>(arguments: &Arguments, pace: Pace, data: &Data, ta
         Kind::Head => bail!("a head is fitted, not trained"),
         Kind::Srnet => {
             let examples = data.train.enlarged().context("a srnet needs --targets")?;
-            let network = arguments.initialised(srnet::graph(size)?, 0);
+            let network = arguments.initialised(srnet::graph(size)?, count_of_examples, 0)?;
             let trainee = Regressor::<E>::new(network, (pace, seed), examples, data.held_out(Part::enlarged))?;
             fit_regressor(arguments, task, trainee, &origin)
         }
@@ -276,8 +276,13 @@ fn train<E: Element + Scalar>(arguments: &Arguments, pace: Pace, data: &Data, ta
                 Kind::Vae => vec![("mu", latent), ("log_var", latent)],
                 _ => vec![("z", latent)],
             };
-            let encoder = arguments.initialised(architectures::encoder(&arguments.arch, size, &heads)?, 0);
-            let decoder = arguments.initialised(architectures::decoder(&arguments.arch, size, latent)?, DECODER);
+            let encoder =
+                arguments.initialised(architectures::encoder(&arguments.arch, size, &heads)?, count_of_examples, 0)?;
+            let decoder = arguments.initialised(
+                architectures::decoder(&arguments.arch, size, latent)?,
+                count_of_examples,
+                DECODER,
+            )?;
             let count = encoder.graph().parameter_count() + decoder.graph().parameter_count();
             let cost = Cost { reconstruction: arguments.loss.reconstruction(), beta: arguments.beta };
             let mut trainee = Autoencoder::<E>::new(
@@ -293,9 +298,16 @@ fn train<E: Element + Scalar>(arguments: &Arguments, pace: Pace, data: &Data, ta
             })
         }
         Kind::Gan => {
-            let generator = arguments.initialised(architectures::sampler(&arguments.arch, size, latent)?, DECODER);
-            let judge = arguments
-                .initialised(architectures::discriminator(&arguments.arch, size, arguments.batch_norm)?, DISCRIMINATOR);
+            let generator = arguments.initialised(
+                architectures::sampler(&arguments.arch, size, latent)?,
+                count_of_examples,
+                DECODER,
+            )?;
+            let judge = arguments.initialised(
+                architectures::discriminator(&arguments.arch, size, arguments.batch_norm)?,
+                count_of_examples,
+                DISCRIMINATOR,
+            )?;
             let count = generator.graph().parameter_count();
             let mut trainee = Gan::<E>::new(generator, judge, (pace, arguments.gamma, seed), &data.train.images)?;
             training.run(task, output, count_of_examples, &mut trainee, |trainee, folder| {
@@ -305,7 +317,11 @@ fn train<E: Element + Scalar>(arguments: &Arguments, pace: Pace, data: &Data, ta
         }
         Kind::Decoder => {
             let examples = data.train.conditioned().context("a decoder needs --condition")?;
-            let network = arguments.initialised(architectures::inverter(size, examples.0.size(examples.1)?)?, DECODER);
+            let network = arguments.initialised(
+                architectures::inverter(size, examples.0.size(examples.1)?)?,
+                count_of_examples,
+                DECODER,
+            )?;
             let trainee = Regressor::<E>::new(network, (pace, seed), examples, data.held_out(Part::conditioned))?;
             fit_regressor(arguments, task, trainee.scaled_to_inputs()?, &origin)
         }
@@ -314,7 +330,7 @@ fn train<E: Element + Scalar>(arguments: &Arguments, pace: Pace, data: &Data, ta
             let graph = arguments.classifier(size, count_classes(examples.1)?)?;
             crate::require_images(examples.0, &graph)?;
             let shadow = arguments.shadow.settings().map(|settings| Shadow::new(settings, &graph, seed)).transpose()?;
-            let network = arguments.initialised(graph, 0);
+            let network = arguments.initialised(graph, count_of_examples, 0)?;
             let count = network.graph().parameter_count();
             let mut trainee = Classifier::<E>::new(network, pace, seed, examples, data.held_out(Part::labelled))?
                 .with_snapshots(arguments.snapshots.clone());

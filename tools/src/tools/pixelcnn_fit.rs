@@ -114,6 +114,8 @@ pub struct Arguments {
     #[arg(long, default_value_t = 5.0, value_name = "M", add = crate::request::ChangesNothing)]
     checkpoint_minutes: f64,
     #[command(flatten)]
+    restart: crate::RestartArgument,
+    #[command(flatten)]
     seed: SeedArgument,
     #[command(flatten)]
     common: CommonArguments,
@@ -227,7 +229,7 @@ impl Arguments {
             every: minutes(self.checkpoint_minutes),
             rounds,
         };
-        Plan { training, identity, quiet: self.common.quiet }
+        Plan { training, identity, restart: self.restart.restart, quiet: self.common.quiet }
     }
 }
 

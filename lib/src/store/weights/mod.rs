@@ -20,10 +20,10 @@
 mod torch;
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use super::{Error, Result};
+use super::{Error, Result, budget};
 
 /// The largest file that is read: above VGG-16's 553 MB and GPT-sized surprises' below.
 const LIMIT: u64 = 1 << 32;
@@ -99,11 +99,15 @@ impl Weights {
 
 /// The bytes of a file that is not too large to be weights.
 pub(in crate::store) fn content(path: &Path) -> Result<Vec<u8>> {
-    let length = fs::metadata(path).map_err(Error::read(path))?.len();
-    match length > LIMIT {
-        true => Err(broken(path, format!("at most {LIMIT} bytes"), format!("{length} bytes"))),
-        false => fs::read(path).map_err(Error::read(path)),
+    let mut file = budget::open_file(path)?;
+    let length = file.metadata().map_err(Error::read(path))?.len();
+    if length > LIMIT {
+        return Err(broken(path, format!("at most {LIMIT} bytes"), format!("{length} bytes")));
     }
+    budget::charge(path, "its bytes and its tensors", 2 * u128::from(length))?;
+    let mut content = Vec::new();
+    file.read_to_end(&mut content).map_err(Error::read(path))?;
+    Ok(content)
 }
 
 pub(in crate::store) fn broken(path: &Path, expected: String, found: String) -> Error {
@@ -184,6 +188,8 @@ fn without_module(tensors: BTreeMap<String, Tensor>) -> BTreeMap<String, Tensor>
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn testdata(name: &str) -> Weights {

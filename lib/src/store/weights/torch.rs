@@ -15,6 +15,15 @@ const MAGIC: [u8; 10] = [0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0
 /// Under which names checkpoints keep the dictionary.
 const KEPT_UNDER: [&str; 3] = ["state_dict", "model_state_dict", "model"];
 
+/// Times the file that its storages may be: PyTorch does not compress them, others do.
+const PACKED: u128 = 16;
+
+/// Times that a stored value may stand in tensors: tied weights stand twice.
+const SHARED: u128 = 8;
+
+/// Bytes or values that count for nothing beside that.
+const SMALL: u128 = 1 << 20;
+
 /// A tensor's place in a storage.
 struct View {
     name: String,
@@ -54,6 +63,7 @@ pub(super) fn archive(bytes: &[u8]) -> Result<BTreeMap<String, Tensor>> {
     let dictionary = member("data.pkl", bytes.len())?;
     let pickle = parsed(&dictionary)?;
     let (views, storages) = views(&pickle)?;
+    check_claims(&views, &storages, bytes.len())?;
     let mut kept = HashMap::new();
     for (key, storage) in &storages {
         if storage.number.is_some() && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
@@ -81,6 +91,7 @@ pub(super) fn stream(bytes: &[u8]) -> Result<BTreeMap<String, Tensor>> {
     let dictionary = parsed(rest(bytes, position)?)?;
     position += dictionary.length();
     let (views, storages) = views(&dictionary)?;
+    check_claims(&views, &storages, bytes.len())?;
     let keys = parsed(rest(bytes, position)?)?;
     position += keys.length();
     let mut kept: HashMap<String, &[u8]> = HashMap::new();
@@ -96,6 +107,29 @@ pub(super) fn stream(bytes: &[u8]) -> Result<BTreeMap<String, Tensor>> {
         position += 8 + content.len();
     }
     tensors(&views, &storages, |key| kept.get(key).copied())
+}
+
+/// Checks, before anything is copied, that the storages are not many times the file and the views not many times the storages.
+fn check_claims(views: &[View], storages: &HashMap<String, Storage>, file: usize) -> Result<()> {
+    let stored: u128 = storages.values().map(|storage| storage.length as u128 * storage.size as u128).sum();
+    let most = PACKED * (file as u128 + SMALL);
+    if stored > most {
+        return Err(Broken::new(
+            format!("storages of at most {most} bytes in a file of {file}"),
+            format!("{stored} bytes"),
+        ));
+    }
+    let values = |view: &View| view.shape.iter().fold(1u128, |count, &axis| count.saturating_mul(axis as u128));
+    let viewed = views.iter().fold(0u128, |sum, view| sum.saturating_add(values(view)));
+    let held: u128 = storages.values().map(|storage| storage.length as u128).sum();
+    let most = SHARED * (held + SMALL);
+    if viewed > most {
+        return Err(Broken::new(
+            format!("tensors of at most {most} values together"),
+            format!("{viewed} of {held} stored"),
+        ));
+    }
+    Ok(())
 }
 
 fn cut_short() -> Broken {
@@ -237,4 +271,30 @@ fn viewed(view: &View, number: Number, content: &[u8]) -> Option<Vec<f32>> {
             })
             .collect(),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn claims(views: usize, storages: usize, length: usize, file: usize) -> Result<()> {
+        let view = |number: usize| View {
+            name: number.to_string(),
+            storage: (number % storages).to_string(),
+            offset: 0,
+            shape: vec![length],
+            stride: vec![1],
+        };
+        let views: Vec<View> = (0..views).map(view).collect();
+        let storage = Storage { number: Some(Number::F32), size: 4, length };
+        check_claims(&views, &(0..storages).map(|key| (key.to_string(), storage)).collect(), file)
+    }
+
+    #[test]
+    fn many_views_of_one_storage_and_storages_larger_than_their_file_are_refused() {
+        // As VGG-16 is stored, and the same with every weight tied.
+        assert!(claims(1, 1, 138_000_000, 553_000_000).is_ok() && claims(2, 1, 138_000_000, 553_000_000).is_ok());
+        assert!(claims(20_000, 1, 100_000, 2_669_246).is_err());
+        assert!(claims(1500, 1500, 500_000, 3_300_000).is_err());
+    }
 }

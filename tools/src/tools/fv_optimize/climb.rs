@@ -49,13 +49,13 @@ pub(super) fn climb<E: Element + Scalar>(
         );
     }
     interrupted();
-    let chunks = Chunks::of(&arguments.output, &task.identity())?;
+    let chunks = Chunks::of(&arguments.output, &task.identity(), arguments.restart.restart)?;
     let mut progress = Progress::new(plan.settings.steps * rows.len() as u64, "steps", arguments.rows.common.quiet);
     let every = Duration::from_secs_f64((60.0 * arguments.checkpoint_minutes).clamp(0.0, 1e9));
     let mut firsts = Vec::new();
     for rows in rows.chunks(arguments.rows.batch.or(usual).max(1)) {
         firsts.push(rows[0]);
-        if !chunks.is_finished(rows[0]) {
+        if !chunks.is_finished(rows[0])? {
             let start = chunks.resume(starts.state(&ascent, rows)?)?;
             climb_chunk(&ascent, start, &chunks, every, &mut progress)?;
         }

@@ -78,7 +78,7 @@ pub(super) fn sampled<E: Element + Scalar>(
     let response = Response::new(&network, map.as_ref(), layer, source.comparison.aggregation, features)?;
     let rows: Vec<usize> = (0..count(points.images.count())).collect();
     interrupted();
-    let chunks = Chunks::of(&arguments.output, &task.identity())?;
+    let chunks = Chunks::of(&arguments.output, &task.identity(), arguments.source.restart.restart)?;
     linearise((&chunks, "jacobians"), &points, (&response, map.as_ref()), &rows, &arguments.rows)?;
     let one = |&row: &usize| {
         let values: Vec<f64> = chunks.open("jacobians", row)?.read_rows(1)?;

@@ -97,7 +97,7 @@ pub(super) fn jacobians<E: Element + Scalar>(
     }
     // From here on an interrupt leaves the images that are done.
     interrupted();
-    let chunks = Chunks::of(output, &task.identity())?;
+    let chunks = Chunks::of(output, &task.identity(), arguments.source.restart.restart)?;
     if arguments.net.is_some() {
         let at_home = respond(&home, layer, None)?;
         let mut distances = Vec::new();

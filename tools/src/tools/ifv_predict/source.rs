@@ -176,7 +176,7 @@ pub(super) fn linearise<E: Element + Scalar>(
     let (features, started, mut computed) = (response.features(), Instant::now(), 0u32);
     for &row in rows {
         check_interrupted()?;
-        if !chunks.is_finished(row) {
+        if !chunks.is_finished(row)? {
             let context = || format!("{}, image {row}", points.images.reader().path().display());
             let jacobian = response.jacobian(&points.at(row, map)?, arguments.batch.or(BLOCK))?;
             let at = jacobian.reduced().with_context(context)?;

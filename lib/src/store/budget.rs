@@ -1,0 +1,105 @@
+//! How much memory and disk a run may ask for because a file says so: what is claimed is charged before it is allocated.
+//!
+//! ```
+//! use obverse::store::budget::{charge, limit};
+//! use std::path::Path;
+//! assert!(charge(Path::new("net.json"), "its parameters", 1 << 20).is_ok());
+//! let error = charge(Path::new("net.json"), "its parameters", u128::from(limit()) + 1).unwrap_err();
+//! assert!(error.to_string().contains("--memory"));
+//! ```
+
+use std::fs::{self, File};
+use std::path::Path;
+use std::sync::OnceLock;
+
+use super::{Error, Result};
+
+/// Times its file that honest content takes when unpacked, generously.
+const EXPANSION: u128 = 256;
+/// Bytes that any file may unpack to.
+const SMALL: u128 = 1 << 30;
+/// What is taken for the machine's memory where the system does not tell.
+const USUAL: u64 = 8 << 30;
+
+static LIMIT: OnceLock<u64> = OnceLock::new();
+
+/// The most bytes that a run may hold: what was set first, or what the machine or its control group has.
+pub fn limit() -> u64 {
+    *LIMIT.get_or_init(of_machine)
+}
+
+/// Sets the limit of the process. The first one stays.
+pub fn set_limit(bytes: u64) {
+    let _ = LIMIT.set(bytes);
+}
+
+/// Checks that `bytes`, which the file at `path` asks for, are within the limit; `what` says what they hold.
+///
+/// # Errors
+/// `Memory`, naming the file and both numbers.
+pub fn charge(path: &Path, what: &'static str, bytes: u128) -> Result<()> {
+    let limit = limit();
+    if bytes <= u128::from(limit) {
+        return Ok(());
+    }
+    let needed = u64::try_from(bytes).unwrap_or(u64::MAX);
+    Err(Error::Memory { path: path.to_owned(), what, needed, limit })
+}
+
+/// Checks that a file of `stored` bytes may unpack to `claimed` ones: many times its own size is a bomb, or all one value.
+///
+/// # Errors
+/// `Expansion`, naming the file and both numbers.
+pub fn check_expansion(path: &Path, claimed: u128, stored: u64) -> Result<()> {
+    if claimed <= SMALL.max(EXPANSION.saturating_mul(u128::from(stored))) {
+        return Ok(());
+    }
+    let claimed = u64::try_from(claimed).unwrap_or(u64::MAX);
+    Err(Error::Expansion { path: path.to_owned(), claimed, stored })
+}
+
+/// Opens a file that is to be read, which must be one: a device has no end, and a FIFO may never begin.
+///
+/// # Errors
+/// `Read` when there is none; `NotAFile` for a device, a pipe or a socket.
+pub fn open_file(path: &Path) -> Result<File> {
+    let metadata = fs::metadata(path).map_err(Error::read(path))?;
+    if metadata.is_dir() {
+        return Err(Error::read(path)(std::io::ErrorKind::IsADirectory.into()));
+    }
+    if !metadata.is_file() {
+        return Err(Error::NotAFile { path: path.to_owned() });
+    }
+    File::open(path).map_err(Error::read(path))
+}
+
+/// The memory of the machine, or of the control group that this process runs in, whichever is less.
+fn of_machine() -> u64 {
+    let number = |path: &str| fs::read_to_string(path).ok()?.trim().parse::<u64>().ok();
+    let groups = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];
+    let machine = fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
+        let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?.trim();
+        line.strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
+    });
+    groups.into_iter().filter_map(number).chain(machine).min().unwrap_or(USUAL)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_unpacks_to_many_times_its_size_is_refused() {
+        let path = Path::new("a.npy.zst");
+        assert!(check_expansion(path, 1 << 30, 10).is_ok());
+        assert!(check_expansion(path, 1 << 40, 1 << 32).is_ok());
+        let error = check_expansion(path, 6 << 30, 196_715).unwrap_err().to_string();
+        assert!(error.contains("a.npy.zst") && error.contains("6442450944"), "{error}");
+    }
+
+    #[test]
+    fn a_device_is_no_file() {
+        assert!(open_file(Path::new("/dev/zero")).unwrap_err().to_string().contains("/dev/zero"));
+        assert!(open_file(Path::new("/")).is_err());
+    }
+}

@@ -1,0 +1,123 @@
+//! Sealed folders: `run.json` holds what is to be known, the digest of every file beside it, and its own. What was flipped, cut short
+//! or put there by somebody else is noticed before anything is read, overwritten or removed.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::{Map, Value};
+
+use super::error::{Error, Result};
+use crate::store::digest::{self, FOLDER_SIDECAR};
+use crate::store::{self, atomic};
+
+const FILES: &str = "files";
+const SEAL: &str = "blake3";
+
+/// Seals a folder under construction, with what is to be known of it.
+///
+/// # Errors
+/// A file that cannot be read or written.
+pub fn seal(folder: &Path, mut content: Map<String, Value>) -> Result<()> {
+    let files = digest::files_of(folder)?;
+    let files =
+        files.iter().map(|(name, hash)| (name.to_string_lossy().into_owned(), hash.to_hex().to_string().into()));
+    content.insert(FILES.into(), Value::Object(files.collect()));
+    content.insert(SEAL.into(), of_content(&content).into());
+    let path = folder.join(FOLDER_SIDECAR);
+    let text = serde_json::to_vec_pretty(&content).map_err(|error| Error::broken(&path, &error))?;
+    Ok(atomic::write(&path, &text)?)
+}
+
+/// What is known of a sealed folder, read without its files: none where there is no folder, or an empty one.
+///
+/// # Errors
+/// `Foreign` where the folder is not sealed or holds further files; `Checkpoint` where its `run.json` is damaged.
+pub fn content(folder: &Path) -> Result<Option<Map<String, Value>>> {
+    if fs::symlink_metadata(folder).is_err() {
+        return Ok(None);
+    }
+    let names = digest::names_in(folder)?;
+    let path = folder.join(FOLDER_SIDECAR);
+    if !path.is_file() {
+        return names.first().map_or(Ok(None), |name| Err(Error::foreign(&folder.join(name))));
+    }
+    let text = fs::read(&path).map_err(store::Error::read(&path))?;
+    let content: Map<String, Value> = serde_json::from_slice(&text).map_err(|error| Error::broken(&path, &error))?;
+    let (Some(files), Some(sealed)) = (content.get(FILES).and_then(Value::as_object), content.get(SEAL)) else {
+        return Err(Error::foreign(&path));
+    };
+    if let Some(name) = names.iter().find(|name| name.to_str().is_none_or(|name| !files.contains_key(name))) {
+        return Err(Error::foreign(&folder.join(name)));
+    }
+    if *sealed != of_content(&content) {
+        return Err(Error::broken(&path, &"its digest is another"));
+    }
+    Ok(Some(content))
+}
+
+/// Checks the files of a sealed folder, of which `content` is known.
+///
+/// # Errors
+/// `Checkpoint`, naming the file that is damaged or missing.
+pub fn verify(folder: &Path, content: &Map<String, Value>) -> Result<()> {
+    for (name, recorded) in content.get(FILES).and_then(Value::as_object).into_iter().flatten() {
+        let path = folder.join(name);
+        match digest::of_file(&path) {
+            Ok(found) if *recorded == found => {}
+            Ok(_) => return Err(Error::broken(&path, &"its digest is another")),
+            Err(error) => return Err(Error::broken(&path, &error)),
+        }
+    }
+    Ok(())
+}
+
+/// Removes a sealed folder and what killed runs left beside it, if all in it is the suite's.
+///
+/// # Errors
+/// `Foreign` where it is not; a folder that cannot be removed.
+pub fn remove(folder: &Path) -> Result<()> {
+    match content(folder) {
+        // What is damaged is still the suite's.
+        Ok(_) | Err(Error::Checkpoint { .. }) => {}
+        Err(error) => return Err(error),
+    }
+    atomic::clear(folder);
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(store::Error::write(folder)(error).into()),
+        _ => Ok(()),
+    }
+}
+
+/// The digest of what is known, but for the digest itself.
+fn of_content(content: &Map<String, Value>) -> String {
+    let mut content = content.clone();
+    content.remove(SEAL);
+    digest::of_bytes(Value::Object(content).to_string().as_bytes())
+}
+
+/// The keys of two values that differ, with both, five at most.
+pub fn differences(old: &Value, new: &Value) -> String {
+    let mut found = Vec::new();
+    compare("", old, new, &mut found);
+    let more = found.len().saturating_sub(NAMED);
+    found.truncate(NAMED);
+    let more = if more > 0 { format!(", and {more} more") } else { String::new() };
+    found.join(", ") + &more
+}
+
+/// Differences named.
+const NAMED: usize = 5;
+
+fn compare(key: &str, old: &Value, new: &Value, found: &mut Vec<String>) {
+    let below = |name: &str| if key.is_empty() { name.to_owned() } else { format!("{key}.{name}") };
+    match (old, new) {
+        (Value::Object(old), Value::Object(new)) => {
+            for name in old.keys().chain(new.keys().filter(|name| !old.contains_key(*name))) {
+                let value = |map: &Map<String, Value>| map.get(name).cloned().unwrap_or_default();
+                compare(&below(name), &value(old), &value(new), found);
+            }
+        }
+        _ if old == new => {}
+        _ => found.push(format!("{key} {old} -> {new}")),
+    }
+}
