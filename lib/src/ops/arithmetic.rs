@@ -17,6 +17,8 @@ use crate::tensor::{Batch, Element, GRAIN, batch, image_len, shape, view};
 
 /// alpha a + beta b.
 pub fn combine<E: Element>(tape: &mut impl Tape<E, Cpu>, alpha: E, a: &Batch<E>, beta: E, b: &Batch<E>) -> Batch<E> {
+    let fits = image_len(a) == image_len(b) && (shape(a).0 == shape(b).0 || shape(a).0 == 1 || shape(b).0 == 1);
+    assert!(fits, "combine: expected images alike, or one for all, found {:?} and {:?}", shape(a), shape(b));
     let larger = if shape(a).0 >= shape(b).0 { a } else { b };
     let (a_values, b_values) = (view(a), view(b));
     let sum = match a_values.len() == b_values.len() {

@@ -24,6 +24,10 @@ use crate::tensor::{Batch, Element, GRAIN, batch, filled_in_chunks, shape, view}
 /// The inputs' channels side by side; the inputs are as many images of one height and width.
 pub fn concat<E: Element>(tape: &mut impl Tape<E, Cpu>, inputs: &[&Batch<E>]) -> Batch<E> {
     let (n, h, w, _) = inputs.first().map_or((0, 0, 0, 0), |first| shape(first));
+    for input in inputs {
+        let (images, height, width, _) = shape(input);
+        assert_eq!((images, height, width), (n, h, w), "concat: expected images of one number and size");
+    }
     let channels = inputs.iter().map(|input| shape(input).3).sum();
     let parts: Vec<(&[E], usize)> = inputs.iter().map(|input| (view(input), shape(input).3)).collect();
     let values = in_pixels(n * h * w, channels, |pixel, result| {

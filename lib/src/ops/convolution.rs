@@ -61,7 +61,15 @@ pub fn convolve<E: Element>(
 ) -> Batch<E> {
     let (n, h, w, _) = shape(x);
     let plan = Plan::new(convolution, (h, w), weight);
+    assert_eq!(
+        view(x).len(),
+        n * plan.input_len(),
+        "convolve: expected images with the weight's channels, found {:?}",
+        shape(x)
+    );
     let bias_values = bias.map(view);
+    let fits = bias_values.is_none_or(|bias| bias.len() == plan.outputs);
+    assert!(fits, "convolve: expected a bias for each of {} outputs, found another number", plan.outputs);
     let columns = plan.columns(view(weight));
     let band = plan.even_band();
     let bands = plan.output.0 / band.max(1);
@@ -106,6 +114,12 @@ pub(super) fn transposed<E: Element>(
 ) -> Batch<E> {
     let n = shape(cotangent).0;
     let plan = Plan::new(convolution, size, weight);
+    let found = shape(cotangent);
+    assert_eq!(
+        view(cotangent).len(),
+        n * plan.output_len(),
+        "convolution transposed: expected its outputs, found {found:?}"
+    );
     let slopes = slopes.map(|(y, slope)| Slopes::new(y, slope));
     let (x_tile, y_tile) = (plan.tile * plan.input_len(), plan.tile * plan.output_len());
     let backward = Backward::new(plan, view(weight));

@@ -30,6 +30,10 @@ pub fn linear<E: Element>(
     input: InputGradient,
 ) -> Batch<E> {
     let n = shape(x).0;
+    assert_eq!(image_len(x), image_len(weight), "linear: expected as many inputs as the weight has");
+    if let Some(bias) = bias {
+        assert_eq!(view(bias).len(), shape(weight).0, "linear: expected a bias for each output");
+    }
     let mut y = streamed_product(rows(x), rows(weight).transposed());
     let outputs = shape(weight).0;
     y.par_chunks_mut(GRAIN.next_multiple_of(outputs)).for_each(|y| finish(y, bias.map(view), slope));
@@ -48,6 +52,7 @@ pub fn adjoint<E: Element>(
     weight: &Batch<E>,
 ) -> Batch<E> {
     let n = shape(cotangent).0;
+    assert_eq!(image_len(cotangent), shape(weight).0, "linear transposed: expected a value for each output");
     let slopes = slopes.map(|(y, slope)| Slopes::new(y, slope));
     let mut delta = view(cotangent).to_vec();
     if let Some(slopes) = &slopes {

@@ -108,6 +108,7 @@ pub fn binary_cross_entropy<E: Element>(
     x: &Batch<E>,
     factor: f64,
 ) -> Batch<E> {
+    assert_eq!(shape(logits), shape(x), "binary cross entropy: expected a truth for each logit");
     let term = |i: usize| {
         let (logit, x) = (view(logits)[i].wide(), view(x)[i].wide());
         softplus(logit) - x * logit
@@ -132,7 +133,8 @@ pub fn gaussian_divergence<E: Element>(
     weights: &[f64],
 ) -> Batch<E> {
     let features = image_len(mu);
-    debug_assert_eq!(weights.len(), shape(mu).0);
+    assert_eq!(shape(mu), shape(log_var), "gaussian divergence: expected a log-variance for each mean");
+    assert_eq!(weights.len(), shape(mu).0, "gaussian divergence: expected a weight for each example");
     let term = |i: usize| {
         let (mu, log_var) = (view(mu)[i].wide(), view(log_var)[i].wide());
         -0.5 * weights[i / features] * (1.0 + log_var - mu * mu - log_var.exp())

@@ -105,7 +105,9 @@ fn device() -> &'static Cpu {
 
 /// A tensor that takes over `values`, channels last. The caller has made as many values as the shape says.
 pub fn batch<E: Element>(values: Vec<E>, shape: Shape) -> Batch<E> {
-    debug_assert_eq!(values.len(), shape.0 * shape.1 * shape.2 * shape.3);
+    let expected =
+        [shape.0, shape.1, shape.2, shape.3].iter().try_fold(1usize, |product, &axis| product.checked_mul(axis));
+    assert!(expected == Some(values.len()), "batch: expected the values of shape {shape:?}, found {}", values.len());
     device().tensor_from_vec(values, shape)
 }
 
@@ -151,19 +153,33 @@ pub fn image_len<E: Element>(x: &Batch<E>) -> usize {
 }
 
 /// The values in memory order, without a copy. Every tensor that this crate makes is contiguous.
+///
+/// # Panics
+/// For a tensor that dfdx has broadcast or permuted: its values do not lie one after another.
 #[allow(unsafe_code)]
 pub fn view<E: Element>(x: &Batch<E>) -> &[E] {
     let (n, h, w, c) = shape(x);
-    let length = n * h * w * c;
-    if length == 0 {
+    if n == 0 || h == 0 || w == 0 || c == 0 {
         return &[];
     }
     let first: *const E = &x[[0, 0, 0, 0]];
-    let last: *const E = &x[[n - 1, h - 1, w - 1, c - 1]];
-    debug_assert_eq!(last as usize - first as usize, (length - 1) * size_of::<E>(), "a contiguous tensor");
-    // SAFETY: the tensor owns `length` elements in one buffer (tensor_from_vec), the first element is at index 0 and the
-    // strides are those of the shape, since no operation of this crate permutes or broadcasts a tensor in place.
-    unsafe { std::slice::from_raw_parts(first, length) }
+    let distance = |index: [usize; 4]| (&raw const x[index] as usize).wrapping_sub(first as usize) / size_of::<E>();
+    // An axis of one entry has no distance to check. In 128 bits three axes' product is exact.
+    let contiguous = (n == 1
+        || distance([1, 0, 0, 0]) as u128 == (h as u128).saturating_mul(w as u128).saturating_mul(c as u128))
+        && (h == 1 || distance([0, 1, 0, 0]) as u128 == w as u128 * c as u128)
+        && (w == 1 || distance([0, 0, 1, 0]) == c)
+        && (c == 1 || distance([0, 0, 0, 1]) == 1);
+    let last = distance([n - 1, h - 1, w - 1, c - 1]);
+    assert!(
+        contiguous
+            && Some(last + 1) == [n, h, w, c].iter().try_fold(1usize, |product, &axis| product.checked_mul(axis)),
+        "view: expected a contiguous tensor of shape {:?}, found one that is broadcast or permuted; copy it first",
+        shape(x)
+    );
+    // SAFETY: `first` and `last` are elements of the tensor's one buffer (indexing checks it), `last + 1` is the shape's
+    // number of values, and so many lie from the first to the last.
+    unsafe { std::slice::from_raw_parts(first, last + 1) }
 }
 
 /// The values in memory order, to be changed in place. Copied first where another tensor shares them.
@@ -269,6 +285,29 @@ mod tests {
         let x: Batch<f64> = batch(vec![1.0, 2.0], (1, 1, 1, 2));
         let mut gradients = backward(OwnedTape::default(), &x, vec![3.0, 4.0]);
         assert_eq!(gradient(&mut gradients, &x), [3.0, 4.0]);
+    }
+
+    #[test]
+    #[should_panic(expected = "broadcast or permuted")]
+    fn a_view_of_a_broadcast_tensor_is_refused() {
+        use dfdx::prelude::{Axes3, BroadcastTo};
+        let x: Tensor<(usize,), f32, Cpu> = device().tensor_from_vec(vec![1.0, 2.0], (2,));
+        let y: Batch<f32> = x.broadcast_like::<_, Axes3<0, 1, 2>>(&(1000, 1, 1, 2));
+        view(&y);
+    }
+
+    #[test]
+    #[should_panic(expected = "broadcast or permuted")]
+    fn a_view_of_a_permuted_tensor_is_refused() {
+        use dfdx::prelude::{Axes4, PermuteTo};
+        let x: Batch<f32> = zeros((1, 2, 3, 4));
+        view(&x.permute::<Shape, Axes4<0, 2, 1, 3>>());
+    }
+
+    #[test]
+    #[should_panic(expected = "batch: expected the values of shape")]
+    fn a_batch_of_too_few_values_is_refused() {
+        let _: Batch<f32> = batch(vec![1.0], (1, 1, 1, 2));
     }
 
     #[test]
