@@ -216,6 +216,38 @@ fn upstream_makes_what_was_lost_first() {
 }
 
 #[test]
+fn a_part_that_its_sidecar_does_not_describe_any_more_is_refused() {
+    let folder = folder();
+    let path = folder.path();
+    for part in 1..=2 {
+        run(path, "fa-encode", &format!("enc images.npy --shard {part}/2 --quiet -o p{part}.npy")).succeeds();
+    }
+    run(path, "fa-encode", "enc others.npy --quiet -o o.npy").succeeds();
+    fs::copy(path.join("o.npy"), path.join("p2.npy")).unwrap();
+    run(path, "npy-cat", "p1.npy p2.npy -o whole.npy").fails(2, &["p2.npy", "2/2", "another file"]);
+    run(path, "npy-cat", "p1.npy p2.npy --any-parts --quiet -o whole.npy").succeeds();
+}
+
+#[test]
+fn a_checkpoint_of_another_request_or_of_others_is_refused() {
+    let folder = folder();
+    let path = folder.path();
+    fs::create_dir(path.join("mine.checkpoint")).unwrap();
+    fs::write(path.join("mine.checkpoint/weights.bin"), "years").unwrap();
+    run(path, "fa-fit", &format!("{FIT} -o mine")).fails(2, &["mine.checkpoint/weights.bin"]);
+    assert!(path.join("mine.checkpoint/weights.bin").is_file());
+    let long = "fa-fit images.npy --arch arch.json --batch 4 --quiet --checkpoint-minutes 0 --epochs 1000000 -o ck";
+    let status = shell(path, &format!("timeout -s HUP 1 {long}")).status().unwrap();
+    // What `timeout` says of a run that it stopped.
+    assert_eq!(status.code(), Some(124));
+    let other = "images.npy --arch arch.json --batch 4 --quiet --epochs 3 -o ck";
+    run(path, "fa-fit", other).fails(2, &["ck.checkpoint", "epochs 1000000 -> 3", "--restart"]);
+    assert!(path.join("ck.checkpoint/run.json").is_file());
+    run(path, "fa-fit", &format!("{other} --restart")).succeeds();
+    assert!(path.join("ck/net.json").is_file() && !path.join("ck.checkpoint").exists());
+}
+
+#[test]
 fn verify_names_each_output_that_is_not_what_its_sidecar_says() {
     let folder = folder();
     let path = folder.path();

@@ -6,7 +6,7 @@ use std::process::Stdio;
 
 use obverse::store::npy::{Reader, read, write};
 use obverse::store::sidecar::Sidecar;
-use obverse_tests::{names, run, run_with_input, tool};
+use obverse_tests::{names, run, run_with_input, shell, tool};
 
 /// A folder with a.npy (2 rows), b.npy (1 row), of two f32 each.
 fn parts() -> tempfile::TempDir {
@@ -190,4 +190,14 @@ fn memory_does_not_grow_with_the_number_of_rows() {
     assert_eq!(Reader::open(&folder.path().join("joined.npy")).unwrap().shape(), [256, 1 << 20]);
     // Half of one part: what is held is a few blocks of 8 MiB.
     assert!((1 << 10..1 << 16).contains(&highest), "{highest} KiB");
+}
+
+#[test]
+fn ten_thousand_parts_are_joined_with_few_open_files() {
+    let folder = parts();
+    let path = folder.path();
+    write(&path.join("row.npy"), &[1, 2], &[1.0f32, 2.0]).unwrap();
+    let command = "ulimit -n 256; npy-cat $(yes row.npy | head -10000) --quiet -o many.npy";
+    assert!(shell(path, command).status().unwrap().success());
+    assert_eq!(Reader::open(&path.join("many.npy")).unwrap().shape(), [10_000, 2]);
 }

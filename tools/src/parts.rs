@@ -1,10 +1,10 @@
 //! Parts that a tool made with `--shard`, told by their sidecars: all of a whole must be there before they are joined.
 
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use anyhow::ensure;
 use obverse::store::sidecar::Sidecar;
-use serde_json::Value;
 
 use crate::arguments::Shard;
 
@@ -24,61 +24,80 @@ struct Part<'a> {
     path: &'a Path,
     shard: Shard,
     /// All that decides the whole.
-    whole: (String, Value),
+    whole: String,
+    /// The digest that its sidecar recorded.
+    recorded: String,
 }
 
 impl<'a> Part<'a> {
     /// What the sidecar of `path` says; `None` where it has none that can be read, or is no part.
     fn of(path: &'a Path) -> Option<Self> {
-        let Sidecar { tool, mut request, mut resolved, seed, inputs, .. } =
+        let Sidecar { tool, mut request, mut resolved, seed, inputs, output, .. } =
             Sidecar::read(&Sidecar::path_of(path)?).ok()?;
         // The first schema has it among what was resolved.
         let shard = request.remove("shard").or_else(|| resolved.remove("shard"))?;
         let shard: Shard = shard.as_str()?.parse().ok()?;
         let inputs: Vec<_> = inputs.into_iter().map(|input| input.blake3).collect();
-        let whole = (tool, serde_json::json!([request, resolved, seed, inputs, shard.count()]));
-        (!shard.is_whole()).then_some(Self { path, shard, whole })
+        let whole = serde_json::json!([tool, request, resolved, seed, inputs, shard.count()]).to_string();
+        (!shard.is_whole()).then_some(Self { path, shard, whole, recorded: output.blake3 })
     }
 }
 
-/// Checks of files of which each is a part that every part of its whole is there once and, where `ordered`, that they are in
-/// order. Of files that are not all parts nothing is known, and nothing asked.
+/// Checks of files, given with their digests, of which each is a part: that each is what its sidecar describes, that every part of its
+/// whole is there once and, where `ordered`, that they are in order. Files that are not all parts are not checked.
 ///
 /// # Errors
-/// A part that is missing, twice there or out of order, by its number.
-pub fn check<P: AsRef<Path>>(paths: &[P], ordered: bool) -> anyhow::Result<()> {
-    let Some(parts) = paths.iter().map(|path| Part::of(path.as_ref())).collect::<Option<Vec<_>>>() else {
-        return Ok(());
-    };
-    for first in &parts {
-        let path = first.path.display();
-        let count = first.shard.count();
-        let of_one: Vec<_> =
-            parts.iter().filter(|part| part.whole == first.whole).map(|part| part.shard.index()).collect();
-        let missing: Vec<_> = (1..=count)
-            .filter(|index| !of_one.contains(index))
-            .take(NAMED)
-            .map(|index| format!("{index}/{count}"))
-            .collect();
+/// A part that is another file now; one that is missing, twice there or out of order, by its number.
+pub fn check<'a>(files: impl IntoIterator<Item = (&'a Path, &'a str)>, ordered: bool) -> anyhow::Result<()> {
+    let of_file = |(path, digest): (&'a Path, &'a str)| Part::of(path).map(|part| (part, digest));
+    let Some(parts) = files.into_iter().map(of_file).collect::<Option<Vec<_>>>() else { return Ok(()) };
+    let mut wholes: Vec<Vec<&Part>> = Vec::new();
+    let mut places: HashMap<&str, usize> = HashMap::new();
+    for (part, digest) in &parts {
         ensure!(
-            missing.is_empty(),
-            "{path}: expected all {count} parts of the whole that it is {} of, found none for {}; make what is missing, with the \
-             same arguments, or give --any-parts",
-            first.shard,
-            missing.join(", ")
+            part.recorded == *digest,
+            "{}: expected part {} that its sidecar describes, found another file; make the part again, or give --any-parts",
+            part.path.display(),
+            part.shard
         );
-        ensure!(
-            of_one.len() == count,
-            "{path}: expected each of the {count} parts of its whole once, found {} files; leave out what is there twice, or \
-             give --any-parts",
-            of_one.len()
-        );
-        ensure!(
-            !ordered || of_one.is_sorted(),
-            "{path}: expected the parts of its whole in order, 1/{count} to {count}/{count}, found {}; name them in order, or give \
-             --any-parts",
-            of_one.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
-        );
+        let place = *places.entry(&part.whole).or_insert(wholes.len());
+        if place == wholes.len() {
+            wholes.push(Vec::new());
+        }
+        wholes[place].push(part);
     }
+    wholes.iter().try_for_each(|whole| check_whole(whole, ordered))
+}
+
+/// Checks the parts of one whole.
+fn check_whole(parts: &[&Part], ordered: bool) -> anyhow::Result<()> {
+    let Some(first) = parts.first() else { return Ok(()) };
+    let (path, count) = (first.path.display(), first.shard.count());
+    let of_one: Vec<_> = parts.iter().map(|part| part.shard.index()).collect();
+    let there: HashSet<_> = of_one.iter().copied().collect();
+    let missing: Vec<_> = (1..=count)
+        .filter(|index| !there.contains(index))
+        .take(NAMED)
+        .map(|index| format!("{index}/{count}"))
+        .collect();
+    ensure!(
+        missing.is_empty(),
+        "{path}: expected all {count} parts of the whole that it is {} of, found none for {}; make what is missing, with the same \
+         arguments, or give --any-parts",
+        first.shard,
+        missing.join(", ")
+    );
+    ensure!(
+        of_one.len() == count,
+        "{path}: expected each of the {count} parts of its whole once, found {} files; leave out what is there twice, or give \
+         --any-parts",
+        of_one.len()
+    );
+    ensure!(
+        !ordered || of_one.is_sorted(),
+        "{path}: expected the parts of its whole in order, 1/{count} to {count}/{count}, found {}; name them in order, or give \
+         --any-parts",
+        of_one.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+    );
     Ok(())
 }

@@ -123,6 +123,11 @@ impl Task {
         Ok(())
     }
 
+    /// What is read, with its digests.
+    pub fn inputs(&self) -> &[Artifact] {
+        &self.wanted.inputs
+    }
+
     /// Records what presets, defaults or the files themselves come to. It counts as the request does.
     ///
     /// # Errors

@@ -421,15 +421,15 @@ fn stats(arguments: &PassArguments) -> anyhow::Result<()> {
 }
 
 fn merge(arguments: &MergeArguments) -> anyhow::Result<()> {
-    if !arguments.any.any_parts {
-        parts::check(&arguments.parts, false)?;
-    }
     let mut task = Task::begin(&arguments.common, Some(&arguments.output))?;
     // In the order of their content, so that the order of the arguments does not matter.
     let mut parts: Vec<(String, &PathBuf)> =
         arguments.parts.iter().map(|path| Ok((digest::of_path(path)?, path))).collect::<anyhow::Result<_>>()?;
     parts.sort();
     parts.iter().try_for_each(|(_, path)| task.input("parts", path))?;
+    if !arguments.any.any_parts {
+        parts::check(parts.iter().map(|(digest, path)| (path.as_path(), digest.as_str())), false)?;
+    }
     if task.is_fresh()? {
         return Ok(());
     }

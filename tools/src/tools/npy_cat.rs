@@ -9,7 +9,8 @@ use crate::parts::{PartsArgument, check};
 use crate::{CommonArguments, Metrics, Progress, Task, check_interrupted};
 use anyhow::{Context, bail};
 use clap::Parser;
-use obverse::store::npy::{Reader, Writer};
+use obverse::store::is_standard_stream;
+use obverse::store::npy::{Dtype, Reader, Writer};
 
 /// Bytes copied at a time.
 const BLOCK: usize = 1 << 23;
@@ -52,22 +53,20 @@ pub struct Arguments {
 /// Bad usage, bad input, a run that fails; the user's wish to stop.
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let Arguments { parts, output, rows, head, any, common } = arguments;
-    // Who takes rows, or copies one file, wants no whole.
-    if parts.len() > 1 && rows.is_none() && head.is_none() && !any.any_parts {
-        check(&parts, true)?;
+    let mut sources = parts.iter().map(|part| Source::open(part)).collect::<anyhow::Result<Vec<_>>>()?;
+    let first = sources.first().context("no parts")?;
+    for source in &sources {
+        source.require_alike(first)?;
     }
-    let mut readers = parts.iter().map(|part| Reader::open(part)).collect::<Result<Vec<_>, _>>()?;
-    let first = readers.first().context("no parts")?;
-    for reader in &readers {
-        reader.require_rank(first.shape().len().max(1), "an array with rows, as the first part")?;
-        reader.require_row_shape(first.row_shape(), "rows, as in the first part,")?;
-        reader.require_dtype(&[first.dtype()])?;
-    }
-    let total: usize = readers.iter().map(Reader::rows).sum();
+    let total: usize = sources.iter().map(|source| source.rows).sum();
     if let Some(rows) = rows.as_ref().filter(|rows| rows.end > total) {
         bail!("--rows {}..{}: the parts have {total} rows together", rows.start, rows.end);
     }
     let mut task = Task::begin(&common, Some(&output))?;
+    // Who takes rows, or copies one file, wants no whole.
+    if parts.len() > 1 && rows.is_none() && head.is_none() && !any.any_parts {
+        check(task.inputs().iter().map(|input| (Path::new(&input.path), input.blake3.as_str())), true)?;
+    }
     if task.is_fresh()? {
         return Ok(());
     }
@@ -75,21 +74,60 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let progress = Progress::new(rows.len() as u64, "rows", common.quiet);
     let metrics =
         Metrics::from_iter([("rows".to_owned(), rows.len().into()), ("parts".to_owned(), parts.len().into())]);
-    let joined = join(&mut readers, rows, &output, progress)?;
+    let joined = join(&mut sources, rows, &output, progress)?;
     task.finish_array(joined, metrics)
 }
 
+/// A part. Its file is open only while it is read, since a process may hold a few hundred: standard input alone stays open.
+struct Source<'a> {
+    path: &'a Path,
+    dtype: Dtype,
+    shape: Vec<usize>,
+    rows: usize,
+    piped: Option<Reader>,
+}
+
+impl<'a> Source<'a> {
+    fn open(path: &'a Path) -> anyhow::Result<Self> {
+        let reader = Reader::open(path)?;
+        let (dtype, shape, rows) = (reader.dtype(), reader.shape().to_vec(), reader.rows());
+        Ok(Self { path, dtype, shape, rows, piped: is_standard_stream(path).then_some(reader) })
+    }
+
+    /// Checks that its rows can follow those of the first.
+    fn require_alike(&self, first: &Self) -> anyhow::Result<()> {
+        let rank = first.shape.len().max(1);
+        if self.shape.len() == rank && self.shape[1..] == first.shape[1..] && self.dtype == first.dtype {
+            return Ok(());
+        }
+        let reader = Reader::open(self.path)?;
+        reader.require_rank(rank, "an array with rows, as the first part")?;
+        reader.require_row_shape(&first.shape[1..], "rows, as in the first part,")?;
+        Ok(reader.require_dtype(&[first.dtype])?)
+    }
+
+    fn reader(&mut self) -> anyhow::Result<Reader> {
+        Ok(self.piped.take().map_or_else(|| Reader::open(self.path), Ok)?)
+    }
+}
+
 /// Copies `rows`, counted over all parts, a block at a time.
-fn join(readers: &mut [Reader], rows: Range<usize>, output: &Path, mut progress: Progress) -> anyhow::Result<Writer> {
-    let first = readers.first().context("no parts")?;
-    let row_bytes = first.row_len().saturating_mul(first.dtype().size());
+fn join(sources: &mut [Source], rows: Range<usize>, output: &Path, mut progress: Progress) -> anyhow::Result<Writer> {
+    let first = sources.first().context("no parts")?;
+    let row_shape = &first.shape[1..];
+    let row_bytes = row_shape.iter().fold(first.dtype.size(), |bytes, &axis| bytes.saturating_mul(axis));
     let block = (BLOCK / row_bytes.max(1)).max(1);
-    let mut writer = Writer::create(output, first.dtype(), first.row_shape())?;
+    let mut writer = Writer::create(output, first.dtype, row_shape)?;
     let mut before = 0;
-    for reader in readers {
-        let here = rows.start.max(before)..rows.end.min(before + reader.rows());
-        before += reader.rows();
-        reader.seek(here.start.saturating_sub(before - reader.rows()));
+    for source in sources {
+        let here = rows.start.max(before)..rows.end.min(before + source.rows);
+        let start_of_source = before;
+        before += source.rows;
+        if here.is_empty() {
+            continue;
+        }
+        let mut reader = source.reader()?;
+        reader.seek(here.start - start_of_source);
         for start in here.clone().step_by(block) {
             check_interrupted()?;
             let count = block.min(here.end - start);
