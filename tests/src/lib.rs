@@ -81,13 +81,15 @@ pub fn has_just(test: &str) -> bool {
     found
 }
 
-/// A folder in which the recipes of the checkout run, with copies of the justfiles: the checkout stays clean.
+/// A folder in which the recipes of the checkout run, with copies of the justfiles and a link to the tools: the checkout stays clean, and
+/// every path has spaces.
 ///
 /// # Errors
 /// A file that cannot be copied.
 pub fn recipes() -> std::io::Result<TempDir> {
     let checkout = checkout();
-    let folder = tempfile::tempdir()?;
+    let folder = tempfile::Builder::new().prefix("recipes in a folder ").tempdir()?;
+    std::os::unix::fs::symlink(tools(), folder.path().join(TOOLS_OF_RECIPES))?;
     fs::copy(checkout.join("justfile"), folder.path().join("justfile"))?;
     for part in ["pipelines", "pipelines/claims"] {
         fs::create_dir(folder.path().join(part))?;
@@ -100,6 +102,9 @@ pub fn recipes() -> std::io::Result<TempDir> {
     }
     Ok(folder)
 }
+
+/// The tools' name in the folder of [`recipes`].
+pub const TOOLS_OF_RECIPES: &str = "my tools";
 
 /// A tool by name, ready for arguments.
 pub fn tool(name: &str) -> Command {

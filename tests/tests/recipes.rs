@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 
 use obverse::store::npy::Reader;
 use obverse::store::sidecar::Sidecar;
-use obverse_tests::{has_just, mirror, recipes, run, tools};
+use obverse_tests::{TOOLS_OF_RECIPES, has_just, mirror, recipes, run};
 use serde_json::Value;
 
 /// How many times smaller the error of a recovery must be than that of the mean training image, which is what an encoder
@@ -19,7 +19,11 @@ const BETTER: f64 = 2.0;
 /// Runs a recipe, which must succeed, and returns its standard output and its standard error.
 fn said(folder: &Path, recipe: &[&str], environment: &[(&str, &str)]) -> [String; 2] {
     let mut command = Command::new("just");
-    command.args(recipe).current_dir(folder).env("OBVERSE_BIN", tools()).envs(environment.iter().copied());
+    command
+        .args(recipe)
+        .current_dir(folder)
+        .env("OBVERSE_BIN", folder.join(TOOLS_OF_RECIPES))
+        .envs(environment.iter().copied());
     let output = command.stdin(Stdio::null()).output().unwrap();
     let said = [output.stdout, output.stderr].map(|said| String::from_utf8(said).unwrap());
     assert!(output.status.success(), "just {recipe:?}\n{}", said[1]);
@@ -30,8 +34,9 @@ fn said(folder: &Path, recipe: &[&str], environment: &[(&str, &str)]) -> [String
 fn just(folder: &Path, recipe: &str, mirror: &Path) -> (Vec<String>, Vec<String>) {
     let words: Vec<&str> = recipe.split(' ').collect();
     let [_, said] = said(folder, &words, &[("OBVERSE_MIRROR", mirror.to_str().unwrap())]);
-    let tools = format!("{}/", tools().display());
-    said.lines().map(str::to_owned).partition(|line| line.starts_with(&tools))
+    // As recipes quote them, some inside of an eval.
+    let tools = format!("'{}'/", folder.join(TOOLS_OF_RECIPES).display());
+    said.lines().map(str::to_owned).partition(|line| line.trim_start_matches("eval \"").starts_with(&tools))
 }
 
 /// Pixels of a file of images, and how many an image has.
@@ -130,7 +135,12 @@ fn just_reversible_study_compares_trainings_and_is_fresh_the_second_time() {
     run(folder.path(), "dataset", "synth shapes --count 100 --size 16 -o data").succeeds();
     let just = |words: &[&str]| {
         let mut command = Command::new("just");
-        let output = command.args(words).current_dir(folder.path()).env("OBVERSE_BIN", tools()).output().unwrap();
+        let output = command
+            .args(words)
+            .current_dir(folder.path())
+            .env("OBVERSE_BIN", folder.path().join(TOOLS_OF_RECIPES))
+            .output()
+            .unwrap();
         let said = String::from_utf8(output.stderr).unwrap();
         assert!(output.status.success(), "just {words:?}\n{said}");
         (String::from_utf8(output.stdout).unwrap(), said)
