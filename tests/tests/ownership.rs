@@ -297,3 +297,28 @@ fn what_is_replaced_keeps_its_mode_and_its_links() {
     assert_eq!(fs::metadata(path.join("z.npy")).unwrap().permissions().mode() & 0o777, 0o640);
     assert!(fs::symlink_metadata(path.join("link.npy")).unwrap().is_symlink());
 }
+
+#[test]
+fn a_large_file_is_read_once_for_its_digest_while_it_stands() {
+    let folder = folder();
+    let path = folder.path();
+    npy::write(&path.join("big.npy"), &[32, 1 << 20], &vec![1u8; 1 << 25]).unwrap();
+    let cache = |command: &str| {
+        let mut shell = shell(path, command);
+        shell.env("XDG_CACHE_HOME", path.join("cache")).output().unwrap()
+    };
+    let entries = || names(&path.join("cache/obverse/digests")).len();
+    const HEAD: &str = "npy-cat big.npy --head 1 --threads 1 -o head.npy";
+    assert!(cache(HEAD).status.success());
+    assert_eq!(entries(), 0, "a file that was written just now is not settled");
+    sleep(Duration::from_millis(3100));
+    assert!(String::from_utf8_lossy(&cache(HEAD).stderr).contains("fresh"));
+    assert_eq!(entries(), 1);
+    assert!(String::from_utf8_lossy(&cache(HEAD).stderr).contains("fresh"));
+    // One byte, and the old time of modification: the time of change tells.
+    let change = "cp -p big.npy old && printf x | dd of=big.npy bs=1 seek=1000000 conv=notrunc && touch -r old big.npy";
+    assert!(cache(change).status.success());
+    let said = cache(&format!("{HEAD} --check"));
+    assert_eq!(said.status.code(), Some(1), "{}", String::from_utf8_lossy(&said.stderr));
+    assert!(String::from_utf8_lossy(&said.stderr).contains("big.npy changed"));
+}

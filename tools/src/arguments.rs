@@ -14,6 +14,9 @@ pub struct CommonArguments {
     /// Threads to compute with; the result is the same for any number [default: all cores]
     #[arg(long, value_name = "N", add = ChangesNothing)]
     pub threads: Option<NonZeroUsize>,
+    /// Read every file for its digest, also those that look as they did when they were last read
+    #[arg(long, add = ChangesNothing)]
+    pub rehash: bool,
     /// The most memory that files may ask for, such as 8G or 500M [default: what the machine has]
     #[arg(long, value_name = "BYTES", value_parser = parse_bytes, add = ChangesNothing)]
     pub memory: Option<u64>,

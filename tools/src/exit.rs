@@ -55,6 +55,9 @@ fn parse<A: clap::Parser>(name: &'static str) -> Result<(A, Option<NonZeroUsize>
     let lowest = std::iter::successors(Some(&matches), |matches| Some(matches.subcommand()?.1)).last();
     let threads = lowest.and_then(|matches| matches.try_get_one("threads").ok()?.copied());
     let memory = lowest.and_then(|matches| matches.try_get_one("memory").ok()?.copied());
+    if lowest.is_some_and(|matches| matches!(matches.try_get_one::<bool>("rehash"), Ok(Some(true)))) {
+        obverse::store::index::reread();
+    }
     if let Some(bytes) = memory {
         obverse::store::budget::set_limit(bytes);
     }

@@ -12,7 +12,7 @@ use obverse_tools::request::{ChangesNothing, Declared, Request};
 use serde_json::Map;
 
 /// The flags that change no byte of an output.
-const FREE: [&str; 11] = [
+const FREE: [&str; 12] = [
     "batch",
     "check",
     "checkpoint-minutes",
@@ -22,6 +22,7 @@ const FREE: [&str; 11] = [
     "memory",
     "overwrite",
     "quiet",
+    "rehash",
     "restart",
     "threads",
 ];

@@ -14,7 +14,7 @@ use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use super::{Error, Result, budget};
+use super::{Error, Result, budget, index};
 
 /// Bytes hashed at a time: large enough that threads share one block.
 const BLOCK: usize = 1 << 22;
@@ -95,11 +95,11 @@ pub fn of_reader(source: impl Read) -> io::Result<String> {
 
 fn file_hash(path: &Path) -> Result<blake3::Hash> {
     let file = budget::open_file(path)?;
-    let hashed = match path.extension() {
-        Some(extension) if extension == "zst" => zstd::Decoder::new(file).and_then(hash),
-        _ => hash(file),
+    let read = || match path.extension() {
+        Some(extension) if extension == "zst" => zstd::Decoder::new(&file).and_then(hash),
+        _ => hash(&file),
     };
-    hashed.map_err(Error::read(path))
+    index::known_or(path, &file, read).map_err(Error::read(path))
 }
 
 fn hash(mut source: impl Read) -> io::Result<blake3::Hash> {

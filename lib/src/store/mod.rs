@@ -18,6 +18,7 @@ pub mod cache;
 pub mod digest;
 mod error;
 mod header;
+pub mod index;
 pub mod npy;
 pub mod npz;
 pub mod onnx;

@@ -178,6 +178,18 @@ impl Reader {
         Ok(Self { path: path.to_owned(), file, body: bytes.len() as u64, header, next: 0 })
     }
 
+    /// The header of a file, without reading what follows.
+    ///
+    /// # Errors
+    /// Those of [`Reader::open`], but for a compressed file that holds fewer or more bytes than its header says.
+    pub fn header_of(path: &Path) -> Result<Header> {
+        if path.extension().is_some_and(|extension| extension == "zst") {
+            let file = budget::open_file(path)?;
+            return Ok(decode(path, zstd::Decoder::new(file).map_err(Error::read(path))?)?.0);
+        }
+        Ok(Self::open(path)?.header)
+    }
+
     /// Copies a stream, which is unpacked from `stored` bytes or comes through a pipe, to an unnamed temporary file, never more than
     /// its header asks for.
     fn spool(path: &Path, stored: Option<u64>, mut source: impl Read) -> Result<Self> {

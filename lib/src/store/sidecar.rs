@@ -99,10 +99,11 @@ impl Artifact {
     /// # Errors
     /// `Read` when it cannot be read; those of [`Reader::open`] for an array.
     pub fn of_path(path: &Path) -> Result<Self> {
-        if is_array(path) {
-            return Self::of_array(&Reader::open(path)?);
+        if !is_array(path) {
+            return Ok(Self::known(path, digest::of_path(path)?));
         }
-        Ok(Self::known(path, digest::of_path(path)?))
+        let header = Reader::header_of(path)?;
+        Ok(Self { shape: Some(header.shape), dtype: Some(header.dtype), ..Self::known(path, digest::of_file(path)?) })
     }
 
     /// A file that is no array, written whole and atomically.

@@ -48,6 +48,7 @@ struct Problem {
 /// # Errors
 /// A path that cannot be read; a [`Failure`] where an output is not what its sidecar says.
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
+    obverse::store::index::reread();
     let mut sidecars = Vec::new();
     for path in &arguments.paths {
         let before = sidecars.len();
