@@ -9,7 +9,7 @@ use std::path::Path;
 use obverse_tests::{mirror, run, shell};
 
 /// The tools, each after those that make what its examples read.
-const TOOLS: [&str; 21] = [
+const TOOLS: [&str; 23] = [
     "dataset",
     "net-fit",
     "fa-fit",
@@ -29,6 +29,8 @@ const TOOLS: [&str; 21] = [
     "net-import",
     "obverse-again",
     "obverse-manual",
+    "obverse-table",
+    "obverse-verify",
     "shadow-measure",
     "report",
 ];

@@ -70,6 +70,7 @@ pub const TOOLS: &[Tool] = &[
     Tool { name: "npy-view", command: tools::npy_view::Arguments::command, results: 1 },
     Tool { name: "obverse-again", command: tools::obverse_again::Arguments::command, results: 1 },
     Tool { name: "obverse-manual", command: tools::obverse_manual::Arguments::command, results: 1 },
+    Tool { name: "obverse-table", command: tools::obverse_table::Arguments::command, results: 1 },
     Tool { name: "obverse-verify", command: tools::obverse_verify::Arguments::command, results: 1 },
     Tool { name: "pixelcnn-fit", command: tools::pixelcnn_fit::Arguments::command, results: 1 },
     Tool { name: "pixelcnn-sample", command: tools::pixelcnn_sample::Arguments::command, results: 1 },

@@ -19,6 +19,7 @@ pub mod npy_cat;
 pub mod npy_view;
 pub mod obverse_again;
 pub mod obverse_manual;
+pub mod obverse_table;
 pub mod obverse_verify;
 pub mod pixelcnn_fit;
 pub mod pixelcnn_sample;

@@ -22,7 +22,7 @@ use crate::exit::Failure;
     version,
     after_help = "Examples:
   obverse-verify out
-  obverse-verify recovered.npy encoder --json"
+  obverse-verify train-images.npy --json"
 )]
 pub struct Arguments {
     /// Outputs, or folders of them

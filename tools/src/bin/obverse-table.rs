@@ -1,0 +1,3 @@
+//! Prints what sidecars say of outputs as a table.
+
+obverse_tools::main!(obverse_tools::tools::obverse_table);
