@@ -54,5 +54,5 @@ again file: build
 
 # Install the tools under a prefix, with their man pages and completions.
 install prefix=(home_directory() / '.local'):
-    cargo install --locked --path tools --root {{ quote(prefix) }}
+    OBVERSE_REVISION="$(git rev-parse HEAD 2>/dev/null || true)" cargo install --locked --path tools --root {{ quote(prefix) }}
     {{ quote(prefix / 'bin/obverse-manual') }} {{ quote(prefix / 'share') }}

@@ -169,6 +169,8 @@ fn values_are_recorded_as_typed() {
     let request = sidecar(path, "v.npy.json").request;
     assert_eq!(request["objective"], serde_json::json!(["channel:z:0 - 0.1*l1"]));
     assert_eq!((&request["steps"], &request["optimiser"]), (&2.into(), &"adam".into()));
+    let circumstances = sidecar(path, "v.npy.json").circumstances;
+    assert!(circumstances.date.unwrap().ends_with('Z') && circumstances.threads.unwrap() > 0);
     let request = sidecar(path, "enc/run.json").request;
     assert_eq!((&request["preset"], &request["init"]), (&"paper".into(), &"orthogonal".into()));
 }

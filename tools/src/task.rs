@@ -6,7 +6,7 @@ use std::fs;
 use std::io::{Write, stdout};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use anyhow::{Context, bail, ensure};
 use nix::sys::resource::{UsageWho, getrusage};
@@ -15,7 +15,7 @@ use obverse::store::atomic::AtomicFolder;
 use obverse::store::cache::{Freshness, Wanted, check};
 use obverse::store::digest;
 use obverse::store::npy::{self, Writer};
-use obverse::store::sidecar::{Artifact, SCHEMA, Sidecar, directory_from};
+use obverse::store::sidecar::{Artifact, Circumstances, SCHEMA, Sidecar, directory_from};
 use obverse::store::{self, is_standard_stream};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -300,6 +300,7 @@ impl Task {
             wall_seconds: self.started.elapsed().as_secs_f64(),
             cpu_seconds,
             peak_memory_bytes,
+            circumstances: circumstances(),
         })
     }
 
@@ -366,6 +367,35 @@ fn stands(path: &Path) -> Vec<Stand> {
 /// The digest of what is read: of an array that of its uncompressed bytes.
 fn digest_of(path: &Path) -> store::Result<String> {
     Artifact::of_path(path).map(|artifact| artifact.blake3)
+}
+
+/// When, by which build, on what.
+fn circumstances() -> Circumstances {
+    Circumstances {
+        date: Some(humantime::format_rfc3339_seconds(SystemTime::now()).to_string()),
+        revision: option_env!("OBVERSE_REVISION").filter(|revision| !revision.is_empty()).map(str::to_owned),
+        device: Some("cpu".to_owned()),
+        processor: processor(),
+        threads: Some(rayon::current_num_threads()),
+    }
+}
+
+/// The features of the processor that products and element-wise operations are chosen by.
+#[cfg(target_arch = "x86_64")]
+fn processor() -> Vec<String> {
+    let features = [
+        ("avx2", std::arch::is_x86_feature_detected!("avx2")),
+        ("fma", std::arch::is_x86_feature_detected!("fma")),
+        ("avx512f", std::arch::is_x86_feature_detected!("avx512f")),
+    ];
+    let here = features.into_iter().filter(|(_, here)| *here).map(|(name, _)| name);
+    std::iter::once("x86_64").chain(here).map(str::to_owned).collect()
+}
+
+/// The kind of processor.
+#[cfg(not(target_arch = "x86_64"))]
+fn processor() -> Vec<String> {
+    vec![std::env::consts::ARCH.to_owned()]
 }
 
 /// Seconds of processors and the most bytes that this process has taken so far.

@@ -107,6 +107,7 @@ fn is_stale(before: &Request, after: &Request) -> Vec<String> {
         wall_seconds: 0.0,
         cpu_seconds: None,
         peak_memory_bytes: None,
+        circumstances: Default::default(),
     };
     sidecar.write(&Sidecar::path_of(&output).unwrap()).unwrap();
     let (request, defaults) = (after.values.clone(), after.defaults.clone());

@@ -55,6 +55,29 @@ pub struct Sidecar {
     /// The most memory that the process held at a time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peak_memory_bytes: Option<u64>,
+    /// When and on what.
+    #[serde(flatten)]
+    pub circumstances: Circumstances,
+}
+
+/// When an output was made, by which build, on what. None of it makes an output stale.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Circumstances {
+    /// The date and time of the end, in UTC, as RFC 3339 writes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub date: Option<String>,
+    /// The revision of the sources that the tool was built from, where the build was told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<String>,
+    /// What computed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<String>,
+    /// The features of the processor that results may depend on in their last bits.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub processor: Vec<String>,
+    /// The number of threads.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub threads: Option<usize>,
 }
 
 /// A file or folder, known by its content.
@@ -235,6 +258,7 @@ pub(super) mod tests {
             wall_seconds: 1.5,
             cpu_seconds: Some(2.5),
             peak_memory_bytes: None,
+            circumstances: Circumstances::default(),
         }
     }
 

@@ -28,6 +28,7 @@ fn made(folder: &Path, name: &str, tool: &str, inputs: &[&str], metrics: serde_j
         wall_seconds: 2.0,
         cpu_seconds: Some(3.5),
         peak_memory_bytes: Some(120_000_000),
+        circumstances: Default::default(),
     };
     sidecar.write(&Sidecar::path_of(&path).unwrap()).unwrap();
 }
