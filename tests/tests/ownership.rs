@@ -243,10 +243,35 @@ fn a_checkpoint_of_another_request_or_of_others_is_refused() {
     // What `timeout` says of a run that it stopped.
     assert_eq!(status.code(), Some(124));
     let other = "images.npy --arch arch.json --batch 4 --quiet --epochs 3 -o ck";
-    run(path, "fa-fit", other).fails(2, &["ck.checkpoint", "epochs 1000000 -> 3", "--restart"]);
+    run(path, "fa-fit", other).fails(2, &["ck.checkpoint", "beyond the end", "--restart"]);
+    run(path, "fa-fit", &format!("{other} --seed 1")).fails(2, &["ck.checkpoint", "request.seed 0 -> 1", "--restart"]);
     assert!(path.join("ck.checkpoint/run.json").is_file());
     run(path, "fa-fit", &format!("{other} --restart")).succeeds();
     assert!(path.join("ck/net.json").is_file() && !path.join("ck.checkpoint").exists());
+}
+
+#[test]
+fn a_run_that_asks_for_more_goes_on_from_the_checkpoint_of_one_that_asked_for_less() {
+    let folder = folder();
+    let path = folder.path();
+    let fit = |epochs: u32| format!("fa-fit images.npy --arch arch.json --batch 4 --threads 1 --epochs {epochs}");
+    let stopped = format!("timeout -s INT 0.5 {} --quiet --checkpoint-minutes 0 -o more", fit(1_000_000));
+    assert_eq!(shell(path, &stopped).status().unwrap().code(), Some(124));
+    let text = fs::read_to_string(path.join("more.checkpoint/run.json")).unwrap();
+    let state: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let epochs = u32::try_from(state["position"]["epoch"].as_u64().unwrap()).unwrap() + 40;
+    let said = shell(path, &format!("{} --test others.npy -o more", fit(epochs))).output().unwrap();
+    let said = String::from_utf8_lossy(&said.stderr).into_owned();
+    assert!(said.contains("goes on after update"), "{said}");
+    assert!(shell(path, &format!("{} --quiet -o whole", fit(epochs))).status().unwrap().success());
+    let bytes = |name: &str| fs::read(path.join(name).join("params/z.weight.npy")).unwrap();
+    assert!(bytes("more") == bytes("whole"));
+    // A cosine over the whole run is another training from its start.
+    let cosine =
+        format!("timeout -s INT 0.5 {} --schedule cosine --quiet --checkpoint-minutes 0 -o cosine", fit(1_000_000));
+    assert_eq!(shell(path, &cosine).status().unwrap().code(), Some(124));
+    let longer = fit(2_000_000).replacen("fa-fit ", "", 1);
+    run(path, "fa-fit", &format!("{longer} --schedule cosine -o cosine")).fails(2, &["epochs 1000000 -> 2000000"]);
 }
 
 #[test]

@@ -17,6 +17,7 @@ use obverse::store::digest;
 use obverse::store::npy::{self, Writer};
 use obverse::store::sidecar::{Artifact, Circumstances, SCHEMA, Sidecar, directory_from};
 use obverse::store::{self, is_standard_stream};
+use obverse::train::schedule::Schedule;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -150,6 +151,26 @@ impl Task {
         request.retain(|key, _| !without.contains(&key.as_str()));
         let inputs: Vec<_> = inputs.iter().map(|input| (&input.argument, &input.blake3)).collect();
         json!({"tool": tool, "results": results, "request": request, "resolved": resolved, "inputs": inputs})
+    }
+
+    /// What a training's checkpoint must agree with: not how long the run is, if its schedule does not depend on that, nor what it only
+    /// measures. A run that asks for more goes on from the checkpoint of one that asked for less.
+    pub fn identity_of_training(&self, schedule: Schedule) -> Value {
+        const MEASURED: [&str; 4] = ["test", "test-labels", "test-targets", "test-condition"];
+        let mut identity = self.identity_without(&["epochs", "updates", "stop-after"]);
+        if schedule.depends_on_length() {
+            identity = self.identity_without(&["stop-after"]);
+        } else {
+            for pace in ["/resolved/pace", "/resolved/settings/pace"] {
+                if let Some(Value::Object(pace)) = identity.pointer_mut(pace) {
+                    pace.remove("updates");
+                }
+            }
+        }
+        if let Some(Value::Array(inputs)) = identity.get_mut("inputs") {
+            inputs.retain(|input| !MEASURED.iter().any(|name| input[0] == *name));
+        }
+        identity
     }
 
     /// [`Task::identity_without`] nothing.

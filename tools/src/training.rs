@@ -198,7 +198,7 @@ impl TrainingArguments {
     ) -> anyhow::Result<()> {
         let plan = Plan {
             training: self.training(examples),
-            identity: task.identity(),
+            identity: task.identity_of_training(self.schedule.unwrap_or_default()),
             restart: self.restart.restart,
             quiet: self.common.quiet,
         };

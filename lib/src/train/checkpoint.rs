@@ -232,6 +232,10 @@ mod tests {
                 bad[place] ^= 1;
                 fs::write(&path, &bad).unwrap();
                 match checkpoint.find() {
+                    // In `run.json` it may hit the name of a file, which is then nobody's.
+                    Err(error) if name == "run.json" => {
+                        assert!(error.to_string().contains("net.checkpoint/"), "{error}")
+                    }
                     Err(error) => assert!(error.to_string().contains(name), "{error}"),
                     // White space in the text.
                     Ok(position) => assert_eq!(position.map(|position| position.update), Some(7), "{name} {place}"),

@@ -189,6 +189,15 @@ impl Loop {
         if possible {
             return Ok(());
         }
+        let beyond = position.epoch > self.epochs || self.rounds.most.is_some_and(|most| position.update > most);
+        if position.batch <= length && update == Some(position.update) && beyond {
+            let differences = format!(
+                "it has come to epoch {}, update {}, beyond the end asked for",
+                position.epoch + 1,
+                position.update
+            );
+            return Err(Error::OtherRequest { path: checkpoint.folder().to_owned(), differences });
+        }
         let reason = format!("epoch {}, batch {}, update {}", position.epoch, position.batch, position.update);
         Err(Error::Checkpoint { path: checkpoint.folder().to_owned(), reason })
     }

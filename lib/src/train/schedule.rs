@@ -34,6 +34,11 @@ pub enum Schedule {
 }
 
 impl Schedule {
+    /// Whether the rate at an update depends on how many follow: a longer run is then another training from its start.
+    pub fn depends_on_length(self) -> bool {
+        self == Self::Cosine
+    }
+
     /// The factor at update `update` of `updates`, in epoch `epoch`.
     ///
     /// ```

@@ -252,7 +252,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     task.resolved("architecture", architecture)?;
     task.resolved("settings", settings)?;
     // A run that stops after fewer updates is the same training: its checkpoint serves the longer one.
-    let plan = arguments.plan(data.count(), task.identity_without(&["stop-after"]));
+    let plan = arguments.plan(data.count(), task.identity_of_training(settings.pace.schedule));
     if task.is_fresh()? {
         return Ok(());
     }
