@@ -3,6 +3,17 @@
 //! An entry is a small file in `obverse/digests` of the user's cache folder (`XDG_CACHE_HOME`, else `~/.cache`). Without one, or with
 //! [`reread`], every file is read. A file that changed so shortly before it was read that its times could not tell a later change is not
 //! recorded.
+//!
+//! ```
+//! use obverse::store::{digest, index};
+//!
+//! let folder = tempfile::tempdir()?;
+//! let path = folder.path().join("data.npy");
+//! std::fs::write(&path, "bytes")?;
+//! index::reread();
+//! assert_eq!(digest::of_file(&path)?, digest::of_bytes(b"bytes"));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use std::fs::{self, File, Metadata};
 use std::os::unix::fs::MetadataExt;

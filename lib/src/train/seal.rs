@@ -1,5 +1,18 @@
 //! Sealed folders: `run.json` holds what is to be known, the digest of every file beside it, and its own. What was flipped, cut short
 //! or put there by somebody else is noticed before anything is read, overwritten or removed.
+//!
+//! ```
+//! use obverse::train::seal;
+//!
+//! let folder = tempfile::tempdir()?;
+//! std::fs::write(folder.path().join("position"), "7")?;
+//! seal::seal(folder.path(), serde_json::Map::new())?;
+//! let content = seal::content(folder.path())?.ok_or("it is sealed")?;
+//! seal::verify(folder.path(), &content)?;
+//! std::fs::write(folder.path().join("position"), "8")?;
+//! assert!(seal::verify(folder.path(), &content).is_err());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use std::fs;
 use std::path::Path;
