@@ -2,7 +2,7 @@
 //! measures how much of its input a layer still knows.
 //!
 //! The library holds all the science; it prints nothing, parses no arguments and never exits. Modules depend downward:
-//! [`store`] and [`tensor`] at the bottom, then [`data`], then operations, networks, training, and one module a method.
+//! [`store`], [`tensor`] and [`statistics`] at the bottom, then [`data`], then operations, networks, training, and one module a method.
 
 pub mod align;
 pub mod baselines;
@@ -17,6 +17,7 @@ pub mod recover;
 pub mod report;
 pub mod shadow;
 pub mod similarity;
+pub mod statistics;
 pub mod store;
 pub mod tensor;
 pub mod train;

@@ -99,3 +99,11 @@ fn a_folder_that_cannot_be_written_is_named() {
     fs::write(folder.path().join("share"), "a file").unwrap();
     run(folder.path(), "obverse-manual", "share").fails(1, &["share"]);
 }
+
+#[test]
+fn the_page_of_measures_is_that_of_the_helps() {
+    let (folder, _) = manual();
+    let made = fs::read_to_string(folder.path().join("share/doc/obverse/measures.md")).unwrap();
+    let kept = fs::read_to_string(obverse_tests::checkout().join("docs/measures.md")).unwrap();
+    assert_eq!(kept, made, "docs/measures.md: run obverse-manual and keep its doc/obverse/measures.md");
+}

@@ -50,18 +50,19 @@ fn features_give_the_distances_of_the_oracle() {
             assert!(close(&found[name], expected[set][name].as_f64().unwrap(), 1e-6), "{set} {name}: {found}");
         }
         assert!(found["features"]["label"].as_str().unwrap().contains(label), "{found}");
-        assert!(found["n_a"].as_u64().unwrap() > 1 && found["n_b"].as_u64().unwrap() > 1);
+        assert!(found["images_a"].as_u64().unwrap() > 1 && found["images_b"].as_u64().unwrap() > 1);
     }
     let found = json(&folder, "fid-score", "full.a.npy full.b.npy --bootstrap 50 --prdc --infinity");
     assert_eq!(found, json(&folder, "fid-score", "full.a.npy full.b.npy --bootstrap 50 --prdc --infinity --threads 1"));
     for name in ["fid", "kid", "precision", "recall", "density", "coverage"] {
         let (interval, value) = (&found[format!("{name}_interval")], found[name].as_f64().unwrap());
-        let (low, high) = (interval["low"].as_f64().unwrap(), interval["high"].as_f64().unwrap());
+        let (low, high) = (interval[0].as_f64().unwrap(), interval[1].as_f64().unwrap());
+        assert!(found[format!("{name}_standard_error")].as_f64().unwrap() > 0.0, "{name}: {found}");
         assert!(low <= value && value <= high, "{name}: {found}");
     }
     // The bias of 400 images is a part of the extrapolation's own error here.
     let [infinity, error, fid] =
-        ["fid_infinity", "fid_infinity_error", "fid"].map(|name| found[name].as_f64().unwrap());
+        ["fid_infinity", "fid_infinity_standard_error", "fid"].map(|name| found[name].as_f64().unwrap());
     assert!(infinity - 3.0 * error < fid && error < 0.1 * fid, "{found}");
 }
 
@@ -131,13 +132,13 @@ fn folders_and_archives_of_any_size_are_images_too() {
     image::RgbImage::from_pixel(20, 5, image::Rgb([9, 99, 199])).save(path.join("files/wide.png")).unwrap();
     let deep = image::ImageBuffer::from_pixel(8, 8, image::Luma([40_000u16]));
     deep.save(path.join("files/deep.png")).unwrap();
-    assert_eq!(fid("files", "images.npy", "")["n_a"], 42);
-    assert_eq!(fid("files", "images.npy", "--resize clean")["n_a"], 42);
+    assert_eq!(fid("files", "images.npy", "")["images_a"], 42);
+    assert_eq!(fid("files", "images.npy", "--resize clean")["images_a"], 42);
     // One that is broken is named, and stops the run unless it may be skipped.
     fs::write(path.join("files/broken.png"), "no image").unwrap();
     run(path, "fid-score", &format!("files images.npy {NET}")).fails(2, &["broken.png"]);
     let found = fid("files", "images.npy", "--on-error skip");
-    assert_eq!((&found["n_a"], &found["skipped_a"]), (&Value::from(42), &Value::from(1)));
+    assert_eq!((&found["images_a"], &found["skipped_a"]), (&Value::from(42), &Value::from(1)));
 }
 
 #[test]

@@ -39,7 +39,11 @@ fn curves_over_epochs_have_means_and_differences_over_seeds() {
     assert_eq!((&a["at"], &b["name"]), (&Value::from(2), &Value::from("b")));
     // Differences of -0.25 and -0.5, t of one degree of freedom.
     assert_eq!(b["from_first"].as_f64(), Some(-0.375));
-    assert!((b["from_first_half"].as_f64().unwrap() - 12.7062 * 0.125).abs() < 1e-3, "{said}");
+    let half = |group: &Value, name: &str| {
+        let end = |place: usize| group[format!("{name}_interval")][place].as_f64().unwrap();
+        (end(1) - end(0)) / 2.0
+    };
+    assert!((half(b, "from_first") - 12.7062 * 0.125).abs() < 1e-3, "{said}");
     assert!(fs::read_to_string(folder.join("errors.svg")).unwrap().contains("1 - test_accuracy"));
     refused(folder, "a0 a1 b0 --each 2 -o x.svg", &["--each", "found 3"]);
     refused(folder, "a0 b0 --captions a -o x.svg", &["--captions"]);
@@ -61,7 +65,7 @@ fn curves_over_places_have_the_intervals_of_their_sidecars() {
         let path = folder.join(format!("{name}.npy.json"));
         let mut sidecar: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
         sidecar["metrics"]["nce_nats"] = nce.into();
-        sidecar["metrics"]["nce_interval"] = vec![nce - half, nce + half].into();
+        sidecar["metrics"]["nce_nats_interval"] = vec![nce - half, nce + half].into();
         fs::write(&path, sidecar.to_string()).unwrap();
     };
     output("conv", -500.0, 4.0);
@@ -71,18 +75,20 @@ fn curves_over_places_have_the_intervals_of_their_sidecars() {
     let words = "conv.npy fc.npy conv-b.npy fc-b.npy --metric nce_nats --at CONV,FC --captions a,b";
     let plain = said(folder, &format!("{words} -o nce.svg"));
     let place = |said: &Value, number: usize, name: &str| said["groups"][number][name].as_f64();
-    assert_eq!((place(&plain, 1, "mean"), place(&plain, 1, "half")), (Some(-600.0), Some(5.0)));
+    assert_eq!(plain["groups"][1]["mean_interval"], serde_json::json!([-605.0, -595.0]));
     assert_eq!((place(&plain, 3, "from_first"), &plain["groups"][3]["at"]), (Some(140.0), &Value::from("FC")));
     // Of a single seed nothing is known.
-    assert_eq!(plain["groups"][3]["from_first_half"], "NaN");
+    assert!(plain["groups"][3].get("from_first_interval").is_none(), "{plain}");
     let svg = fs::read_to_string(folder.join("nce.svg")).unwrap();
     assert!([">\nCONV\n<", ">\nFC\n<", "nce_nats"].iter().all(|text| svg.contains(text)), "{svg}");
     let relative = said(folder, &format!("{words} --relative -o relative.png"));
-    assert_eq!((place(&relative, 1, "mean"), place(&relative, 1, "half")), (Some(-1.2), Some(0.01)));
+    assert_eq!(place(&relative, 1, "mean"), Some(-1.2));
+    assert_eq!(relative["groups"][1]["mean_interval"], serde_json::json!([-1.21, -1.19]));
     assert_eq!(place(&relative, 3, "mean"), Some(-1.15));
     let seeds = said(folder, "conv.npy conv-b.npy --metric nce_nats --each 2 --at CONV -o seeds.svg");
     assert_eq!(place(&seeds, 0, "mean"), Some(-450.0));
-    assert!((place(&seeds, 0, "half").unwrap() - 12.7062 * 50.0).abs() < 0.1, "{seeds}");
+    let [low, high] = [0, 1].map(|end: usize| seeds["groups"][0]["mean_interval"][end].as_f64().unwrap());
+    assert!(((high - low) / 2.0 - 12.7062 * 50.0).abs() < 0.1, "{seeds}");
     refused(folder, "conv.npy fc.npy conv-b.npy --at CONV,FC -o x.svg", &["--at", "found 3"]);
     refused(folder, "conv.npy --metric bits --at CONV -o x.svg", &["conv.npy.json", "\"bits\"", "nce_nats"]);
     refused(folder, "conv.npy --metric nce_nats --relative -o x.svg", &["--at"]);

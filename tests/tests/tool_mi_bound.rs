@@ -69,11 +69,11 @@ fn bounds_come_close_to_known_information_and_never_pass_it() {
 
     let told = "told test.npy --condition test-told.npy";
     let metrics = measured(folder, &format!("{told} --input-entropy {entropy} --marginal marginal -o l.npy"));
-    let [low, high] = interval(&metrics, "mi_lower_bound_interval");
+    let [low, high] = interval(&metrics, "mi_lower_bound_nats_interval");
     let bound = number(&metrics, "mi_lower_bound_nats");
     assert!(low <= truth && bound > 0.95 * truth, "{metrics}, I = {truth}");
     assert!(low <= bound && bound <= high && (bound - entropy - number(&metrics, "nce_nats")).abs() < 1e-9);
-    let [low, high] = interval(&metrics, "mi_estimate_interval");
+    let [low, high] = interval(&metrics, "mi_estimate_nats_interval");
     assert!(low - 0.05 * truth < truth && truth < high + 0.05 * truth, "{metrics}");
     let bits = number(&metrics, "bits_per_dimension");
     assert!((bits + number(&metrics, "nce_nats") / (16.0 * 2f64.ln())).abs() < 1e-9, "{metrics}");
@@ -83,20 +83,20 @@ fn bounds_come_close_to_known_information_and_never_pass_it() {
 
     let noise = "noise test.npy --condition test-noise.npy";
     let metrics = measured(folder, &format!("{noise} --input-entropy {entropy}"));
-    let [low, high] = interval(&metrics, "mi_lower_bound_interval");
+    let [low, high] = interval(&metrics, "mi_lower_bound_nats_interval");
     assert!(low <= 0.0 && high >= 0.0 && low > -0.05 * entropy, "{metrics}");
 
     // A marginal that fits badly pushes the estimate above what there is to know: it is no bound.
     let metrics = measured(folder, &format!("{told} --marginal bad"));
-    assert!(interval(&metrics, "mi_estimate_interval")[0] > 1.5 * truth, "{metrics}");
+    assert!(interval(&metrics, "mi_estimate_nats_interval")[0] > 1.5 * truth, "{metrics}");
     assert!(!metrics.as_object().unwrap().keys().any(|name| name.contains("bound")), "{metrics}");
 
     let metrics = measured(folder, &format!("{told} --against noise --condition2 test-noise.npy"));
-    let [low, high] = interval(&metrics, "difference_interval");
+    let [low, high] = interval(&metrics, "difference_nats_interval");
     assert!(low < truth && truth < high + 0.1 && low > 0.9 * truth - 0.1, "{metrics}");
     let metrics =
         measured(folder, &format!("{told} --train-images train.npy --train-condition train-told.npy --count 300"));
-    let (gap, error) = (number(&metrics, "gap_nats"), number(&metrics, "gap_standard_error"));
+    let (gap, error) = (number(&metrics, "gap_nats"), number(&metrics, "gap_nats_standard_error"));
     assert!(gap.abs() < 5.0 * error + 0.05, "{metrics}");
 }
 
@@ -109,6 +109,8 @@ fn what_is_measured_is_the_same_for_any_threads_and_kept() {
     let first = measured(folder, &format!("{words} -o l.npy"));
     assert_eq!(first, measured(folder, &format!("{words} --threads 1 --force -o l.npy")));
     assert!(run(folder, "mi-bound", &format!("{words} -o l.npy")).succeeds().stderr.contains("fresh"));
+    // As version 0.1 named it.
+    assert_eq!(first["nce_interval"], first["nce_nats_interval"]);
     assert_ne!(first["nce_interval"], measured(folder, &format!("{words} --seed 1"))["nce_interval"]);
     let half = measured(folder, &format!("{words} --count 150"));
     assert_eq!(half["images"], 150);

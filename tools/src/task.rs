@@ -16,6 +16,7 @@ use obverse::store::cache::{Freshness, Wanted, check};
 use obverse::store::digest;
 use obverse::store::npy::{self, Writer};
 use obverse::store::sidecar::{Artifact, Circumstances, SCHEMA, Sidecar, directory_from};
+use obverse::statistics::measure::STANDARD_ERROR;
 use obverse::store::{self, is_standard_stream};
 use obverse::train::schedule::Schedule;
 use serde::Serialize;
@@ -342,11 +343,26 @@ impl Task {
 
     fn print(&self, metrics: &Metrics) -> anyhow::Result<()> {
         if self.common.json {
-            let json = serde_json::to_string(metrics).context("the metrics")?;
+            let json = serde_json::to_string(&with_earlier_names(metrics)).context("the metrics")?;
             writeln!(stdout(), "{json}").map_err(store::Error::write(Path::new("-")))?;
         }
         Ok(())
     }
+}
+
+/// What was measured, with what version 0.1 named otherwise under both names, for the scripts that read those.
+fn with_earlier_names(metrics: &Metrics) -> Metrics {
+    const COUNTS: [(&str, &str); 2] = [("images_a", "n_a"), ("images_b", "n_b")];
+    let mut all = metrics.clone();
+    for (name, value) in metrics {
+        let count = COUNTS.iter().find(|(now, _)| now == name).map(|(_, earlier)| (*earlier).to_owned());
+        let unit = name.replace("_nats_", "_");
+        let error = name.strip_suffix(STANDARD_ERROR).filter(|_| unit == *name).map(|base| format!("{base}_error"));
+        if let Some(earlier) = count.or(error).or_else(|| Some(unit).filter(|unit| unit != name)) {
+            all.entry(earlier).or_insert_with(|| value.clone());
+        }
+    }
+    all
 }
 
 /// An input with its digest, where it came through standard input.

@@ -15,6 +15,7 @@
 use rayon::prelude::*;
 
 use super::{Error, Result};
+use crate::statistics::Measure;
 use crate::tensor::random::Stream;
 
 /// The share of resampled means that an interval holds.
@@ -29,6 +30,12 @@ pub struct Estimate {
     pub standard_error: f64,
     /// The bootstrap interval of 95%.
     pub interval: [f64; 2],
+}
+
+impl From<Estimate> for Measure {
+    fn from(Estimate { mean, standard_error, interval }: Estimate) -> Self {
+        Self { value: mean, standard_error: Some(standard_error), interval: Some(interval) }
+    }
 }
 
 impl Estimate {

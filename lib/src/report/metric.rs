@@ -5,9 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
-use super::page::numbers;
 use super::{Error, Result};
-use crate::shadow::statistics::Interval;
+use crate::statistics::{Interval, Measure};
 use crate::store;
 use crate::store::sidecar::Sidecar;
 
@@ -21,9 +20,9 @@ pub(super) const EPOCHS: &str = "metrics.jsonl";
 pub fn metric_of_output(output: &Path, metric: &str) -> Result<Interval> {
     let path = Sidecar::path_of(output).unwrap_or_else(|| output.to_owned());
     let metrics = Sidecar::read(&path)?.metrics;
-    let mean = number(&metrics, metric).ok_or_else(|| missing(path, None, metric, &metrics))?;
-    let half = numbers::interval(&metrics, metric).map_or(0.0, |[low, high]| (high - low) / 2.0);
-    Ok(Interval { mean, half })
+    let measure = Measure::find(metric, &metrics).ok_or_else(|| missing(path, None, metric, &metrics))?;
+    let half = measure.interval.map_or(0.0, |[low, high]| (high - low) / 2.0);
+    Ok(Interval { mean: measure.value, half })
 }
 
 /// A metric after each epoch of a training.

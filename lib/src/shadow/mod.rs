@@ -3,7 +3,7 @@
 //! [`model`] generates x = relu(alpha W h) * drop from sparse h and [`estimate`] recovers h by relu(W^T x + b), within the
 //! [`bounds`] of the theorems, which [`theory`] measures. Trained networks are compared with random matrices by
 //! [`random_like`], run backwards by [`reverse`], and trained on their own shadows, x with the labels of their images, by
-//! [`training`]. [`statistics`] says how sure means and slopes are.
+//! [`training`].
 //!
 //! In the model h in R^n is k-sparse, x in R^m, W is m x n of independent N(0, 1), rho the share of x that dropout keeps. Source:
 //! notes on Arora, Liang & Ma, "Why are deep nets reversible".
@@ -30,7 +30,6 @@ pub mod random_like;
 pub mod reverse;
 #[cfg(test)]
 mod reverse_tests;
-pub mod statistics;
 pub mod theory;
 pub mod training;
 
@@ -49,6 +48,9 @@ pub enum Error {
         /// Why, and what to do.
         reason: &'static str,
     },
+    /// Repetitions that are too few.
+    #[error(transparent)]
+    Repetitions(#[from] crate::statistics::TooFew),
     /// A request that makes no sense.
     #[error("{0}")]
     Settings(String),

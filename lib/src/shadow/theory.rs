@@ -18,9 +18,9 @@ use faer::{Mat, Side};
 use serde::Serialize;
 
 use super::model::{Layer, Model, Sizes, sparse};
-use super::statistics::{Interval, exponent};
 use super::{Error, Result, bounds};
 use crate::ops::linear::adjoint;
+use crate::statistics::{Interval, exponent};
 use crate::tensor::random::Stream;
 use crate::tensor::{Batch, view};
 use dfdx::prelude::NoneTape;
@@ -162,7 +162,9 @@ pub fn curves(variable: Variable, values: &[f64], sizes: Sizes, effort: Effort) 
     let rows = rows.collect::<Result<Vec<_>>>()?;
     let curve = |(which, &quantity): (usize, &Quantity)| {
         let errors: Vec<Vec<f64>> = rows.iter().map(|row| row.iter().map(|errors| errors[which]).collect()).collect();
-        let at = |place: usize| Interval::of(&errors.iter().map(|row| row[place]).collect::<Vec<_>>());
+        let at = |place: usize| -> Result<Interval> {
+            Ok(Interval::of(&errors.iter().map(|row| row[place]).collect::<Vec<_>>())?)
+        };
         Ok(Curve {
             variable,
             quantity,

@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 use super::error::Result;
 use crate::data::Shape;
 use crate::data::batches::ImageFile;
+use crate::statistics::Measure;
 use crate::store::npy::Scalar;
 use crate::store::sidecar::metric;
 use crate::tensor::{Batch, Element, batch, view};
@@ -84,17 +85,16 @@ impl SquaredError {
         self.plain / self.pixels as f64
     }
 
-    /// `mse` and `mse_clipped`, the means over pixels, `mae`, that of absolute errors, and `mse_error`, the standard error
-    /// of `mse` over images; nothing where no image was added.
+    /// `mse` and `mse_clipped`, the means over pixels, `mae`, that of absolute errors; of `mse` also the standard error and the interval
+    /// of 95% over images. Nothing where no image was added.
     pub fn metrics(&self) -> Map<String, Value> {
         let mut metrics = Map::new();
         if self.pixels > 0 {
             let (mean, images) = (self.mean(), self.images as f64);
-            let variance = (self.squares / images - mean * mean).max(0.0);
-            metrics.insert("mse".into(), metric(mean));
+            let variance = (self.squares - images * mean * mean).max(0.0) / (images - 1.0).max(1.0);
+            Measure::of_mean(mean, (variance / images).sqrt(), self.images).insert("mse", &mut metrics);
             metrics.insert("mse_clipped".into(), metric(self.clipped / self.pixels as f64));
             metrics.insert("mae".into(), metric(self.absolute / self.pixels as f64));
-            metrics.insert("mse_error".into(), metric((variance / images).sqrt()));
         }
         metrics
     }

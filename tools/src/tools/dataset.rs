@@ -35,7 +35,10 @@ pub struct Arguments {
     command: Command,
 }
 
-const EXAMPLES: &str = "Examples:
+const EXAMPLES: &str = "Measures:
+  train, test, …             how many images each part holds
+
+Examples:
   dataset synth shapes --count 24000 --size 48 -o data/shapes
   dataset info data/shapes
   dataset fetch mnist && dataset affine data/mnist -o data/mnist-affine";

@@ -34,6 +34,18 @@ use serde_json::{Value, json};
   local       Algorithm 2: each layer learns to recover its own input, with asinh between layers
   regression  section 3.2: learn --targets, and a latent that keeps what they forget; --arch toy is the paper's network
 
+Measures:
+  train_mse                  squared error of recovery per pixel, as trained
+  weighted_divergence        modes vfa and vfa-gan: the KL divergence from the prior, times --beta
+  generator, discriminator   mode vfa-gan: the adversarial losses
+  layer_mse                  local alignment: squared error of recovery, the mean over layers
+  fit, recovery              the two losses of a supervised target
+  test_mse, test_mse_clipped, test_mae
+                             with --test: squared error per pixel, with its standard error and interval over test images; the same of
+                             recoveries clipped to 0..1; absolute error per pixel
+  parameters, parameters_with_generator
+                             how many parameters
+
 Examples:
   fa-fit train-images.npy --test test-images.npy --arch mnist --preset published-code --epochs 5 -o encoder
   fa-fit train-images.npy --mode vfa-gan --labels train-labels.npy --preset published-code --epochs 10 -o model

@@ -35,7 +35,12 @@ use serde_json::Value;
 #[derive(Parser)]
 #[command(
     version,
-    after_help = "Examples:
+    after_help = "Measures:
+  mse, mse_clipped, mae      with --compare: squared error per pixel, with its standard error and interval over images; the same of
+                             recoveries clipped to 0..1; absolute error per pixel
+  within_D                   with --within D: the share of recoveries as near to their latents as D
+
+Examples:
   fa-invert encoder latents.npy -o recovered.npy
   fa-invert encoder latents.npy --steps 10 --tau 0.2 --compare test-images.npy --json -o recovered.npy
   fa-invert --reverse shadowed hidden.npy --estimate train-images.npy -o reversed.npy

@@ -14,6 +14,7 @@ use obverse::fidelity::resampling::{Interval, frechet_at_infinity, interval, res
 use obverse::fidelity::statistics::Statistics;
 use obverse::fidelity::{self, Features};
 use obverse::similarity::Metric;
+use obverse::statistics::Measure;
 use obverse::store::digest;
 use obverse::store::npy::{Dtype, Writer};
 use obverse::store::sidecar::{Artifact, metric};
@@ -41,7 +42,23 @@ const POINTS: usize = 15;
     version,
     args_conflicts_with_subcommands = true,
     subcommand_negates_reqs = true,
-    after_help = "Examples:
+    after_help = "Measures:
+  fid                  Fréchet distance of the features, with --bootstrap its standard error and interval, as of all below
+  kid                  kernel distance (unbiased, polynomial kernel of degree 3); null where a side is statistics
+  kid_deviation        with --kid-subsets: the standard deviation over subsets, not a standard error
+  kid_subsets          with --kid-subsets: how many subsets, of how many images
+  precision, recall, density, coverage
+                       with --prdc
+  fid_infinity         with --infinity: what infinitely many images would give, with its standard error
+  images_a, images_b   how many images
+  skipped_a, skipped_b files that are no images
+  features             what the features are
+  ssim, l2             with --paired: structural similarity and L2 distance, means over pairs
+  images               how many images, or pairs
+  dimension, parts, skipped
+                       stats, merge, features: length of the features, parts joined, files that are no images
+
+Examples:
   fid-score test-images.npy samples.npy --json
   fid-score test-images.npy samples.npy --net classifier --layer act3 --bootstrap 200
   fid-score features samples.npy --net classifier --layer act3 -o features.npy
@@ -185,8 +202,8 @@ fn compare(arguments: &CompareArguments) -> anyhow::Result<()> {
     let mut metrics = Metrics::new();
     metrics.insert("fid".into(), metric(distance.distance()));
     metrics.insert("kid".into(), Value::Null);
-    metrics.insert("n_a".into(), json!(a.count()));
-    metrics.insert("n_b".into(), json!(b.count()));
+    metrics.insert("images_a".into(), json!(a.count()));
+    metrics.insert("images_b".into(), json!(b.count()));
     let described = json!({
         "label": label,
         "dimension": dimension,
@@ -212,7 +229,7 @@ fn compare(arguments: &CompareArguments) -> anyhow::Result<()> {
         })?;
         let interval = interval(distance.distance(), &replicates, 0.95);
         // A distance is not below 0.
-        insert_interval(&mut metrics, "fid", Interval { low: interval.low.max(0.0), ..interval });
+        insert_interval(&mut metrics, "fid", distance.distance(), Interval { low: interval.low.max(0.0), ..interval });
     }
     if let Some((a, b)) = both {
         kernel(arguments, a, b, &mut metrics)?;
@@ -235,8 +252,8 @@ fn compare(arguments: &CompareArguments) -> anyhow::Result<()> {
         };
         let smallest = arguments.infinity_from.unwrap_or(b.count() / 2);
         let limit = frechet_at_infinity(&moments, b, smallest, POINTS, arguments.seed.seed)?;
-        metrics.insert("fid_infinity".into(), metric(limit.distance));
-        metrics.insert("fid_infinity_error".into(), metric(limit.error));
+        let measure = Measure { value: limit.distance, standard_error: Some(limit.error), interval: None };
+        measure.insert("fid_infinity", &mut metrics);
     }
     task.finish_measurement(&metrics)
 }
@@ -274,10 +291,10 @@ fn bootstrap(
         .collect()
 }
 
-fn insert_interval(metrics: &mut Metrics, name: &str, interval: Interval) {
-    let ends =
-        json!({"low": metric(interval.low), "high": metric(interval.high), "deviation": metric(interval.deviation)});
-    metrics.insert(format!("{name}_interval"), ends);
+/// What the bootstrap says of a measure.
+fn insert_interval(metrics: &mut Metrics, name: &str, value: f64, interval: Interval) {
+    let (standard_error, interval) = (Some(interval.deviation), Some([interval.low, interval.high]));
+    Measure { value, standard_error, interval }.insert(name, metrics);
 }
 
 fn kernel(arguments: &CompareArguments, a: Features, b: Features, metrics: &mut Metrics) -> anyhow::Result<()> {
@@ -296,7 +313,7 @@ fn kernel(arguments: &CompareArguments, a: Features, b: Features, metrics: &mut 
     metrics.insert("kid".into(), metric(shares.distance()));
     if let Some(count) = arguments.bootstrap {
         let replicates = bootstrap(arguments, a, b, count, |a, b| Ok(shares.resampled(a, b)))?;
-        insert_interval(metrics, "kid", interval(shares.distance(), &replicates, 0.95));
+        insert_interval(metrics, "kid", shares.distance(), interval(shares.distance(), &replicates, 0.95));
     }
     Ok(())
 }
@@ -317,7 +334,7 @@ fn neighbourhoods(arguments: &CompareArguments, a: Features, b: Features, metric
             let replicates = bootstrap(arguments, a, b, count, |a, b| {
                 Ok(named(members.shares_of(a.iter().copied(), b.iter().copied()))[place].1)
             })?;
-            insert_interval(metrics, name, interval(value, &replicates, 0.95));
+            insert_interval(metrics, name, value, interval(value, &replicates, 0.95));
         }
     }
     Ok(())
@@ -357,10 +374,10 @@ fn paired(arguments: &CompareArguments) -> anyhow::Result<()> {
         if let Some(count) = arguments.bootstrap {
             let replicate = |number| mean(&resample(values.len(), arguments.seed.seed, "pairs", number));
             let replicates: Vec<f64> = (0..count).map(replicate).collect();
-            insert_interval(&mut metrics, name, interval(estimate, &replicates, 0.95));
+            insert_interval(&mut metrics, name, estimate, interval(estimate, &replicates, 0.95));
         }
     }
-    metrics.insert("n".into(), similarities.len().into());
+    metrics.insert("images".into(), similarities.len().into());
     task.finish_measurement(&metrics)
 }
 
@@ -407,7 +424,7 @@ fn stats(arguments: &PassArguments) -> anyhow::Result<()> {
         (Statistics { moments: accumulator.finish(), counted: true, origin: Some(origin) }, skipped)
     };
     let metrics = Metrics::from_iter([
-        ("n".to_string(), statistics.moments.count().into()),
+        ("images".to_string(), statistics.moments.count().into()),
         ("dimension".to_string(), statistics.moments.dimension().into()),
         ("skipped".to_string(), skipped.into()),
     ]);
@@ -455,7 +472,7 @@ fn merge(arguments: &MergeArguments) -> anyhow::Result<()> {
     }
     let Some(whole) = whole else { bail!("expected parts to merge, found none") };
     let metrics = Metrics::from_iter([
-        ("n".to_string(), whole.moments.count().into()),
+        ("images".to_string(), whole.moments.count().into()),
         ("parts".to_string(), parts.len().into()),
     ]);
     task.finish_with(

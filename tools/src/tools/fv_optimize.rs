@@ -46,6 +46,15 @@ use crate::{Precision, RowsArguments, SeedArgument, Task, companion};
 Transforms are `lucid` (pad 12, jitter 8, scale 0.9..1.1, rotate -10..10, jitter 4), `clarke` (translation 0 to 20 pixels, any
 rotation), `none`, or a list such as pad:12,jitter:8,scale:0.9..1.1,rotate:-10..10,blur:0.5..1,noise:0.05.
 
+Measures:
+  objective                  of each image, at the end
+  gradient_norm, start_gradient_norm
+                             of each image: the norm of its gradient at the end and at the start
+  cosine                     of each image: the cosine with its direction or target; null without one
+  share_without_gradient     of each image: the share of steps whose gradient was 0
+  parameters, trace          the files beside the output
+  candidate                  --search, --examples: which of the candidates each image is
+
 Examples:
   fv-optimize squeezenet --objective class:285 --parameterisation fourier --transforms lucid -o cat.npy
   fv-optimize classifier --objective 'channel:act3:7 - 0.1*tv' --count 4 --steps 256 -o channel.npy

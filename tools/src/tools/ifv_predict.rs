@@ -36,7 +36,23 @@ use crate::{CommonArguments, Precision, RowsArguments, SeedArgument};
     version,
     args_conflicts_with_subcommands = true,
     subcommand_negates_reqs = true,
-    after_help = "Examples:
+    after_help = "Measures:
+  angles                     with --targets: degrees from target to prediction, response and random objective: median, quartiles, mean
+  median_angle, median_angle_of_response, median_angle_of_random
+                             with --targets: medians of these
+  shares                     with --targets: the share of the target in each singular vector, a mean over images
+  residual, gap              of each image: the smallest singular value, and how far the next is from it
+  response_norm, distance_from_optimum, median_distance_from_optimum, distance_from_optimum_at_home
+                             how far each image is from an optimum
+  seconds_of_a_jacobian, seconds_of_a_prediction, seconds
+                             what they took
+  candidates, dimension, features
+                             critical-space: the spaces tried, the dimension of the one written, the features of the layer
+  mean_sparseness            sample: Hoyer's sparseness of the objectives, a mean
+  angle, ssim, outliers, median_angle_without_outliers
+                             score: degrees to the targets; likeness of the images before and after; images less alike than --least
+
+Examples:
   ifv-predict sample --features 16 --count 100 -o targets.npy
   fv-optimize classifier --objective targets:act3:targets.npy --steps 800 --polish 300 -o x.npy
   ifv-predict classifier x.npy --layer act3 --targets targets.npy -o predicted.npy

@@ -6,9 +6,8 @@ use std::path::Path;
 use anyhow::ensure;
 use clap::Parser;
 use obverse::report::{Chart, Series, metric_of_epochs, metric_of_output};
-use obverse::shadow::statistics::Interval;
-use obverse::store::sidecar::metric;
-use serde_json::{Value, json};
+use obverse::statistics::{Interval, Measure};
+use serde_json::Value;
 
 use crate::picture::{Format, PictureArguments};
 use crate::{Metrics, Task};
@@ -23,7 +22,11 @@ use crate::{Metrics, Task};
 #[derive(Parser)]
 #[command(
     version,
-    after_help = "Examples:
+    after_help = "Measures:
+  groups      a list, a curve and place each: name, at, mean, from_first (how far from the first curve, seed by seed), both with
+              their intervals where they are known, and the values of the seeds
+
+Examples:
   metric-view plain-0 plain-1 dropout-0 dropout-1 --each 2 --captions plain,dropout --metric test_accuracy --error -o errors.svg
   metric-view conv2-likelihoods.npy fc3-likelihoods.npy --at CONV2,FC3 --metric nce_nats --captions MNIST -o nce.png"
 )]
@@ -147,15 +150,17 @@ fn chart(curves: &[Curve], names: &[String], arguments: &Arguments) -> anyhow::R
     Ok(Chart { series, places: at.clone(), names, title, ..Chart::default() })
 }
 
-/// A place of a curve, each seed, and how far it is from the first curve's. Half an interval of which nothing is known is NaN.
+/// A place of a curve, each seed, and how far it is from the first curve's; without an interval where nothing is known of it.
 fn summary(name: &str, at: Value, seeds: &[Interval], first: &[Interval]) -> anyhow::Result<Value> {
     let apart: Vec<Interval> = seeds.iter().zip(first).map(|(seed, first)| alone(seed.mean - first.mean)).collect();
     let (drawn, apart) = (together(seeds)?, together(&apart)?);
     let means: Vec<f64> = seeds.iter().map(|seed| seed.mean).collect();
-    let known = |half: f64| metric(if means.len() > 1 || half > 0.0 { half } else { f64::NAN });
-    let (half, apart_half) = (known(drawn.half), known(apart.half));
-    Ok(json!({
-        "name": name, "at": at, "mean": drawn.mean, "half": half,
-        "from_first": apart.mean, "from_first_half": apart_half, "seeds": means,
-    }))
+    let mut group = Metrics::from_iter([("name".to_owned(), name.into()), ("at".to_owned(), at)]);
+    for (name, found) in [("mean", drawn), ("from_first", apart)] {
+        let known = means.len() > 1 || found.half > 0.0;
+        let measure = Measure::from(found);
+        Measure { interval: measure.interval.filter(|_| known), ..measure }.insert(name, &mut group);
+    }
+    group.insert("seeds".into(), means.into());
+    Ok(group.into())
 }

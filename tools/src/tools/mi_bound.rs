@@ -12,6 +12,7 @@ use obverse::information::bound::{Estimate, bits_per_dimension, differences};
 use obverse::information::estimators::{
     Squash, binned, gaussian_entropy, kernel_bounds, neighbour_entropy, neighbour_information,
 };
+use obverse::statistics::Measure;
 use obverse::store::npy::{Dtype, Reader, Scalar, Writer, require_finite};
 use obverse::store::sidecar::metric;
 use obverse::tensor::Element;
@@ -30,14 +31,24 @@ use crate::{CommonArguments, Metrics, Precision, Progress, SeedArgument, Shard, 
 #[derive(Parser)]
 #[command(
     version,
-    after_help = "What is printed:
-  nce_nats, bits_per_dimension   always, with _standard_error and _interval
-  mi_lower_bound_nats            with --input-entropy: H(x) + NCE
-  mi_estimate_nats               with --marginal: log p(x | h) - log p(x). No bound: a marginal that fits badly raises it above I
-  difference_nats                with --against: this model's NCE less the other's, image by image
-  gap_nats                       with --train-images: NCE of training images less that of the test images
-  kde_upper_nats, kde_lower_nats of I(x; h + noise); kozachenko_leonenko_nats of the entropy of h, and with --noise-variance
-  neighbours_mi_nats of I(x; h + noise); binned_nats of the entropy of h in bins, which is I(x; bin(h))
+    after_help = "Measures:
+  nce_nats                  minus the cross-entropy: the mean log-likelihood of an image, with its standard error and interval
+  bits_per_dimension        the same as the field counts it
+  mi_lower_bound_nats       with --input-entropy: H(x) + NCE
+  mi_estimate_nats          with --marginal: log p(x | h) - log p(x). No bound: a marginal that fits badly raises it above I
+  marginal_nce_nats         with --marginal: NCE of the marginal
+  difference_nats           with --against: this model's NCE less the other's, image by image
+  other_nce_nats            with --against: NCE of the other model
+  gap_nats                  with --train-images: NCE of training images less that of the test images
+  train_nce_nats            with --train-images: NCE of the training images
+  images                    how many images
+  kde_upper_nats            estimator kde: upper bound of I(x; h + noise)
+  kde_lower_nats            estimator kde: lower bound of the same
+  noise_entropy_nats        estimator kde: entropy of the noise
+  kozachenko_leonenko_nats  estimator neighbours: entropy of h
+  neighbours_mi_nats        estimator neighbours with --noise-variance: I(x; h + noise)
+  binned_nats               estimator binned: entropy of h in bins, which is I(x; bin(h))
+  rows                      how many rows of h
 
 Examples:
   mi-bound fc3-model test-images.npy --condition test-fc3.npy --count 2000 --json -o fc3.npy
@@ -258,42 +269,34 @@ impl Arguments {
     ) -> anyhow::Result<Metrics> {
         let nce = self.estimate(values)?;
         let mut metrics = Metrics::from_iter([("images".to_string(), Value::from(values.len()))]);
-        add(&mut metrics, "nce", "nats", nce);
+        Measure::from(nce).insert("nce_nats", &mut metrics);
         if let Some(dimensions) = dimensions {
-            add(&mut metrics, "bits_per_dimension", "", nce.scaled(bits_per_dimension(dimensions as usize)));
+            Measure::from(nce.scaled(bits_per_dimension(dimensions as usize))).insert("bits_per_dimension", &mut metrics);
         }
         if let Some(entropy) = self.input_entropy {
             ensure!(
                 entropy >= 0.0 && entropy.is_finite(),
                 "--input-entropy: expected a number of at least 0, found {entropy}"
             );
-            add(&mut metrics, "mi_lower_bound", "nats", nce.shifted(entropy));
+            Measure::from(nce.shifted(entropy)).insert("mi_lower_bound_nats", &mut metrics);
         }
         if let Some(marginal) = marginal {
-            add(&mut metrics, "marginal_nce", "nats", self.estimate(&marginal)?);
-            add(&mut metrics, "mi_estimate", "nats", self.estimate(&differences(values, &marginal)?)?);
+            Measure::from(self.estimate(&marginal)?).insert("marginal_nce_nats", &mut metrics);
+            Measure::from(self.estimate(&differences(values, &marginal)?)?).insert("mi_estimate_nats", &mut metrics);
         }
         if let Some(other) = other {
-            add(&mut metrics, "other_nce", "nats", self.estimate(&other)?);
-            add(&mut metrics, "difference", "nats", self.estimate(&differences(values, &other)?)?);
+            Measure::from(self.estimate(&other)?).insert("other_nce_nats", &mut metrics);
+            Measure::from(self.estimate(&differences(values, &other)?)?).insert("difference_nats", &mut metrics);
         }
         if let Some(train) = train {
             let seen = self.estimate(&train)?;
-            add(&mut metrics, "train_nce", "nats", seen);
-            metrics.insert("gap_nats".into(), metric(seen.mean - nce.mean));
+            Measure::from(seen).insert("train_nce_nats", &mut metrics);
+            // The images differ, and so the two errors are independent.
             let error = seen.standard_error.hypot(nce.standard_error);
-            metrics.insert("gap_standard_error".into(), metric(error));
+            Measure { value: seen.mean - nce.mean, standard_error: Some(error), interval: None }.insert("gap_nats", &mut metrics);
         }
         Ok(metrics)
     }
-}
-
-/// `name_unit`, `name_standard_error` and `name_interval`.
-fn add(metrics: &mut Metrics, name: &str, unit: &str, estimate: Estimate) {
-    let mean = if unit.is_empty() { name.to_string() } else { format!("{name}_{unit}") };
-    metrics.insert(mean, metric(estimate.mean));
-    metrics.insert(format!("{name}_standard_error"), metric(estimate.standard_error));
-    metrics.insert(format!("{name}_interval"), estimate.interval.map(metric).to_vec().into());
 }
 
 /// What log-likelihoods that were written before say of the model, and of its difference from others'.

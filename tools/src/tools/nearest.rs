@@ -23,7 +23,10 @@ const BLOCK: usize = 1 << 22;
 #[derive(Parser)]
 #[command(
     version,
-    after_help = "Examples:
+    after_help = "Measures:
+  mean_distance              the mean over queries of the distance to the nearest row
+
+Examples:
   nearest samples.npy train-images.npy --metric l2 -k 5 -o neighbours
   nearest test-fc3.npy samples-fc3.npy --metric l1 --group 10 -k 1 --json -o closest
   nearest test-fc3.npy samples-fc3.npy --metric l1 --group 10 -k 6 --gather samples.npy -o best"

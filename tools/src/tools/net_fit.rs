@@ -46,6 +46,20 @@ use shadows::ShadowArguments;
   decoder      x_hat = f(h) of what a layer computes of the images, by the squared error (Nash et al. 2019, equation 3); needs
                --condition. net-tap DECODER H.npy --layer image recovers images
 
+Measures:
+  train_mse, train_cross_entropy, weighted_divergence, cross_entropy, generator, discriminator
+                             what is trained, a mean over training images
+  shadow_cross_entropy, shadows_kept
+                             with --shadow: cross-entropy of shadows; the share of them that keep their label
+  test_mse, test_mse_clipped, test_mae, test_accuracy, test_shadows_kept
+                             with --test: squared and absolute error per pixel; the share of images classified right
+  validation_mse, validation_accuracy, validation_cross_entropy
+                             with --validation or --validate
+  best_epoch                 the epoch that was kept, the best on the validation images
+  examples, loss, gradient_norm, iterations
+                             head: images, the objective and its gradient at the optimum, iterations of L-BFGS
+  parameters                 how many parameters
+
 Examples:
   net-fit vae train-images.npy --test test-images.npy --arch mnist --epochs 10 -o vae
   net-fit classifier train-images.npy --labels train-labels.npy --test test-images.npy --test-labels test-labels.npy -o judge

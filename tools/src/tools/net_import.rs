@@ -36,6 +36,11 @@ use crate::{CommonArguments, Metrics, Task};
 densenet-bc (any depth and growth) or densenet-bc-100-12, resnet20, resnet32, resnet44, resnet56, resnet110 (for CIFAR; 3,32,32), \
 inception-v3-fid (pytorch-fid's).
 
+Measures:
+  left_off                   nodes of an ONNX file that belong to no output
+  input, nodes, parameters, outputs
+                             a graph of a user's own: its input, numbers of nodes and parameters, outputs
+
 Examples:
   net-import googlenet-1378be20.pth -o googlenet
   net-import model.onnx --convention imagenet --input-size 3,224,224 -o net

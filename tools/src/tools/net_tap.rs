@@ -30,7 +30,12 @@ use obverse::tensor::{Element, batch, channels_first, shape, view};
 #[derive(Parser)]
 #[command(
     version,
-    after_help = "Examples:
+    after_help = "Measures:
+  accuracy, confusion        with --labels: the share of images classified right; how often each class was taken for each
+  layers                     with --spectrum, an object a layer: how its singular values differ from the law of random matrices, and
+                             of images how large and how sparse what they do in it is
+
+Examples:
   net-tap encoder --describe
   net-tap encoder test-images.npy --layer act2 -o act2.npy
   net-tap classifier test-images.npy --spectrum -o spectrum.npy

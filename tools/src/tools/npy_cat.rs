@@ -23,7 +23,10 @@ const BLOCK: usize = 1 << 23;
 #[derive(Parser)]
 #[command(
     version,
-    after_help = "Examples:
+    after_help = "Measures:
+  rows, parts                how many rows, of how many files
+
+Examples:
   npy-cat part-1.npy part-2.npy part-3.npy -o whole.npy
   npy-cat train-images.npy --head 1000 -o first-thousand.npy
   npy-cat train-images.npy --rows 1000..2000 -o second-thousand.npy"

@@ -53,7 +53,12 @@ const BINS: usize = 50;
 #[derive(Parser)]
 #[command(
     version,
-    after_help = "Examples:
+    after_help = "Measures:
+  images, points             how many are shown
+  clamped                    values outside what a pixel can show
+  difference_range           with --difference: the largest difference, which has the strongest colour
+
+Examples:
   npy-view test-images.npy recovered.npy --interleave -o recovered.png
   npy-view test-images.npy recovered.npy --difference --beside --count 8 -o difference.png
   npy-view test-images.npy --labels test-labels.npy --class-names dataset.json -o classes.png

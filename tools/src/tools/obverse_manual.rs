@@ -13,8 +13,8 @@ use crate::{TOOLS, Tool};
 
 /// Write the man pages of all tools, and what bash, zsh and fish need to complete their arguments
 ///
-/// The files go where a prefix's share folder has them: man/man1, bash-completion/completions, zsh/site-functions and
-/// fish/vendor_completions.d. Completions ask the tool itself, so --layer completes the nodes of the network on the line.
+/// The files go where a prefix's share folder has them: man/man1, bash-completion/completions, zsh/site-functions,
+/// fish/vendor_completions.d, and doc/obverse/measures.md, a page of everything that is measured. Completions ask the tool itself, so --layer completes the nodes of the network on the line.
 #[derive(Parser)]
 #[command(
     version,
@@ -26,6 +26,29 @@ pub struct Arguments {
     /// The folder that receives them, made where it is absent
     share: PathBuf,
 }
+
+/// What stands above the measures in a help.
+const HEADING: &str = "Measures:\n";
+
+const MEASURES: &str = "# What the tools measure
+
+`--json` prints what a run measured as one object; the sidecar of an output keeps the same object under `metrics`; trainings also
+write `metrics.jsonl`, a line an epoch. `obverse-table OUTPUT… --columns KEY,…` prints keys of sidecars as a table.
+
+One schema holds for all tools:
+
+- `K` is the number. Its unit is in its name where it has one (`nce_nats`, `wall_seconds`).
+- `K_standard_error` is its standard error: the standard deviation that `K` would have if everything were done again.
+- `K_interval` is `[low, high]`, its interval of 95%. `mse` and means over seeds: Student's t. What has a `--bootstrap`: the percentiles
+  of what resampled images give.
+- Counts are named by what is counted: `images`, `rows`, `parts`. `K_a` and `K_b` are of the first and the second set.
+- What is not known is left out, or null; a number that is not finite is the text \"NaN\", \"inf\" or \"-inf\".
+
+For scripts written for version 0.1 `--json` also prints the names of then: `nce_interval` for `nce_nats_interval`, `mse_error` for
+`mse_standard_error`, `n_a` and `n_b` for `images_a` and `images_b`. Sidecars of 0.1 are read as they are.
+
+This page is made from the helps of the tools (`obverse-manual SHARE` writes it to `SHARE/doc/obverse/measures.md`).
+";
 
 /// Runs the tool.
 ///
@@ -45,7 +68,20 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
             keep(&arguments.share.join(path), &registration(shell, tool)?)?;
         }
     }
-    Ok(())
+    keep(&arguments.share.join("doc/obverse/measures.md"), measures().as_bytes())
+}
+
+/// Everything that the tools measure, from their helps.
+fn measures() -> String {
+    let mut page = MEASURES.to_owned();
+    for tool in TOOLS {
+        let last = (tool.command)().get_after_help().map(ToString::to_string).unwrap_or_default();
+        let section = last.split_once(HEADING).map(|(_, rest)| rest.split("\n\n").next().unwrap_or(rest));
+        if let Some(section) = section {
+            page += &format!("\n## {}\n\n```text\n{}\n```\n", tool.name, section.trim_end());
+        }
+    }
+    page
 }
 
 /// What a shell reads to learn that it may ask the tool.

@@ -33,6 +33,13 @@ use crate::{CommonArguments, Precision, SeedArgument, Task};
 A condition is vectors (N, F), projected to biases, or feature maps (N, C, h, w), resized and projected to spatial biases.
 Sides that are no multiple of 4 are padded and masked.
 
+Measures:
+  train_nll                  nats per image, a mean over the updates since the last line
+  validation_nll, validation_bits_per_dimension
+                             with --validation: nats per image, bits per colour value
+  best_update                the update that was kept, the best on the validation images
+  parameters                 how many parameters
+
 Examples:
   net-tap net train-images.npy --layer fc3 -o fc3.npy
   pixelcnn-fit train-images.npy --condition fc3.npy --updates 250000 --stop-after 2500 -o fc3-model

@@ -20,7 +20,10 @@ use crate::{Metrics, Precision, RowsArguments, SeedArgument, Task};
 #[derive(Parser)]
 #[command(
     version,
-    after_help = "Examples:
+    after_help = "Measures:
+  images                     how many images
+
+Examples:
   pixelcnn-sample fc3-model --condition test-fc3.npy --count 10 -o samples.npy
   net-tap net samples.npy --layer fc3 -o samples-fc3.npy
   nearest test-fc3.npy samples-fc3.npy --metric l1 --group 10 -o closest

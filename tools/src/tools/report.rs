@@ -29,6 +29,9 @@ use crate::{CommonArguments, Metrics, Task};
   outputs = [\"study/autoencoder\"]               # from FOLDER; several are seeds
   metric = \"test_mse\"                           # of their sidecars
 
+Measures:
+  outputs, problems, bytes   outputs shown, problems named, bytes of the page
+
 Examples:
   report out -o report.html
   report out --title \"A trial\" --claims claims.toml -o report.html"

@@ -14,7 +14,13 @@ use crate::{CommonArguments, SeedArgument};
 #[derive(Parser)]
 #[command(
     version,
-    after_help = "Examples:
+    after_help = "Measures:
+  exponents                  theory, an object a variable and quantity: variable, quantity, exponent, exponent_interval, and what the theorems
+                             state
+  one_layer_error, two_layers_error
+                             theory: relative errors of recovery through one layer and through two, with their intervals
+
+Examples:
   shadow-measure theory -o theory
   shadow-measure spectra before.npy after.npy --captions before,after -o spectra.svg"
 )]

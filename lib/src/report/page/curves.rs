@@ -10,6 +10,8 @@ use super::super::metric::{EPOCHS, epochs, number};
 use super::super::series::Series;
 use super::files::{Entry, Problem};
 use super::pictures::{Picture, source};
+use crate::statistics::Measure;
+use crate::statistics::measure::name_of;
 
 /// What is no measure.
 const PLACES: [&str; 4] = ["epoch", "updates", "update", "best_epoch"];
@@ -43,13 +45,14 @@ fn of_training(entry: &Entry, lines: &[Map<String, Value>]) -> Result<Vec<Pictur
         return Ok(Vec::new());
     };
     let mut measures: Vec<(String, Vec<Series>)> = Vec::new();
-    for name in lines[0].keys().filter(|name| !PLACES.contains(&name.as_str()) && !name.ends_with("_error")) {
+    for name in lines[0].keys().filter(|name| !PLACES.contains(&name.as_str()) && name_of(name).is_none()) {
         let points: Vec<[f64; 2]> =
             lines.iter().filter_map(|line| Some([number(line, place)?, number(line, name)?])).collect();
         if points.len() < lines.len() {
             continue;
         }
-        let halves: Vec<f64> = lines.iter().filter_map(|line| number(line, &format!("{name}_error"))).collect();
+        let half = |line| Measure::find(name, line)?.interval.map(|[low, high]| (high - low) / 2.0);
+        let halves: Vec<f64> = lines.iter().filter_map(half).collect();
         let part = ["train", "validation", "test"].iter().find_map(|part| {
             let measure = name.strip_prefix(part)?.strip_prefix('_')?;
             Some((*part, measure))

@@ -2,6 +2,9 @@
 
 use serde_json::{Map, Value};
 
+use crate::statistics::Measure;
+use crate::statistics::measure::{belongs, name_of};
+
 /// A number in about four digits.
 pub fn number(value: f64) -> String {
     let size = value.abs();
@@ -34,67 +37,40 @@ pub fn duration(seconds: f64) -> String {
     }
 }
 
-/// Every metric that has a number, by its name: a number with its interval or error, the median of a list with its ends. Those of an
-/// object have its name before theirs.
+/// Every metric that has a number, by its name: a number with its interval or standard error, the median of a list with its ends. Those
+/// of an object have its name before theirs.
 pub fn metrics(metrics: &Map<String, Value>) -> Vec<(String, String)> {
-    let mut flat = Vec::new();
+    let mut flat = Map::new();
     flatten("", metrics, &mut flat);
-    let spread = |name: &str| {
-        let of = |(key, value): &(String, Value)| said_of(key, name, value);
-        flat.iter().find_map(of).unwrap_or_default()
-    };
     flat.iter()
         .filter(|(name, _)| !is_spread(name, &flat))
-        .filter_map(|(name, value)| Some((name.clone(), text(value)? + &spread(name))))
+        .filter_map(|(name, value)| Some((name.clone(), text(value)? + &spread(name, &flat))))
         .collect()
 }
 
-fn flatten(before: &str, metrics: &Map<String, Value>, flat: &mut Vec<(String, Value)>) {
+fn flatten(before: &str, metrics: &Map<String, Value>, flat: &mut Map<String, Value>) {
     for (name, value) in metrics {
         let name = if before.is_empty() { name.clone() } else { format!("{before}.{name}") };
         match value {
-            Value::Object(inner) => flatten(&name, inner, flat),
-            value => flat.push((name, value.clone())),
+            Value::Object(inner) if name_of(&name).is_none() => flatten(&name, inner, flat),
+            value => drop(flat.insert(name, value.clone())),
         }
     }
 }
 
-/// The ways in which a spread is named after its metric.
-const SPREADS: [&str; 4] = ["_interval", "_standard_error", "_error", "_half"];
-
-/// The metric that a name's spread is of: itself, or with a unit behind it.
-fn is_of(name: &str, base: &str) -> bool {
-    name.strip_prefix(base).is_some_and(|unit| matches!(unit, "" | "_nats"))
-}
-
-fn said_of(key: &str, name: &str, value: &Value) -> Option<String> {
-    let (base, kind) = SPREADS.iter().find_map(|kind| Some((key.strip_suffix(kind)?, *kind)))?;
-    if !is_of(name, base) {
-        return None;
-    }
-    match (kind, value) {
-        ("_interval", value) => ends(value).map(|[low, high]| format!(" ({} to {})", number(low), number(high))),
-        (_, value) => value.as_f64().map(|error| format!(" ± {}", number(error))),
+/// How sure a metric is.
+fn spread(name: &str, all: &Map<String, Value>) -> String {
+    match Measure::find(name, all) {
+        Some(Measure { interval: Some([low, high]), .. }) => format!(" ({} to {})", number(low), number(high)),
+        Some(Measure { standard_error: Some(error), .. }) => format!(" ± {}", number(error)),
+        _ => String::new(),
     }
 }
 
-/// The interval that stands beside a metric.
-pub fn interval(metrics: &Map<String, Value>, name: &str) -> Option<[f64; 2]> {
-    let is_its = |key: &str| key.strip_suffix("_interval").is_some_and(|base| is_of(name, base));
-    metrics.iter().find(|(key, _)| is_its(key)).and_then(|(_, value)| ends(value))
-}
-
-fn ends(interval: &Value) -> Option<[f64; 2]> {
-    match interval.as_array()?.as_slice() {
-        [low, high] => Some([low.as_f64()?, high.as_f64()?]),
-        _ => None,
-    }
-}
-
-/// Whether a metric is the spread of another.
-fn is_spread(key: &str, all: &[(String, Value)]) -> bool {
-    let base = SPREADS.iter().find_map(|kind| key.strip_suffix(kind));
-    base.is_some_and(|base| all.iter().any(|(name, value)| is_of(name, base) && value.is_number()))
+/// Whether a metric only says how sure another is.
+fn is_spread(key: &str, all: &Map<String, Value>) -> bool {
+    let of = |base: &str| all.iter().any(|(name, value)| belongs(base, name) && value.is_number());
+    name_of(key).is_some_and(of)
 }
 
 fn text(value: &Value) -> Option<String> {
@@ -133,7 +109,7 @@ mod tests {
         let written = [0.0, 12.0, 1234567.0, 0.123456, 12.3456, 4.2e-7, -2.5, f64::NAN].map(number);
         assert_eq!(written, ["0", "12", "1,234,567", "0.1235", "12.35", "4.200e-7", "-2.500", "NaN"]);
         let found = json!({
-            "nce_nats": -81.5, "nce_standard_error": 0.5, "test_mse": 0.004, "test_mse_error": 0.0001, "cosine": [0.1, 0.3, 0.2],
+            "nce_nats": -81.5, "nce_standard_error": 0.5, "test_mse": 0.004, "test_mse_standard_error": 0.0001, "cosine": [0.1, 0.3, 0.2],
             "ratio": 0.5, "ratio_interval": [0.4, 0.6], "angles": {"median": 3.5}, "name": "x", "loss": "NaN", "alone_error": 1.5, "best": [[2.0], [1.0], [3.0]], "table": [[1, 2]]
         });
         let found = metrics(found.as_object().unwrap());

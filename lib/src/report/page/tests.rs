@@ -38,7 +38,7 @@ fn run() -> (tempfile::TempDir, Run) {
     let path = folder.path();
     write(&path.join("given.npy"), &[2], &[1f32, 2.0]).unwrap();
     write(&path.join("z.npy"), &[2], &[3f32, 4.0]).unwrap();
-    made(path, "z.npy", "fa-encode", &["given.npy"], json!({"mse": 0.25, "mse_error": 0.01}));
+    made(path, "z.npy", "fa-encode", &["given.npy"], json!({"mse": 0.25, "mse_standard_error": 0.01}));
     fs::create_dir(path.join("net")).unwrap();
     let epochs =
         "{\"epoch\":1,\"train_loss\":5.0,\"test_loss\":2.5}\n{\"epoch\":2,\"train_loss\":0.1,\"test_loss\":0.5}\n";

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use obverse::report::{Chart, Scale, Series};
 use obverse::shadow::model::Sizes;
-use obverse::shadow::statistics::Interval;
+use obverse::statistics::{Interval, Measure};
 use obverse::shadow::theory::{Curve, Effort, Variable, curves, several_layers};
 use obverse::store::atomic::{self, AtomicFolder};
 use obverse::store::npy::write;
@@ -39,10 +39,12 @@ pub(super) fn run(arguments: &TheoryArguments) -> anyhow::Result<()> {
     drop(progress);
     let layers = layers(effort)?;
     atomic::write(&folder.path().join("exponents.txt"), table(&all, &layers).as_bytes())?;
-    let metrics = Metrics::from_iter([
+    let mut metrics = Metrics::from_iter([
         ("exponents".to_string(), Value::Array(all.iter().map(exponent).collect())),
-        ("layers".to_string(), json!({"one": layers[0], "two": layers[1]})),
     ]);
+    for (name, error) in ["one_layer_error", "two_layers_error"].into_iter().zip(layers) {
+        Measure::from(error).insert(name, &mut metrics);
+    }
     task.finish_folder(folder, metrics)
 }
 
@@ -98,7 +100,10 @@ fn layers(effort: Effort) -> anyhow::Result<[Interval; 2]> {
 
 fn exponent(curve: &Curve) -> Value {
     let Curve { variable, quantity, exponent, stated, .. } = curve;
-    json!({"variable": variable, "quantity": quantity, "exponent": exponent.mean, "half": exponent.half, "stated": stated})
+    json!({
+        "variable": variable, "quantity": quantity, "stated": stated,
+        "exponent": exponent.mean, "exponent_interval": exponent.ends(),
+    })
 }
 
 /// A line a variable and quantity, and the errors of one layer and of two.

@@ -1,8 +1,26 @@
-//! Means over independent repetitions and slopes of straight lines, with intervals of 95% by Student's t.
+//! How sure a number is: means over independent repetitions and slopes of straight lines, with intervals of 95% by Student's t; and
+//! the one way in which measured numbers are written ([`measure`]).
+//!
+//! ```
+//! use obverse::statistics::Interval;
+//! let seeds = Interval::of(&[0.91, 0.93, 0.92])?;
+//! assert!((seeds.mean - 0.92).abs() < 1e-12 && seeds.half < 0.03);
+//! # Ok::<(), obverse::statistics::TooFew>(())
+//! ```
+
+pub mod measure;
 
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
-use super::{Error, Result};
+pub use measure::Measure;
+
+/// Values that are too few to say how sure their mean is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("values of an interval: expected at least 2, found {found}")]
+pub struct TooFew {
+    /// How many there are.
+    pub found: usize,
+}
 
 /// A mean and half the width of its interval.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
@@ -17,24 +35,29 @@ impl Interval {
     /// The mean of independent, about normal values.
     ///
     /// ```
-    /// use obverse::shadow::statistics::Interval;
+    /// use obverse::statistics::Interval;
     /// let interval = Interval::of(&[1.0, 2.0, 3.0, 4.0, 5.0])?;
     /// assert_eq!(interval.mean, 3.0);
     /// assert!((interval.half - 2.776_4 * (2.5f64 / 5.0).sqrt()).abs() < 1e-3);
-    /// # Ok::<(), obverse::shadow::Error>(())
+    /// # Ok::<(), obverse::statistics::TooFew>(())
     /// ```
     ///
     /// # Errors
     /// Fewer than two values.
-    pub fn of(values: &[f64]) -> Result<Self> {
+    pub fn of(values: &[f64]) -> Result<Self, TooFew> {
         let found = values.len();
         if found < 2 {
-            return Err(Error::TooFew { what: "values of an interval", needed: 2, found });
+            return Err(TooFew { found });
         }
         let count = found as f64;
         let mean = values.iter().sum::<f64>() / count;
         let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (count - 1.0);
         Ok(Self { mean, half: student(found - 1) * (variance / count).sqrt() })
+    }
+
+    /// Its ends.
+    pub fn ends(self) -> [f64; 2] {
+        [self.mean - self.half, self.mean + self.half]
     }
 }
 
@@ -57,7 +80,7 @@ pub fn slope(points: &[[f64; 2]]) -> f64 {
 ///
 /// # Errors
 /// Fewer than two repetitions.
-pub fn exponent(values: &[f64], errors: &[Vec<f64>]) -> Result<Interval> {
+pub fn exponent(values: &[f64], errors: &[Vec<f64>]) -> Result<Interval, TooFew> {
     let of_one = |row: &Vec<f64>| {
         let points: Vec<[f64; 2]> = values.iter().zip(row).map(|(value, error)| [value.ln(), error.ln()]).collect();
         slope(&points)
