@@ -3,10 +3,15 @@
 // The helpers of a test file are no tests to clippy.
 #![allow(clippy::unwrap_used)]
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
+use obverse::statistics::measure::name_of;
+use obverse::store::sidecar::Sidecar;
 use obverse_tests::{mirror, run, shell};
+
+type Metrics = serde_json::Map<String, serde_json::Value>;
 
 /// The tools, each after those that make what its examples read.
 const TOOLS: [&str; 23] = [
@@ -166,4 +171,33 @@ fn two_examples_of_every_tool_run_as_they_stand_in_its_help() {
         }
     }
     assert!(failed.is_empty(), "{}", failed.join("\n"));
+    let unsaid = unsaid(path);
+    assert!(unsaid.is_empty(), "measured, but not under \"Measures\" in the help: {unsaid:#?}");
+}
+
+/// What sidecars and trainings below a folder measure that the help of their tool does not name.
+fn unsaid(folder: &Path) -> BTreeSet<(String, String)> {
+    let mut found = BTreeSet::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if entry.is_dir() {
+                folders.push(entry);
+            } else if entry.extension().is_some_and(|extension| extension == "json") {
+                let Ok(sidecar) = Sidecar::read(&entry) else { continue };
+                let epochs = fs::read_to_string(entry.with_file_name("metrics.jsonl")).unwrap_or_default();
+                let epochs: Vec<Metrics> = epochs.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+                let is_place = |name: &&String| ["epoch", "updates"].contains(&name.as_str());
+                let lines = epochs.iter().flat_map(Metrics::keys).filter(|name| !is_place(name));
+                found.extend(sidecar.metrics.keys().chain(lines).map(|name| (sidecar.tool.clone(), name.clone())));
+            }
+        }
+    }
+    let measure = |name: &str| name_of(name).unwrap_or(name).to_owned();
+    found.retain(|(tool, name)| {
+        let help = String::from_utf8(run(folder, tool, "--help").succeeds().stdout).unwrap();
+        let listed = help.split("Measures:\n").nth(1).and_then(|rest| rest.split("\n\n").next()).unwrap_or("");
+        !listed.split([' ', ',', '\n', ':', ';']).any(|word| word == measure(name))
+    });
+    found
 }

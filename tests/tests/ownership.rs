@@ -274,6 +274,50 @@ fn a_run_that_asks_for_more_goes_on_from_the_checkpoint_of_one_that_asked_for_le
     run(path, "fa-fit", &format!("{longer} --schedule cosine -o cosine")).fails(2, &["epochs 1000000 -> 2000000"]);
 }
 
+/// Stops a command as soon as `sign` is there, with a signal.
+fn stopped(folder: &Path, command: &str, sign: &str, signal: &str) {
+    let mut child = shell(folder, &format!("exec {command}")).spawn().unwrap();
+    while !shell(folder, &format!("ls -d {sign} >/dev/null 2>&1")).status().unwrap().success() {
+        assert!(child.try_wait().unwrap().is_none(), "{command}: ended before it was stopped");
+    }
+    shell(folder, &format!("kill -s {signal} {}", child.id())).status().unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130), "{command}");
+}
+
+#[test]
+fn long_runs_that_are_stopped_go_on_to_the_same_bytes() {
+    let folder = folder();
+    let path = folder.path();
+    let succeeds = |command: &str| assert!(shell(path, command).status().unwrap().success(), "{command}");
+    succeeds("pixelcnn-fit images.npy --filters 4 --blocks 1 --mixtures 2 --updates 1 --batch 4 --quiet -o density");
+    let polish = "fv-optimize enc --objective 'channel:z:0 - 0.1*l2' --count 3 --steps 2 --polish 500 --tolerance 0";
+    let draw = "pixelcnn-sample density --count 60 --batch 1 --threads 1";
+    for (command, sign, signal) in [
+        (polish, "CUT.checkpoint/chunk-0.state/search-0-trace.npy", "HUP"),
+        (draw, "CUT.checkpoint/chunk-0/images.npy", "TERM"),
+    ] {
+        let cut = format!("{command} --quiet --checkpoint-minutes 0 -o cut.npy");
+        stopped(path, &cut, &sign.replace("CUT", "cut.npy"), signal);
+        assert!(!path.join("cut.npy").exists());
+        succeeds(&cut);
+        succeeds(&format!("{command} --quiet -o whole.npy"));
+        assert!(fs::read(path.join("cut.npy")).unwrap() == fs::read(path.join("whole.npy")).unwrap(), "{command}");
+        assert!(!path.join("cut.npy.checkpoint").exists());
+        succeeds("rm -f cut.* whole.*");
+    }
+}
+
+#[test]
+fn a_dataset_that_is_stopped_leaves_nothing() {
+    let folder = folder();
+    let path = folder.path();
+    let before = names(path);
+    for what in ["shapes --count 200000 --size 48", "surfaces --count 200000 --size 32"] {
+        stopped(path, &format!("dataset synth {what} --quiet -o drawn"), ".drawn.partial-*/.train-images*", "INT");
+        assert_eq!(names(path), before, "{what}");
+    }
+}
+
 #[test]
 fn verify_names_each_output_that_is_not_what_its_sidecar_says() {
     let folder = folder();

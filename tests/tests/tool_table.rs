@@ -41,6 +41,17 @@ fn a_row_for_each_output_and_a_column_for_each_key() {
 }
 
 #[test]
+fn the_entries_of_a_list_are_rows() {
+    let folder = folder();
+    let words = "a\\ b.npy c.npy --at A,B --captions n --metric rows --quiet -o rows.svg";
+    assert!(obverse_tests::shell(folder.path(), &format!("metric-view {words}")).status().unwrap().success());
+    let found = table(&folder, &["rows.svg"], "--rows groups --columns at,mean,tool --format csv");
+    assert_eq!(found, "output,at,mean,tool\nrows.svg,A,3.0,metric-view\nrows.svg,B,4.0,metric-view\n");
+    run(folder.path(), "obverse-table", "rows.svg --rows rows --columns at")
+        .fails(2, &["--rows", "nothing of this name"]);
+}
+
+#[test]
 fn what_is_not_there_is_named_or_left_empty() {
     let folder = folder();
     run(folder.path(), "obverse-table", "c.npy --columns mse").fails(2, &["mse", "none"]);

@@ -4,6 +4,7 @@ use std::fmt;
 use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::str::FromStr;
+use std::time::Duration;
 
 use crate::request::ChangesNothing;
 
@@ -46,6 +47,28 @@ pub struct RestartArgument {
     /// Discard the checkpoint of another request, or a damaged one, and begin anew
     #[arg(long, add = ChangesNothing)]
     pub restart: bool,
+}
+
+/// `--checkpoint-minutes` and `--restart`, for tools that keep checkpoints as they go.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct CheckpointArguments {
+    /// Minutes between checkpoints
+    #[arg(long, default_value_t = 5.0, value_name = "M", add = ChangesNothing)]
+    checkpoint_minutes: f64,
+    #[command(flatten)]
+    restart: RestartArgument,
+}
+
+impl CheckpointArguments {
+    /// The time between checkpoints.
+    pub fn every(self) -> Duration {
+        Duration::from_secs_f64((60.0 * self.checkpoint_minutes).clamp(0.0, 1e9))
+    }
+
+    /// Whether the checkpoint of another request is discarded.
+    pub fn restarts(self) -> bool {
+        self.restart.restart
+    }
 }
 
 /// `--seed`, for tools that draw random numbers.

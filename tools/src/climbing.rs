@@ -12,9 +12,10 @@ use obverse::store::atomic::{self, AtomicFolder};
 use obverse::store::npy::{Reader, Scalar, Writer, write};
 use obverse::tensor::{Element, batch, view};
 use obverse::train::adam::Adam;
+use obverse::train::lbfgs::{Lbfgs, LbfgsState};
 use obverse::train::{Error, seal};
-use obverse::visualize::ascent::State;
-use serde_json::{Map, Value};
+use obverse::visualize::ascent::{Search, State};
+use serde_json::{Map, Value, json};
 
 /// An array that a finished chunk leaves, with a row an image: its name, the shape of a row, its values.
 pub type ChunkArray<'a, E> = (&'a str, &'a [usize], &'a [E]);
@@ -49,6 +50,11 @@ impl Chunks {
             atomic::write(&folder.join(IDENTITY), identity.to_string().as_bytes())?;
         }
         Ok(Self { folder })
+    }
+
+    /// The folder they lie in.
+    pub fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// Removes those of the output `target`, if there are any.
@@ -98,11 +104,11 @@ impl Chunks {
         Ok(seal::remove(&self.unfinished(first))?)
     }
 
-    /// Keeps the state of an unfinished chunk.
+    /// Keeps the state of an unfinished chunk, and of the searches that follow its steps.
     ///
     /// # Errors
     /// A file that cannot be written.
-    pub fn keep<E: Element + Scalar>(&self, state: &State<E>) -> anyhow::Result<()> {
+    pub fn keep<E: Element + Scalar>(&self, state: &State<E>, searches: &[Search<E>]) -> anyhow::Result<()> {
         let folder = AtomicFolder::create(&self.unfinished(state.rows[0]))?;
         let (first, second, updates) = state.adam.state();
         let path = |name: &str| folder.path().join(format!("{name}.npy"));
@@ -110,10 +116,24 @@ impl Chunks {
             write(&path(name), &[values.len()], values)?;
         }
         write(&path("trace"), &[state.trace.len()], &state.trace)?;
-        let counters =
-            [("step", state.step), ("updates", updates)].map(|(name, count)| (name.to_owned(), count.into()));
-        seal::seal(folder.path(), Map::from_iter(counters))?;
+        let mut known = Map::new();
+        known.insert("step".into(), state.step.into());
+        known.insert("updates".into(), updates.into());
+        let searches = searches.iter().enumerate().map(|(number, search)| keep_search(folder.path(), number, search));
+        known.insert("searches".into(), searches.collect::<anyhow::Result<_>>()?);
+        seal::seal(folder.path(), known)?;
         Ok(folder.commit()?)
+    }
+
+    /// The searches that were kept of the chunk that begins at row `first`, `length` parameters each; none where there are none.
+    ///
+    /// # Errors
+    /// A file that is damaged.
+    pub fn searches<E: Element + Scalar>(&self, first: usize, length: usize) -> anyhow::Result<Vec<Search<E>>> {
+        let folder = self.unfinished(first);
+        let content = seal::content(&folder)?.unwrap_or_default();
+        let kept = content.get("searches").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+        kept.iter().enumerate().map(|(number, known)| search_of(&folder, number, known, length)).collect()
     }
 
     /// Puts the state that was kept, where there is one, in the place of a start.
@@ -166,6 +186,53 @@ impl Chunks {
     pub fn remove(self) -> anyhow::Result<()> {
         remove(&self.folder)
     }
+}
+
+/// Keeps the arrays of a search, and tells the rest.
+fn keep_search<E: Element + Scalar>(folder: &Path, number: usize, search: &Search<E>) -> anyhow::Result<Value> {
+    let LbfgsState { x, value, gradient, steps, changes, iterations, evaluations } = search.lbfgs.state();
+    let path = |name: &str| folder.join(format!("search-{number}-{name}.npy"));
+    let (steps, changes, trace) = (steps.concat(), changes.concat(), search.trace.concat());
+    for (name, values) in [("x", x), ("gradient", gradient), ("steps", &steps), ("changes", &changes)] {
+        write(&path(name), &[values.len()], values)?;
+    }
+    write(&path("value"), &[1], &[*value])?;
+    write(&path("trace"), &[trace.len()], &trace)?;
+    Ok(json!({"iterations": iterations, "evaluations": evaluations, "ended": search.ended,
+        "remembered": search.lbfgs.state().steps.len()}))
+}
+
+/// A search as it was kept.
+fn search_of<E: Element + Scalar>(
+    folder: &Path,
+    number: usize,
+    known: &Value,
+    length: usize,
+) -> anyhow::Result<Search<E>> {
+    let count = |name: &str| {
+        let count = known[name].as_u64();
+        count.with_context(|| {
+            format!("{}: expected {name} of search {number}, found none; give --restart", folder.display())
+        })
+    };
+    let path = |name: &str| folder.join(format!("search-{number}-{name}.npy"));
+    let (remembered, iterations) = (count("remembered")? as usize, count("iterations")?);
+    let values = |name: &str, rows: usize| read::<E>(&path(name), length.saturating_mul(rows));
+    let vectors = |name: &str| -> anyhow::Result<Vec<Vec<E>>> {
+        Ok(values(name, remembered)?.chunks(length.max(1)).map(<[E]>::to_vec).collect())
+    };
+    let trace = read::<f64>(&path("trace"), (iterations as usize).saturating_mul(2))?;
+    let lbfgs = Lbfgs::resumed(LbfgsState {
+        x: values("x", 1)?,
+        value: read::<f64>(&path("value"), 1)?[0],
+        gradient: values("gradient", 1)?,
+        steps: vectors("steps")?,
+        changes: vectors("changes")?,
+        iterations,
+        evaluations: count("evaluations")?,
+    });
+    let trace = trace.chunks_exact(2).map(|pair| [pair[0], pair[1]]).collect();
+    Ok(Search { lbfgs, trace, ended: known["ended"] == true })
 }
 
 /// The identity of the run that wrote a folder of chunks, in which nothing but chunks lies; none where there is no folder, or none of

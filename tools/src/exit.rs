@@ -2,12 +2,13 @@
 //! output, divergence); 2: bad usage or bad input; 130: interrupted. Errors are one line on standard error.
 
 use std::borrow::Cow;
-use std::io::{ErrorKind, Write, stderr};
+use std::io::{self, Write, stderr};
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind};
 use std::process::ExitCode;
 use std::sync::OnceLock;
 
+use clap::error::ErrorKind;
 use clap_complete::CompleteEnv;
 use obverse::store;
 
@@ -110,6 +111,10 @@ fn conclude_usage(error: &clap::Error) -> u8 {
         let _ = error.print();
         return 0;
     }
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        complain(&format!("expected a command; {} --help lists them", tool_name()));
+        return BAD_INPUT;
+    }
     let text = error.render().to_string();
     let before_usage = text.split("\nUsage:").next().unwrap_or(&text);
     let message = before_usage.split("\nFor more information").next().unwrap_or(before_usage);
@@ -130,7 +135,7 @@ pub fn conclude(error: &anyhow::Error) -> u8 {
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
         cause.downcast_ref::<store::Error>().is_some_and(store::Error::is_broken_pipe)
-            || cause.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
+            || cause.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
     })
 }
 

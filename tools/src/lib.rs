@@ -25,7 +25,9 @@ pub mod training;
 
 use clap::CommandFactory;
 
-pub use arguments::{BatchArgument, CommonArguments, RestartArgument, SeedArgument, Shard, ShardArgument};
+pub use arguments::{
+    BatchArgument, CheckpointArguments, CommonArguments, RestartArgument, SeedArgument, Shard, ShardArgument,
+};
 pub use exit::Failure;
 pub use interrupt::{check_interrupted, interrupted};
 pub use network::{Classes, Precision, RowsArguments, architecture_file, require_images, training_failure};

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use obverse::data::batches::{ImageFile, LabelFile};
 use obverse::net::{Graph, architectures};
@@ -56,8 +56,25 @@ impl RowsArguments {
         elements: usize,
         step: impl FnMut(&[usize]) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
-        let usual = (ELEMENTS / elements.max(1)).clamp(1, 128);
-        for_each_batch(self.shard.shard.rows(total), self.batch.or(usual), self.common.quiet, step)
+        for_each_batch(self.shard.shard.rows(total), self.together(elements), self.common.quiet, step)
+    }
+
+    /// How many images of `elements` values are computed at a time.
+    fn together(&self, elements: usize) -> usize {
+        self.batch.or((ELEMENTS / elements.max(1)).clamp(1, 128))
+    }
+
+    /// Checks that what the network at `path` computes of a batch, out of `total` images of `elements` values, fits into memory.
+    ///
+    /// # Errors
+    /// A batch that does not.
+    pub fn charge(&self, path: &Path, graph: &Graph, total: usize, elements: usize) -> anyhow::Result<()> {
+        let element = match self.precision {
+            Precision::F32 => 4,
+            Precision::F64 => 8,
+        };
+        let images = self.together(elements).min(self.shard.shard.rows(total).len());
+        Ok(graph.charge(path, images, element).context("--batch")?)
     }
 }
 

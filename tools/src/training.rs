@@ -2,7 +2,6 @@
 
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::time::Duration;
 
 use anyhow::Context;
 use clap::{Args, ValueEnum};
@@ -15,7 +14,10 @@ use obverse::train::schedule::{Pace, Schedule};
 use serde_json::{Map, Value};
 
 use crate::interrupt::Interrupted;
-use crate::{CommonArguments, Metrics, Precision, Progress, SeedArgument, Task, interrupted, training_failure};
+use crate::{
+    CheckpointArguments, CommonArguments, Metrics, Precision, Progress, SeedArgument, Task, interrupted,
+    training_failure,
+};
 
 /// The arguments of a training.
 #[derive(Clone, Debug, Args)]
@@ -47,11 +49,8 @@ pub struct TrainingArguments {
     /// f64 is for checks: four times slower
     #[arg(long, value_enum, default_value_t)]
     pub precision: Precision,
-    /// Minutes between checkpoints
-    #[arg(long, default_value_t = 5.0, value_name = "M", add = crate::request::ChangesNothing)]
-    checkpoint_minutes: f64,
     #[command(flatten)]
-    restart: crate::RestartArgument,
+    checkpoint: CheckpointArguments,
     /// `--seed`.
     #[command(flatten)]
     pub seed: SeedArgument,
@@ -179,7 +178,7 @@ impl TrainingArguments {
             batch: self.batch as usize,
             examples,
             seed: self.seed.seed,
-            every: minutes(self.checkpoint_minutes),
+            every: self.checkpoint.every(),
             rounds: Rounds { length: self.evaluate_every, most: self.updates, pause: None },
         }
     }
@@ -199,16 +198,11 @@ impl TrainingArguments {
         let plan = Plan {
             training: self.training(examples),
             identity: task.identity_of_training(self.schedule.unwrap_or_default()),
-            restart: self.restart.restart,
+            restart: self.checkpoint.restarts(),
             quiet: self.common.quiet,
         };
         plan.run(task, output, trainee, save)
     }
-}
-
-/// The time between checkpoints that a number of minutes asks for.
-pub fn minutes(minutes: f64) -> Duration {
-    Duration::from_secs_f64((60.0 * minutes).clamp(0.0, 1e9))
 }
 
 /// A training's loop, with what must agree for it to go on from a checkpoint.

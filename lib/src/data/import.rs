@@ -10,7 +10,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Read};
 use std::path::Path;
 
@@ -20,6 +20,7 @@ use sha2::{Digest, Sha256};
 use super::output::SourceFile;
 use super::{Error, Part, Result, Source, affnist, cifar, folder, idx, stl10, svhn};
 use crate::store;
+use crate::store::budget::open_file;
 
 /// The formats that can be imported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -142,7 +143,7 @@ pub(crate) fn file_name(path: &Path) -> String {
 /// A file that cannot be read.
 pub fn sha256_of(path: &Path) -> Result<String> {
     let failed = |source| Error::read(path, source);
-    sha256(File::open(path).map_err(failed)?).map_err(failed)
+    sha256(open_file(path)?).map_err(failed)
 }
 
 /// The sha256 of a stream in hexadecimal.

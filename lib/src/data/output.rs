@@ -11,8 +11,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+use std::fmt;
 use std::path::Path;
-use std::{fmt, fs};
 
 use serde::{Deserialize, Serialize};
 
@@ -25,8 +25,6 @@ use crate::store::{self, atomic};
 pub const FORMAT: &str = "obverse-dataset/1";
 /// The name of the description in a dataset's folder.
 pub const DESCRIPTION: &str = "dataset.json";
-/// The largest description that is read.
-const DESCRIPTION_LIMIT: u64 = 1 << 26;
 
 /// What `dataset.json` says.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -90,11 +88,7 @@ impl Description {
     pub fn read(folder: &Path) -> Result<Self> {
         let path = folder.join(DESCRIPTION);
         let file = path.display().to_string();
-        let length = fs::metadata(&path).map_err(|source| Error::read(&path, source))?.len();
-        if length > DESCRIPTION_LIMIT {
-            return Err(Error::damaged(&file, "a description of at most 64 MiB", format!("{length} bytes")));
-        }
-        let text = fs::read(&path).map_err(|source| Error::read(&path, source))?;
+        let text = store::budget::read(&path)?;
         let advice = "make the dataset again with `dataset`";
         let description: Self = serde_json::from_slice(&text)
             .map_err(|error| Error::malformed(&file, "the description of a dataset", error, advice))?;
@@ -241,6 +235,8 @@ fn known(label: i64, classes: &Option<Vec<String>>) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::data::shapes;
 

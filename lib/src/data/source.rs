@@ -14,6 +14,7 @@ use flate2::bufread::MultiGzDecoder;
 
 use super::{Error, Result};
 use crate::store;
+use crate::store::budget::open_file;
 
 /// The most bytes taken out of a compressed archive: above STL-10 and CelebA, below a filled disk.
 const SPOOL_LIMIT: u64 = 1 << 36;
@@ -137,7 +138,7 @@ impl Source {
     /// The bytes of the file `name` as they are stored.
     fn raw(&self, name: &str) -> Result<Box<dyn Read + Send>> {
         match self.entries.get(name) {
-            Some(Place::File(path)) => Ok(Box::new(File::open(path).map_err(|source| Error::read(path, source))?)),
+            Some(Place::File(path)) => Ok(Box::new(open_file(path)?)),
             Some(Place::Span { file, start, length }) => {
                 Ok(Box::new(Span { file: file.clone(), position: *start, end: start + length }))
             }
@@ -184,7 +185,7 @@ enum Compression {
 fn kind(path: &Path) -> Result<Kind> {
     let failed = |source| Error::read(path, source);
     let mut start = Vec::new();
-    File::open(path).and_then(|file| file.take(4).read_to_end(&mut start)).map_err(failed)?;
+    open_file(path)?.take(4).read_to_end(&mut start).map_err(failed)?;
     let compression = match start.as_slice() {
         [0x1f, 0x8b, ..] => Compression::Gzip,
         [0x28, 0xb5, 0x2f, 0xfd] => Compression::Zstd,
@@ -200,7 +201,7 @@ fn kind(path: &Path) -> Result<Kind> {
 
 fn decompress(path: &Path, compression: Compression) -> Result<Box<dyn Read>> {
     let failed = |source| Error::read(path, source);
-    let file = BufReader::with_capacity(1 << 16, File::open(path).map_err(failed)?);
+    let file = BufReader::with_capacity(1 << 16, open_file(path)?);
     Ok(match compression {
         Compression::None => Box::new(file),
         Compression::Gzip => Box::new(MultiGzDecoder::new(file)),
@@ -336,7 +337,7 @@ fn tar_entries(
         spans.push((name, start, length));
     }
     if compression == Compression::None {
-        spool.file = File::open(path).map_err(failed)?;
+        spool.file = open_file(path)?;
         within(&file, &mut spool.file, &spans)?;
     }
     spool.finish(path, spans)
@@ -380,7 +381,7 @@ fn within(name: &str, file: &mut File, spans: &[(String, u64, u64)]) -> Result<(
 fn zip_entries(path: &Path, wanted: &impl Fn(&str) -> bool) -> Result<BTreeMap<String, Place>> {
     let file = path.display().to_string();
     let damaged = |error: zip::result::ZipError| Error::damaged(&file, "a zip archive", error);
-    let reader = BufReader::new(File::open(path).map_err(|source| Error::read(path, source))?);
+    let reader = BufReader::new(open_file(path)?);
     let mut archive = zip::ZipArchive::new(reader).map_err(damaged)?;
     let mut spool = Spool::new(path)?;
     let mut spans = Vec::new();

@@ -10,7 +10,7 @@
 //! use obverse::data::surfaces::{CHANNELS, FACTOR, write_surfaces};
 //! use obverse::store::npy::Reader;
 //! let folder = tempfile::tempdir()?;
-//! write_surfaces(folder.path(), 10, 4, 0)?;
+//! write_surfaces(folder.path(), 10, 4, 0, &|| true)?;
 //! let shape = |name: &str| Ok::<_, obverse::store::Error>(Reader::open(&folder.path().join(name))?.row_shape().to_vec());
 //! assert_eq!(shape("train-images.npy")?, [CHANNELS, 4, 4]);
 //! assert_eq!(shape("train-targets.npy")?, [CHANNELS, 4 * FACTOR, 4 * FACTOR]);
@@ -106,13 +106,13 @@ impl Surface {
 ///
 /// # Errors
 /// A file that cannot be written.
-pub fn write_surfaces(folder: &Path, count: usize, side: usize, seed: u64) -> Result<()> {
+pub fn write_surfaces(folder: &Path, count: usize, side: usize, seed: u64, go_on: &dyn Fn() -> bool) -> Result<()> {
     for (part, rows) in [("train", 0..count), ("test", count..count + count.div_ceil(10))] {
         for (name, side) in [("images", side), ("targets", FACTOR * side)] {
             let mut writer =
                 Writer::create(&folder.join(format!("{part}-{name}.npy")), Dtype::F32, &[CHANNELS, side, side])?;
             let rows: Vec<usize> = rows.clone().collect();
-            for rows in rows.chunks(CHUNK) {
+            for rows in rows.chunks(CHUNK).take_while(|_| go_on()) {
                 let images: Vec<Vec<f32>> = rows.par_iter().map(|&row| Surface::drawn(seed, row).image(side)).collect();
                 images.iter().try_for_each(|image| writer.write_rows(image))?;
             }

@@ -15,7 +15,7 @@ use super::initialise::memory_shape;
 use super::network::Network;
 use super::operation::ParameterSpec;
 use crate::store::npy::{Dtype, Reader, Scalar, write};
-use crate::store::{self, atomic};
+use crate::store::{self, atomic, budget};
 use crate::tensor::{Batch, Element, batch, channels_first, channels_last, view};
 
 /// The format's name and version.
@@ -139,7 +139,7 @@ impl<E: Element + Scalar> Network<E> {
 
 /// Reads a description.
 pub(crate) fn read_json(path: &Path) -> Result<Value> {
-    let text = fs::read(path).map_err(store::Error::read(path))?;
+    let text = budget::read(path)?;
     serde_json::from_slice(&text).map_err(|error| Error::Json { path: path.to_owned(), reason: error.to_string() })
 }
 

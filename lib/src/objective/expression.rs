@@ -122,7 +122,7 @@ impl FromStr for Expression {
     fn from_str(text: &str) -> Result<Self, Error> {
         let wrong = |(expected, found)| Error { text: text.to_string(), expected, found };
         let tokens = tokens(text).map_err(wrong)?;
-        let mut parser = Parser { tokens: &tokens };
+        let mut parser = Parser { tokens: &tokens, depth: 0 };
         let first = parser.sum().map_err(wrong)?;
         let terms = match parser.take(&Token::To) {
             false => first.into_iter().map(|(factor, atom)| (Weight { first: factor, last: factor }, atom)).collect(),
@@ -233,8 +233,12 @@ fn push(fields: &mut [String], character: char) {
     }
 }
 
+/// Brackets within brackets that a sum may hold.
+const DEEPEST: usize = 64;
+
 struct Parser<'a> {
     tokens: &'a [Token],
+    depth: usize,
 }
 
 impl Parser<'_> {
@@ -267,8 +271,13 @@ impl Parser<'_> {
             self.tokens = rest;
             match token {
                 Token::Number(number) if number.is_finite() => factor *= number,
+                Token::Open if self.depth == DEEPEST => {
+                    return Err((format!("at most {DEEPEST} brackets within each other"), "one more".into()));
+                }
                 Token::Open => {
+                    self.depth += 1;
                     let terms = self.sum()?;
+                    self.depth -= 1;
                     if !self.take(&Token::Close) {
                         let found = self.tokens.first().map_or("the end".into(), Token::to_string);
                         return Err((")".into(), found));
@@ -352,6 +361,15 @@ mod tests {
             [(-2.0, channel("a", 1)), (6.0, channel("b-c", 2)), (1.0, Atom::TotalVariation)]
         );
         assert_eq!(parsed("1e-2*class:7"), [(0.01, Atom::Class(7))]);
+    }
+
+    #[test]
+    fn brackets_have_a_depth() {
+        let nested = |depth: usize| format!("{}tv{}", "(".repeat(depth), ")".repeat(depth));
+        assert_eq!(parsed(&nested(64)), [(1.0, Atom::TotalVariation)]);
+        for depth in [65, 100_000] {
+            assert!(nested(depth).parse::<Expression>().unwrap_err().to_string().contains("at most 64 brackets"));
+        }
     }
 
     #[test]

@@ -1,6 +1,5 @@
 //! A metric of outputs, as sidecars and trainings keep it.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
@@ -31,7 +30,7 @@ pub fn metric_of_output(output: &Path, metric: &str) -> Result<Interval> {
 /// `Store` where the folder has no metrics.jsonl or it is damaged; `Metric` for a line without this number.
 pub fn metric_of_epochs(training: &Path, metric: &str) -> Result<Vec<f64>> {
     let path = training.join(EPOCHS);
-    let text = fs::read_to_string(&path).map_err(store::Error::read(&path))?;
+    let text = store::budget::read_text(&path)?;
     let expected = "a line of metrics an epoch";
     let epochs = epochs(&text).map_err(|source| store::Error::Json { path: path.clone(), expected, source })?;
     let of_line = |(line, metrics): (usize, &Map<String, Value>)| {

@@ -134,7 +134,8 @@ mod tests {
     fn intervals_of_skewed_means_hold_the_mean_nineteen_times_in_twenty() {
         // Squared errors of images are skewed: here exponentials of mean 1, those of 100 images.
         let held = (0..2000).filter(|&number| {
-            let values: Vec<f64> = Stream::new(1, "errors", number).uniform(0..100).iter().map(|u: &f64| -(1.0 - u).ln()).collect();
+            let values: Vec<f64> =
+                Stream::new(1, "errors", number).uniform(0..100).iter().map(|u: &f64| -(1.0 - u).ln()).collect();
             let mean = values.iter().sum::<f64>() / 100.0;
             let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / 99.0;
             let [low, high] = Measure::of_mean(mean, (variance / 100.0).sqrt(), 100).interval.unwrap();

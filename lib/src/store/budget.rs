@@ -9,6 +9,7 @@
 //! ```
 
 use std::fs::{self, File};
+use std::io::{self, Read};
 use std::path::Path;
 use std::sync::OnceLock;
 
@@ -18,6 +19,8 @@ use super::{Error, Result};
 const EXPANSION: u128 = 256;
 /// Bytes that any file may unpack to.
 const SMALL: u128 = 1 << 30;
+/// Bytes of the largest description: a network of a hundred thousand nodes has tens of millions.
+const DESCRIPTION: u64 = 1 << 28;
 /// What is taken for the machine's memory where the system does not tell.
 const USUAL: u64 = 8 << 30;
 
@@ -44,6 +47,20 @@ pub fn charge(path: &Path, what: &'static str, bytes: u128) -> Result<()> {
     }
     let needed = u64::try_from(bytes).unwrap_or(u64::MAX);
     Err(Error::Memory { path: path.to_owned(), what, needed, limit })
+}
+
+/// Checks that `bytes` of what is read from `path` can be laid down in `folder`, and that some space stays free. Where the system does not
+/// tell how much there is, writing will.
+///
+/// # Errors
+/// `Disk`, naming both.
+pub fn charge_disk(path: &Path, folder: &Path, bytes: u64) -> Result<()> {
+    let Ok(found) = rustix::fs::statvfs(folder) else { return Ok(()) };
+    let free = found.f_bavail.saturating_mul(found.f_frsize);
+    if bytes <= free - free / 16 {
+        return Ok(());
+    }
+    Err(Error::Disk { path: path.to_owned(), folder: folder.to_owned(), needed: bytes, free })
 }
 
 /// Checks that a file of `stored` bytes may unpack to `claimed` ones: many times its own size is a bomb, or all one value.
@@ -73,6 +90,30 @@ pub fn open_file(path: &Path) -> Result<File> {
     File::open(path).map_err(Error::read(path))
 }
 
+/// The bytes of a file that is read whole, such as a description.
+///
+/// # Errors
+/// Those of [`open_file`]; `Memory` for a file larger than any description is.
+pub fn read(path: &Path) -> Result<Vec<u8>> {
+    let file = open_file(path)?;
+    let length = file.metadata().map_err(Error::read(path))?.len();
+    if length > DESCRIPTION.min(limit()) {
+        let (path, limit) = (path.to_owned(), DESCRIPTION.min(limit()));
+        return Err(Error::Memory { path, what: "its text, which is read whole,", needed: length, limit });
+    }
+    let mut bytes = Vec::new();
+    file.take(DESCRIPTION).read_to_end(&mut bytes).map_err(Error::read(path))?;
+    Ok(bytes)
+}
+
+/// The text of a file that is read whole.
+///
+/// # Errors
+/// Those of [`read`]; `Read` for bytes that are no UTF-8.
+pub fn read_text(path: &Path) -> Result<String> {
+    String::from_utf8(read(path)?).map_err(|error| Error::read(path)(io::Error::new(io::ErrorKind::InvalidData, error)))
+}
+
 /// The memory of the machine, or of the control group that this process runs in, whichever is less.
 fn of_machine() -> u64 {
     let number = |path: &str| fs::read_to_string(path).ok()?.trim().parse::<u64>().ok();
@@ -95,6 +136,14 @@ mod tests {
         assert!(check_expansion(path, 1 << 40, 1 << 32).is_ok());
         let error = check_expansion(path, 6 << 30, 196_715).unwrap_err().to_string();
         assert!(error.contains("a.npy.zst") && error.contains("6442450944"), "{error}");
+    }
+
+    #[test]
+    fn more_than_the_disk_holds_is_refused() {
+        let folder = std::env::temp_dir();
+        assert!(charge_disk(Path::new("a.npy.zst"), &folder, 1).is_ok());
+        let error = charge_disk(Path::new("a.npy.zst"), &folder, 1 << 60).unwrap_err().to_string();
+        assert!(error.contains("a.npy.zst") && error.contains(&folder.display().to_string()), "{error}");
     }
 
     #[test]

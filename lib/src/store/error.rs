@@ -116,6 +116,20 @@ pub enum Error {
         /// The limit.
         limit: u64,
     },
+    /// A stream is larger than the folder of temporary files can hold.
+    #[error(
+        "{path}: its array needs {needed} bytes of {folder}, which has {free}; set TMPDIR to a larger folder, or unpack it first"
+    )]
+    Disk {
+        /// The file.
+        path: PathBuf,
+        /// The folder of temporary files.
+        folder: PathBuf,
+        /// The bytes.
+        needed: u64,
+        /// What is free there.
+        free: u64,
+    },
     /// A compressed file says that it unpacks to many times its size.
     #[error(
         "{path}: expected content of at most a few hundred times the file's {stored} bytes, found {claimed} claimed; if that is \

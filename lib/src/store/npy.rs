@@ -198,6 +198,7 @@ impl Reader {
         if let Some(stored) = stored {
             budget::check_expansion(path, expected.into(), stored)?;
         }
+        budget::charge_disk(path, &std::env::temp_dir(), expected)?;
         let mut file = tempfile::tempfile().map_err(Error::write(&std::env::temp_dir()))?;
         file.write_all(&bytes).map_err(Error::write(&std::env::temp_dir()))?;
         let found = copy(path, &mut source, &mut file, expected)?;

@@ -16,15 +16,14 @@
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Component, Path, PathBuf};
 
 use ndarray::{ArrayD, IxDyn};
 use prost::Message;
 
-use super::Result;
 use super::weights::{Broken, Number, broken, content};
+use super::{Result, budget};
 
 /// A tensor of an ONNX file: numbers of any float type as 32-bit floats, whole numbers and truth values as 64-bit ones.
 #[derive(Clone, Debug, PartialEq)]
@@ -316,7 +315,8 @@ impl TensorReader {
         let failed = |error: std::io::Error| {
             Broken::new(format!("the values of \"{name}\""), format!("{}: {error}", path.display()))
         };
-        let mut file = File::open(&path).map_err(failed)?;
+        let opened = budget::open_file(&path);
+        let mut file = opened.map_err(|error| Broken::new(format!("the values of \"{name}\""), error.to_string()))?;
         let available = file.metadata().map_err(failed)?.len().saturating_sub(offset);
         let said = number("length")?.unwrap_or(length as u64);
         if said != length as u64 || available < said {

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::npy::{Dtype, Reader, Written};
-use super::{Error, Result, atomic, digest, is_standard_stream};
+use super::{Error, Result, atomic, budget, digest, is_standard_stream};
 
 /// The version of the sidecar's own format. `obverse-run/1`, which had `parameters` for `request` and `resolved`, is read too.
 pub const SCHEMA: &str = "obverse-run/2";
@@ -194,7 +194,7 @@ impl Sidecar {
     /// # Errors
     /// `Read` when there is none; `Json` when it is damaged or something else.
     pub fn read(path: &Path) -> Result<Self> {
-        let bytes = fs::read(path).map_err(Error::read(path))?;
+        let bytes = budget::read(path)?;
         let expected = "a sidecar of this suite";
         serde_json::from_slice(&bytes).map_err(|source| Error::Json { path: path.to_owned(), expected, source })
     }

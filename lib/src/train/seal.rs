@@ -21,7 +21,7 @@ use serde_json::{Map, Value};
 
 use super::error::{Error, Result};
 use crate::store::digest::{self, FOLDER_SIDECAR};
-use crate::store::{self, atomic};
+use crate::store::{self, atomic, budget};
 
 const FILES: &str = "files";
 const SEAL: &str = "blake3";
@@ -54,7 +54,7 @@ pub fn content(folder: &Path) -> Result<Option<Map<String, Value>>> {
     if !path.is_file() {
         return names.first().map_or(Ok(None), |name| Err(Error::foreign(&folder.join(name))));
     }
-    let text = fs::read(&path).map_err(store::Error::read(&path))?;
+    let text = budget::read(&path)?;
     let content: Map<String, Value> = serde_json::from_slice(&text).map_err(|error| Error::broken(&path, &error))?;
     let (Some(files), Some(sealed)) = (content.get(FILES).and_then(Value::as_object), content.get(SEAL)) else {
         return Err(Error::foreign(&path));

@@ -234,50 +234,91 @@ impl<E: Element> Ascent<'_, E> {
         Ok(Evaluation { values, cosines: judged.cosines, gradient, norms })
     }
 
-    /// L-BFGS from where the steps ended, each image by itself; all of them at once where the objective is joint. Returns the
-    /// objective and the norm of the gradient after each iteration, an image each.
+    /// The searches by L-BFGS from where the steps ended, for [`Ascent::polish`]: one an image, one of all where the objective is joint.
     ///
     /// # Errors
     /// A network that does not compute the objective's nodes.
-    pub fn polish(&self, state: &mut State<E>) -> Result<Vec<Vec<[f64; 2]>>> {
-        let count = image_len(&state.s);
-        if self.objective.is_joint() {
-            let (s, trace) = self.polish_together(view(&state.s), &state.rows)?;
-            view_mut(&mut state.s).copy_from_slice(&s);
-            return Ok(vec![trace; state.rows.len()]);
-        }
-        let starts: Vec<(&[E], usize)> = view(&state.s).chunks_exact(count).zip(state.rows.iter().copied()).collect();
-        let polished: Vec<_> =
-            starts.par_iter().map(|(s, row)| self.polish_together(s, &[*row])).collect::<Result<_>>()?;
-        let mut traces = Vec::with_capacity(polished.len());
-        for (s, (polished, trace)) in view_mut(&mut state.s).chunks_exact_mut(count).zip(polished) {
-            s.copy_from_slice(&polished);
-            traces.push(trace);
-        }
-        Ok(traces)
+    pub fn searches(&self, state: &State<E>) -> Result<Vec<Search<E>>> {
+        let (parts, length) = self.parts(state);
+        let starts = view(&state.s).par_chunks_exact(length).zip(parts);
+        starts.map(|(s, rows)| Ok(Search::new(Lbfgs::start(s.to_vec(), &mut self.descent(rows))?))).collect()
     }
 
-    /// L-BFGS on the sum of the objectives of `rows`.
-    fn polish_together(&self, s: &[E], rows: &[usize]) -> Result<(Vec<E>, Vec<[f64; 2]>)> {
-        let shape = (rows.len(), 1, 1, s.len() / rows.len());
-        let mut evaluate = |s: &[E]| -> Result<(f64, Vec<E>)> {
-            let found = self.evaluate_plain(&batch(s.to_vec(), shape), rows)?;
-            // It descends.
-            Ok((-found.values.iter().sum::<f64>(), view(&found.gradient).iter().map(|&g| -g).collect()))
-        };
+    /// Goes on with searches until all have ended, or `stop` says so after an iteration. Ended, their points are the state's, and it is
+    /// true.
+    ///
+    /// # Errors
+    /// A network that does not compute the objective's nodes.
+    pub fn polish(
+        &self,
+        state: &mut State<E>,
+        searches: &mut [Search<E>],
+        stop: &(impl Fn() -> bool + Sync),
+    ) -> Result<bool> {
         let limits =
             Limits { iterations: self.settings.polish, gradient_norm: self.settings.tolerance, ..Limits::default() };
-        let mut trace = Vec::new();
-        let mut lbfgs = Lbfgs::start(s.to_vec(), &mut evaluate)?;
-        let mut stop = None;
-        while stop.is_none() {
-            let before = lbfgs.state().iterations;
-            stop = lbfgs.iterate(&LbfgsSettings::default(), &limits, &mut evaluate)?;
-            if lbfgs.state().iterations > before {
-                trace.push([-lbfgs.state().value, lbfgs.gradient_norm()]);
+        let (parts, length) = self.parts(state);
+        searches
+            .par_iter_mut()
+            .zip(parts)
+            .try_for_each(|(search, rows)| search.run(&limits, &mut self.descent(rows), stop))?;
+        let ended = searches.iter().all(|search| search.ended);
+        if ended {
+            let points = view_mut(&mut state.s).chunks_exact_mut(length).zip(searches);
+            points.for_each(|(s, search)| s.copy_from_slice(&search.lbfgs.state().x));
+        }
+        Ok(ended)
+    }
+
+    /// The rows of images that are searched together, and how many parameters they have.
+    fn parts<'s>(&self, state: &'s State<E>) -> (rayon::slice::Chunks<'s, usize>, usize) {
+        let together = if self.objective.is_joint() { state.rows.len() } else { 1 };
+        (state.rows.par_chunks(together.max(1)), together * image_len(&state.s))
+    }
+
+    /// Minus the sum of the objectives of `rows`, and its gradient.
+    fn descent<'r>(&self, rows: &'r [usize]) -> impl FnMut(&[E]) -> Result<(f64, Vec<E>)> + use<'_, 'r, E> {
+        move |s: &[E]| {
+            let shape = (rows.len(), 1, 1, s.len() / rows.len());
+            let found = self.evaluate_plain(&batch(s.to_vec(), shape), rows)?;
+            Ok((-found.values.iter().sum::<f64>(), view(&found.gradient).iter().map(|&g| -g).collect()))
+        }
+    }
+}
+
+/// A search by L-BFGS: of one image, or of all.
+#[derive(Clone, Debug)]
+pub struct Search<E> {
+    /// Where it is.
+    pub lbfgs: Lbfgs<E>,
+    /// The objective and the norm of the gradient after each iteration.
+    pub trace: Vec<[f64; 2]>,
+    /// Whether it has come to a limit.
+    pub ended: bool,
+}
+
+impl<E: Element> Search<E> {
+    fn new(lbfgs: Lbfgs<E>) -> Self {
+        Self { lbfgs, trace: Vec::new(), ended: false }
+    }
+
+    fn run(
+        &mut self,
+        limits: &Limits,
+        descent: &mut impl FnMut(&[E]) -> Result<(f64, Vec<E>)>,
+        stop: &impl Fn() -> bool,
+    ) -> Result<()> {
+        while !self.ended {
+            let before = self.lbfgs.state().iterations;
+            self.ended = self.lbfgs.iterate(&LbfgsSettings::default(), limits, descent)?.is_some();
+            if self.lbfgs.state().iterations > before {
+                self.trace.push([-self.lbfgs.state().value, self.lbfgs.gradient_norm()]);
+            }
+            if stop() {
+                return Ok(());
             }
         }
-        Ok((lbfgs.state().x.clone(), trace))
+        Ok(())
     }
 }
 
@@ -349,7 +390,10 @@ mod tests {
         while state.step < settings.steps {
             ascent.step(&mut state).unwrap();
         }
-        let polished = ascent.polish(&mut state).unwrap();
+        let mut searches = ascent.searches(&state).unwrap();
+        // As a run that is stopped after each iteration.
+        while !ascent.polish(&mut state, &mut searches, &|| true).unwrap() {}
+        let polished = searches.into_iter().map(|search| search.trace).collect();
         let weights = view(&network.parameters()[0])[..4].to_vec();
         ((weights, polished), state)
     }

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::net_import;
-use crate::{CommonArguments, Failure, Metrics, Progress, SeedArgument, Task};
+use crate::{CommonArguments, Failure, Metrics, Progress, SeedArgument, Task, check_interrupted, interrupted};
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use obverse::data::affine::{self, Ranges};
@@ -15,7 +15,7 @@ use obverse::data::import::{self, Format};
 use obverse::data::manifest::Manifest;
 use obverse::data::output::{self, Description, SourceFile};
 use obverse::data::resize::Filter;
-use obverse::data::{Error, Part, Source, shapes, sine, surfaces};
+use obverse::data::{Error, Images, Part, Source, shapes, sine, surfaces};
 use obverse::net::inception;
 use obverse::store::atomic::AtomicFolder;
 use obverse::store::digest;
@@ -36,7 +36,7 @@ pub struct Arguments {
 }
 
 const EXAMPLES: &str = "Measures:
-  train, test, …             how many images each part holds
+  train, test, validation, … how many images each part holds
 
 Examples:
   dataset synth shapes --count 24000 --size 48 -o data/shapes
@@ -439,7 +439,9 @@ fn draw_surfaces(arguments: &SurfacesArguments) -> anyhow::Result<()> {
         return Ok(());
     }
     let folder = folder_at(output)?;
-    surfaces::write_surfaces(folder.path(), *count, usize::from(*size), *seed)?;
+    interrupted();
+    surfaces::write_surfaces(folder.path(), *count, usize::from(*size), *seed, &|| !interrupted())?;
+    check_interrupted()?;
     task.finish_folder(folder, Metrics::from_iter([("train".to_string(), (*count).into())]))
 }
 
@@ -477,14 +479,24 @@ fn write(task: Task, output: &Path, description: Description, parts: Vec<Part>, 
     let folder = folder_at(output)?;
     let total: Option<usize> = parts.iter().map(|part| part.images.count).sum();
     let mut progress = total.map(|total| Progress::new(total as u64, "images", quiet));
+    interrupted();
+    let parts = parts.into_iter().map(until_interrupted).collect();
     let written = output::write(folder.path(), description, parts, &mut |_, _| {
         if let Some(progress) = &mut progress {
             progress.advance(1);
         }
-    })?;
+    });
     drop(progress);
+    check_interrupted()?;
+    let written = written?;
     let counts: Metrics = written.parts.iter().map(|part| (part.name.clone(), part.count.into())).collect();
     task.finish_folder(folder, counts)
+}
+
+/// A part that ends where the run is to stop.
+fn until_interrupted(Part { name, images }: Part) -> Part {
+    let examples = Box::new(images.examples.take_while(|_| !interrupted()));
+    Part { name, images: Images { examples, ..images } }
 }
 
 fn info(arguments: &InfoArguments) -> anyhow::Result<()> {

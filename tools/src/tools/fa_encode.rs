@@ -71,6 +71,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     if task.is_fresh()? {
         return Ok(());
     }
+    arguments.rows.charge(&arguments.network, &graph, images.count(), images.shape().len())?;
     match arguments.rows.precision {
         Precision::F32 => encode_all::<f32>(&arguments, &images, task),
         Precision::F64 => encode_all::<f64>(&arguments, &images, task),

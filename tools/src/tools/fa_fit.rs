@@ -35,6 +35,7 @@ use serde_json::{Value, json};
   regression  section 3.2: learn --targets, and a latent that keeps what they forget; --arch toy is the paper's network
 
 Measures:
+  epoch, updates             passes over the images, updates so far
   train_mse                  squared error of recovery per pixel, as trained
   weighted_divergence        modes vfa and vfa-gan: the KL divergence from the prior, times --beta
   generator, discriminator   mode vfa-gan: the adversarial losses

@@ -351,6 +351,15 @@ impl<E: Element + Scalar> Inverter<E> {
         }
     }
 
+    /// The network that is run.
+    fn graph(&self) -> &Graph {
+        match self {
+            Self::Alignment { encoder, .. } => encoder.graph(),
+            Self::Local(chain) => chain.graph(),
+            Self::Decoder(network) => network.graph(),
+        }
+    }
+
     /// The size of the images.
     fn image(&self) -> anyhow::Result<Size> {
         Ok(match self {
@@ -424,6 +433,7 @@ fn invert_all<E: Element + Scalar>(
     let (features, image) = (inverter.features(), inverter.image()?);
     let Size { channels, height, width } = image;
     data.originals.as_ref().map_or(Ok(()), |originals| require_recoverable(originals, image))?;
+    arguments.rows.charge(&arguments.network, inverter.graph(), latents.count(), image.elements())?;
     let stream = Stream::new(arguments.seed.seed, "recovery", 0);
     let mut writer = Writer::create(&arguments.output, E::DTYPE, &[channels, height, width])?;
     let (mut error, mut within) = (SquaredError::default(), 0);

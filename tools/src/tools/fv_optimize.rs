@@ -4,7 +4,7 @@ mod climb;
 mod select;
 
 use crate::request::{Input, Output};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, ensure};
 use clap::{Parser, ValueEnum};
@@ -18,12 +18,9 @@ use obverse::store::npy::{Reader, Scalar};
 use obverse::tensor::Element;
 use obverse::visualize::ascent::{Optimiser, Settings};
 
-use climb::climb;
-use select::{rank, search};
-
 use crate::comparison::ComparisonArguments;
 use crate::parameterisation::ParameterisationArguments;
-use crate::{Precision, RowsArguments, SeedArgument, Task, companion};
+use crate::{CheckpointArguments, Precision, RowsArguments, SeedArgument, Task, companion};
 
 /// Make images that units of a network want, by gradient ascent, by search, or from a dataset.
 ///
@@ -50,7 +47,7 @@ Measures:
   objective                  of each image, at the end
   gradient_norm, start_gradient_norm
                              of each image: the norm of its gradient at the end and at the start
-  cosine                     of each image: the cosine with its direction or target; null without one
+  cosine                     of each image: the cosine with its direction or target, where it has one
   share_without_gradient     of each image: the share of steps whose gradient was 0
   parameters, trace          the files beside the output
   candidate                  --search, --examples: which of the candidates each image is
@@ -120,11 +117,8 @@ pub struct Arguments {
     /// With --search and --examples: how many to keep of each objective
     #[arg(long, default_value_t = 8, value_name = "K", value_parser = clap::value_parser!(u32).range(1..=4096))]
     keep: u32,
-    /// Minutes between checkpoints
-    #[arg(long, default_value_t = 5.0, value_name = "M", add = crate::request::ChangesNothing)]
-    checkpoint_minutes: f64,
     #[command(flatten)]
-    restart: crate::RestartArgument,
+    checkpoint: CheckpointArguments,
     #[command(flatten)]
     seed: SeedArgument,
     #[command(flatten)]
@@ -145,89 +139,148 @@ enum OptimiserArgument {
 /// # Errors
 /// Bad usage, bad input, a run that fails; the user's wish to stop.
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let plan = Plan::new(&arguments)?;
-    let mut task = Task::begin(&arguments.rows.common, Some(&arguments.output))?;
-    plan.declare(&arguments, &mut task)?;
-    task.beside(companions(&arguments));
+    let request = Request::try_from(arguments)?;
+    let mut task = Task::begin(&request.rows.common, Some(&request.output))?;
+    request.declare(&mut task)?;
     if task.is_fresh()? {
         return Ok(());
     }
-    match arguments.rows.precision {
-        Precision::F32 => plan.carry_out::<f32>(&arguments, task),
-        Precision::F64 => plan.carry_out::<f64>(&arguments, task),
+    match request.rows.precision {
+        Precision::F32 => request.carry_out::<f32>(task),
+        Precision::F64 => request.carry_out::<f64>(task),
     }
 }
 
-/// The files beside the output.
-fn companions(arguments: &Arguments) -> Vec<PathBuf> {
-    match (&arguments.search, &arguments.examples) {
-        (None, None) => vec![companion(&arguments.output, "parameters"), companion(&arguments.output, "trace")],
-        (Some(_), _) => vec![companion(&arguments.output, "parameters")],
-        _ => Vec::new(),
-    }
-}
-
-/// What was asked, checked before anything is computed.
-struct Plan {
+/// What was asked, checked before anything is computed: all that the rooms below are given.
+struct Request {
+    network: Input,
+    output: Output,
     expressions: Vec<(Expression, usize)>,
     comparison: Comparison,
-    transforms: Transforms,
-    settings: Settings,
+    image: ParameterisationArguments,
+    method: Method,
+    seed: u64,
+    rows: RowsArguments,
 }
 
-impl Plan {
-    fn new(arguments: &Arguments) -> anyhow::Result<Self> {
+/// How images are found.
+enum Method {
+    Climb(Climb),
+    Select(Select),
+}
+
+/// By gradients.
+struct Climb {
+    transforms: Transforms,
+    settings: Settings,
+    start: Start,
+    checkpoint: CheckpointArguments,
+}
+
+/// Where gradients begin.
+enum Start {
+    Drawn,
+    Parameters(Input),
+    Images(Input),
+}
+
+/// The best of many.
+struct Select {
+    candidates: Candidates,
+    /// Of each objective.
+    keep: usize,
+}
+
+enum Candidates {
+    Drawn { count: u64, region: Option<Input> },
+    Examples(Input),
+}
+
+impl TryFrom<Arguments> for Request {
+    type Error = anyhow::Error;
+
+    fn try_from(arguments: Arguments) -> anyhow::Result<Self> {
         ensure!(!is_standard_stream(&arguments.output), "-o: expected a file, since others are written beside it");
-        let texts = match &arguments.objectives {
-            Some(file) => lines(file)?,
-            None => arguments.objective.clone(),
-        };
-        let single = arguments.search.is_some() || arguments.examples.is_some();
-        let expressions = texts
-            .iter()
-            .map(|text| {
-                let expression: Expression = text.parse()?;
-                let count = if single { 1 } else { images_of(&expression, arguments.count)? };
-                Ok((expression, count))
-            })
-            .collect::<anyhow::Result<Vec<_>>>()?;
-        ensure!(!expressions.is_empty(), "--objectives: expected at least one objective, found none");
-        let rate = arguments.learning_rate.unwrap_or(match arguments.optimiser {
-            OptimiserArgument::Adam => 0.05,
-            OptimiserArgument::Normalised => 1.0,
-        });
-        ensure!(rate > 0.0 && rate.is_finite(), "--learning-rate: expected a positive number, found {rate}");
-        let optimiser = match arguments.optimiser {
-            OptimiserArgument::Adam => Optimiser::Adam { learning_rate: rate },
-            OptimiserArgument::Normalised => Optimiser::Normalised { length: rate },
-        };
-        let settings = Settings {
-            steps: arguments.steps,
-            optimiser,
-            redirected: arguments.redirect,
-            polish: arguments.polish,
-            tolerance: arguments.tolerance,
-        };
+        let expressions = arguments.expressions()?;
         let aimed = |(expression, _): &(Expression, usize)| {
             expression.0.iter().any(|(_, atom)| matches!(atom, Atom::Targets { .. }))
         };
         let usual = if expressions.iter().any(aimed) { 3 } else { 0 };
         let comparison = arguments.comparison.resolved(Comparison { aggregation: Aggregation::USUAL, power: usual });
-        let transforms = arguments.transforms.parse().context("--transforms")?;
-        Ok(Self { expressions, comparison, transforms, settings })
+        let (transforms, settings) = (arguments.transforms.parse().context("--transforms")?, arguments.settings()?);
+        let Arguments { network, output, image, seed, rows, keep, search, examples, region, .. } = arguments;
+        let select = |candidates| Method::Select(Select { candidates, keep: keep as usize });
+        let method = match (search, examples) {
+            (Some(count), _) => select(Candidates::Drawn { count, region }),
+            (None, Some(examples)) => select(Candidates::Examples(examples)),
+            (None, None) => {
+                let start = match (arguments.start, arguments.start_images) {
+                    (Some(parameters), _) => Start::Parameters(parameters),
+                    (None, Some(images)) => Start::Images(images),
+                    (None, None) => Start::Drawn,
+                };
+                Method::Climb(Climb { transforms, settings, start, checkpoint: arguments.checkpoint })
+            }
+        };
+        Ok(Self { network, output, expressions, comparison, image, method, seed: seed.seed, rows })
+    }
+}
+
+impl Arguments {
+    /// The objectives, with the number of images of each.
+    fn expressions(&self) -> anyhow::Result<Vec<(Expression, usize)>> {
+        let texts = match &self.objectives {
+            Some(file) => lines(file)?,
+            None => self.objective.clone(),
+        };
+        let single = self.search.is_some() || self.examples.is_some();
+        let read = |text: &String| {
+            let expression: Expression = text.parse()?;
+            let count = if single { 1 } else { images_of(&expression, self.count)? };
+            Ok((expression, count))
+        };
+        let expressions = texts.iter().map(read).collect::<anyhow::Result<Vec<_>>>()?;
+        ensure!(!expressions.is_empty(), "--objectives: expected at least one objective, found none");
+        Ok(expressions)
     }
 
-    fn declare(&self, arguments: &Arguments, task: &mut Task) -> anyhow::Result<()> {
+    fn settings(&self) -> anyhow::Result<Settings> {
+        let rate = self.learning_rate.unwrap_or(match self.optimiser {
+            OptimiserArgument::Adam => 0.05,
+            OptimiserArgument::Normalised => 1.0,
+        });
+        ensure!(rate > 0.0 && rate.is_finite(), "--learning-rate: expected a positive number, found {rate}");
+        let optimiser = match self.optimiser {
+            OptimiserArgument::Adam => Optimiser::Adam { learning_rate: rate },
+            OptimiserArgument::Normalised => Optimiser::Normalised { length: rate },
+        };
+        let &Self { steps, redirect: redirected, polish, tolerance, .. } = self;
+        Ok(Settings { steps, optimiser, redirected, polish, tolerance })
+    }
+}
+
+impl Request {
+    /// Declares the files that objectives name and those written beside the images, and what was left open.
+    fn declare(&self, task: &mut Task) -> anyhow::Result<()> {
         let mut files = self.expressions.iter().flat_map(|(expression, _)| expression.files());
         files.try_for_each(|path| task.input("objective", path))?;
-        task.resolved("settings", self.settings)?;
+        if let Method::Climb(climb) = &self.method {
+            task.resolved("settings", climb.settings)?;
+        }
         task.resolved("aggregation", self.comparison.aggregation)?;
         task.resolved("cosine_power", self.comparison.power)?;
-        task.resolved("parameterisation", &arguments.image)
+        task.resolved("parameterisation", &self.image)?;
+        let beside: &[&str] = match &self.method {
+            Method::Climb(_) => &["parameters", "trace"],
+            Method::Select(Select { candidates: Candidates::Drawn { .. }, .. }) => &["parameters"],
+            Method::Select(_) => &[],
+        };
+        task.beside(beside.iter().map(|kind| companion(&self.output, kind)).collect());
+        Ok(())
     }
 
-    fn carry_out<E: Element + Scalar>(&self, arguments: &Arguments, task: Task) -> anyhow::Result<()> {
-        let network = Network::<E>::load(&arguments.network)?;
+    fn carry_out<E: Element + Scalar>(&self, task: Task) -> anyhow::Result<()> {
+        let network = Network::<E>::load(&self.network)?;
         let graph = network.graph().clone();
         let resolve = |(expression, count): &(Expression, usize)| {
             Ok(Objective::new(expression, &graph, *count, self.comparison)?)
@@ -238,17 +291,16 @@ impl Plan {
         let network = network.folded(&names)?;
         let moved = objectives.into_iter().map(|objective| Ok(objective.moved(&graph, network.graph())?));
         let objectives = moved.collect::<anyhow::Result<Vec<_>>>()?;
-        match (arguments.search, &arguments.examples) {
-            (Some(count), _) => search(arguments, &network, &objectives, count, task),
-            (None, Some(examples)) => rank(arguments, &network, &objectives, examples, task),
-            (None, None) => climb(self, arguments, &network, Objective::joined(objectives), task),
+        match &self.method {
+            Method::Climb(climb) => climb::climb(self, climb, &network, Objective::joined(objectives), task),
+            Method::Select(select) => select::select(self, select, &network, &objectives, task),
         }
     }
 }
 
 /// The lines of a file of objectives.
 fn lines(file: &Path) -> anyhow::Result<Vec<String>> {
-    let text = std::fs::read_to_string(file).map_err(obverse::store::Error::read(file))?;
+    let text = obverse::store::budget::read_text(file)?;
     let line = |line: &str| line.split('#').next().map(|line| line.trim().to_string());
     Ok(text.lines().filter_map(line).filter(|line| !line.is_empty()).collect())
 }

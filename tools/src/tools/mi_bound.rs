@@ -271,7 +271,8 @@ impl Arguments {
         let mut metrics = Metrics::from_iter([("images".to_string(), Value::from(values.len()))]);
         Measure::from(nce).insert("nce_nats", &mut metrics);
         if let Some(dimensions) = dimensions {
-            Measure::from(nce.scaled(bits_per_dimension(dimensions as usize))).insert("bits_per_dimension", &mut metrics);
+            Measure::from(nce.scaled(bits_per_dimension(dimensions as usize)))
+                .insert("bits_per_dimension", &mut metrics);
         }
         if let Some(entropy) = self.input_entropy {
             ensure!(
@@ -293,7 +294,8 @@ impl Arguments {
             Measure::from(seen).insert("train_nce_nats", &mut metrics);
             // The images differ, and so the two errors are independent.
             let error = seen.standard_error.hypot(nce.standard_error);
-            Measure { value: seen.mean - nce.mean, standard_error: Some(error), interval: None }.insert("gap_nats", &mut metrics);
+            Measure { value: seen.mean - nce.mean, standard_error: Some(error), interval: None }
+                .insert("gap_nats", &mut metrics);
         }
         Ok(metrics)
     }

@@ -47,6 +47,7 @@ use shadows::ShadowArguments;
                --condition. net-tap DECODER H.npy --layer image recovers images
 
 Measures:
+  epoch, updates             passes over the images, updates so far
   train_mse, train_cross_entropy, weighted_divergence, cross_entropy, generator, discriminator
                              what is trained, a mean over training images
   shadow_cross_entropy, shadows_kept
@@ -142,9 +143,10 @@ pub struct Arguments {
     #[arg(long, value_name = "L.npy", requires = "validation")]
     validation_labels: Option<Input>,
     #[command(flatten)]
-    shadow: ShadowArguments,
-    #[command(flatten)]
     training: TrainingArguments,
+    // The last: what follows would stand below its heading.
+    #[command(flatten)]
+    shadow: ShadowArguments,
     /// The network folder to write
     #[arg(short, long, value_name = "NET")]
     output: Output,

@@ -123,6 +123,7 @@ fn tap<E: Element + Scalar>(
     let (size, input) = (network.graph().size(node), network.graph().input.shape);
     let mut writer = Writer::create(output, E::DTYPE, &Vec::from(size))?;
     let mut confusion = Confusion::new(size.elements());
+    arguments.rows.charge(&arguments.network, network.graph(), images.count(), input.elements())?;
     arguments.rows.for_each_batch(images.count(), input.elements(), |rows| {
         let x = batch(images.batch::<E>(rows)?, (rows.len(), input.height, input.width, input.channels));
         let trace = network.forward(&mut NoneTape, &x, Mode::Inference, InputGradient::Unwanted);

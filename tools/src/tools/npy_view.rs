@@ -18,7 +18,7 @@ use obverse::report::{
 };
 use obverse::store::npy::{Reader, require_finite};
 use obverse::store::sidecar::Artifact;
-use obverse::store::{self, atomic, is_standard_stream};
+use obverse::store::{self, atomic, budget, is_standard_stream};
 use serde_json::Value;
 
 use crate::arguments::parse_places;
@@ -293,7 +293,7 @@ fn class_names(text: &str) -> anyhow::Result<Vec<String>> {
     if path.extension().is_none_or(|extension| extension != "json") {
         return Ok(text.split(',').map(str::to_owned).collect());
     }
-    let json = std::fs::read_to_string(path).map_err(store::Error::read(path))?;
+    let json = budget::read_text(path)?;
     let json: Value = serde_json::from_str(&json).with_context(|| path.display().to_string())?;
     let names = json.get("classes").and_then(|classes| serde_json::from_value(classes.clone()).ok());
     names.with_context(|| format!("{}: expected \"classes\", an array of names; give a dataset.json", path.display()))

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use clap::{Parser, ValueEnum};
 use obverse::store::sidecar::Sidecar;
 use obverse::store::{self};
@@ -20,7 +20,8 @@ use serde_json::Value;
     after_help = "Examples:
   obverse-table plain-0 plain-1 dropout-0 --columns test_accuracy,epochs,seed,wall_seconds
   obverse-table train-images.npy fc3.npy --columns rows=output.shape.0,tool --format csv
-  obverse-table plain-0 --columns test_accuracy --format tsv --no-header"
+  obverse-table plain-0 --columns test_accuracy --format tsv --no-header
+  obverse-table errors.svg --rows groups --columns name,mean,mean_interval --format csv"
 )]
 pub struct Arguments {
     /// Outputs: files or folders with their sidecars
@@ -29,6 +30,9 @@ pub struct Arguments {
     /// The columns after the output's name
     #[arg(long, required = true, value_name = "KEY,…", value_delimiter = ',', value_parser = column)]
     columns: Vec<Column>,
+    /// A row for each entry of this list of each output, whose keys come first: `layers`, `groups`
+    #[arg(long, value_name = "KEY")]
+    rows: Option<String>,
     /// How the table is written
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -72,20 +76,27 @@ fn column(text: &str) -> Result<Column, String> {
 /// # Errors
 /// An output without a sidecar, a key that no output has.
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let Arguments { outputs, columns, format, no_header, missing } = arguments;
-    let mut rows = Vec::new();
+    let Arguments { outputs, columns, rows: list, format, no_header, missing } = arguments;
+    let (mut names, mut rows) = (Vec::new(), Vec::new());
     for output in &outputs {
         let path =
             Sidecar::path_of(output).context("what went through a pipe has no sidecar; give a file or folder")?;
         let sidecar =
             if missing && !path.is_file() { Value::Null } else { serde_json::to_value(Sidecar::read(&path)?)? };
-        rows.push(columns.iter().map(|column| look_up(&sidecar, &column.key)).collect::<Vec<_>>());
+        let entries = match &list {
+            Some(key) => entries(&sidecar, key, &path)?,
+            None => vec![Value::Null],
+        };
+        for entry in entries {
+            let found = |column: &Column| below(&entry, &column.key).or_else(|| look_up(&sidecar, &column.key));
+            rows.push(columns.iter().map(found).collect::<Vec<_>>());
+            names.push(output.display().to_string());
+        }
     }
     for (place, column) in columns.iter().enumerate() {
         let found = missing || rows.iter().any(|row| row[place].is_some());
         ensure!(found, "--columns: expected a key of the outputs' sidecars, found {:?} in none", column.key);
     }
-    let names: Vec<String> = outputs.iter().map(|output| output.display().to_string()).collect();
     let text = match format {
         Format::Json => json(&names, &columns, &rows),
         _ => lines(&names, &columns, &rows, format, no_header),
@@ -95,15 +106,28 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
 
 /// The value of a key; none where there is none.
 fn look_up(sidecar: &Value, key: &str) -> Option<Value> {
-    let below = |value: &Value| {
-        key.split('.').try_fold(value.clone(), |value, part| match value {
-            Value::Array(values) => values.into_iter().nth(part.parse().ok()?),
-            Value::Object(mut entries) => entries.remove(part),
-            _ => None,
-        })
-    };
     let rooms = ["metrics", "request", "resolved"].into_iter().filter_map(|room| sidecar.get(room));
-    rooms.chain([sidecar]).find_map(below)
+    rooms.chain([sidecar]).find_map(|room| below(room, key))
+}
+
+/// What a key with its dots leads to.
+fn below(value: &Value, key: &str) -> Option<Value> {
+    key.split('.').try_fold(value.clone(), |value, part| match value {
+        Value::Array(values) => values.into_iter().nth(part.parse().ok()?),
+        Value::Object(mut entries) => entries.remove(part),
+        _ => None,
+    })
+}
+
+/// The entries of a list.
+fn entries(sidecar: &Value, key: &str, path: &Path) -> anyhow::Result<Vec<Value>> {
+    match look_up(sidecar, key) {
+        Some(Value::Array(entries)) => Ok(entries),
+        found => {
+            let found = if found.is_some() { "another value" } else { "nothing of this name" };
+            bail!("{}: --rows: expected a list {key:?}, found {found}", path.display())
+        }
+    }
 }
 
 /// Text as it is, anything else as JSON writes it.

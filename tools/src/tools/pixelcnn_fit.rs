@@ -14,8 +14,8 @@ use obverse::train::run::{Loop, Rounds};
 use obverse::train::schedule::{Pace, Schedule};
 use serde_json::{Value, json};
 
-use crate::training::{Plan, minutes, pair, schedule};
-use crate::{CommonArguments, Precision, SeedArgument, Task};
+use crate::training::{Plan, pair, schedule};
+use crate::{CheckpointArguments, CommonArguments, Precision, SeedArgument, Task};
 
 /// Train PixelCNN++, log p(x | h), on 8-bit images x and what a layer computes of them, h.
 ///
@@ -34,6 +34,7 @@ A condition is vectors (N, F), projected to biases, or feature maps (N, C, h, w)
 Sides that are no multiple of 4 are padded and masked.
 
 Measures:
+  epoch, updates             passes over the images, updates so far
   train_nll                  nats per image, a mean over the updates since the last line
   validation_nll, validation_bits_per_dimension
                              with --validation: nats per image, bits per colour value
@@ -117,11 +118,8 @@ pub struct Arguments {
     /// f64 is for checks: several times slower
     #[arg(long, value_enum, default_value_t)]
     precision: Precision,
-    /// Minutes between checkpoints
-    #[arg(long, default_value_t = 5.0, value_name = "M", add = crate::request::ChangesNothing)]
-    checkpoint_minutes: f64,
     #[command(flatten)]
-    restart: crate::RestartArgument,
+    checkpoint: CheckpointArguments,
     #[command(flatten)]
     seed: SeedArgument,
     #[command(flatten)]
@@ -233,10 +231,10 @@ impl Arguments {
             batch: self.batch as usize,
             examples,
             seed: self.seed.seed,
-            every: minutes(self.checkpoint_minutes),
+            every: self.checkpoint.every(),
             rounds,
         };
-        Plan { training, identity, restart: self.restart.restart, quiet: self.common.quiet }
+        Plan { training, identity, restart: self.checkpoint.restarts(), quiet: self.common.quiet }
     }
 }
 

@@ -1,5 +1,7 @@
 //! `pixelcnn-sample`: draws images from a density model, whole or completing upper parts.
 
+use std::time::{Duration, Instant};
+
 use crate::request::{Input, Output};
 
 use anyhow::{Context, ensure};
@@ -7,16 +9,22 @@ use clap::Parser;
 use obverse::data::batches::ImageFile;
 use obverse::density::sampling::{Draws, sample};
 use obverse::density::{Architecture, Condition, PixelCnn};
+use obverse::store::is_standard_stream;
 use obverse::store::npy::{Dtype, Reader, Scalar, Writer, require_finite};
 use obverse::tensor::{Batch, Element, channels_first};
 use rayon::prelude::*;
 
-use crate::{Metrics, Precision, RowsArguments, SeedArgument, Task};
+use crate::climbing::Chunks;
+use crate::{
+    CheckpointArguments, Metrics, Precision, Progress, RowsArguments, SeedArgument, Task, check_interrupted,
+    interrupted,
+};
 
 /// Draw images from a model that pixelcnn-fit has trained.
 ///
 /// Writes 8-bit images (N, C, H, W). With a condition, --count images for each of its rows, one row after the other. Every layer
-/// keeps what it has computed, so that a pixel costs a pixel's work; an image's draws depend on the seed and its number alone.
+/// keeps what it has computed, so that a pixel costs a pixel's work; an image's draws depend on the seed and its number alone. A run
+/// that was stopped goes on from X.npy.checkpoint and ends with the same bytes.
 #[derive(Parser)]
 #[command(
     version,
@@ -48,6 +56,8 @@ pub struct Arguments {
     /// Rows of each image that are kept
     #[arg(long, value_name = "R", requires = "complete")]
     rows_kept: Option<usize>,
+    #[command(flatten)]
+    checkpoint: CheckpointArguments,
     #[command(flatten)]
     seed: SeedArgument,
     #[command(flatten)]
@@ -164,8 +174,7 @@ fn draw<E: Element + Scalar>(arguments: &Arguments, request: &Request, task: Tas
     let batch = arguments.rows.batch.or(16);
     // A batch a thread: the products of one pixel are too small to share.
     let together = batch * rayon::current_num_threads();
-    let rows = &arguments.rows;
-    let mut step = |numbers: &[usize]| {
+    let draw = |numbers: &[usize]| {
         let parts: Vec<anyhow::Result<Vec<u8>>> = numbers
             .par_chunks(batch)
             .map(|numbers| {
@@ -177,13 +186,76 @@ fn draw<E: Element + Scalar>(arguments: &Arguments, request: &Request, task: Tas
                 Ok(channels_first(&images, (numbers.len(), height, width, channels)))
             })
             .collect();
-        for part in parts {
-            writer.write_rows(&part?)?;
-        }
-        Ok(())
+        anyhow::Ok(parts.into_iter().collect::<anyhow::Result<Vec<_>>>()?.concat())
     };
-    crate::network::for_each_batch(rows.shard.shard.rows(request.total), together, rows.common.quiet, &mut step)?;
-    let mut metrics = Metrics::new();
-    metrics.insert("images".into(), rows.shard.shard.rows(request.total).len().into());
-    task.finish_array(writer, metrics)
+    let rows = arguments.rows.shard.shard.rows(request.total);
+    let mut kept = Kept::open(arguments, &task, rows.start)?;
+    let mut progress = Progress::new(rows.len() as u64, "images", arguments.rows.common.quiet);
+    kept.read(&mut writer)?;
+    progress.set((kept.next - rows.start) as u64);
+    while kept.next < rows.end {
+        let numbers: Vec<usize> = (kept.next..rows.end.min(kept.next + together)).collect();
+        let images: Vec<u8> = draw(&numbers)?;
+        writer.write_rows(&images)?;
+        kept.add(&images, numbers.len(), [channels, height, width])?;
+        progress.advance(numbers.len() as u64);
+    }
+    drop(progress);
+    let metrics = Metrics::from_iter([("images".to_string(), rows.len().into())]);
+    task.finish_array(writer, metrics)?;
+    kept.chunks.map_or(Ok(()), Chunks::remove)
+}
+
+/// What is drawn already, kept on disk from time to time and when the run is stopped.
+struct Kept {
+    /// None where the output has no name that a checkpoint could have.
+    chunks: Option<Chunks>,
+    every: Duration,
+    saved: Instant,
+    /// The first image that is not kept yet, and what was drawn from there.
+    first: usize,
+    images: Vec<u8>,
+    /// The image to be drawn next.
+    next: usize,
+}
+
+impl Kept {
+    fn open(arguments: &Arguments, task: &Task, first: usize) -> anyhow::Result<Self> {
+        interrupted();
+        let (identity, restart) = (task.identity(), arguments.checkpoint.restarts());
+        let chunks = match is_standard_stream(&arguments.output) {
+            true => None,
+            false => Some(Chunks::of(&arguments.output, &identity, restart)?),
+        };
+        let (every, saved) = (arguments.checkpoint.every(), Instant::now());
+        Ok(Self { chunks, every, saved, first, images: Vec::new(), next: first })
+    }
+
+    /// Writes what an earlier run drew.
+    fn read(&mut self, writer: &mut Writer) -> anyhow::Result<()> {
+        let Some(chunks) = &self.chunks else { return Ok(()) };
+        while chunks.is_finished(self.next)? {
+            let rows = chunks.open("images", self.next)?.rows();
+            ensure!(rows > 0, "{}: a checkpoint without images; give --restart", chunks.folder().display());
+            chunks.join::<u8>("images", &[self.next], writer)?;
+            self.next += rows;
+        }
+        self.first = self.next;
+        Ok(())
+    }
+
+    /// Adds images; keeps all that are not kept yet if it is time, or the run is stopped.
+    fn add(&mut self, images: &[u8], count: usize, shape: [usize; 3]) -> anyhow::Result<()> {
+        self.next += count;
+        let stop = interrupted();
+        if let Some(chunks) = &self.chunks {
+            self.images.extend(images);
+            if stop || self.saved.elapsed() >= self.every {
+                chunks.finish(self.first, self.next - self.first, &[("images", &shape, &self.images)])?;
+                self.images.clear();
+                (self.first, self.saved) = (self.next, Instant::now());
+            }
+        }
+        Ok(check_interrupted()?)
+    }
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use clap::Parser;
 use obverse::report::{Claims, Run};
-use obverse::store;
+use obverse::store::budget;
 use obverse::store::sidecar::Artifact;
 
 use crate::{CommonArguments, Metrics, Task};
@@ -61,7 +61,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let Arguments { folder, claims, title, output, common } = arguments;
     let mut task = Task::begin(&common, Some(&output))?;
     let claimed = claims.iter().map(|path| -> anyhow::Result<Claims> {
-        let text = std::fs::read_to_string(path).map_err(store::Error::read(path))?;
+        let text = budget::read_text(path)?;
         toml::from_str(&text).with_context(|| format!("{}: expected claims, see report --help", path.display()))
     });
     let claimed = claimed.collect::<anyhow::Result<Vec<_>>>()?;

@@ -17,7 +17,7 @@ use crate::{CommonArguments, SeedArgument};
     after_help = "Measures:
   exponents                  theory, an object a variable and quantity: variable, quantity, exponent, exponent_interval, and what the theorems
                              state
-  one_layer_error, two_layers_error
+  error_of_one_layer, error_of_two_layers
                              theory: relative errors of recovery through one layer and through two, with their intervals
 
 Examples:

@@ -90,9 +90,10 @@ pub fn read(folder: &Path, page: &Path) -> Result<(Vec<Entry>, Vec<Problem>)> {
     let mut outputs = Vec::new();
     list(folder, &mut outputs)?;
     outputs.sort();
-    let own = Sidecar::path_of(page);
+    let resolved = |path: &PathBuf| fs::canonicalize(path).unwrap_or_else(|_| path.clone());
+    let own = Sidecar::path_of(page).as_ref().map(resolved);
     let (mut entries, mut problems) = (Vec::new(), Vec::new());
-    for sidecar_path in outputs.into_iter().filter(|path| Some(path) != own.as_ref()) {
+    for sidecar_path in outputs.into_iter().filter(|path| own.is_none() || Some(resolved(path)) != own) {
         let full = output_of(&sidecar_path);
         let path = relative(&full, folder);
         let mut problem = |file: &Path, what: String| {

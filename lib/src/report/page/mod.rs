@@ -36,6 +36,8 @@ const SCRIPT: &str = include_str!("../../../templates/report.js");
 pub struct Run {
     entries: Vec<Entry>,
     problems: Vec<Problem>,
+    pictures: Vec<Picture>,
+    curves: Vec<Picture>,
 }
 
 impl Run {
@@ -43,10 +45,13 @@ impl Run {
     /// report, not an error. `page` is left out: it is the report itself.
     ///
     /// # Errors
-    /// `Store` for a folder that cannot be listed.
+    /// `Store` for a folder that cannot be listed; a figure that cannot be drawn.
     pub fn read(folder: &Path, page: &Path) -> Result<Self> {
-        let (entries, problems) = files::read(folder, page)?;
-        Ok(Self { entries, problems })
+        let (entries, mut problems) = files::read(folder, page)?;
+        let (pictures, broken) = pictures::of(&entries);
+        let (curves, more) = curves::of(&entries)?;
+        problems.extend(broken.into_iter().chain(more));
+        Ok(Self { entries, problems, pictures, curves })
     }
 
     /// The files that the page depends on: sidecars and pictures.
@@ -69,11 +74,8 @@ impl Run {
     /// The page.
     ///
     /// # Errors
-    /// A figure that cannot be drawn; `Drawing` when the template fails.
+    /// `Drawing` when the template fails.
     pub fn page(&self, title: &str, claims: &[Claims]) -> Result<String> {
-        let (pictures, broken) = pictures::of(&self.entries);
-        let (curves, more) = curves::of(&self.entries)?;
-        let problems: Vec<&Problem> = self.problems.iter().chain(&broken).chain(&more).collect();
         let hash = |text: &str| BASE64.encode(Sha256::digest(text.as_bytes()));
         let page = Page {
             title,
@@ -82,10 +84,10 @@ impl Run {
             script: SCRIPT,
             style_hash: hash(STYLE),
             script_hash: hash(SCRIPT),
-            problems,
+            problems: &self.problems,
             claims: claims.iter().map(|claims| (claims.paper.as_str(), claims.rows(&self.entries))).collect(),
-            pictures,
-            curves,
+            pictures: &self.pictures,
+            curves: &self.curves,
             tables: tables::of(&self.entries),
             graph: Graph::of(&self.entries),
             entries: &self.entries,
@@ -104,10 +106,10 @@ struct Page<'a> {
     script: &'a str,
     style_hash: String,
     script_hash: String,
-    problems: Vec<&'a Problem>,
+    problems: &'a [Problem],
     claims: Vec<(&'a str, Vec<Row>)>,
-    pictures: Vec<Picture>,
-    curves: Vec<Picture>,
+    pictures: &'a [Picture],
+    curves: &'a [Picture],
     tables: Vec<Table<'a>>,
     graph: Graph,
     entries: &'a [Entry],

@@ -88,9 +88,11 @@ fn reverse_all<E: Element + Scalar>(arguments: &Arguments, data: &Data, task: Ta
     data.representations.require_row_shape(&Vec::from(from), "what the node computes, as net-tap --layer writes it")?;
     data.originals.as_ref().map_or(Ok(()), |originals| require_recoverable(originals, image))?;
     let fits = fits(&network, &reverse, data.estimate.as_ref())?;
+    let count = data.representations.rows();
+    arguments.rows.charge(&arguments.network, network.graph(), count, image.elements())?;
     let mut writer = Writer::create(&arguments.output, E::DTYPE, &[image.channels, image.height, image.width])?;
     let mut error = SquaredError::default();
-    arguments.rows.for_each_batch(data.representations.rows(), image.elements(), |rows| {
+    arguments.rows.for_each_batch(count, image.elements(), |rows| {
         let (first, count) = (rows[0], rows.len());
         let values: Vec<E> = data.representations.read_row_range_as_float_at(first, count)?;
         require_finite(data.representations.path(), &values, first, from.elements())?;

@@ -13,56 +13,56 @@ use obverse::tensor::{Element, batch, channels_first, shape, view};
 use obverse::visualize::ascent::{Ascent, State};
 use serde_json::Value;
 
-use super::{Arguments, Plan, plain};
+use super::{Climb, Request, Start, plain};
 use crate::climbing::Chunks;
 use crate::interrupt::Interrupted;
 use crate::{Metrics, Progress, Task, companion, interrupted};
 
 /// Climbs from each start, chunk by chunk, and writes what was reached.
 pub(super) fn climb<E: Element + Scalar>(
-    plan: &Plan,
-    arguments: &Arguments,
+    request: &Request,
+    climb: &Climb,
     network: &Network<E>,
     objective: Objective,
     task: Task,
 ) -> anyhow::Result<()> {
     let input = network.graph().input.shape;
-    let parameterisation = arguments.image.build::<E>(input)?;
+    let parameterisation = request.image.build::<E>(input)?;
     let image = parameterisation.image_size();
     let ascent = Ascent {
         network,
         parameterisation: parameterisation.as_ref(),
-        transforms: &plan.transforms.between(image, input)?,
+        transforms: &climb.transforms.between(image, input)?,
         plain: &plain(image, input)?,
         objective: &objective,
-        settings: plan.settings,
-        seed: arguments.seed.seed,
+        settings: climb.settings,
+        seed: request.seed,
     };
-    let starts = Starts::open(arguments, parameterisation.as_ref(), objective.images())?;
-    let rows: Vec<usize> = arguments.rows.shard.shard.rows(objective.images()).collect();
+    let starts = Starts::open(&climb.start, parameterisation.as_ref(), objective.images())?;
+    let rows: Vec<usize> = request.rows.shard.shard.rows(objective.images()).collect();
     let usual = if objective.is_joint() { rows.len() } else { 16 };
     if objective.is_joint() {
         ensure!(
-            arguments.rows.batch.or(usual) >= rows.len() && arguments.rows.shard.shard.is_whole(),
+            request.rows.batch.or(usual) >= rows.len() && request.rows.shard.shard.is_whole(),
             "diversity: expected all {} images in one batch, since each depends on the others; leave out --batch and --shard",
             rows.len()
         );
     }
     interrupted();
-    let chunks = Chunks::of(&arguments.output, &task.identity(), arguments.restart.restart)?;
-    let mut progress = Progress::new(plan.settings.steps * rows.len() as u64, "steps", arguments.rows.common.quiet);
-    let every = Duration::from_secs_f64((60.0 * arguments.checkpoint_minutes).clamp(0.0, 1e9));
+    let chunks = Chunks::of(&request.output, &task.identity(), climb.checkpoint.restarts())?;
+    let mut progress = Progress::new(climb.settings.steps * rows.len() as u64, "steps", request.rows.common.quiet);
+    let every = climb.checkpoint.every();
     let mut firsts = Vec::new();
-    for rows in rows.chunks(arguments.rows.batch.or(usual).max(1)) {
+    for rows in rows.chunks(request.rows.batch.or(usual).max(1)) {
         firsts.push(rows[0]);
         if !chunks.is_finished(rows[0])? {
             let start = chunks.resume(starts.state(&ascent, rows)?)?;
             climb_chunk(&ascent, start, &chunks, every, &mut progress)?;
         }
-        progress.set(plan.settings.steps * (rows[rows.len() - 1] + 1 - firsts[0]) as u64);
+        progress.set(climb.settings.steps * (rows[rows.len() - 1] + 1 - firsts[0]) as u64);
     }
     drop(progress);
-    finish::<E>(arguments, &chunks, &firsts, image, task)?;
+    finish::<E>(request, &chunks, &firsts, image, task)?;
     chunks.remove()
 }
 
@@ -75,11 +75,11 @@ enum Starts {
 
 impl Starts {
     fn open<E: Element>(
-        arguments: &Arguments,
+        start: &Start,
         parameterisation: &dyn Parameterisation<E>,
         count: usize,
     ) -> anyhow::Result<Self> {
-        if let Some(path) = &arguments.start {
+        if let Start::Parameters(path) = start {
             let reader = Reader::open(path)?;
             let length = parameterisation.parameters();
             reader.require_row_shape(&[length], "parameters, as many as the parameterisation's")?;
@@ -91,7 +91,7 @@ impl Starts {
             );
             return Ok(Self::Given { reader, length });
         }
-        let Some(path) = &arguments.start_images else { return Ok(Self::Drawn) };
+        let Start::Images(path) = start else { return Ok(Self::Drawn) };
         let (images, size) = (ImageFile::open(path)?, parameterisation.image_size());
         let found = images.shape();
         ensure!(
@@ -152,14 +152,14 @@ fn climb_chunk<E: Element + Scalar>(
         progress.advance(state.rows.len() as u64);
         let stop = interrupted();
         if stop || saved.elapsed() >= every {
-            chunks.keep(&state)?;
+            chunks.keep(&state, &[])?;
             saved = Instant::now();
         }
         if stop {
             return Err(Interrupted.into());
         }
     }
-    let polished = ascent.polish(&mut state)?;
+    let polished = polish(ascent, &mut state, chunks, every)?;
     let found = ascent.evaluate_plain(&state.s, &state.rows)?;
     let point = ascent.parameterisation.at(&state.s);
     let (n, h, w, c) = shape(point.images());
@@ -185,6 +185,31 @@ fn climb_chunk<E: Element + Scalar>(
     )
 }
 
+/// L-BFGS from where the steps ended, with checkpoints; the trace of each image.
+fn polish<E: Element + Scalar>(
+    ascent: &Ascent<E>,
+    state: &mut State<E>,
+    chunks: &Chunks,
+    every: Duration,
+) -> anyhow::Result<Vec<Vec<[f64; 2]>>> {
+    let images = state.rows.len();
+    let each = if ascent.objective.is_joint() { images } else { 1 };
+    let length = each * ascent.parameterisation.parameters();
+    let mut searches = chunks.searches(state.rows[0], length)?;
+    if searches.len() != images / each {
+        searches = ascent.searches(state)?;
+    }
+    let mut saved = Instant::now();
+    while !ascent.polish(state, &mut searches, &|| interrupted() || saved.elapsed() >= every)? {
+        chunks.keep(state, &searches)?;
+        saved = Instant::now();
+        if interrupted() {
+            return Err(Interrupted.into());
+        }
+    }
+    Ok(searches.iter().flat_map(|search| std::iter::repeat_n(search.trace.clone(), each)).collect())
+}
+
 /// The trace an image (N, T, 2): steps, then iterations of L-BFGS, the last one repeated where it ended before its limit.
 fn traces<E: Element>(state: &State<E>, polished: &[Vec<[f64; 2]>], polish: u64) -> Vec<f64> {
     let count = state.rows.len();
@@ -205,7 +230,7 @@ fn traces<E: Element>(state: &State<E>, polished: &[Vec<[f64; 2]>], polish: u64)
 
 /// Joins the chunks into the outputs.
 fn finish<E: Element + Scalar>(
-    arguments: &Arguments,
+    request: &Request,
     chunks: &Chunks,
     firsts: &[usize],
     size: Size,
@@ -215,7 +240,7 @@ fn finish<E: Element + Scalar>(
     let mut metrics = Metrics::new();
     for kind in ["parameters", "trace"] {
         let row_shape = chunks.open(kind, first)?.row_shape().to_vec();
-        let path = companion(&arguments.output, kind);
+        let path = companion(&request.output, kind);
         let mut writer = Writer::create(&path, E::DTYPE, &row_shape)?;
         chunks.join::<E>(kind, firsts, &mut writer)?;
         writer.finish()?;
@@ -234,7 +259,7 @@ fn finish<E: Element + Scalar>(
             metrics.insert(name.into(), column.into());
         }
     }
-    let mut writer = Writer::create(&arguments.output, E::DTYPE, &[size.channels, size.height, size.width])?;
+    let mut writer = Writer::create(&request.output, E::DTYPE, &[size.channels, size.height, size.width])?;
     chunks.join::<E>("images", firsts, &mut writer)?;
     task.finish_array(writer, metrics)
 }

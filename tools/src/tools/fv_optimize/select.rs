@@ -11,43 +11,59 @@ use obverse::tensor::{Batch, Element, channels_first, shape, view};
 use obverse::visualize::search::{Best, Judge, Region};
 use serde_json::Value;
 
-use super::{Arguments, plain};
+use super::{Candidates, Request, Select, plain};
 use crate::fitted::FittedImages;
 use crate::{Metrics, Task, companion};
 
-/// Keeps the best of `count` random inputs of a decoder.
-pub(super) fn search<E: Element + Scalar>(
-    arguments: &Arguments,
+/// Keeps the best candidates of each objective, and writes their images.
+pub(super) fn select<E: Element + Scalar>(
+    request: &Request,
+    Select { candidates, keep }: &Select,
     network: &Network<E>,
     objectives: &[Objective],
-    count: u64,
+    task: Task,
+) -> anyhow::Result<()> {
+    let best = vec![Best::new(*keep); objectives.len()];
+    match candidates {
+        Candidates::Drawn { count, region } => {
+            search(request, (network, objectives, best), (*count, region.as_deref()), task)
+        }
+        Candidates::Examples(examples) => rank(request, (network, objectives, best), examples, task),
+    }
+}
+
+/// The network, the objectives that judge its activations, and the best of each so far.
+type Judged<'a, E> = (&'a Network<E>, &'a [Objective], Vec<Best>);
+
+/// Keeps the best of `count` random inputs of a decoder.
+fn search<E: Element + Scalar>(
+    request: &Request,
+    (network, objectives, best): Judged<E>,
+    (count, region): (u64, Option<&Path>),
     task: Task,
 ) -> anyhow::Result<()> {
     let input = network.graph().input.shape;
-    let decoder = arguments.image.build::<E>(input)?;
-    let region = match &arguments.region {
-        Some(path) => region(path, decoder.parameters())?,
+    let decoder = request.image.build::<E>(input)?;
+    let region = match region {
+        Some(path) => region_of(path, decoder.parameters())?,
         None => Region::unit(decoder.parameters()),
     };
     let judge = Judge { network, plain: &plain(decoder.image_size(), input)?, objectives };
-    let images = |first: u64, count: usize| {
-        Ok(decoder.at(&region.draw::<E>(arguments.seed.seed, first, count)).images().clone())
-    };
-    let best = judge_all(arguments, &judge, count, &images)?;
-    let latents: Vec<E> =
-        kept(&best).flat_map(|at| view(&region.draw::<E>(arguments.seed.seed, at, 1)).to_vec()).collect();
-    let path = companion(&arguments.output, "parameters");
+    let images =
+        |first: u64, count: usize| Ok(decoder.at(&region.draw::<E>(request.seed, first, count)).images().clone());
+    let best = judge_all(request, (&judge, best), count, &images)?;
+    let latents: Vec<E> = kept(&best).flat_map(|at| view(&region.draw::<E>(request.seed, at, 1)).to_vec()).collect();
+    let path = companion(&request.output, "parameters");
     let mut writer = Writer::create(&path, E::DTYPE, &[decoder.parameters()])?;
     writer.write_rows(&latents)?;
     writer.finish()?;
-    write_best(arguments, &best, decoder.image_size(), &images, task)
+    write_best(request, &best, decoder.image_size(), &images, task)
 }
 
 /// Keeps the best images of a dataset; those of another size than the network's are resized for it.
-pub(super) fn rank<E: Element + Scalar>(
-    arguments: &Arguments,
-    network: &Network<E>,
-    objectives: &[Objective],
+fn rank<E: Element + Scalar>(
+    request: &Request,
+    (network, objectives, best): Judged<E>,
     examples: &Path,
     task: Task,
 ) -> anyhow::Result<()> {
@@ -58,22 +74,24 @@ pub(super) fn rank<E: Element + Scalar>(
         let rows: Vec<usize> = (first as usize..first as usize + count).collect();
         file.batch(&rows)
     };
-    let best = judge_all(arguments, &judge, file.count() as u64, &images)?;
-    write_best(arguments, &best, input, &images, task)
+    let best = judge_all(request, (&judge, best), file.count() as u64, &images)?;
+    write_best(request, &best, input, &images, task)
 }
 
-/// Candidates `first` and on, (N, H, W, C).
-type Candidates<'a, E> = &'a dyn Fn(u64, usize) -> anyhow::Result<Batch<E>>;
+/// The images of the candidates `first` and on, (N, H, W, C).
+type Images<'a, E> = &'a dyn Fn(u64, usize) -> anyhow::Result<Batch<E>>;
 
 /// Judges all candidates of this shard.
 fn judge_all<E: Element>(
-    arguments: &Arguments,
-    judge: &Judge<E>,
+    request: &Request,
+    (judge, mut best): (&Judge<E>, Vec<Best>),
     count: u64,
-    images: Candidates<E>,
+    images: Images<E>,
 ) -> anyhow::Result<Vec<Best>> {
-    let mut best = vec![Best::new(arguments.keep as usize); judge.objectives.len()];
-    arguments.rows.for_each_batch(count as usize, judge.network.graph().input.shape.elements(), |rows| {
+    let (graph, count) = (judge.network.graph(), count as usize);
+    let elements = graph.input.shape.elements();
+    request.rows.charge(&request.network, graph, count, elements)?;
+    request.rows.for_each_batch(count, elements, |rows| {
         Ok(judge.offer(&images(rows[0] as u64, rows.len())?, rows[0] as u64, &mut best)?)
     })?;
     Ok(best)
@@ -86,13 +104,13 @@ fn kept(best: &[Best]) -> impl Iterator<Item = u64> {
 
 /// Writes the images that were kept, objective by objective, the best first.
 fn write_best<E: Element + Scalar>(
-    arguments: &Arguments,
+    request: &Request,
     best: &[Best],
     size: Size,
-    images: Candidates<E>,
+    images: Images<E>,
     task: Task,
 ) -> anyhow::Result<()> {
-    let mut writer = Writer::create(&arguments.output, E::DTYPE, &[size.channels, size.height, size.width])?;
+    let mut writer = Writer::create(&request.output, E::DTYPE, &[size.channels, size.height, size.width])?;
     for candidate in kept(best) {
         let image = images(candidate, 1)?;
         writer.write_rows(&channels_first(view(&image), shape(&image)))?;
@@ -108,7 +126,7 @@ fn write_best<E: Element + Scalar>(
 }
 
 /// The box of a file of latents.
-fn region(path: &Path, features: usize) -> anyhow::Result<Region> {
+fn region_of(path: &Path, features: usize) -> anyhow::Result<Region> {
     let mut reader = Reader::open(path)?;
     reader.require_row_shape(&[features], "latents, as many features as the decoder's")?;
     ensure!(reader.rows() > 0, "{}: expected at least one latent, found none", path.display());

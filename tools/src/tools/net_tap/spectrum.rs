@@ -67,6 +67,7 @@ fn activities<E: Element + Scalar>(
     images: &ImageFile,
 ) -> anyhow::Result<Vec<Value>> {
     let input = network.graph().input.shape;
+    arguments.rows.charge(&arguments.network, network.graph(), images.count(), input.elements())?;
     let mut activities = Activities::new(network, arguments.seed.seed);
     arguments.rows.for_each_batch(images.count(), input.elements(), |rows| {
         let x = batch(images.batch::<E>(rows)?, (rows.len(), input.height, input.width, input.channels));

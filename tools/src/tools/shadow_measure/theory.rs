@@ -4,8 +4,8 @@ use std::path::Path;
 
 use obverse::report::{Chart, Scale, Series};
 use obverse::shadow::model::Sizes;
-use obverse::statistics::{Interval, Measure};
 use obverse::shadow::theory::{Curve, Effort, Variable, curves, several_layers};
+use obverse::statistics::{Interval, Measure};
 use obverse::store::atomic::{self, AtomicFolder};
 use obverse::store::npy::write;
 use serde_json::{Value, json};
@@ -39,10 +39,8 @@ pub(super) fn run(arguments: &TheoryArguments) -> anyhow::Result<()> {
     drop(progress);
     let layers = layers(effort)?;
     atomic::write(&folder.path().join("exponents.txt"), table(&all, &layers).as_bytes())?;
-    let mut metrics = Metrics::from_iter([
-        ("exponents".to_string(), Value::Array(all.iter().map(exponent).collect())),
-    ]);
-    for (name, error) in ["one_layer_error", "two_layers_error"].into_iter().zip(layers) {
+    let mut metrics = Metrics::from_iter([("exponents".to_string(), Value::Array(all.iter().map(exponent).collect()))]);
+    for (name, error) in ["error_of_one_layer", "error_of_two_layers"].into_iter().zip(layers) {
         Measure::from(error).insert(name, &mut metrics);
     }
     task.finish_folder(folder, metrics)
