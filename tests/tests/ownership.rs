@@ -87,6 +87,7 @@ fn an_output_that_is_an_input_under_any_name_is_refused() {
     assert_eq!(fs::read(path.join("images.npy")).unwrap(), before);
     fs::copy(path.join("images.npy"), path.join("enc/images.npy")).unwrap();
     run(path, "fa-fit", "enc/images.npy --arch arch.json -o enc").fails(2, &["would be overwritten"]);
+    run(path, "fa-encode", "enc images.npy -o enc/z.npy").fails(2, &["it lies in enc", "choose another -o"]);
 }
 
 #[test]

@@ -41,14 +41,20 @@ pub fn check_name(output: &Path, endings: &[&str]) -> anyhow::Result<()> {
 /// # Errors
 /// An input that would be overwritten.
 pub fn check_apart<'a>(output: &Path, inputs: impl Iterator<Item = (&'a str, &'a Path)>) -> anyhow::Result<()> {
-    let Ok(target) = fs::canonicalize(output) else { return Ok(()) };
+    let Some(target) = resolved(output) else { return Ok(()) };
     if is_device(&target) {
         return Ok(());
     }
     let identity = |path: &Path| fs::metadata(path).ok().map(|found| (found.dev(), found.ino()));
     for (argument, input) in inputs.filter(|(_, input)| !is_standard_stream(input)) {
         let Ok(source) = fs::canonicalize(input) else { continue };
-        let same = identity(&source) == identity(&target) || source.starts_with(&target);
+        let same = target.exists() && identity(&source) == identity(&target) || source.starts_with(&target);
+        ensure!(
+            same || !target.starts_with(&source),
+            "{}: it lies in {}, which is read as {argument} and would become another; choose another -o",
+            output.display(),
+            input.display()
+        );
         ensure!(
             !same,
             "{}: it is read too, as {argument} {}, and would be overwritten; choose another -o",
@@ -57,6 +63,12 @@ pub fn check_apart<'a>(output: &Path, inputs: impl Iterator<Item = (&'a str, &'a
         );
     }
     Ok(())
+}
+
+/// Where a path leads, whether or not there is anything; none where its folder is not there.
+fn resolved(path: &Path) -> Option<PathBuf> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    fs::canonicalize(path).ok().or_else(|| Some(fs::canonicalize(folder).ok()?.join(path.file_name()?)))
 }
 
 /// Checks that what stands at `output` and beside it was written by the suite, or that nothing does. With `overwrite`, a file that

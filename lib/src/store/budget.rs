@@ -13,12 +13,23 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::sync::OnceLock;
 
+use rustix::process::{Resource, getrlimit};
+
 use super::{Error, Result};
 
-/// Times its file that honest content takes when unpacked, generously.
-const EXPANSION: u128 = 256;
-/// Bytes that any file may unpack to.
-const SMALL: u128 = 1 << 30;
+/// How much a file may unpack to.
+#[derive(Clone, Copy, Debug)]
+pub struct Expansion {
+    /// Times its own size.
+    times: u128,
+    /// Bytes that a file of any size may.
+    free: u128,
+}
+
+/// Of arrays, which pass through the disk: black images take a hundredth of their size.
+pub const ARRAY: Expansion = Expansion { times: 256, free: 1 << 30 };
+/// Of statistics, which are held in memory: covariances hardly compress.
+pub const STATISTICS: Expansion = Expansion { times: 32, free: 1 << 28 };
 /// Bytes of the largest description: a network of a hundred thousand nodes has tens of millions.
 const DESCRIPTION: u64 = 1 << 28;
 /// What is taken for the machine's memory where the system does not tell.
@@ -67,8 +78,8 @@ pub fn charge_disk(path: &Path, folder: &Path, bytes: u64) -> Result<()> {
 ///
 /// # Errors
 /// `Expansion`, naming the file and both numbers.
-pub fn check_expansion(path: &Path, claimed: u128, stored: u64) -> Result<()> {
-    if claimed <= SMALL.max(EXPANSION.saturating_mul(u128::from(stored))) {
+pub fn check_expansion(path: &Path, claimed: u128, stored: u64, most: Expansion) -> Result<()> {
+    if claimed <= most.free.max(most.times.saturating_mul(u128::from(stored))) {
         return Ok(());
     }
     let claimed = u64::try_from(claimed).unwrap_or(u64::MAX);
@@ -114,7 +125,7 @@ pub fn read_text(path: &Path) -> Result<String> {
     String::from_utf8(read(path)?).map_err(|error| Error::read(path)(io::Error::new(io::ErrorKind::InvalidData, error)))
 }
 
-/// The memory of the machine, or of the control group that this process runs in, whichever is less.
+/// The least of the memory of the machine, of the control group that this process runs in, and of what the process may take.
 fn of_machine() -> u64 {
     let number = |path: &str| fs::read_to_string(path).ok()?.trim().parse::<u64>().ok();
     let groups = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];
@@ -122,7 +133,9 @@ fn of_machine() -> u64 {
         let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?.trim();
         line.strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
     });
-    groups.into_iter().filter_map(number).chain(machine).min().unwrap_or(USUAL)
+    // What `ulimit -v` allows the process.
+    let process = getrlimit(Resource::As).current;
+    groups.into_iter().filter_map(number).chain(machine).chain(process).min().unwrap_or(USUAL)
 }
 
 #[cfg(test)]
@@ -132,10 +145,12 @@ mod tests {
     #[test]
     fn what_unpacks_to_many_times_its_size_is_refused() {
         let path = Path::new("a.npy.zst");
-        assert!(check_expansion(path, 1 << 30, 10).is_ok());
-        assert!(check_expansion(path, 1 << 40, 1 << 32).is_ok());
-        let error = check_expansion(path, 6 << 30, 196_715).unwrap_err().to_string();
+        assert!(check_expansion(path, 1 << 30, 10, ARRAY).is_ok());
+        assert!(check_expansion(path, 1 << 40, 1 << 32, ARRAY).is_ok());
+        let error = check_expansion(path, 6 << 30, 196_715, ARRAY).unwrap_err().to_string();
         assert!(error.contains("a.npy.zst") && error.contains("6442450944"), "{error}");
+        // 16,384 features, all zero.
+        assert!(check_expansion(path, 1 << 31, 9_371_908, STATISTICS).is_err());
     }
 
     #[test]

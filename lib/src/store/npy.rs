@@ -196,7 +196,7 @@ impl Reader {
         let (header, bytes) = decode(path, &mut source)?;
         let expected = check_size(path, &header)?;
         if let Some(stored) = stored {
-            budget::check_expansion(path, expected.into(), stored)?;
+            budget::check_expansion(path, expected.into(), stored, budget::ARRAY)?;
         }
         budget::charge_disk(path, &std::env::temp_dir(), expected)?;
         let mut file = tempfile::tempfile().map_err(Error::write(&std::env::temp_dir()))?;

@@ -95,7 +95,7 @@ pub fn read(path: &Path, names: &[&str]) -> Result<BTreeMap<String, Member>> {
         }
         let length = elements * header.dtype.size();
         claimed += length as u128;
-        budget::check_expansion(path, claimed, stored)?;
+        budget::check_expansion(path, claimed, stored, budget::STATISTICS)?;
         // Its bytes, and its values as f64.
         budget::charge(path, "its arrays", 2 * claimed.max(8 * elements as u128))?;
         let mut bytes = Vec::new();

@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::str::FromStr;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use clap::{Parser, ValueEnum};
 use image::imageops::FilterType;
 use image::{DynamicImage, RgbImage};
@@ -246,12 +246,22 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
         "--captions: expected one for each of {sheets} {}, found {captions}",
         if arguments.grid.difference { "files, the difference among them" } else { "files" }
     );
+    let format = arguments.output.as_deref().map_or(Ok(Format::Png), format_of)?;
+    if let (Format::Svg, None, Some(output)) = (format, arguments.plot.plot, &arguments.output) {
+        bail!("-o {}: expected a name that ends in .png; only plots are drawn as .svg", output.display());
+    }
     let readers = arguments.arrays.iter().map(|path| Reader::open(path)).collect::<Result<Vec<_>, _>>()?;
     let task = Task::begin(&arguments.common, arguments.output.as_deref())?;
     match arguments.plot.plot {
         None => run_grid(&arguments, readers, task),
-        Some(kind) => run_plot(&arguments, kind, readers, task),
+        Some(kind) => run_plot(&arguments, (kind, format), readers, task),
     }
+}
+
+/// The format that an output is written in: where it has no name that would say, PNG.
+fn format_of(output: &Path) -> anyhow::Result<Format> {
+    let named = !is_standard_stream(output) && (output.is_file() || !output.exists());
+    if named { Format::of(output) } else { Ok(Format::Png) }
 }
 
 fn run_grid(arguments: &Arguments, mut readers: Vec<Reader>, mut task: Task) -> anyhow::Result<()> {
@@ -310,7 +320,12 @@ fn name_all(labels: &[i64], names: Option<&[String]>) -> anyhow::Result<Vec<Stri
     labels.iter().map(|label| name(label).with_context(|| unnamed(label))).collect()
 }
 
-fn run_plot(arguments: &Arguments, kind: Plot, mut readers: Vec<Reader>, mut task: Task) -> anyhow::Result<()> {
+fn run_plot(
+    arguments: &Arguments,
+    (kind, format): (Plot, Format),
+    mut readers: Vec<Reader>,
+    mut task: Task,
+) -> anyhow::Result<()> {
     let options = &arguments.plot;
     let mut against = options.against.as_deref().map(Reader::open).transpose()?;
     let mut labels = options.color_by.as_deref().map(open_labels).transpose()?;
@@ -324,7 +339,6 @@ fn run_plot(arguments: &Arguments, kind: Plot, mut readers: Vec<Reader>, mut tas
     let names = legend(arguments);
     let bins = options.bins.map_or(BINS, NonZeroUsize::get);
     let (title, size) = (options.title.clone().unwrap_or_default(), options.size.unwrap_or(SIZE));
-    let format = arguments.output.as_deref().map_or(Format::Png, |output| Format::of(output).unwrap_or(Format::Png));
     task.resolved("legend", &names)?;
     if task.is_fresh()? {
         return Ok(());
