@@ -29,6 +29,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[cfg_attr(miri, ignore = "it calls C")]
     #[allow(unsafe_code)]
     fn the_option_is_the_one_that_is_meant() {
         // SAFETY: reads a number of the same table.
