@@ -2,6 +2,8 @@
 //!
 //! Here is how they find and run the tools, the recipes, and the commands of documents.
 
+pub mod readers;
+
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};

@@ -10,6 +10,7 @@
 //! ```
 
 use std::path::Path;
+use std::str::FromStr;
 
 use serde::Deserialize;
 
@@ -95,10 +96,14 @@ impl Manifest {
     /// # Errors
     /// None in a program whose tests pass: they are parsed as they were built in.
     pub fn all() -> Result<Vec<Self>> {
-        MANIFESTS.iter().map(|text| Self::parse(text)).collect()
+        MANIFESTS.iter().map(|text| text.parse()).collect()
     }
+}
 
-    fn parse(text: &str) -> Result<Self> {
+impl FromStr for Manifest {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
         let malformed = |found: String| {
             let found = found.lines().next().unwrap_or_default().to_string();
             Error::malformed("manifest", "a dataset's manifest", found, "correct it")
@@ -140,6 +145,6 @@ mod tests {
     #[test]
     fn a_manifest_writes_into_its_own_folder_only() {
         let text = MANIFESTS[0].replace("\"train-images-idx3-ubyte.gz\"", "\"../train-images-idx3-ubyte.gz\"");
-        assert!(Manifest::parse(&text).unwrap_err().to_string().contains("../train"));
+        assert!(text.parse::<Manifest>().unwrap_err().to_string().contains("../train"));
     }
 }

@@ -1,0 +1,61 @@
+//! Every reader on what it once read wrongly, on its seeds, and on many mutations of both: it returns, soon, and in little memory.
+
+use std::time::{Duration, Instant};
+
+use obverse_tests::readers::{READERS, Reader, mutated};
+
+/// Mutations of each input. `just fuzz` tries millions.
+const MUTATIONS: u64 = 500;
+
+/// The longest that one input may take, on a machine that does other things too.
+const LONGEST: Duration = Duration::from_secs(5);
+
+/// Memory that this process may come to hold, in kB: four times what a reader may ask for.
+const MEMORY: u64 = 1 << 20;
+
+/// Reads an input, which may be refused.
+fn read(reader: &Reader, name: &str, bytes: &[u8]) {
+    let started = Instant::now();
+    let _ = reader.read(bytes);
+    let taken = started.elapsed();
+    assert!(taken < LONGEST, "{} on {name}: {taken:?}", reader.name);
+}
+
+#[test]
+fn every_seed_is_read_without_an_error() {
+    for reader in READERS {
+        for (number, seed) in (reader.seeds)().iter().enumerate() {
+            let outcome = reader.read(seed);
+            assert!(outcome.is_ok(), "{}, seed {number}: {}", reader.name, outcome.unwrap_err());
+        }
+    }
+}
+
+#[test]
+fn what_was_once_read_wrongly_is_read_or_refused() {
+    for reader in READERS {
+        for (name, bytes) in reader.regressions().expect("the checkout's files") {
+            read(&reader, &name, &bytes);
+        }
+    }
+}
+
+#[test]
+fn damaged_inputs_are_read_or_refused() {
+    for reader in READERS {
+        for (number, seed) in (reader.seeds)().iter().enumerate() {
+            for mutation in 0..MUTATIONS {
+                read(&reader, &format!("mutation {mutation} of seed {number}"), &mutated(seed, mutation));
+            }
+        }
+    }
+    let peak = peak_memory();
+    assert!(peak < MEMORY, "the readers took {peak} kB at a time");
+}
+
+/// The most memory that this process has held, in kB; 0 where the system does not tell.
+fn peak_memory() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
+    line.trim().trim_end_matches("kB").trim().parse().unwrap_or(0)
+}
