@@ -445,11 +445,11 @@ fn cost() -> Option<(f64, u64)> {
     Some((seconds(usage.user_time()) + seconds(usage.system_time()), peak * UNIT))
 }
 
-/// A metric as people read it: of a long list only how many values it has.
+/// A metric as people read it: of a long list, and of one of objects, only how many values it has.
 fn shortened(value: &Value) -> Value {
     const MOST: usize = 10;
     match value {
-        Value::Array(values) if values.len() > MOST => format!("{} values", values.len()).into(),
+        Value::Array(values) if values.len() > MOST || values.iter().any(Value::is_object) => format!("{} values", values.len()).into(),
         Value::Array(values) => values.iter().map(shortened).collect(),
         Value::Object(entries) => entries.iter().map(|(key, value)| (key.clone(), shortened(value))).collect(),
         _ => value.clone(),
