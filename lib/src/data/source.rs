@@ -16,8 +16,8 @@ use super::{Error, Result};
 use crate::store;
 use crate::store::budget::open_file;
 
-/// The most bytes taken out of a compressed archive: above STL-10 and CelebA, below a filled disk.
-const SPOOL_LIMIT: u64 = 1 << 36;
+/// Bytes of a member that are unpacked at a time.
+const SPOOL_BLOCK: usize = 1 << 16;
 
 /// How deep folders may nest.
 const DEPTH_LIMIT: usize = 16;
@@ -276,25 +276,34 @@ fn member_name(path: &Path) -> Option<String> {
 struct Spool {
     file: File,
     length: u64,
+    /// Bytes of the archive.
+    stored: u64,
 }
 
 impl Spool {
     fn new(archive: &Path) -> Result<Self> {
-        Ok(Self { file: tempfile::tempfile().map_err(|source| spool_error(archive, source))?, length: 0 })
+        let stored = fs::metadata(archive).map_err(|source| Error::read(archive, source))?.len();
+        let file = tempfile::tempfile().map_err(|source| spool_error(archive, source))?;
+        Ok(Self { file, length: 0, stored })
     }
 
-    /// Appends a member and returns its (start, length).
-    fn add(&mut self, archive: &Path, member: &mut impl Read) -> Result<(u64, u64)> {
+    /// Appends a member, which claims a length, and returns its (start, length). An archive that unpacks to many times its size is
+    /// refused, so that it fills no disk: by what it claims, and by what comes.
+    fn add(&mut self, archive: &Path, member: &mut impl Read, claimed: u64) -> Result<(u64, u64)> {
         let start = self.length;
-        let allowed = SPOOL_LIMIT - start;
-        let copied =
-            io::copy(&mut member.take(allowed), &mut self.file).map_err(|source| spool_error(archive, source))?;
-        if copied == allowed {
-            let file = archive.display().to_string();
-            return Err(Error::damaged(&file, "at most 64 GiB of files in an archive", "more"));
+        store::budget::check_expansion(archive, u128::from(start) + u128::from(claimed), self.stored)?;
+        let mut block = vec![0; SPOOL_BLOCK];
+        loop {
+            let read = match member.read(&mut block) {
+                Ok(0) => return Ok((start, self.length - start)),
+                Ok(read) => read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(spool_error(archive, error)),
+            };
+            self.length += read as u64;
+            store::budget::check_expansion(archive, self.length.into(), self.stored)?;
+            self.file.write_all(&block[..read]).map_err(|source| spool_error(archive, source))?;
         }
-        self.length += copied;
-        Ok((start, copied))
     }
 
     fn finish(mut self, archive: &Path, spans: Vec<(String, u64, u64)>) -> Result<BTreeMap<String, Place>> {
@@ -332,7 +341,10 @@ fn tar_entries(
         let (start, length) = match compression {
             // A plain tar is its own spool.
             Compression::None => (entry.raw_file_position(), entry.size()),
-            _ => spool.add(path, &mut entry)?,
+            _ => {
+                let claimed = entry.size();
+                spool.add(path, &mut entry, claimed)?
+            }
         };
         spans.push((name, start, length));
     }
@@ -396,7 +408,8 @@ fn zip_entries(path: &Path, wanted: &impl Fn(&str) -> bool) -> Result<BTreeMap<S
             return Err(Error::malformed(&file, "members inside the archive", shown, advice));
         };
         if wanted(&name) {
-            let (start, length) = spool.add(path, &mut member)?;
+            let claimed = member.size();
+            let (start, length) = spool.add(path, &mut member, claimed)?;
             spans.push((name, start, length));
         }
     }
@@ -466,6 +479,21 @@ mod tests {
             let error = Source::open(&path, |_| true).err().unwrap().to_string();
             assert!(error.contains("outside.txt"), "{error}");
         }
+    }
+
+    #[test]
+    fn an_archive_that_unpacks_to_many_times_its_size_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.tar.zst");
+        let mut archive = zstd::Encoder::new(File::create(&path).unwrap(), 1).unwrap();
+        let mut header = tar::Header::new_ustar();
+        header.set_path("a").unwrap();
+        header.set_size(1 << 31);
+        header.set_cksum();
+        archive.write_all(header.as_bytes()).unwrap();
+        archive.finish().unwrap();
+        let error = Source::open(&path, |_| true).err().unwrap().to_string();
+        assert!(error.contains("x.tar.zst") && error.contains("unpack it first"), "{error}");
     }
 
     #[test]

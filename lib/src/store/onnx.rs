@@ -155,7 +155,7 @@ impl Model {
         if !graph.sparse_initializer.is_empty() {
             return Err(Broken::new("dense tensors", "a sparse one"));
         }
-        let mut reader = TensorReader { folder: folder_of(path), external: BTreeSet::new() };
+        let mut reader = TensorReader { folder: folder_of(path), external: BTreeSet::new(), held: 0 };
         let mut tensors = BTreeMap::new();
         for tensor in graph.initializer {
             tensors.insert(tensor.name.clone(), reader.constant(tensor)?);
@@ -187,6 +187,8 @@ fn axes(input: &ValueInfoProto) -> Vec<Option<usize>> {
 struct TensorReader {
     folder: PathBuf,
     external: BTreeSet<PathBuf>,
+    /// Bytes read from files beside it so far: many tensors may claim the same ones.
+    held: u128,
 }
 
 impl TensorReader {
@@ -325,6 +327,9 @@ impl TensorReader {
                 format!("{}", said.min(available)),
             ));
         }
+        self.held += length as u128;
+        budget::charge(&path, "the tensors in it", 2 * self.held)
+            .map_err(|error| Broken::new(format!("the values of \"{name}\" to fit into memory"), error))?;
         let mut bytes = vec![0; length];
         file.seek(SeekFrom::Start(offset)).and_then(|_| file.read_exact(&mut bytes)).map_err(failed)?;
         self.external.insert(path);

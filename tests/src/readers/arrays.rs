@@ -89,6 +89,17 @@ pub fn npy_seeds() -> Vec<Vec<u8>> {
     ]
 }
 
+/// Arrays of types and orders that a member may have.
+pub fn npz_member_seeds() -> Vec<Vec<u8>> {
+    let body: Vec<u8> = (0..48).collect();
+    vec![
+        plain("<f4", "False", "(2, 3)", &body[..24]),
+        plain("<f8", "True", "(6,)", &body),
+        plain("<i8", "False", "()", &body[..8]),
+        plain("|u1", "False", "(0, 5)", &[]),
+    ]
+}
+
 pub fn zst_seeds() -> Vec<Vec<u8>> {
     npy_seeds().iter().map(|array| zstd::encode_all(array.as_slice(), 1).expect("memory")).collect()
 }
@@ -131,8 +142,8 @@ pub fn zip_of(members: &[(&str, &[u8])], method: zip::CompressionMethod) -> Vec<
 }
 
 pub fn npz_seeds() -> Vec<Vec<u8>> {
-    let arrays = npy_seeds();
-    let members = [("a.npy", arrays[0].as_slice()), ("b.npy", arrays[4].as_slice())];
+    let arrays = npz_member_seeds();
+    let members = [("a.npy", arrays[0].as_slice()), ("b.npy", arrays[1].as_slice())];
     [zip::CompressionMethod::Stored, zip::CompressionMethod::Deflated].map(|method| zip_of(&members, method)).into()
 }
 

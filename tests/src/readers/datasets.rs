@@ -196,7 +196,7 @@ pub fn dataset_seeds() -> Vec<Vec<u8>> {
     with_folder(|folder| {
         let folder = folder.join("seed");
         std::fs::create_dir_all(&folder).expect("a scratch folder");
-        let mut parts = shapes::parts(600, 8, 0).expect("sizes that are right");
+        let mut parts = shapes::parts(600, 16, 0).expect("sizes that are right");
         let train = parts.remove(0).limit(2);
         output::write(&folder, Description::new("shapes"), vec![train], &mut |_, _| ()).expect("a scratch folder");
         let read = |name| std::fs::read(folder.join(name)).expect("what was written");

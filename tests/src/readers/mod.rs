@@ -80,7 +80,7 @@ pub const READERS: [Reader; 34] = [
     reader("npy-zst", arrays::zst, arrays::zst_seeds),
     reader("npy-zst-content", arrays::zst_content, arrays::npy_seeds),
     reader("npz", arrays::npz, arrays::npz_seeds),
-    reader("npz-member", arrays::npz_member, arrays::npy_seeds),
+    reader("npz-member", arrays::npz_member, arrays::npz_member_seeds),
     reader("statistics", arrays::statistics, arrays::statistics_seeds),
     reader("idx", datasets::idx, datasets::idx_seeds),
     reader("mat-svhn", datasets::svhn, datasets::svhn_seeds),

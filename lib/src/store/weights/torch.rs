@@ -171,13 +171,18 @@ fn views(pickle: &Pickle) -> Result<(Vec<View>, HashMap<String, Storage>)> {
     }
 }
 
-/// The arguments of the call that rebuilds a tensor, or of the one inside a parameter.
+/// The arguments of the call that rebuilds a tensor, or of the one inside a parameter. A parameter holds no other one: in a hostile
+/// file it may hold itself.
 fn tensor_of<'p>(item: &Item<'p>) -> Option<Vec<Item<'p>>> {
     match item.callable()? {
-        "torch._utils._rebuild_tensor" | "torch._utils._rebuild_tensor_v2" => Some(item.arguments()),
-        "torch._utils._rebuild_parameter" => tensor_of(item.arguments().first()?),
-        _ => None,
+        "torch._utils._rebuild_parameter" => rebuilt(item.arguments().first()?),
+        _ => rebuilt(item),
     }
+}
+
+fn rebuilt<'p>(item: &Item<'p>) -> Option<Vec<Item<'p>>> {
+    let is_tensor = matches!(item.callable()?, "torch._utils._rebuild_tensor" | "torch._utils._rebuild_tensor_v2");
+    is_tensor.then(|| item.arguments())
 }
 
 fn view(name: String, arguments: &[Item]) -> Result<(View, Storage)> {
@@ -254,23 +259,22 @@ fn viewed(view: &View, number: Number, content: &[u8]) -> Option<Vec<f32>> {
     if contiguous {
         return Some(number.decoded(&content[view.offset * number.size()..(view.offset + count) * number.size()]));
     }
-    let values = number.decoded(content);
+    // Only what is looked at is decoded: thousands of small views may lie in one large storage.
+    let size = number.size();
     let mut place = vec![0; view.shape.len()];
-    Some(
-        (0..count)
-            .map(|_| {
-                let at = place.iter().zip(&view.stride).map(|(place, stride)| place * stride).sum::<usize>();
-                for (place, &axis) in place.iter_mut().zip(&view.shape).rev() {
-                    *place += 1;
-                    if *place < axis {
-                        break;
-                    }
-                    *place = 0;
-                }
-                values[view.offset + at]
-            })
-            .collect(),
-    )
+    let mut bytes = Vec::with_capacity(count * size);
+    for _ in 0..count {
+        let at = place.iter().zip(&view.stride).map(|(place, stride)| place * stride).sum::<usize>();
+        bytes.extend_from_slice(&content[(view.offset + at) * size..][..size]);
+        for (place, &axis) in place.iter_mut().zip(&view.shape).rev() {
+            *place += 1;
+            if *place < axis {
+                break;
+            }
+            *place = 0;
+        }
+    }
+    Some(number.decoded(&bytes))
 }
 
 #[cfg(test)]

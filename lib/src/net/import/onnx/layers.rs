@@ -222,6 +222,8 @@ impl<'m> Translation<'m> {
     fn affine(&mut self, site: &Site, variable: usize, constant: usize) -> Result<Value> {
         let x = self.either(site, variable)?;
         let channels = x.axes[0];
+        // Four numbers a channel, of a constant that may be one number.
+        self.charge(4 * channels as u128, size_of::<f32>())?;
         let Some(numbers) = self.floats(site, constant)? else { return Err(site.refused("a constant", "none")) };
         let numbers = per_channel(numbers, channels, x.axes.len()).ok_or_else(|| {
             let found = format!("shape {:?}", numbers.shape());

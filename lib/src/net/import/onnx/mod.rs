@@ -46,6 +46,7 @@ use crate::net::graph::{Graph, INPUT, InputSpec, Node};
 use crate::net::network::Network;
 use crate::net::operation::Op;
 use crate::net::size::{Size, check_size};
+use crate::store::budget;
 use crate::store::onnx::{self, Constant, Model};
 
 /// A network of an ONNX file.
@@ -107,6 +108,9 @@ impl Site<'_> {
     }
 }
 
+/// What memory is asked for.
+const HELD: &str = "its constants, its parameters and what it computes";
+
 /// What a name of the file stands for.
 #[derive(Clone)]
 enum Value {
@@ -162,6 +166,8 @@ struct Translation<'m> {
     names: HashSet<String>,
     parameters: HashMap<String, Vec<f32>>,
     left_off: Vec<String>,
+    /// Bytes of constants, parameters and what the nodes compute of one image: a small file may ask for many times its size.
+    held: u128,
 }
 
 impl<'m> Translation<'m> {
@@ -172,6 +178,9 @@ impl<'m> Translation<'m> {
         };
         let (size, axes) = input_size(model, given, size)?;
         check_size(INPUT, size)?;
+        // Its values, and the normalisation of its channels.
+        let held = 4 * size.wide_elements() + 16 * size.channels as u128;
+        budget::charge(&model.path, HELD, held)?;
         let input = Computed { node: INPUT.into(), size, axes };
         let mut readers = HashMap::new();
         for name in model.nodes.iter().flat_map(|node| &node.inputs).chain(&model.outputs) {
@@ -188,7 +197,14 @@ impl<'m> Translation<'m> {
             names: HashSet::from([INPUT.to_string()]),
             parameters: HashMap::new(),
             left_off: Vec::new(),
+            held,
         })
+    }
+
+    /// Counts values that are about to be made, or that were made of no more than is there already.
+    fn charge(&mut self, values: u128, size: usize) -> Result<()> {
+        self.held += values.saturating_mul(size as u128);
+        Ok(budget::charge(&self.model.path, HELD, self.held)?)
     }
 
     /// Translates an operation, or computes it where all that it reads is constant.
@@ -197,9 +213,16 @@ impl<'m> Translation<'m> {
             return Err(site.refused("an output", "none"));
         };
         let value = match self.constants(site)? {
-            Some(constants) => Value::Constant(
-                folded(site.node, &constants).map_err(|(expected, found)| site.refused(expected, found))?,
-            ),
+            Some(constants) => {
+                let constant =
+                    folded(site.node, &constants).map_err(|(expected, found)| site.refused(expected, found))?;
+                let (values, size) = match &constant {
+                    Constant::Floats(array) => (array.len(), size_of::<f32>()),
+                    Constant::Integers(array) => (array.len(), size_of::<i64>()),
+                };
+                self.charge(values as u128, size)?;
+                Value::Constant(constant)
+            }
             None => self.translated(site)?,
         };
         if site.input(0).is_some_and(|input| self.softened.contains(input)) {
@@ -333,6 +356,9 @@ impl<'m> Translation<'m> {
         let node = Node { name, op, inputs: inputs.iter().map(|input| input.node.clone()).collect() };
         let sizes: Vec<Size> = inputs.iter().map(|input| input.size).collect();
         let size = node.size(&sizes)?;
+        let of_first = sizes.first().copied().unwrap_or(size);
+        let parameters: u128 = node.op.parameters(of_first).iter().map(|spec| spec.elements() as u128).sum();
+        self.charge(size.wide_elements() + parameters, size_of::<f32>())?;
         self.names.insert(node.name.clone());
         self.nodes.push(node);
         Ok(size)
