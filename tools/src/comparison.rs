@@ -88,7 +88,9 @@ impl Made {
 
     /// The same of a file that may have been overwritten since its content was `content`, and was joined `joins` times at most.
     fn told(file: &Path, tool: &str, content: Option<&str>, joins: usize) -> anyhow::Result<Self> {
-        let Some(path) = Sidecar::path_of(file).filter(|path| path.is_file()) else { return Ok(Self::default()) };
+        let Some(path) = Sidecar::path_of(file).filter(|path| Sidecar::is_there(path)) else {
+            return Ok(Self::default());
+        };
         let sidecar = Sidecar::read(&path)?;
         if content.is_some_and(|content| content != sidecar.output.blake3) {
             return Ok(Self::default());

@@ -133,10 +133,13 @@ pub fn conclude(error: &anyhow::Error) -> u8 {
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| {
-        cause.downcast_ref::<store::Error>().is_some_and(store::Error::is_broken_pipe)
-            || cause.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
-    })
+    // The store knows which of its files are pipes.
+    match error.chain().find_map(|cause| cause.downcast_ref::<store::Error>()) {
+        Some(error) => error.is_broken_pipe(),
+        None => error.chain().any(|cause| {
+            cause.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+        }),
+    }
 }
 
 fn exit_code(error: &anyhow::Error) -> u8 {

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
 use obverse::store::sidecar::{Artifact, Sidecar};
-use obverse::store::{self, digest, is_standard_stream};
+use obverse::store::{self, atomic, digest, is_standard_stream};
+use obverse::train::checkpoint;
 
 /// Bytes that names beside an output's own add to it: `.NAME.partial-PID-xxxxxx.json`.
 const NAME_ROOM: usize = 40;
@@ -158,8 +159,27 @@ fn check_folder(folder: &Path) -> anyhow::Result<()> {
 }
 
 /// Whether something stands there that is neither file nor folder, such as `/dev/null`.
-fn is_device(path: &Path) -> bool {
+pub(crate) fn is_device(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir())
+}
+
+/// Ends what killed runs began of `output`, and removes what they left, if nobody else can be making it: then it is as it was before
+/// such a run, or as after it.
+pub fn settle(output: &Path, companions: &[PathBuf], alone: bool) {
+    if is_standard_stream(output) || is_device(output) {
+        return;
+    }
+    atomic::restore(output);
+    let sidecar = Sidecar::path_of(output).filter(|_| !output.is_dir());
+    if let Some(sidecar) = &sidecar {
+        Sidecar::settle(sidecar, alone);
+    }
+    if alone {
+        let waiting = sidecar.as_deref().map(atomic::waiting_for);
+        let beside = companions.iter().cloned().chain([checkpoint::folder_of(output)]);
+        beside.chain(sidecar).chain(waiting).for_each(|path| atomic::clear(&path));
+        atomic::clear(output);
+    }
 }
 
 /// The file that is locked while an output is made: `.NAME.lock` beside it.

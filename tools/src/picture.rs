@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{bail, ensure};
 use clap::Args;
 use obverse::report::{Figure, encode_png};
-use obverse::store::sidecar::Artifact;
+use obverse::store::staged::Staged;
 
 use crate::CommonArguments;
 
@@ -33,16 +33,16 @@ impl Format {
         }
     }
 
-    /// Writes a figure.
+    /// A figure as a file that is not in its place yet.
     ///
     /// # Errors
     /// A figure of no pixels, a file that cannot be written.
-    pub fn save(self, figure: &Figure, output: &Path) -> anyhow::Result<Artifact> {
+    pub fn stage(self, figure: &Figure, output: &Path) -> anyhow::Result<Staged> {
         let bytes = match self {
             Self::Svg => figure.svg()?.into_bytes(),
             Self::Png => encode_png(&figure.picture()?)?,
         };
-        Ok(Artifact::write(output, &bytes)?)
+        Ok(Staged::of_bytes(output, bytes)?)
     }
 }
 

@@ -17,6 +17,7 @@ use obverse::store::cache::{Freshness, Wanted, check};
 use obverse::store::digest;
 use obverse::store::npy::{self, Writer};
 use obverse::store::sidecar::{Artifact, Circumstances, SCHEMA, Sidecar, directory_from};
+use obverse::store::staged::Staged;
 use obverse::store::{self, is_standard_stream};
 use obverse::train::schedule::Schedule;
 use serde::Serialize;
@@ -193,6 +194,7 @@ impl Task {
         if !self.common.check {
             let waiting = || self.note(&format!("{}: another run makes it; waiting", output.display()));
             self.lock = Lock::take(&output, waiting)?;
+            owned::settle(&output, &self.companions, self.lock.is_some());
         }
         match check(&output, &self.wanted) {
             Freshness::Fresh(sidecar) if !self.common.force && self.has_companions(&sidecar) => {
@@ -248,33 +250,34 @@ impl Task {
     /// # Errors
     /// An input that changed during the run; when something cannot be written.
     pub fn finish_array(self, array: Writer, metrics: Metrics) -> anyhow::Result<()> {
-        self.finish_with(|| Ok(array.finish()?), metrics)
+        self.finish_with(|| Ok(array.stage()?), metrics)
     }
 
-    /// Ends a run with the file that `write` puts in its place, if the inputs are what they were.
+    /// Ends a run with the file that `stage` makes: puts it in its place if the inputs are what they were, and its sidecar with it, and
+    /// prints the metrics.
     ///
     /// # Errors
-    /// An input that changed during the run; those of `write`; when the sidecar cannot be written.
-    pub fn finish_with<A: Into<Artifact>>(
-        self,
-        write: impl FnOnce() -> anyhow::Result<A>,
+    /// An input that changed during the run; those of `stage`; when something cannot be written. If that is the file or its sidecar,
+    /// what was there before is still there.
+    pub fn finish_with(
+        mut self,
+        stage: impl FnOnce() -> anyhow::Result<Staged>,
         metrics: Metrics,
     ) -> anyhow::Result<()> {
         self.verify_inputs()?;
-        self.finish(write()?, metrics)
-    }
-
-    /// Ends a run whose output file is in its place: writes the sidecar, prints the metrics.
-    ///
-    /// # Errors
-    /// When one of them cannot be written.
-    fn finish(mut self, written: impl Into<Artifact>, metrics: Metrics) -> anyhow::Result<()> {
-        let output: Artifact = written.into();
-        let path = Path::new(&output.path).to_owned();
-        if let Some(sidecar) = Sidecar::path_of(&path).filter(|_| !path.is_symlink() || path.is_file()) {
-            self.sidecar(parent(&sidecar), output, &metrics)?.write(&sidecar)?;
+        let staged = stage()?;
+        let artifact = staged.artifact().clone();
+        let path = Path::new(&artifact.path);
+        match Sidecar::path_of(path).filter(|_| !owned::is_device(path)) {
+            None => staged.place()?,
+            Some(sidecar) => {
+                let announced = self.sidecar(parent(&sidecar), artifact, &metrics)?.announce(&sidecar)?;
+                staged.place()?;
+                // What lies beside the output is now part of it.
+                self.new.clear();
+                announced.take_place()?;
+            }
         }
-        self.new.clear();
         self.conclude(&metrics)
     }
 
@@ -449,7 +452,9 @@ fn cost() -> Option<(f64, u64)> {
 fn shortened(value: &Value) -> Value {
     const MOST: usize = 10;
     match value {
-        Value::Array(values) if values.len() > MOST || values.iter().any(Value::is_object) => format!("{} values", values.len()).into(),
+        Value::Array(values) if values.len() > MOST || values.iter().any(Value::is_object) => {
+            format!("{} values", values.len()).into()
+        }
         Value::Array(values) => values.iter().map(shortened).collect(),
         Value::Object(entries) => entries.iter().map(|(key, value)| (key.clone(), shortened(value))).collect(),
         _ => value.clone(),

@@ -14,7 +14,7 @@ use flate2::bufread::MultiGzDecoder;
 
 use super::{Error, Result};
 use crate::store;
-use crate::store::budget::open_file;
+use crate::store::budget::{ARRAY, check_expansion, open_file};
 
 /// Bytes of a member that are unpacked at a time.
 const SPOOL_BLOCK: usize = 1 << 16;
@@ -291,7 +291,7 @@ impl Spool {
     /// refused, so that it fills no disk: by what it claims, and by what comes.
     fn add(&mut self, archive: &Path, member: &mut impl Read, claimed: u64) -> Result<(u64, u64)> {
         let start = self.length;
-        store::budget::check_expansion(archive, u128::from(start) + u128::from(claimed), self.stored)?;
+        check_expansion(archive, u128::from(start) + u128::from(claimed), self.stored, ARRAY)?;
         let mut block = vec![0; SPOOL_BLOCK];
         loop {
             let read = match member.read(&mut block) {
@@ -301,7 +301,7 @@ impl Spool {
                 Err(error) => return Err(spool_error(archive, error)),
             };
             self.length += read as u64;
-            store::budget::check_expansion(archive, self.length.into(), self.stored)?;
+            check_expansion(archive, self.length.into(), self.stored, ARRAY)?;
             self.file.write_all(&block[..read]).map_err(|source| spool_error(archive, source))?;
         }
     }

@@ -5,7 +5,7 @@
 //! use obverse::fidelity::{moments::Moments, statistics::Statistics};
 //! let folder = tempfile::tempdir()?;
 //! let path = folder.path().join("shapes.stats.npz");
-//! Statistics { moments: Moments::of(&[1.0, 2.0, 6.0], 1), counted: true, origin: None }.save(&path)?;
+//! Statistics { moments: Moments::of(&[1.0, 2.0, 6.0], 1), counted: true, origin: None }.stage(&path)?.place()?;
 //! assert_eq!(Statistics::load(&path)?.moments.mean(), [3.0]);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -15,7 +15,8 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::moments::Moments;
-use crate::store::npz::{Array, read, write};
+use crate::store::npz::{self, Array, read};
+use crate::store::staged::Staged;
 use crate::store::{Error, Result};
 
 /// Where features come from: two sets can be compared where it is the same.
@@ -43,11 +44,11 @@ pub struct Statistics {
 }
 
 impl Statistics {
-    /// Writes `mu` (d), `sigma` (d, d), `n` and `origin`.
+    /// A file of `mu` (d), `sigma` (d, d), `n` and `origin`, not in its place yet.
     ///
     /// # Errors
     /// Fewer than two images, a file that cannot be written.
-    pub fn save(&self, path: &Path) -> Result<()> {
+    pub fn stage(&self, path: &Path) -> Result<Staged> {
         let dimension = self.moments.dimension();
         let covariance = self.moments.covariance().map_err(|error| broken(path, error.to_string()))?;
         let origin = self.origin.as_ref().and_then(|origin| serde_json::to_vec(origin).ok());
@@ -60,10 +61,10 @@ impl Statistics {
             arrays.push(("n", Array::Integer(&[], &count)));
         }
         arrays.extend(origin.as_ref().map(|origin| ("origin", Array::Bytes(origin))));
-        write(path, &arrays)
+        npz::stage(path, &arrays)
     }
 
-    /// Reads what [`Statistics::save`] or pytorch-fid has written.
+    /// Reads what [`Statistics::stage`] or pytorch-fid has written.
     ///
     /// # Errors
     /// A file without `mu` and `sigma`, of other shapes, with values that are not finite.
@@ -111,17 +112,23 @@ mod tests {
         let origin = Origin { network: text("digest"), layer: text("z"), resize: text("none"), label: text("z-4") };
         let moments = Moments::of(&rows, 4);
         let statistics = Statistics { moments, counted: true, origin: Some(origin) };
-        statistics.save(&path).unwrap();
+        statistics.stage(&path).unwrap().place().unwrap();
         let read = Statistics::load(&path).unwrap();
         assert_eq!((read.moments.count(), &read.origin), (30, &statistics.origin));
         let (a, b) = (read.moments.covariance().unwrap(), statistics.moments.covariance().unwrap());
         assert!(a.iter().zip(&b).all(|(a, b)| (a - b).abs() <= 1e-15 * b.abs()));
         // As pytorch-fid writes them.
-        write(&path, &[("mu", Array::Float(&[1], &[0.5])), ("sigma", Array::Float(&[1, 1], &[2.0]))]).unwrap();
+        npz::stage(&path, &[("mu", Array::Float(&[1], &[0.5])), ("sigma", Array::Float(&[1, 1], &[2.0]))])
+            .unwrap()
+            .place()
+            .unwrap();
         let read = Statistics::load(&path).unwrap();
         assert!(!read.counted && read.origin.is_none());
         assert_eq!(read.moments.covariance().unwrap(), [2.0]);
-        write(&path, &[("mu", Array::Float(&[2], &[0.5, 0.0])), ("sigma", Array::Float(&[1, 1], &[2.0]))]).unwrap();
+        npz::stage(&path, &[("mu", Array::Float(&[2], &[0.5, 0.0])), ("sigma", Array::Float(&[1, 1], &[2.0]))])
+            .unwrap()
+            .place()
+            .unwrap();
         assert!(Statistics::load(&path).unwrap_err().to_string().contains("shapes"));
     }
 }

@@ -71,10 +71,10 @@ pub enum Error {
         found: String,
     },
     /// A network.
-    #[error(transparent)]
+    #[error("{0}")]
     Net(#[from] net::Error),
     /// A file.
-    #[error(transparent)]
+    #[error("{0}")]
     Store(#[from] store::Error),
 }
 

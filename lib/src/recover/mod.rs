@@ -95,10 +95,10 @@ pub enum Error {
     #[error("{0}: the singular value decomposition did not converge; values that are not finite do this")]
     Decomposition(&'static str),
     /// A network.
-    #[error(transparent)]
+    #[error("{0}")]
     Net(#[from] net::Error),
     /// A change of an image's size.
-    #[error(transparent)]
+    #[error("{0}")]
     Transform(#[from] transform::Error),
 }
 

@@ -32,7 +32,7 @@ use crate::store;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file cannot be read.
-    #[error(transparent)]
+    #[error("{0}")]
     Store(#[from] store::Error),
     /// An array does not hold images.
     #[error(

@@ -68,7 +68,7 @@ pub enum Error {
     #[error("{0}: the decomposition did not converge; values that are not finite do this")]
     Decomposition(String),
     /// A network.
-    #[error(transparent)]
+    #[error("{0}")]
     Net(#[from] net::Error),
 }
 

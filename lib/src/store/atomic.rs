@@ -21,6 +21,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rayon::prelude::*;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use tempfile::{NamedTempFile, TempDir};
 
@@ -76,17 +77,86 @@ impl AtomicFile {
     /// # Errors
     /// `Write` when the disk is full or the name cannot be taken; nothing is left then.
     pub fn commit(self) -> Result<()> {
+        self.complete()?.commit()
+    }
+
+    /// Flushes all to the disk: what is left to do is one renaming.
+    ///
+    /// # Errors
+    /// `Write` when the disk is full.
+    pub fn complete(self) -> Result<CompleteFile> {
+        let Self { target, partial, copies } = self;
+        if !copies {
+            // A folder under construction is flushed as a whole.
+            let flush = || if is_under_construction(&target) { Ok(()) } else { partial.as_file().sync_all() };
+            keep_mode(partial.as_file(), &target).and_then(|()| flush()).map_err(Error::write(&target))?;
+        }
+        Ok(CompleteFile { target, partial, copies })
+    }
+}
+
+/// A file that is whole and on the disk, but not under its name yet; dropped, it leaves nothing.
+pub struct CompleteFile {
+    target: PathBuf,
+    partial: NamedTempFile,
+    copies: bool,
+}
+
+impl CompleteFile {
+    /// Puts the file under its name. A power failure may take the name back until its folder is flushed, as [`CompleteFile::commit`]
+    /// and [`take_place`] do.
+    ///
+    /// # Errors
+    /// `Write` when the name cannot be taken; what was there is then still there.
+    pub fn place(self) -> Result<()> {
         let Self { target, mut partial, copies } = self;
         if copies {
             return copy_into(partial.as_file_mut(), &target).map_err(Error::write(&target));
         }
-        // What is replaced keeps its mode.
-        if let Ok(existing) = fs::metadata(&target) {
-            partial.as_file().set_permissions(existing.permissions()).map_err(Error::write(&target))?;
-        }
-        partial.as_file().sync_all().map_err(Error::write(&target))?;
         partial.persist(&target).map_err(|error| Error::write(&target)(error.error))?;
-        sync_folder(&parent(&target)).map_err(Error::write(&target))
+        Ok(())
+    }
+
+    /// Puts the file under its name, durably.
+    ///
+    /// # Errors
+    /// `Write` when the name cannot be taken.
+    pub fn commit(self) -> Result<()> {
+        let (target, copies) = (self.target.clone(), self.copies);
+        self.place()?;
+        let flushed = copies || is_under_construction(&target);
+        if flushed { Ok(()) } else { sync_folder(&parent(&target)).map_err(Error::write(&target)) }
+    }
+}
+
+/// Gives a file the mode of what it is to replace.
+fn keep_mode(file: &File, target: &Path) -> io::Result<()> {
+    match fs::metadata(target) {
+        Ok(existing) => file.set_permissions(existing.permissions()),
+        Err(_) => Ok(()),
+    }
+}
+
+/// Where a file waits that is to be `target` as soon as what it describes is in its place: `.NAME.next` beside it.
+pub fn waiting_for(target: &Path) -> PathBuf {
+    sibling(&fs::canonicalize(target).unwrap_or_else(|_| target.to_owned()), "next")
+}
+
+/// Puts the file that waits for `target` under that name, durably.
+///
+/// # Errors
+/// `Write` when the name cannot be taken; the file then waits still.
+pub fn take_place(target: &Path) -> Result<()> {
+    let target = fs::canonicalize(target).unwrap_or_else(|_| target.to_owned());
+    let waiting = waiting_for(&target);
+    let renamed = File::open(&waiting)
+        .and_then(|file| keep_mode(&file, &target))
+        .and_then(|()| fs::rename(&waiting, &target))
+        .and_then(|()| sync_folder(&parent(&target)));
+    match renamed {
+        // Another run that found it waiting has done it.
+        Err(error) if error.kind() == io::ErrorKind::NotFound && target.exists() => Ok(()),
+        renamed => renamed.map_err(Error::write(&target)),
     }
 }
 
@@ -152,24 +222,34 @@ impl AtomicFolder {
     /// Puts the folder under its name, durably.
     ///
     /// # Errors
-    /// `Write` when the disk is full or the name cannot be taken; the earlier folder is then still there.
+    /// `Write` when the disk is full or the name cannot be taken; the earlier folder is then still there. Where only the flush of
+    /// the folder around it fails, or the removal of the earlier one, the new folder is there.
     pub fn commit(self) -> Result<()> {
         let Self { target, mut partial, _lock } = self;
         sync_tree(partial.path()).map_err(Error::write(&target))?;
+        let mut aside = None;
         if !target.exists() {
             fs::rename(partial.path(), &target).map_err(Error::write(&target))?;
             partial.disable_cleanup(true);
         } else if renameat_with(CWD, partial.path(), CWD, &target, RenameFlags::EXCHANGE).is_err() {
             // Some network file systems cannot exchange two names: the old one steps aside first, and `restore` puts
             // it back should the process die between the two renames.
-            let aside = sibling(&target, "old");
-            fs::rename(&target, &aside).map_err(Error::write(&target))?;
-            fs::rename(partial.path(), &target).map_err(Error::write(&target))?;
+            let old = sibling(&target, "old");
+            fs::rename(&target, &old).map_err(Error::write(&target))?;
+            if let Err(error) = fs::rename(partial.path(), &target) {
+                // If this fails too it stays aside, and the next run puts it back.
+                let _ = fs::rename(&old, &target);
+                return Err(Error::write(&target)(error));
+            }
             partial.disable_cleanup(true);
-            fs::remove_dir_all(&aside).map_err(Error::write(&aside))?;
+            aside = Some(old);
         }
-        // After an exchange the partial name holds the old folder, and goes with it.
-        sync_folder(&parent(&target)).map_err(Error::write(&target))
+        // After an exchange the partial name holds the old folder. It goes when the new one is sure to stay.
+        sync_folder(&parent(&target)).map_err(Error::write(&target))?;
+        match aside {
+            Some(old) => discard(&old, &target),
+            None => Ok(()),
+        }
     }
 }
 
@@ -187,19 +267,44 @@ fn require_replaceable(target: &Path) -> Result<()> {
     }
 }
 
-/// Puts back a folder that a crash between two renames left aside.
-fn restore(target: &Path) {
-    let aside = sibling(target, "old");
-    if !target.exists() && aside.exists() {
+/// Puts back a folder that a crash between two renames left aside, or removes it where its successor had taken its place.
+pub fn restore(target: &Path) {
+    let target = fs::canonicalize(target).unwrap_or_else(|_| target.to_owned());
+    let aside = sibling(&target, "old");
+    if aside.is_dir() && require_replaceable(&aside).is_ok() {
         // If it fails the folder stays aside, where a user can find it.
-        let _ = fs::rename(aside, target);
+        let _ = if target.exists() {
+            discard(&aside, &target)
+        } else {
+            fs::rename(&aside, &target).map_err(Error::write(&target))
+        };
     }
 }
 
 /// Removes what dead processes left of earlier attempts at `target`, however new. Only for a caller that knows that nobody
 /// else is building it. Best effort.
 pub fn clear(target: &Path) {
-    remove_where(target, is_unlocked);
+    remove_where(&fs::canonicalize(target).unwrap_or_else(|_| target.to_owned()), is_unlocked);
+}
+
+/// Removes a folder, which is there whole or not at all meanwhile.
+///
+/// # Errors
+/// `Write` when it cannot be removed; what is left of it then has the name of a partial folder.
+pub fn remove_folder(target: &Path) -> Result<()> {
+    if fs::symlink_metadata(target).is_err() {
+        return Ok(());
+    }
+    let target = fs::canonicalize(target).map_err(Error::write(target))?;
+    discard(&target, &target)
+}
+
+/// Removes a folder as a partial one of `target`: should that end halfway, the next run removes the rest.
+fn discard(folder: &Path, target: &Path) -> Result<()> {
+    let partial = tempfile::Builder::new().prefix(&partial_prefix(target)).tempdir_in(parent(target));
+    // A folder takes the name of an empty one.
+    let removed = partial.and_then(|partial| fs::rename(folder, partial.path()).and_then(|()| partial.close()));
+    removed.map_err(Error::write(folder))
 }
 
 /// Removes what dead processes left of earlier attempts at `target`. Best effort: what cannot be judged stays.
@@ -267,16 +372,20 @@ fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
+/// Flushes all below a folder, then the folder itself. Many files at a time: a file system writes what waits together at once.
 fn sync_tree(folder: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            sync_tree(&entry.path())?;
-        } else {
-            File::open(entry.path())?.sync_all()?;
-        }
-    }
+    let entries = fs::read_dir(folder)?.collect::<io::Result<Vec<_>>>()?;
+    entries.par_iter().try_for_each(|entry| match entry.file_type()?.is_dir() {
+        true => sync_tree(&entry.path()),
+        false => File::open(entry.path())?.sync_all(),
+    })?;
     sync_folder(folder)
+}
+
+/// Whether a file lies in a folder that this process is building.
+fn is_under_construction(target: &Path) -> bool {
+    let mark = format!(".partial-{}-", std::process::id());
+    target.ancestors().skip(1).filter_map(Path::file_name).any(|name| name.to_string_lossy().contains(&mark))
 }
 
 #[cfg(test)]

@@ -1,8 +1,10 @@
 //! What can go wrong with a file: which one, what was expected, what was found, what to do. One line each.
 
 use std::io;
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
+use super::is_standard_stream;
 use super::npy::Dtype;
 
 /// An error of the store; every variant names the file.
@@ -172,9 +174,12 @@ impl Error {
         |source| Self::Write { path: path.to_owned(), source }
     }
 
-    /// Whether the reader of standard output has left, which ends a tool quietly.
+    /// Whether the reader of standard output or of a pipe has left, which ends a tool quietly. A file has no reader to leave.
     pub fn is_broken_pipe(&self) -> bool {
-        matches!(self, Self::Write { source, .. } if source.kind() == io::ErrorKind::BrokenPipe)
+        let Self::Write { path, source } = self else { return false };
+        let is_pipe =
+            is_standard_stream(path) || std::fs::metadata(path).is_ok_and(|found| found.file_type().is_fifo());
+        is_pipe && source.kind() == io::ErrorKind::BrokenPipe
     }
 
     /// Whether the output side failed (a full disk, a folder without permission) rather than an input.

@@ -24,6 +24,7 @@ pub mod npz;
 pub mod onnx;
 pub mod pickle;
 pub mod sidecar;
+pub mod staged;
 pub mod weights;
 
 pub use error::Error;

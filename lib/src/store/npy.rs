@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use super::atomic::AtomicFile;
 pub use super::header::Header;
 use super::header::Refusal;
+use super::staged::{Staged, Whole};
 use super::{Error, Result, budget, digest, is_standard_stream};
 
 #[cfg(target_endian = "big")]
@@ -669,7 +670,22 @@ impl Writer {
     ///
     /// # Errors
     /// `Write`, also for a reader of standard output that has left ([`Error::is_broken_pipe`]).
-    pub fn finish(mut self) -> Result<Written> {
+    pub fn finish(self) -> Result<Written> {
+        let (written, whole) = self.complete()?;
+        whole.commit(&written.path)?;
+        Ok(written)
+    }
+
+    /// Completes the array, but does not put it in its place.
+    ///
+    /// # Errors
+    /// `Write` when the disk is full.
+    pub fn stage(self) -> Result<Staged> {
+        let (written, whole) = self.complete()?;
+        Ok(Staged::new(written.into(), whole))
+    }
+
+    fn complete(mut self) -> Result<(Written, Whole)> {
         let path = self.path.clone();
         self.raw.seek(SeekFrom::Start(0)).map_err(Error::write(&path))?;
         self.write_header()?;
@@ -677,19 +693,20 @@ impl Writer {
         let shape = self.shape();
         let raw = self.raw.get_ref();
         let blake3 = digest::of_reader(At { file: raw, position: 0 }).map_err(Error::write(&path))?;
-        let mut whole = At { file: raw, position: 0 };
-        match self.destination {
-            Destination::InPlace(file) => file.commit()?,
+        let whole = match self.destination {
+            Destination::InPlace(file) => Whole::File(file.complete()?),
             Destination::Compressed(mut file) => {
-                zstd::stream::copy_encode(whole, &mut file, COMPRESSION).map_err(Error::write(&path))?;
-                file.commit()?;
+                let raw = At { file: raw, position: 0 };
+                zstd::stream::copy_encode(raw, &mut file, COMPRESSION).map_err(Error::write(&path))?;
+                Whole::File(file.complete()?)
             }
             Destination::StandardOutput => {
-                let mut output = io::stdout().lock();
-                io::copy(&mut whole, &mut output).and_then(|_| output.flush()).map_err(Error::write(&path))?;
+                let mut raw = raw.try_clone().map_err(Error::write(&path))?;
+                raw.rewind().map_err(Error::write(&path))?;
+                Whole::StandardOutput(Box::new(raw))
             }
-        }
-        Ok(Written { path, shape, dtype: self.dtype, blake3 })
+        };
+        Ok((Written { path, shape, dtype: self.dtype, blake3 }, whole))
     }
 }
 
@@ -716,6 +733,18 @@ pub fn read<T: Scalar + ReadableElement>(path: &Path) -> Result<ArrayD<T>> {
 /// # Errors
 /// `Shape` when the elements are not as many as the shape says; `Write`.
 pub fn write<T: Scalar>(path: &Path, shape: &[usize], elements: &[T]) -> Result<Written> {
+    filled(path, shape, elements)?.finish()
+}
+
+/// As [`write()`], but the array is not in its place yet.
+///
+/// # Errors
+/// Those of [`write()`].
+pub fn stage<T: Scalar>(path: &Path, shape: &[usize], elements: &[T]) -> Result<Staged> {
+    filled(path, shape, elements)?.stage()
+}
+
+fn filled<T: Scalar>(path: &Path, shape: &[usize], elements: &[T]) -> Result<Writer> {
     let product = shape.iter().try_fold(1usize, |product, &length| product.checked_mul(length));
     let [rows, row_shape @ ..] = shape else {
         return Err(element_count_error(path, shape, elements.len()));
@@ -727,7 +756,7 @@ pub fn write<T: Scalar>(path: &Path, shape: &[usize], elements: &[T]) -> Result<
     writer.write_rows(elements)?;
     // Rows without elements cannot be counted.
     writer.rows = *rows;
-    writer.finish()
+    Ok(writer)
 }
 
 fn element_count_error(path: &Path, shape: &[usize], elements: usize) -> Error {

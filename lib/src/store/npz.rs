@@ -16,7 +16,8 @@ use std::path::Path;
 
 use super::header::{Header, Refusal};
 use super::npy::Dtype;
-use super::{Error, Result, atomic, budget};
+use super::staged::Staged;
+use super::{Error, Result, budget};
 
 /// The most values of one member, 2^28: a covariance of 16,384 features.
 const LIMIT: usize = 1 << 28;
@@ -41,11 +42,11 @@ pub enum Array<'a> {
     Bytes(&'a [u8]),
 }
 
-/// Writes arrays under their names, in this order; the same arrays give the same bytes.
+/// A file of arrays under their names, in this order, not in its place yet; the same arrays give the same bytes.
 ///
 /// # Errors
 /// A file that cannot be written.
-pub fn write(path: &Path, arrays: &[(&str, Array)]) -> Result<()> {
+pub fn stage(path: &Path, arrays: &[(&str, Array)]) -> Result<Staged> {
     let mut zip = zip::ZipWriter::new(Cursor::new(Vec::new()));
     let options = zip::write::SimpleFileOptions::default()
         .compression_method(zip::CompressionMethod::Stored)
@@ -62,7 +63,7 @@ pub fn write(path: &Path, arrays: &[(&str, Array)]) -> Result<()> {
         let header = Header::encode(dtype, shape);
         zip.write_all(&header).and_then(|()| zip.write_all(bytes)).map_err(Error::write(path))?;
     }
-    atomic::write(path, &zip.finish().map_err(failed)?.into_inner())
+    Staged::of_bytes(path, zip.finish().map_err(failed)?.into_inner())
 }
 
 /// Reads the arrays of these names that the file has, as f64.
@@ -139,9 +140,9 @@ mod tests {
             ("n", Array::Integer(&[], &[7])),
             ("source", Array::Bytes(b"{}")),
         ];
-        write(&path, &arrays).unwrap();
+        stage(&path, &arrays).unwrap().place().unwrap();
         let bytes = std::fs::read(&path).unwrap();
-        write(&path, &arrays).unwrap();
+        stage(&path, &arrays).unwrap().place().unwrap();
         assert_eq!(bytes, std::fs::read(&path).unwrap());
         let members = read(&path, &["mu", "n", "source", "missing"]).unwrap();
         assert_eq!(members["mu"], Member { shape: vec![2], values: vec![1.5, -2.0] });

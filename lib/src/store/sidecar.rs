@@ -1,6 +1,7 @@
 //! Sidecars: a JSON file beside every output that says how it was made, in full, so that it can be made again.
 //!
-//! `<file>.json` for a file, `run.json` inside a folder. The sidecar is written after its output and never before.
+//! `<file>.json` for a file, `run.json` inside a folder. A file's sidecar waits beside its place, whole, while the file takes its own,
+//! and takes it then. Should the run die between the two, the one that waits is read: at no time is a file without its sidecar.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::npy::{Dtype, Reader, Written};
-use super::{Error, Result, atomic, budget, digest, is_standard_stream};
+use super::{Error, Result, atomic, budget, cache, digest, is_standard_stream};
 
 /// The version of the sidecar's own format. `obverse-run/1`, which had `parameters` for `request` and `resolved`, is read too.
 pub const SCHEMA: &str = "obverse-run/2";
@@ -129,15 +130,6 @@ impl Artifact {
         Ok(Self { shape: Some(header.shape), dtype: Some(header.dtype), ..Self::known(path, digest::of_file(path)?) })
     }
 
-    /// A file that is no array, written whole and atomically.
-    ///
-    /// # Errors
-    /// `Write`, naming the file.
-    pub fn write(path: &Path, bytes: &[u8]) -> Result<Self> {
-        atomic::write(path, bytes)?;
-        Ok(Self::of_bytes(path, bytes))
-    }
-
     /// What was written to `path`, which may be standard output.
     pub fn of_bytes(path: &Path, bytes: &[u8]) -> Self {
         Self::known(path, digest::of_bytes(bytes))
@@ -189,11 +181,37 @@ impl Sidecar {
         Some(path.into())
     }
 
-    /// Reads a sidecar file.
+    /// Whether there is a sidecar for `path` to be read.
+    pub fn is_there(path: &Path) -> bool {
+        path.is_file() || atomic::waiting_for(path).is_file()
+    }
+
+    /// Reads a sidecar file; the one that waits for its place, where the output that it describes is there already.
     ///
     /// # Errors
     /// `Read` when there is none; `Json` when it is damaged or something else.
     pub fn read(path: &Path) -> Result<Self> {
+        Self::waiting(path).map_or_else(|| Self::read_file(path), Ok)
+    }
+
+    /// The sidecar that waits for `path`, where all that it describes is there.
+    fn waiting(path: &Path) -> Option<Self> {
+        let waiting = Self::read_file(&atomic::waiting_for(path)).ok()?;
+        cache::damage(&path.with_extension(""), &waiting).is_empty().then_some(waiting)
+    }
+
+    /// Ends what a killed run began: the sidecar that waits takes its place where its output is there, and goes where it is not, if
+    /// nobody else can be making the output.
+    pub fn settle(path: &Path, alone: bool) {
+        // Best effort: a sidecar that still waits is read as long as it is right.
+        if Self::waiting(path).is_some() {
+            let _ = atomic::take_place(path);
+        } else if alone {
+            let _ = fs::remove_file(atomic::waiting_for(path));
+        }
+    }
+
+    fn read_file(path: &Path) -> Result<Self> {
         let bytes = budget::read(path)?;
         let expected = "a sidecar of this suite";
         serde_json::from_slice(&bytes).map_err(|source| Error::Json { path: path.to_owned(), expected, source })
@@ -207,6 +225,44 @@ impl Sidecar {
         let mut json = serde_json::to_vec_pretty(self).map_err(|error| Error::write(path)(error.into()))?;
         json.push(b'\n');
         atomic::write(path, &json)
+    }
+
+    /// Writes the sidecar beside `path`, durably, where it waits until its output is in its place.
+    ///
+    /// # Errors
+    /// `Write`, naming the file.
+    pub fn announce(&self, path: &Path) -> Result<Announced> {
+        let waiting = atomic::waiting_for(path);
+        let announced = Announced { path: path.to_owned(), waiting: Some(waiting.clone()) };
+        // Its name may be taken when the flush of its folder fails: then it goes again.
+        self.write(&waiting)?;
+        Ok(announced)
+    }
+}
+
+/// A sidecar that waits for its output; dropped before that is there, it leaves nothing.
+#[must_use]
+pub struct Announced {
+    path: PathBuf,
+    waiting: Option<PathBuf>,
+}
+
+impl Announced {
+    /// Puts the sidecar in its place, now that its output is in its own.
+    ///
+    /// # Errors
+    /// `Write`, naming the file. The sidecar then waits still, and is read there.
+    pub fn take_place(mut self) -> Result<()> {
+        self.waiting = None;
+        atomic::take_place(&self.path)
+    }
+}
+
+impl Drop for Announced {
+    fn drop(&mut self) {
+        if let Some(waiting) = &self.waiting {
+            let _ = fs::remove_file(waiting);
+        }
     }
 }
 

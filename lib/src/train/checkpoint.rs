@@ -52,6 +52,13 @@ pub struct Checkpoint {
     identity: Value,
 }
 
+/// Where the checkpoints of the output `target` lie.
+pub fn folder_of(target: &Path) -> PathBuf {
+    let mut folder = target.as_os_str().to_owned();
+    folder.push(".checkpoint");
+    folder.into()
+}
+
 #[derive(Serialize, Deserialize)]
 struct State {
     identity: Value,
@@ -61,9 +68,7 @@ struct State {
 impl Checkpoint {
     /// Checkpoints of the output `target`, in `<target>.checkpoint`; `identity` is all that must agree to resume.
     pub fn of(target: &Path, identity: Value) -> Self {
-        let mut folder = target.as_os_str().to_owned();
-        folder.push(".checkpoint");
-        Self { folder: folder.into(), identity }
+        Self { folder: folder_of(target), identity }
     }
 
     /// The folder.
@@ -97,6 +102,7 @@ impl Checkpoint {
     /// # Errors
     /// A checkpoint of another request, with the keys that differ; one that is damaged; files of somebody else.
     pub fn find(&self) -> Result<Option<Position>> {
+        atomic::restore(&self.folder);
         let Some(content) = seal::content(&self.folder)? else { return Ok(None) };
         let path = self.folder.join(digest::FOLDER_SIDECAR);
         let state: State =

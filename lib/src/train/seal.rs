@@ -21,7 +21,7 @@ use serde_json::{Map, Value};
 
 use super::error::{Error, Result};
 use crate::store::digest::{self, FOLDER_SIDECAR};
-use crate::store::{self, atomic, budget};
+use crate::store::{atomic, budget};
 
 const FILES: &str = "files";
 const SEAL: &str = "blake3";
@@ -95,10 +95,7 @@ pub fn remove(folder: &Path) -> Result<()> {
         Err(error) => return Err(error),
     }
     atomic::clear(folder);
-    match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(store::Error::write(folder)(error).into()),
-        _ => Ok(()),
-    }
+    Ok(atomic::remove_folder(folder)?)
 }
 
 /// The digest of what is known, but for the digest itself.

@@ -7,6 +7,7 @@ use obverse::fidelity::moments::Moments;
 use obverse::fidelity::statistics::Statistics;
 use obverse::store::npy::{self, Dtype, Reader, Writer};
 use obverse::store::npz::{self, Array};
+use obverse::store::staged::Staged;
 
 use super::Outcome;
 use super::scratch::{with_file, with_folder};
@@ -114,7 +115,7 @@ fn members(path: &Path) -> Outcome {
     let floats = members.iter().map(|(name, member)| (name.as_str(), Array::Float(&member.shape, &member.values)));
     let floats: Vec<_> = floats.collect();
     let path = path.with_file_name("again.npz");
-    npz::write(&path, &floats)?;
+    npz::stage(&path, &floats)?.place()?;
     let again = npz::read(&path, &NAMES)?;
     assert_eq!(members.len(), again.len());
     for (member, again) in members.values().zip(again.values()) {
@@ -158,7 +159,10 @@ pub fn statistics_seeds() -> Vec<Vec<u8>> {
     let moments = Moments::of(&[0.5, 1.0, 2.0, -1.0, 0.0, 3.0], 2);
     with_folder(|folder| {
         let path = folder.join("seed.npz");
-        Statistics { moments, counted: true, origin: None }.save(&path).expect("a scratch file");
+        Statistics { moments, counted: true, origin: None }
+            .stage(&path)
+            .and_then(Staged::place)
+            .expect("a scratch file");
         vec![std::fs::read(&path).expect("a scratch file")]
     })
 }

@@ -17,7 +17,7 @@ use obverse::similarity::Metric;
 use obverse::statistics::Measure;
 use obverse::store::digest;
 use obverse::store::npy::{Dtype, Writer};
-use obverse::store::sidecar::{Artifact, metric};
+use obverse::store::sidecar::metric;
 use serde_json::{Value, json};
 
 use crate::features::{FeatureArguments, Side, common_origin};
@@ -428,13 +428,7 @@ fn stats(arguments: &PassArguments) -> anyhow::Result<()> {
         ("dimension".to_string(), statistics.moments.dimension().into()),
         ("skipped".to_string(), skipped.into()),
     ]);
-    task.finish_with(
-        || {
-            statistics.save(&arguments.output)?;
-            Ok(Artifact::of_path(&arguments.output)?)
-        },
-        metrics,
-    )
+    task.finish_with(|| Ok(statistics.stage(&arguments.output)?), metrics)
 }
 
 fn merge(arguments: &MergeArguments) -> anyhow::Result<()> {
@@ -475,13 +469,7 @@ fn merge(arguments: &MergeArguments) -> anyhow::Result<()> {
         ("images".to_string(), whole.moments.count().into()),
         ("parts".to_string(), parts.len().into()),
     ]);
-    task.finish_with(
-        || {
-            whole.save(&arguments.output)?;
-            Ok(Artifact::of_path(&arguments.output)?)
-        },
-        metrics,
-    )
+    task.finish_with(|| Ok(whole.stage(&arguments.output)?), metrics)
 }
 
 fn features(arguments: &PassArguments) -> anyhow::Result<()> {

@@ -93,7 +93,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
         }
     }
     let metrics = Metrics::from_iter([("groups".to_string(), Value::Array(groups))]);
-    task.finish_with(|| format.save(&figure, &picture.output), metrics)
+    task.finish_with(|| format.stage(&figure, &picture.output), metrics)
 }
 
 /// A metric of trainings, as many epochs as all have.

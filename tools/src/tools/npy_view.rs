@@ -2,7 +2,7 @@
 
 use crate::request::{Input, Output};
 use std::fmt;
-use std::io::{IsTerminal, Write, stdout};
+use std::io::{IsTerminal, stdout};
 use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::path::Path;
@@ -16,9 +16,10 @@ use obverse::report::{
     Chart, Images, Layout, Mark, Series, View, classes, encode_png, grid, read_curve, read_differences, read_images,
     read_points, with_scale,
 };
+use obverse::store;
 use obverse::store::npy::{Reader, require_finite};
-use obverse::store::sidecar::Artifact;
-use obverse::store::{self, atomic, budget, is_standard_stream};
+use obverse::store::staged::Staged;
+use obverse::store::{budget, is_standard_stream};
 use serde_json::Value;
 
 use crate::arguments::parse_places;
@@ -359,7 +360,7 @@ fn run_plot(
     let figure = Chart { series, mark: kind.mark(), title, ranges, size, ..Chart::default() }.figure()?;
     let metrics = Metrics::from_iter([("points".to_owned(), shown.into())]);
     match (format, &arguments.output) {
-        (Format::Svg, Some(output)) => task.finish_with(|| format.save(&figure, output), metrics),
+        (Format::Svg, Some(output)) => task.finish_with(|| format.stage(&figure, output), metrics),
         _ => deliver(figure.picture()?, arguments.output.as_deref(), task, metrics),
     }
 }
@@ -428,7 +429,7 @@ fn require_count(reader: &Reader, expected: usize, what: &str) -> anyhow::Result
 /// Saves the picture or shows it.
 fn deliver(picture: RgbImage, output: Option<&Path>, task: Task, metrics: Metrics) -> anyhow::Result<()> {
     match output {
-        Some(output) => task.finish_with(|| save(&picture, output), metrics),
+        Some(output) => task.finish_with(|| stage(&picture, output), metrics),
         None => {
             show(picture)?;
             task.finish_measurement(&metrics)
@@ -512,15 +513,9 @@ fn reduce(tile: &RgbImage, factor: NonZeroUsize) -> RgbImage {
     image::imageops::resize(tile, side(tile.width()), side(tile.height()), FilterType::Triangle)
 }
 
-fn save(picture: &RgbImage, output: &Path) -> anyhow::Result<Artifact> {
-    let png = encode_png(picture)?;
-    if is_standard_stream(output) {
-        stdout().write_all(&png).and_then(|()| stdout().flush()).map_err(store::Error::write(output))?;
-    } else {
-        atomic::write(output, &png)?;
-    }
-    let shape = Some(vec![picture.height() as usize, picture.width() as usize, 3]);
-    Ok(Artifact { shape, ..Artifact::of_bytes(output, &png) })
+fn stage(picture: &RgbImage, output: &Path) -> anyhow::Result<Staged> {
+    let shape = vec![picture.height() as usize, picture.width() as usize, 3];
+    Ok(Staged::of_bytes(output, encode_png(picture)?)?.of_shape(shape))
 }
 
 fn show(picture: RgbImage) -> anyhow::Result<()> {

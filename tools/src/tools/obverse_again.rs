@@ -143,7 +143,7 @@ fn make_inputs(recorded: &Recorded, above: &mut Vec<PathBuf>, dry_run: bool) -> 
     above.push(recorded.path.clone());
     for input in &recorded.sidecar.inputs {
         let path = recorded.folder.join(&input.path);
-        let sidecar = Sidecar::path_of(&path).filter(|sidecar| sidecar.is_file() && !above.contains(sidecar));
+        let sidecar = Sidecar::path_of(&path).filter(|sidecar| Sidecar::is_there(sidecar) && !above.contains(sidecar));
         if sidecar.is_some() {
             let upstream = Recorded::of(&path)?;
             make_inputs(&upstream, above, dry_run)?;

@@ -81,8 +81,11 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     for output in &outputs {
         let path =
             Sidecar::path_of(output).context("what went through a pipe has no sidecar; give a file or folder")?;
-        let sidecar =
-            if missing && !path.is_file() { Value::Null } else { serde_json::to_value(Sidecar::read(&path)?)? };
+        let sidecar = if missing && !Sidecar::is_there(&path) {
+            Value::Null
+        } else {
+            serde_json::to_value(Sidecar::read(&path)?)?
+        };
         let entries = match &list {
             Some(key) => entries(&sidecar, key, &path)?,
             None => vec![Value::Null],

@@ -52,7 +52,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let mut sidecars = Vec::new();
     for path in &arguments.paths {
         let before = sidecars.len();
-        match Sidecar::path_of(path).filter(|sidecar| sidecar.is_file()) {
+        match Sidecar::path_of(path).filter(|sidecar| Sidecar::is_there(sidecar)) {
             Some(sidecar) if !path.is_dir() => sidecars.push(sidecar),
             _ => collect(path, &mut sidecars)?,
         }

@@ -7,7 +7,7 @@ use anyhow::Context;
 use clap::Parser;
 use obverse::report::{Claims, Run};
 use obverse::store::budget;
-use obverse::store::sidecar::Artifact;
+use obverse::store::staged::Staged;
 
 use crate::{CommonArguments, Metrics, Task};
 
@@ -81,5 +81,5 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
         ("problems".to_owned(), problems.len().into()),
         ("bytes".to_owned(), page.len().into()),
     ]);
-    task.finish_with(|| Ok(Artifact::write(&output, page.as_bytes())?), metrics)
+    task.finish_with(|| Ok(Staged::of_bytes(&output, page.into_bytes())?), metrics)
 }

@@ -7,7 +7,7 @@ use obverse::recover::critical_space::{self, Candidate, Samples, Score};
 use obverse::recover::evaluation::require_different;
 use obverse::recover::jacobian::{Linearisation, Response};
 use obverse::recover::subspace::Subspace;
-use obverse::store::npy::{Reader, Scalar, write};
+use obverse::store::npy::{Reader, Scalar, stage};
 use obverse::store::sidecar::metric;
 use obverse::tensor::Element;
 use serde_json::{Value, json};
@@ -53,7 +53,7 @@ pub(super) fn find_space<E: Element + Scalar>(arguments: &CriticalSpaceArguments
     metrics.insert("seconds".into(), metric(started.elapsed().as_secs_f64()));
     let basis = space.basis();
     let values: Vec<f64> = (0..n).flat_map(|i| basis.row(i).iter().copied().collect::<Vec<_>>()).collect();
-    task.finish_with(|| Ok(write(&arguments.output, &[n, space.dimension()], &values)?), metrics)?;
+    task.finish_with(|| Ok(stage(&arguments.output, &[n, space.dimension()], &values)?), metrics)?;
     Chunks::discard(&arguments.output)
 }
 

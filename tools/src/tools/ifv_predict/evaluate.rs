@@ -6,7 +6,7 @@ use obverse::recover::evaluation::{outliers, projected_angle};
 use obverse::recover::sampling;
 use obverse::report::{Series, points_with_margins, read_points, stacked_bars};
 use obverse::similarity::Metric;
-use obverse::store::npy::{Dtype, Reader, Writer, require_finite, write};
+use obverse::store::npy::{Dtype, Reader, Writer, require_finite, stage};
 use obverse::store::sidecar::metric;
 use serde_json::json;
 
@@ -78,7 +78,7 @@ pub(super) fn score(arguments: &ScoreArguments) -> anyhow::Result<()> {
         ("outliers".to_string(), json!(out)),
         ("median_angle_without_outliers".to_string(), median(&stable)),
     ]);
-    task.finish_with(|| Ok(write(&arguments.output, &[count, 2], &rows)?), metrics)
+    task.finish_with(|| Ok(stage(&arguments.output, &[count, 2], &rows)?), metrics)
 }
 
 pub(super) fn figure(arguments: &FigureArguments) -> anyhow::Result<()> {
@@ -105,7 +105,7 @@ pub(super) fn figure(arguments: &FigureArguments) -> anyhow::Result<()> {
             stacked_bars(&bars.collect::<anyhow::Result<Vec<_>>>()?, title)?
         }
     };
-    task.finish_with(|| format.save(&drawn, output), Metrics::new())
+    task.finish_with(|| format.stage(&drawn, output), Metrics::new())
 }
 
 /// The mean of the rows of an array (N, m).

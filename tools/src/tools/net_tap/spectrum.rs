@@ -7,7 +7,7 @@ use obverse::data::batches::ImageFile;
 use obverse::net::{Graph, Mode, Network};
 use obverse::ops::InputGradient;
 use obverse::shadow::random_like::{Activities, spectra};
-use obverse::store::npy::{Scalar, write};
+use obverse::store::npy::{Scalar, stage};
 use obverse::tensor::{Element, batch};
 use serde_json::Value;
 
@@ -57,7 +57,7 @@ fn measure<E: Element + Scalar>(
         }
     }
     let metrics = Metrics::from_iter([("layers".to_string(), Value::Array(layers))]);
-    task.finish_with(|| Ok(write(output, &[rows.len() / 3, 3], &rows)?), metrics)
+    task.finish_with(|| Ok(stage(output, &[rows.len() / 3, 3], &rows)?), metrics)
 }
 
 /// What the images do in each layer.

@@ -31,7 +31,7 @@ pub(super) fn run(arguments: &SpectraArguments) -> anyhow::Result<()> {
     series.push(Series::new("law", vec![[0.0; 2], [largest; 2]], series.len()));
     let names = ["expected of random matrices", "scaled singular value"].map(str::to_owned);
     let figure = Chart { series, names, title: picture.title.clone(), ..Chart::default() }.figure()?;
-    task.finish_with(|| format.save(&figure, &picture.output), Metrics::new())
+    task.finish_with(|| format.stage(&figure, &picture.output), Metrics::new())
 }
 
 /// Expected and found values of each layer.

@@ -83,8 +83,8 @@ fn save(curves: &[Curve], folder: &Path) -> anyhow::Result<()> {
         ..Chart::default()
     };
     let figure = chart.figure()?;
-    Format::Png.save(&figure, &folder.join(format!("{variable}.png")))?;
-    Format::Svg.save(&figure, &folder.join(format!("{variable}.svg")))?;
+    Format::Png.stage(&figure, &folder.join(format!("{variable}.png")))?.place()?;
+    Format::Svg.stage(&figure, &folder.join(format!("{variable}.svg")))?.place()?;
     Ok(())
 }
 

@@ -1,0 +1,92 @@
+//! Outputs that are whole and on the disk, but not in their places yet: what a sidecar says of them is known before they are.
+//!
+//! ```
+//! use obverse::store::staged::Staged;
+//! let folder = tempfile::tempdir()?;
+//! let path = folder.path().join("page.html");
+//! let staged = Staged::of_bytes(&path, b"<p>".to_vec())?;
+//! assert!(!path.exists() && staged.artifact().blake3.len() == 64);
+//! staged.place()?;
+//! assert_eq!(std::fs::read(&path)?, b"<p>");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+use std::io::{self, Cursor, Read, Write};
+use std::path::Path;
+
+use super::atomic::{AtomicFile, CompleteFile};
+use super::sidecar::Artifact;
+use super::{Error, Result, is_standard_stream};
+
+/// An output without its place; dropped, it leaves nothing.
+#[must_use]
+pub struct Staged {
+    artifact: Artifact,
+    whole: Whole,
+}
+
+/// All of an output.
+pub(super) enum Whole {
+    File(CompleteFile),
+    /// What standard output is to receive.
+    StandardOutput(Box<dyn Read>),
+}
+
+impl Staged {
+    pub(super) fn new(artifact: Artifact, whole: Whole) -> Self {
+        Self { artifact, whole }
+    }
+
+    /// A file that is no array, or `-`.
+    ///
+    /// # Errors
+    /// `Write`, naming the file.
+    pub fn of_bytes(path: &Path, bytes: Vec<u8>) -> Result<Self> {
+        let artifact = Artifact::of_bytes(path, &bytes);
+        if is_standard_stream(path) {
+            return Ok(Self::new(artifact, Whole::StandardOutput(Box::new(Cursor::new(bytes)))));
+        }
+        let mut file = AtomicFile::create(path)?;
+        file.write_all(&bytes).map_err(Error::write(path))?;
+        Ok(Self::new(artifact, Whole::File(file.complete()?)))
+    }
+
+    /// The same output, of which this is known besides its digest.
+    pub fn of_shape(mut self, shape: Vec<usize>) -> Self {
+        self.artifact.shape = Some(shape);
+        self
+    }
+
+    /// What it is.
+    pub fn artifact(&self) -> &Artifact {
+        &self.artifact
+    }
+
+    /// Puts it in its place, or sends it to standard output. Its name is sure to stay when the folder is flushed, as it is by what puts
+    /// its sidecar in place.
+    ///
+    /// # Errors
+    /// `Write`, also for a reader of standard output that has left ([`Error::is_broken_pipe`]).
+    pub fn place(self) -> Result<()> {
+        self.whole.place(Path::new(&self.artifact.path))
+    }
+}
+
+impl Whole {
+    pub(super) fn place(self, path: &Path) -> Result<()> {
+        match self {
+            Self::File(file) => file.place(),
+            Self::StandardOutput(mut whole) => {
+                let mut output = io::stdout().lock();
+                io::copy(&mut whole, &mut output).and_then(|_| output.flush()).map_err(Error::write(path))
+            }
+        }
+    }
+
+    pub(super) fn commit(self, path: &Path) -> Result<()> {
+        match self {
+            Self::File(file) => file.commit(),
+            piped => piped.place(path),
+        }
+    }
+}
