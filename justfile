@@ -45,6 +45,11 @@ test:
 faults:
     OBVERSE_FAULTS=all cargo test --release --locked --package obverse-tests --test faults -- --nocapture
 
+# Every reader under libFuzzer, MINUTES in all, or some of them by name; by the stable compiler. What breaks one is kept and named.
+fuzz minutes='10' *readers:
+    RUSTFLAGS='--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares' cargo build --release --locked --manifest-path tests/fuzz/Cargo.toml --target-dir target/fuzz --target "$(rustc --print host-tuple)"
+    "target/fuzz/$(rustc --print host-tuple)/release/obverse-fuzz" {{ minutes }} {{ readers }}
+
 # The arrays' room under Miri, which finds undefined behaviour: takes a nightly with miri (`rustup component add --toolchain nightly miri
 # rust-src`). By Tree Borrows, since dfdx lends elements and not slices; its build script must not see a nightly, which it does not build on.
 miri:

@@ -63,7 +63,7 @@ impl Request {
             .args(["-f", "-qq", "-y", "-o"])
             .arg(folder.with_extension("trace"))
             .args(["-e", &format!("trace={CALLS}")]);
-        for injection in &injections {
+        for injection in injections {
             strace.args(["-e", &format!("inject={injection}")]);
         }
         // Cargo's, in whose many folders the loader would look for libraries.
