@@ -35,6 +35,7 @@ build:
 # Format check, clippy, every test, documentation without warnings.
 test:
     cargo fmt --all --check
+    cargo fmt --manifest-path tests/fuzz/Cargo.toml --check
     cargo clippy --workspace --all-targets --release --locked -- --deny warnings
     cargo build --workspace --release --locked
     OBVERSE_TOOLS=built cargo test --workspace --release --locked --tests
@@ -45,10 +46,18 @@ test:
 faults:
     OBVERSE_FAULTS=all cargo test --release --locked --package obverse-tests --test faults -- --nocapture
 
-# Every reader under libFuzzer, MINUTES in all, or some of them by name; by the stable compiler. What breaks one is kept and named.
-fuzz minutes='10' *readers:
-    RUSTFLAGS='--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares' cargo build --release --locked --manifest-path tests/fuzz/Cargo.toml --target-dir target/fuzz --target "$(rustc --print host-tuple)"
-    "target/fuzz/$(rustc --print host-tuple)/release/obverse-fuzz" {{ minutes }} {{ readers }}
+# Fuzz every reader of files and texts, or those named, for so many minutes together (wants a C++ compiler; TMPDIR in memory is faster).
+fuzz minutes *readers:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    host=$(rustc -vV | sed -n 's/^host: //p')
+    # libFuzzer's instrumentation, which stable Rust has; with a target of its own it leaves build scripts and macros alone.
+    coverage='-sanitizer-coverage-level=4 -sanitizer-coverage-inline-8bit-counters -sanitizer-coverage-pc-table -sanitizer-coverage-trace-compares'
+    export RUSTFLAGS="-Cpasses=sancov-module $(printf -- '-Cllvm-args=%s ' $coverage) -Ccodegen-units=1"
+    cargo build --manifest-path tests/fuzz/Cargo.toml --release --locked --quiet --target "$host" --target-dir target/fuzz
+    scratch=$(mktemp -d)
+    trap 'rm -rf "$scratch"' EXIT
+    TMPDIR="$scratch" "target/fuzz/$host/release/obverse-fuzz" {{ minutes }} {{ readers }}
 
 # The arrays' room under Miri, which finds undefined behaviour: takes a nightly with miri (`rustup component add --toolchain nightly miri
 # rust-src`). By Tree Borrows, since dfdx lends elements and not slices; its build script must not see a nightly, which it does not build on.

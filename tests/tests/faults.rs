@@ -14,8 +14,7 @@ use std::process::Command;
 
 use obverse::store::digest;
 use obverse::store::sidecar::Sidecar;
-use obverse::train::checkpoint;
-use obverse::train::seal;
+use obverse::train::{checkpoint, seal};
 use obverse_tests::{Outcome, names, run, tools, write_images};
 use tempfile::TempDir;
 
@@ -63,9 +62,7 @@ impl Request {
             .args(["-f", "-qq", "-y", "-o"])
             .arg(folder.with_extension("trace"))
             .args(["-e", &format!("trace={CALLS}")]);
-        for injection in injections {
-            strace.args(["-e", &format!("inject={injection}")]);
-        }
+        strace.args(injections.iter().flat_map(|injection| ["-e".to_owned(), format!("inject={injection}")]));
         // Cargo's, in whose many folders the loader would look for libraries.
         strace.env_remove("LD_LIBRARY_PATH");
         strace.arg(tools().join(self.tool)).args(self.words.split_whitespace()).current_dir(folder);

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use obverse_tests::readers::{READERS, Reader};
 
-use crate::READER;
+use crate::{CURRENT, READER};
 
 /// The longest that one input may take, in seconds: instrumented code on a machine that does other things too.
 const LONGEST: u64 = 10;
@@ -70,13 +70,15 @@ fn campaign(readers: &[Reader], seconds: u64) -> io::Result<usize> {
 
 /// Where the corpora, the inputs that broke a reader and the logs are kept: nothing of it is committed.
 fn folder_of(kind: &str) -> PathBuf {
-    obverse_tests::checkout().join("target/fuzz").join(kind)
+    let checkout = obverse_tests::checkout();
+    checkout.canonicalize().unwrap_or(checkout).join("target/fuzz").join(kind)
 }
 
 fn fuzz(reader: &Reader, seconds: u64) -> io::Result<Report> {
     let corpus = folder_of("corpus").join(reader.name);
     let crashes = folder_of("crashes").join(reader.name);
     let log = folder_of("logs").join(reader.name).with_extension("log");
+    let current = std::env::temp_dir().join("current");
     for folder in [&corpus, &crashes, &folder_of("logs")] {
         fs::create_dir_all(folder)?;
     }
@@ -86,6 +88,7 @@ fn fuzz(reader: &Reader, seconds: u64) -> io::Result<Report> {
     let mut command = Command::new(std::env::current_exe()?);
     command
         .env(READER, reader.name)
+        .env(CURRENT, &current)
         .arg(&corpus)
         .stdout(File::create(&log)?)
         .stderr(File::options().append(true).open(&log)?);
@@ -97,7 +100,8 @@ fn fuzz(reader: &Reader, seconds: u64) -> io::Result<Report> {
         .args(Some(reader.folder()).filter(|path| path.is_dir()));
     let status = command.status()?;
     let said = String::from_utf8_lossy(&fs::read(&log)?).into_owned();
-    let found = (!status.success()).then(|| artifact(&said).unwrap_or(log));
+    let found =
+        (!status.success()).then(|| artifact(&said).map_or_else(|| kept(&current, &crashes), Ok)).transpose()?;
     Ok(Report {
         executions: last(&said, "stat::number_of_executed_units:").max(last(&said, "#")),
         edges: last(&said, "cov:"),
@@ -113,6 +117,15 @@ fn last(text: &str, word: &str) -> u64 {
         after.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
     };
     text.rmatch_indices(word).find_map(number).unwrap_or(0)
+}
+
+/// The input that was being read when the process ended, put among those that broke the reader.
+fn kept(current: &Path, crashes: &Path) -> io::Result<PathBuf> {
+    let content = fs::read(current)?;
+    let (length, bytes) = content.split_first_chunk::<8>().unwrap_or((&[0; 8], &[]));
+    let path = crashes.join("ended-the-process");
+    fs::write(&path, &bytes[..bytes.len().min(u64::from_le_bytes(*length) as usize)])?;
+    Ok(path)
 }
 
 /// The input that libFuzzer has written.

@@ -55,7 +55,8 @@ impl Reader {
 
     /// Where the inputs lie that it once read wrongly.
     pub fn folder(&self) -> PathBuf {
-        checkout().join("tests/regressions").join(self.name)
+        let checkout = checkout();
+        checkout.canonicalize().unwrap_or(checkout).join("tests/regressions").join(self.name)
     }
 
     /// The inputs that it once read wrongly, and what they are called.
