@@ -39,6 +39,8 @@ impl Chunks {
             remove(&folder)?;
         }
         let found = identity_of(&folder)?;
+        // A run that failed before its first chunk has left nothing to go on from.
+        let found = found.filter(|_| has_chunks(&folder));
         if let Some(found) = &found
             && found != identity
         {
@@ -261,6 +263,12 @@ fn identity_of(folder: &Path) -> anyhow::Result<Option<Value>> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(store::Error::read(&file)(error).into()),
     }
+}
+
+/// Whether a chunk was kept, finished or not.
+fn has_chunks(folder: &Path) -> bool {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.into_iter().any(|entry| entry.file_name().to_string_lossy().starts_with("chunk-"))
 }
 
 fn remove(folder: &Path) -> anyhow::Result<()> {
