@@ -1,10 +1,10 @@
 //! Several arrays in one file, NumPy's `.npz`: a zip of `.npy` members.
 //!
 //! ```
-//! use obverse::store::npz::{Array, read, write};
+//! use obverse::store::npz::{Array, read, stage};
 //! let folder = tempfile::tempdir()?;
 //! let path = folder.path().join("a.npz");
-//! write(&path, &[("mu", Array::Float(&[2], &[1.5, -2.0])), ("n", Array::Integer(&[], &[7]))])?;
+//! stage(&path, &[("mu", Array::Float(&[2], &[1.5, -2.0])), ("n", Array::Integer(&[], &[7]))])?.place()?;
 //! let arrays = read(&path, &["mu", "n"])?;
 //! assert_eq!((&arrays["mu"].values, &arrays["n"].values), (&vec![1.5, -2.0], &vec![7.0]));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
