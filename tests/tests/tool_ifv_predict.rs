@@ -307,9 +307,11 @@ fn bad_input_is_named() {
     write(&folder.join("few.npy"), &[2, 8], &[1.0f64; 16]).unwrap();
     refused("net x.npy --layer conv2 --targets few.npy", &["few.npy", "expected 6"]);
     write(&folder.join("s.npy"), &[6, 768], &vec![0.0f32; 6 * 768]).unwrap();
-    // The linearisations of the run before are kept, since targets are held against the images after them.
-    refused("net x.npy --layer conv2 --parameters s.npy", &["checkpoint of another request", "--restart"]);
-    refused("net x.npy --layer conv2 --parameters s.npy --restart", &["s.npy", "x.npy"]);
+    refused("critical-space net x.npy --layer conv2 --targets few.npy", &["few.npy", "expected 6"]);
+    refused("net x.npy --layer conv2 --critical-space few.npy", &["few.npy", "8 rows"]);
+    // They were refused before any linearisation, so no checkpoint stands in the way.
+    assert!(!folder.join("bad.npy.checkpoint").exists());
+    refused("net x.npy --layer conv2 --parameters s.npy", &["s.npy", "x.npy"]);
     run(folder, "ifv-predict", &format!("{PREDICT} --quiet -o p.npy")).succeeds();
     refused("--jacobians x.npy", &["x.npy", "jacobians.npy"]);
     refused("--jacobians p.jacobians.npy --critical-space few.npy", &["few.npy", "8 rows"]);

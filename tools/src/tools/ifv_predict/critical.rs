@@ -25,21 +25,17 @@ pub(super) fn find_space<E: Element + Scalar>(arguments: &CriticalSpaceArguments
     if task.is_fresh()? {
         return Ok(());
     }
-    let (linearisations, total) = sampled::<E>(arguments, &source, &task)?;
+    let (linearisations, total) = linearisations::<E>(arguments, &source, &task)?;
     let n = linearisations.first().map_or(0, Linearisation::features);
     let responses: Vec<f64> = linearisations.iter().flat_map(|at| at.response.clone()).collect();
     require_different("responses of the sampled images", &responses, n)?;
-    let targets = arguments.targets.as_deref().map(|path| vectors(path, total, n)).transpose()?;
-    if let (Some(targets), Some(path)) = (&targets, &arguments.targets) {
-        require_different("objectives", &targets[..linearisations.len() * n], n)
-            .with_context(|| path.display().to_string())?;
-    }
+    let targets = known(arguments, total, n)?;
     let started = Instant::now();
-    let samples = Samples::of(&linearisations)?;
+    let sampled = Samples::of(&linearisations)?;
     let (space, mut metrics) = match (arguments.threshold, targets) {
-        (Some(threshold), _) => (samples.co_kernel(threshold)?.complement(), Metrics::new()),
+        (Some(threshold), _) => (sampled.co_kernel(threshold)?.complement(), Metrics::new()),
         (None, targets) => {
-            let candidates = samples.candidates(arguments.largest_threshold, arguments.stability)?;
+            let candidates = sampled.candidates(arguments.largest_threshold, arguments.stability)?;
             let known = targets.map(|targets| {
                 let rows = targets.chunks_exact(n).map(<[f64]>::to_vec);
                 linearisations.into_iter().zip(rows).collect::<Vec<_>>()
@@ -57,17 +53,30 @@ pub(super) fn find_space<E: Element + Scalar>(arguments: &CriticalSpaceArguments
     Chunks::discard(&arguments.output)
 }
 
+/// The images that Algorithm 1 sees.
+fn samples(arguments: &CriticalSpaceArguments, total: usize) -> usize {
+    arguments.samples.map_or(total, |samples| total.min(samples as usize))
+}
+
+/// The objectives of all images, where they are known; those of the sampled images must differ.
+fn known(arguments: &CriticalSpaceArguments, total: usize, n: usize) -> anyhow::Result<Option<Vec<f64>>> {
+    let Some(path) = arguments.targets.as_deref() else { return Ok(None) };
+    let targets = vectors(path, total, n)?;
+    require_different("objectives", &targets[..samples(arguments, total) * n], n)
+        .with_context(|| path.display().to_string())?;
+    Ok(Some(targets))
+}
+
 /// The linearisations that Algorithm 1 sees, and the number of images there are.
-pub(super) fn sampled<E: Element + Scalar>(
+fn linearisations<E: Element + Scalar>(
     arguments: &CriticalSpaceArguments,
     source: &Source,
     task: &Task,
 ) -> anyhow::Result<(Vec<Linearisation>, usize)> {
-    let count = |total: usize| arguments.samples.map_or(total, |samples| total.min(samples as usize));
     if let Some(path) = &arguments.source.jacobians {
         let given = Linearisations::open(path)?;
         let total = given.reader.rows();
-        return Ok(((0..count(total)).map(|row| given.at(row)).collect::<anyhow::Result<_>>()?, total));
+        return Ok(((0..samples(arguments, total)).map(|row| given.at(row)).collect::<anyhow::Result<_>>()?, total));
     }
     let (folder, images, layer) = source.named()?;
     let network = network::<E>(folder, layer)?;
@@ -76,7 +85,9 @@ pub(super) fn sampled<E: Element + Scalar>(
     let targets = arguments.targets.as_deref().map(Reader::open).transpose()?;
     let features = source.features(&[targets.as_ref()]);
     let response = Response::new(&network, map.as_ref(), layer, source.comparison.aggregation, features)?;
-    let rows: Vec<usize> = (0..count(points.images.count())).collect();
+    // Read for their errors now, not after hours of Jacobians.
+    known(arguments, points.images.count(), response.features())?;
+    let rows: Vec<usize> = (0..samples(arguments, points.images.count())).collect();
     interrupted();
     let chunks = Chunks::of(&arguments.output, &task.identity(), arguments.source.restart.restart)?;
     linearise((&chunks, "jacobians"), &points, (&response, map.as_ref()), &rows, &arguments.rows)?;
@@ -88,7 +99,7 @@ pub(super) fn sampled<E: Element + Scalar>(
 }
 
 /// The best candidate on known objectives, the one of a dimension, or the only one.
-pub(super) fn choose(
+fn choose(
     candidates: Vec<Candidate>,
     known: Option<&[(Linearisation, Vec<f64>)]>,
     source: &Source,

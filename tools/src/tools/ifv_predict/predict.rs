@@ -92,6 +92,9 @@ pub(super) fn jacobians<E: Element + Scalar>(
             respond(&other, layer, features)?
         }
     };
+    // Read for their errors now, not after hours of Jacobians.
+    space(arguments.critical_space.as_deref(), response.features())?;
+    arguments.targets.as_deref().map(|path| vectors(path, points.images.count(), response.features())).transpose()?;
     if source.parameters.is_none() {
         task.note("no parameters beside the images: taking the logits of their pixels, clamped to [1e-6, 1 - 1e-6]");
     }
