@@ -32,10 +32,10 @@ pub struct Sidecar {
     #[serde(default)]
     pub results: u32,
     /// What was asked: the values of the arguments as typed, by the names the user types; defaults too.
-    #[serde(default)]
+    #[serde(default, rename = "parameters", alias = "request")]
     pub request: Map<String, Value>,
     /// What presets, defaults and the files themselves come to.
-    #[serde(default, alias = "parameters")]
+    #[serde(default)]
     pub resolved: Map<String, Value>,
     /// The seed of every random stream.
     pub seed: u64,

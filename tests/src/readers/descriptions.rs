@@ -36,7 +36,7 @@ pub fn sidecar(bytes: &[u8]) -> Outcome {
 pub fn sidecar_seeds() -> Vec<Vec<u8>> {
     let whole = json!({
         "schema": "obverse-run/2", "tool": "npy-cat", "version": "0.1.0", "command": ["npy-cat", "b.npy"], "directory": ".",
-        "results": 1, "request": {"limit": 2}, "resolved": {"rows": 2}, "seed": 0,
+        "results": 1, "parameters": {"limit": 2}, "resolved": {"rows": 2}, "seed": 0,
         "inputs": [{"argument": "INPUT", "path": "b.npy", "shape": [2], "dtype": "u8", "blake3": "00"}],
         "output": {"path": "a.npy", "shape": [2], "dtype": "u8", "blake3": "00", "files": {"x": "00"}},
         "companions": [{"path": "again.json", "blake3": "00"}], "metrics": {"loss": 0.5, "loss_interval": [0.1, 0.9]},

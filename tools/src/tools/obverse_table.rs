@@ -109,7 +109,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
 
 /// The value of a key; none where there is none.
 fn look_up(sidecar: &Value, key: &str) -> Option<Value> {
-    let rooms = ["metrics", "request", "resolved"].into_iter().filter_map(|room| sidecar.get(room));
+    let rooms = ["metrics", "parameters", "resolved"].into_iter().filter_map(|room| sidecar.get(room));
     rooms.chain([sidecar]).find_map(|room| below(room, key))
 }
 
