@@ -16,7 +16,7 @@ mod srnet 'pipelines/srnet.just'
 mod stl10 'pipelines/stl10.just'
 mod svhn 'pipelines/svhn.just'
 mod toy 'pipelines/toy.just'
-mod wanted 'pipelines/wanted.just'
+mod visualisation 'pipelines/visualisation.just'
 
 # Where the tools are: built here unless OBVERSE_BIN says where they are installed.
 export OBVERSE_BIN := env('OBVERSE_BIN', justfile_directory() / 'target/release')

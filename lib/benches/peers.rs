@@ -8,16 +8,19 @@ use std::time::Instant;
 
 use dfdx::prelude::{NoneTape, OwnedTape};
 use faer::{Mat, MatRef};
-use obverse::align::adversarial::{Adversary, Round};
-use obverse::align::local::Chain;
-use obverse::align::recovery::{Aim, Recovery};
-use obverse::align::settings::{Settings, Start};
-use obverse::align::step::{AimWeights, Draw, Examples, Heads, Objective, step};
-use obverse::align::training::one_hot;
+use obverse::alignment::adversarial::{Adversary, Round};
+use obverse::alignment::local::Chain;
+use obverse::alignment::recovery::{Aim, Recovery};
+use obverse::alignment::settings::{Settings, Start};
+use obverse::alignment::step::{AimWeights, Draw, Examples, Heads, Objective, step};
+use obverse::alignment::training::one_hot;
 use obverse::density::sampling::{Draws, sample};
 use obverse::density::{self, Architecture, Condition, Likelihood, PixelCnn};
 use obverse::fidelity::frechet::frechet;
 use obverse::fidelity::moments::Moments;
+use obverse::ifv::jacobian::{BLOCK, Response};
+use obverse::ifv::prediction::predict;
+use obverse::ifv::subspace::Subspace;
 use obverse::net::architectures::{discriminator, encoder, generator, local_encoder};
 use obverse::net::import::googlenet::googlenet;
 use obverse::net::{Initialisation, InputSpec, Mode, Network, Size, inception};
@@ -27,14 +30,11 @@ use obverse::objective::parameterisation::{Colours, Pixels, Squashed};
 use obverse::objective::resolved::{Comparison, Objective as Target};
 use obverse::objective::transform::Transforms;
 use obverse::ops::InputGradient;
-use obverse::recover::jacobian::{BLOCK, Response};
-use obverse::recover::prediction::predict;
-use obverse::recover::subspace::Subspace;
 use obverse::tensor::memory::{MiMalloc, keep_pages};
 use obverse::tensor::random::Stream;
 use obverse::tensor::{backward, batch, gradient, zeros};
 use obverse::train::adam::{Adam, AdamSettings};
-use obverse::visualize::ascent::{Ascent, Optimiser, Settings as AscentSettings};
+use obverse::visualisation::ascent::{Ascent, Optimiser, Settings as AscentSettings};
 use rayon::prelude::*;
 
 #[global_allocator]
@@ -140,7 +140,7 @@ fn fa_train(name: &str, size: Size, images: usize) -> Box<dyn FnMut()> {
     let heads = heads_of(&network);
     let mut adam = Adam::new(network.parameters());
     let settings = AdamSettings::with_rate(1e-5);
-    let recovery = Recovery { steps: 1, tau: 2.0, squash: false };
+    let recovery = Recovery { steps: 1, tau: 2.0, sigmoid: false };
     let weights = AimWeights { deviated: false, alpha: 0.0 };
     let objective = Objective { recovery, weights, factor: 1.0 / (images * size.elements()) as f64 };
     let shape = (images, size.height, size.width, size.channels);
@@ -256,7 +256,7 @@ fn fa_invert_mnist() -> Box<dyn FnMut()> {
     let size = Size::new(1, 28, 28);
     let network = network("mnist", size);
     let node = heads_of(&network).latent;
-    let recovery = Recovery { steps: 10, tau: 0.2, squash: false };
+    let recovery = Recovery { steps: 10, tau: 0.2, sigmoid: false };
     let z = batch(Stream::new(0, "z", 0).normal(0..256 * 128), (256, 1, 1, 128));
     Box::new(move || {
         let r = batch(Stream::new(0, "r", 0).uniform(0..256 * 784), (256, 28, 28, 1));

@@ -1,7 +1,7 @@
 //! The arguments of a recovery, which training and inversion share.
 
 use clap::{Args, ValueEnum};
-use obverse::align::settings::{Settings, Start};
+use obverse::alignment::settings::{Settings, Start};
 
 /// How images follow from latents; what is not given is the preset's, or the trained network's.
 #[derive(Clone, Copy, Debug, Args)]

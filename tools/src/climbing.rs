@@ -14,7 +14,7 @@ use obverse::tensor::{Element, batch, view};
 use obverse::train::adam::Adam;
 use obverse::train::lbfgs::{Lbfgs, LbfgsState};
 use obverse::train::{Error, seal};
-use obverse::visualize::ascent::{Search, State};
+use obverse::visualisation::ascent::{Search, State};
 use serde_json::{Map, Value, json};
 
 /// An array that a finished chunk leaves, with a row an image: its name, the shape of a row, its values.

@@ -31,6 +31,7 @@ pub mod network;
 mod network_tests;
 mod parameters;
 pub mod sampling;
+mod standardise;
 pub mod training;
 
 pub use architecture::{Architecture, Condition, Likelihood};

@@ -385,7 +385,7 @@ impl<E: Element, T: Tape<E, Cpu>> Pass<'_, E, T> {
         let count = view(&self.parameters[conv.v + 1]).len();
         self.parameters[conv.v + 1] = batch(vec![E::one(); count], (1, 1, 1, count));
         let weight = self.normalised(conv, outputs);
-        let [g, b] = super::initialise::standard(&run(self, &weight), scale);
+        let [g, b] = super::standardise::standard(&run(self, &weight), scale);
         self.parameters[conv.v + 1] = g;
         self.parameters[conv.v + 2] = b;
     }

@@ -10,16 +10,16 @@
 //! layer, which takes whatever size the images leave; a decoder is the way back by transposed convolutions. A generator
 //! refines an image at its own size.
 
-use std::collections::BTreeMap;
-
+use super::chain::{Chain, convolution, leaky, normalisation};
 use super::clarke;
 use super::connected;
 use super::error::{Error, Result};
-use super::graph::{Graph, INPUT, InputSpec, Node};
+use super::graph::{Graph, INPUT, Node};
 use super::nash;
 use super::operation::{Op, Pair, Sides};
 use super::size::Size;
-use crate::ops::activation::LEAKY_SLOPE;
+
+pub use super::chain::Head;
 
 /// The names of feature alignment's architectures.
 pub const NAMES: [&str; 4] = ["mnist", "cifar10", "celeba", "stl10"];
@@ -35,9 +35,6 @@ pub const NASH: [&str; 4] = nash::NAMES;
 
 /// The name of the network of the toy example.
 pub const TOY: &str = "toy";
-
-/// An output of an encoder: a linear layer of this name and number of features on top of the last hidden one.
-pub type Head<'a> = (&'a str, usize);
 
 /// The name of a generator's second input, the one-hot class.
 pub const LABELS: &str = "labels";
@@ -68,41 +65,6 @@ fn plan(name: &str) -> Result<Plan> {
             });
         }
     })
-}
-
-/// Nodes, each reading the one before.
-pub(super) struct Chain {
-    nodes: Vec<Node>,
-    last: String,
-}
-
-impl Chain {
-    pub(super) fn new() -> Self {
-        Self { nodes: Vec::new(), last: INPUT.to_string() }
-    }
-
-    pub(super) fn push(&mut self, name: impl Into<String>, op: Op) {
-        let name = name.into();
-        self.nodes.push(Node::new(name.clone(), op, self.last.clone()));
-        self.last = name;
-    }
-
-    /// The graph with linear layers, its outputs, on top.
-    pub(super) fn with_heads(mut self, input: Size, heads: &[Head]) -> Result<Graph> {
-        let trunk = self.last.clone();
-        for &(head, features) in heads {
-            self.last = trunk.clone();
-            self.push(head, Op::Linear { features, bias: true });
-        }
-        let outputs: Vec<&str> = heads.iter().map(|&(head, _)| head).collect();
-        self.graph(input, &outputs)
-    }
-
-    /// A graph whose outputs are nodes of the same names.
-    pub(super) fn graph(self, input: Size, outputs: &[&str]) -> Result<Graph> {
-        let outputs: BTreeMap<_, _> = outputs.iter().map(|&name| (name.to_string(), name.to_string())).collect();
-        Graph::new(InputSpec::plain(input), self.nodes, outputs)
-    }
 }
 
 /// An encoder (Tables 7, 8 and 9) for images of `input` size, with the given heads.
@@ -316,26 +278,6 @@ fn transposed(channels: usize, stride: usize, output_padding: Sides) -> Op {
         output_padding,
         bias: true,
     }
-}
-
-pub(super) fn convolution(channels: usize, kernel: usize, stride: usize) -> Op {
-    Op::Conv2d {
-        channels,
-        kernel: Pair::Both(kernel),
-        stride: Pair::Both(stride),
-        padding: Sides::Pair(Pair::Both((kernel - 1) / 2)),
-        dilation: Pair::Both(1),
-        groups: 1,
-        bias: true,
-    }
-}
-
-fn leaky() -> Op {
-    Op::LeakyRelu { slope: LEAKY_SLOPE }
-}
-
-fn normalisation() -> Op {
-    Op::BatchNorm { eps: 1e-5, momentum: 0.1 }
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@
 //!
 //! Decoder and classifier in a row are the 13 layers that section 3.5 counts.
 
-use super::architectures::{Chain, Head, convolution};
+use super::chain::{Chain, Head, convolution};
 use super::error::Result;
 use super::graph::Graph;
 use super::operation::{Op, Pair, Sides};

@@ -3,7 +3,7 @@
 //!
 //! The notes print no sizes. These are those of Simard et al. (2003), on which Hinton et al. (2012) tried dropout.
 
-use super::architectures::{Chain, Head};
+use super::chain::{Chain, Head};
 use super::error::Result;
 use super::graph::Graph;
 use super::operation::Op;

@@ -18,6 +18,7 @@
 //! ```
 
 pub mod architectures;
+mod chain;
 mod clarke;
 mod connected;
 mod error;

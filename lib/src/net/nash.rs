@@ -13,7 +13,7 @@
 //! on maps enlarged to half and the whole size, and one that gives the pixels. No sigmoid: a squared error drives one into saturation where
 //! most pixels are black, and leaves it there. The paper gives neither the rate of dropout nor the decoder's sizes.
 
-use super::architectures::{Chain, Head, convolution};
+use super::chain::{Chain, Head, convolution};
 use super::error::Result;
 use super::graph::Graph;
 use super::operation::{Op, Pair, Sides};

@@ -1,6 +1,5 @@
 //! A chart: curves or dots in a frame of linear or logarithmic axes, a title above, a legend to the right.
 
-use std::fmt::Debug;
 use std::ops::Range;
 
 use plotters::coord::Shift;
@@ -9,6 +8,7 @@ use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 
 use super::figure::{Figure, Pen, RIGHT, colour, ticks, unit_of};
+use super::scale::{NARROW, Scale, logarithmic_places, say, widened};
 use super::series::Series;
 use super::{Error, Result};
 
@@ -22,18 +22,6 @@ const EDGE: i32 = 6;
 const NAME: usize = 24;
 /// Charts of more dots than this get smaller ones.
 const CROWD: usize = 3000;
-/// The part of its larger end that a range spans at least.
-const NARROW: f64 = 1e-9;
-
-/// What is at equal distances on an axis.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Scale {
-    /// Numbers of equal differences.
-    #[default]
-    Linear,
-    /// Numbers of equal ratios.
-    Logarithmic,
-}
 
 /// How points are drawn.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -158,20 +146,6 @@ fn range(axis: &'static str, chart: &Chart, which: usize) -> Result<[f64; 2]> {
     let [low, high] = chart.ranges[which].unwrap_or_else(|| widened(data, scale));
     let is_wide = (high - low).is_finite() && high - low > NARROW * low.abs().max(high.abs());
     if is_wide && high - low >= f64::MIN_POSITIVE { Ok([low, high]) } else { Err(Error::Range { axis, low, high }) }
-}
-
-/// A twentieth more on both sides; a single value lies in the middle.
-fn widened([low, high]: [f64; 2], scale: Scale) -> [f64; 2] {
-    let size = low.abs().max(high.abs());
-    match scale {
-        Scale::Logarithmic => {
-            let ratio = (high / low).powf(0.05).max(1.2);
-            [low / ratio, high * ratio]
-        }
-        Scale::Linear if size < 1e-290 => [-1.0, 1.0],
-        Scale::Linear if high - low <= NARROW * size => [low - size / 10.0, high + size / 10.0],
-        Scale::Linear => [low - (high - low) / 20.0, high + (high - low) / 20.0],
-    }
 }
 
 /// A chart with its ends, ready to be drawn.
@@ -390,28 +364,6 @@ impl Ranged for Places {
     fn range(&self) -> Range<f64> {
         self.axis.range()
     }
-}
-
-/// Where numbers stand on a logarithmic axis: at powers of ten, or where these are few at the fewest multiples of them that are three.
-fn logarithmic_places([low, high]: [f64; 2]) -> Vec<f64> {
-    let (first, last) = (low.log10().floor() as i32, high.log10().floor() as i32);
-    let sets: [Vec<f64>; 4] = [
-        vec![1.0],
-        vec![1.0, 2.0, 5.0],
-        (1..10).map(f64::from).collect(),
-        (5..50).map(|fifths| f64::from(fifths) / 5.0).collect(),
-    ];
-    let places = |factors: &[f64]| -> Vec<f64> {
-        let powers = (first..=last).step_by(((last - first) as usize).div_ceil(8).max(1));
-        let all = powers.flat_map(|power| factors.iter().map(move |factor| factor * 10f64.powi(power)));
-        all.filter(|place| (low..=high).contains(place)).collect()
-    };
-    let found = sets.iter().map(|factors| places(factors)).find(|places| places.len() > 2);
-    found.unwrap_or_else(|| places(&sets[3]))
-}
-
-pub(super) fn say(error: impl Debug) -> String {
-    format!("{error:?}")
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use plotters::coord::ranged1d::ValueFormatter;
 use plotters::prelude::*;
 use plotters::style::{FontStyle, register_font};
 
-use super::chart::{Scale, say};
+use super::scale::{Scale, say};
 use super::series::Series;
 use super::{Error, Result};
 

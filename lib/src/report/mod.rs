@@ -12,18 +12,20 @@ mod figure;
 mod grid;
 mod metric;
 mod page;
+mod scale;
 mod series;
 mod text;
 
 use std::ops::Range;
 use std::path::PathBuf;
 
-pub use chart::{Chart, Mark, Scale};
+pub use chart::{Chart, Mark};
 pub use difference::{Differences, read_differences, with_scale};
 pub use figure::{Figure, points_with_margins, stacked_bars};
 pub use grid::{Images, Layout, View, encode_png, grid, read_images};
 pub use metric::{metric_of_epochs, metric_of_output};
 pub use page::{Claims, Run};
+pub use scale::Scale;
 pub use series::{Series, classes, read_curve, read_points};
 
 use crate::store;

@@ -2,7 +2,7 @@
 //!
 //! ```
 //! use obverse::net::{Size, architectures};
-//! use obverse::shadow::training::{Settings, Shadow};
+//! use obverse::reversible::training::{Settings, Shadow};
 //! use obverse::train::shadowing::Shadowing;
 //! let graph = architectures::classifier("connected", Size::new(1, 4, 4), 10, 0.5)?;
 //! let shadow = Shadow::new(Settings { weight: 0.5, start: 0, attached: false }, &graph, 0)?;

@@ -3,8 +3,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a helper of tests fails its test")]
 
+mod alignment;
 mod common;
 mod fidelity;
-mod recovery;
-mod shadow;
+mod reversible;
 mod variational;

@@ -1,10 +1,10 @@
 //! Variational and local steps through the public interface, against PyTorch's (`tests/oracle`: vfa_step, published_step,
 //! local_step), and the perceptual loss of gan_losses.
 
-use obverse::align::adversarial::AdversarialSettings;
-use obverse::align::local::Chain;
-use obverse::align::recovery::Recovery;
-use obverse::align::step::{AimWeights, Draw, Examples, Heads, Objective, step};
+use obverse::alignment::adversarial::AdversarialSettings;
+use obverse::alignment::local::Chain;
+use obverse::alignment::recovery::Recovery;
+use obverse::alignment::step::{AimWeights, Draw, Examples, Heads, Objective, step};
 use obverse::net::{Graph, Initialisation, Network};
 use obverse::ops::adversarial::{Role, Rule};
 use obverse::store::npy::Scalar;
@@ -26,7 +26,7 @@ fn check_vfa_step<E: Element + Scalar>() {
     let x = case.batch::<E>("x");
     let n = shape(&x).0 as f64;
     // The oracle's tau multiplies the gradient of a sum of squares, ours that of half of it.
-    let recovery = Recovery { steps: 1, tau: 2.0 * case.description["tau"].as_f64().unwrap(), squash: false };
+    let recovery = Recovery { steps: 1, tau: 2.0 * case.description["tau"].as_f64().unwrap(), sigmoid: false };
     let objective = Objective { recovery, weights: FROM_MU, factor: 1.0 / n };
     let weights = numbers(&case, "beta").iter().map(|beta| beta / n).collect();
     let draw = Draw { noise: case.batch("eps"), weights };
@@ -51,7 +51,7 @@ fn check_published_step<E: Element + Scalar>() {
     let case = Case::open("published_step");
     let encoder = case.encoder::<E>(&[("mu", "mu"), ("log_var", "log_var"), ("class", "label")]);
     let (x, labels) = (case.batch::<E>("x"), case.batch("labels"));
-    let recovery = Recovery { steps: 1, tau: 1.0, squash: true };
+    let recovery = Recovery { steps: 1, tau: 1.0, sigmoid: true };
     let objective = Objective { recovery, weights: AimWeights { deviated: true, alpha: 0.0 }, factor: 0.5 };
     let draw = Draw { noise: case.batch("eps"), weights: numbers(&case, "beta") };
     let heads = Heads::of(encoder.graph()).unwrap();
@@ -106,7 +106,7 @@ fn check_local_step<E: Element + Scalar>() {
     let mut x: Batch<E> = case.batch("x");
     let n = shape(&x).0 as f64;
     let number = |name: &str| case.description[name].as_f64().unwrap();
-    let recovery = Recovery { steps: number("T") as usize, tau: 2.0 * number("tau"), squash: false };
+    let recovery = Recovery { steps: number("T") as usize, tau: 2.0 * number("tau"), sigmoid: false };
     let objective = Objective { recovery, weights: FROM_MU, factor: 1.0 / n };
     let first = x.clone();
     for (l, layer) in chain.layers().iter().enumerate() {

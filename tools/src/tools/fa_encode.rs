@@ -6,8 +6,8 @@ use crate::{Metrics, Precision, RowsArguments, SeedArgument, Task, require_image
 use anyhow::{Context, ensure};
 use clap::Parser;
 use dfdx::prelude::NoneTape;
-use obverse::align::step::Heads;
-use obverse::align::training::encode;
+use obverse::alignment::step::Heads;
+use obverse::alignment::training::encode;
 use obverse::baselines::gan::Search;
 use obverse::data::Shape;
 use obverse::data::batches::ImageFile;

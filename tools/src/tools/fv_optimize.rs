@@ -16,7 +16,7 @@ use obverse::objective::transform::{Pipeline, Transforms};
 use obverse::store::is_standard_stream;
 use obverse::store::npy::{Reader, Scalar};
 use obverse::tensor::Element;
-use obverse::visualize::ascent::{Optimiser, Settings};
+use obverse::visualisation::ascent::{Optimiser, Settings};
 
 use crate::comparison::ComparisonArguments;
 use crate::parameterisation::ParameterisationArguments;

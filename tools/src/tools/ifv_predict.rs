@@ -9,7 +9,7 @@ use crate::request::{Input, Output};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::engine::ArgValueCompleter;
-use obverse::recover::critical_space::{LARGEST_THRESHOLD, STABILITY};
+use obverse::ifv::critical_space::{LARGEST_THRESHOLD, STABILITY};
 
 use critical::find_space;
 use evaluate::{figure, sample, score};

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{anyhow, ensure};
 use clap::{Parser, ValueEnum};
 use obverse::data::import::sha256_of;
-use obverse::net::import::architectures::{self, Architecture};
+use obverse::net::import::pretrained::{self, Architecture};
 use obverse::net::import::{CONVENTIONS, ChannelOrder, Imported, Pixels, onnx};
 use obverse::net::{Network, Node, Op, Size};
 use obverse::store;
@@ -157,8 +157,7 @@ fn sliced(network: Network<f32>, slices: &[Slice]) -> anyhow::Result<Network<f32
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let Arguments { file, arch, pixels, input_size, slice: slices, output, common, .. } = arguments;
     let (Some(file), Some(output)) = (file, output) else {
-        let lines: String =
-            architectures::ARCHITECTURES.map(|architecture| architecture.name.to_string() + "\n").concat();
+        let lines: String = pretrained::ARCHITECTURES.map(|architecture| architecture.name.to_string() + "\n").concat();
         let written = std::io::stdout().lock().write_all(lines.as_bytes());
         return Ok(written.map_err(store::Error::write(Path::new("-")))?);
     };
@@ -178,8 +177,8 @@ fn size(axes: Vec<usize>) -> anyhow::Result<Size> {
 }
 
 fn architecture(name: &str) -> anyhow::Result<Architecture> {
-    let known = architectures::of_name(name);
-    known.ok_or_else(|| anyhow!("--arch: expected {}, found {name}", architectures::names()))
+    let known = pretrained::of_name(name);
+    known.ok_or_else(|| anyhow!("--arch: expected {}, found {name}", pretrained::names()))
 }
 
 /// Makes the network folder `output` of the weights of an architecture, of its own size and pixels.
@@ -204,7 +203,7 @@ struct Request {
 fn import_weights(mut task: Task, request: &Request) -> anyhow::Result<()> {
     let Request { file, pixels, size, output, .. } = request;
     let weights = Weights::open(file)?;
-    let architecture = request.architecture.map_or_else(|| architectures::recognised(&weights), Ok)?;
+    let architecture = request.architecture.map_or_else(|| pretrained::recognised(&weights), Ok)?;
     let pixels = pixels.pixels(architecture.convention)?;
     declare(&mut task, &pixels, *size)?;
     if task.is_fresh()? {

@@ -11,7 +11,7 @@ use crate::{Classes, Metrics, Precision, RowsArguments, SeedArgument, Task, requ
 use clap::Parser;
 use clap_complete::engine::ArgValueCompleter;
 use dfdx::prelude::NoneTape;
-use obverse::align::orthogonality::orthogonality;
+use obverse::alignment::orthogonality::orthogonality;
 use obverse::baselines::classifier::largest;
 use obverse::data::batches::ImageFile;
 use obverse::net::{Graph, Mode, Network};

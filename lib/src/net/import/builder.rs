@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use super::unfit;
 use crate::net::error::Result;
 use crate::net::graph::{Graph, InputSpec, Node};
 use crate::net::operation::{Op, Pair, Sides};
 use crate::net::size::Size;
+use crate::store::weights::Weights;
 
 /// Nodes and outputs under construction. Where a node has parameters, its name is PyTorch's for the module, so that a
 /// parameter's name is that in the state dictionary.
@@ -99,4 +101,15 @@ pub(super) fn linear(features: usize) -> Op {
 
 fn same(padding: usize) -> Sides {
     Sides::Pair(Pair::Both(padding))
+}
+
+/// The length of an axis of a tensor of the weights.
+///
+/// # Errors
+/// No tensor of the name, or one without the axis.
+pub(super) fn axis(weights: &Weights, name: &str, axis: usize) -> Result<usize> {
+    weights
+        .get(name)
+        .and_then(|tensor| tensor.shape.get(axis).copied())
+        .ok_or_else(|| unfit(weights.path(), format!("a tensor \"{name}\" with an axis {axis}"), "none"))
 }

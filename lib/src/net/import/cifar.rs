@@ -3,8 +3,7 @@
 //! Sources: He et al. 2016, section 4.2, option A (every other pixel, zeros for the channels that are new), with the names of
 //! akamaster's pytorch_resnet_cifar10; Huang et al. 2017, with the names of andreasveit's densenet-pytorch.
 
-use super::architectures::axis;
-use super::builder::{Builder, batch_norm, linear, mean_pool, plain_convolution};
+use super::builder::{Builder, axis, batch_norm, linear, mean_pool, plain_convolution};
 use super::unfit;
 use crate::net::error::Result;
 use crate::net::graph::{Graph, INPUT, InputSpec};

@@ -11,8 +11,7 @@
 //! # Ok::<(), obverse::net::Error>(())
 //! ```
 
-use super::architectures::axis;
-use super::builder::{Builder, batch_norm, linear, max_pool_to_the_end, plain_convolution};
+use super::builder::{Builder, axis, batch_norm, linear, max_pool_to_the_end, plain_convolution};
 use crate::net::error::Result;
 use crate::net::graph::{Graph, INPUT, InputSpec};
 use crate::net::operation::Op;

@@ -1,6 +1,6 @@
 //! Networks of other programs: ONNX graphs, and weights by the names of an architecture.
 //!
-//! [`onnx`] translates an ONNX file, operation by operation; [`architectures`] holds the architectures whose weights
+//! [`onnx`] translates an ONNX file, operation by operation; [`pretrained`] holds the architectures whose weights
 //! (safetensors, PyTorch's state dictionaries) are known by name. [`Pixels`] says what a network was trained on, so that all of
 //! them take RGB in [0, 1].
 //!
@@ -11,17 +11,17 @@
 //! assert!(matches!(order, Some(ChannelOrder::Bgr)));
 //! ```
 
-pub mod architectures;
 pub(super) mod builder;
 mod cifar;
 pub mod googlenet;
 pub mod onnx;
 mod pixels;
+pub mod pretrained;
 mod sequential;
 
-pub use architectures::Architecture;
 pub use onnx::Imported;
 pub use pixels::{CONVENTIONS, ChannelOrder, Pixels};
+pub use pretrained::Architecture;
 
 use std::path::Path;
 

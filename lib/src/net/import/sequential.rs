@@ -2,8 +2,7 @@
 //!
 //! Sources: Iandola et al. 2016 (and its release 1.1); Simonyan & Zisserman 2014, configuration D; Krizhevsky 2014.
 
-use super::architectures::axis;
-use super::builder::{Builder, convolution, linear, max_pool, max_pool_to_the_end, mean_pool};
+use super::builder::{Builder, axis, convolution, linear, max_pool, max_pool_to_the_end, mean_pool};
 use super::unfit;
 use crate::net::error::Result;
 use crate::net::graph::{Graph, INPUT, InputSpec};

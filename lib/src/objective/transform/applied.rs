@@ -5,7 +5,7 @@
 
 use super::blur::Blur;
 use super::gather::Gather;
-use super::list::Transform;
+use super::list::{Transform, Transforms};
 use super::warp::Warp;
 use super::{Error, GREY, Result};
 use crate::net::Size;
@@ -23,6 +23,16 @@ pub struct Pipeline {
     sizes: Vec<(usize, usize)>,
     channels: usize,
     network: (usize, usize),
+}
+
+impl Transforms {
+    /// The list for images of one size and a network of another.
+    ///
+    /// # Errors
+    /// Different channels; images too small for a transformation.
+    pub fn between(&self, image: Size, network: Size) -> Result<Pipeline> {
+        Pipeline::new(&self.0, image, network)
+    }
 }
 
 impl Pipeline {

@@ -3,9 +3,7 @@
 use std::fmt::{Display, Formatter};
 use std::str::FromStr;
 
-use super::applied::Pipeline;
 use super::{Error, Result};
-use crate::net::Size;
 
 /// Lucid's standard list.
 const LUCID: &str = "pad:12,jitter:8,scale:0.9..1.1,rotate:-10..10,jitter:4";
@@ -139,20 +137,12 @@ fn interval(text: &str) -> Option<Interval> {
 
 /// Transformations one after another. Its text, spelled out, is the same list again.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Transforms(Vec<Transform>);
+pub struct Transforms(pub(super) Vec<Transform>);
 
 impl Transforms {
     /// Whether images stay as they are.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
-    }
-
-    /// The list for images of one size and a network of another.
-    ///
-    /// # Errors
-    /// Different channels; images too small for a transformation.
-    pub fn between(&self, image: Size, network: Size) -> Result<Pipeline> {
-        Pipeline::new(&self.0, image, network)
     }
 }
 
@@ -188,6 +178,7 @@ impl Display for Transforms {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::Size;
 
     #[test]
     fn names_are_spelled_out_and_read_again() {

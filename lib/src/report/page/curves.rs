@@ -5,8 +5,9 @@ use std::fs;
 use serde_json::{Map, Value};
 
 use super::super::Result;
-use super::super::chart::{Chart, Scale};
+use super::super::chart::Chart;
 use super::super::metric::{EPOCHS, epochs, number};
+use super::super::scale::Scale;
 use super::super::series::Series;
 use super::files::{Entry, Problem};
 use super::pictures::{Picture, source};

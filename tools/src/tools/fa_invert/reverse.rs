@@ -5,7 +5,7 @@ use dfdx::prelude::NoneTape;
 use obverse::data::batches::ImageFile;
 use obverse::net::{Mode, Network, Size};
 use obverse::ops::InputGradient;
-use obverse::shadow::reverse::{Fit, Reverse};
+use obverse::reversible::reverse::{Fit, Reverse};
 use obverse::store::npy::{Reader, Scalar, Writer, require_finite};
 use obverse::tensor::{Element, batch, channels_first, channels_last, view};
 use obverse::train::evaluation::SquaredError;

@@ -10,7 +10,7 @@ use obverse::objective::resolved::Objective;
 use obverse::store::npy::{Reader, Scalar, Writer, require_finite};
 use obverse::store::sidecar::metric;
 use obverse::tensor::{Element, batch, channels_first, shape, view};
-use obverse::visualize::ascent::{Ascent, State};
+use obverse::visualisation::ascent::{Ascent, State};
 use serde_json::Value;
 
 use super::{Climb, Request, Start, plain};

@@ -8,7 +8,7 @@ use obverse::objective::resolved::Objective;
 use obverse::store::npy::{Reader, Scalar, Writer, require_finite};
 use obverse::store::sidecar::metric;
 use obverse::tensor::{Batch, Element, channels_first, shape, view};
-use obverse::visualize::search::{Best, Judge, Region};
+use obverse::visualisation::search::{Best, Judge, Region};
 use serde_json::Value;
 
 use super::{Candidates, Request, Select, plain};
@@ -115,7 +115,7 @@ fn write_best<E: Element + Scalar>(
         let image = images(candidate, 1)?;
         writer.write_rows(&channels_first(view(&image), shape(&image)))?;
     }
-    let lists = |of: &dyn Fn(&obverse::visualize::search::Found) -> Value| -> Value {
+    let lists = |of: &dyn Fn(&obverse::visualisation::search::Found) -> Value| -> Value {
         best.iter().map(|best| best.found().iter().map(of).collect::<Value>()).collect()
     };
     let metrics = Metrics::from_iter([

@@ -3,10 +3,10 @@
 use std::time::Instant;
 
 use anyhow::{Context, bail, ensure};
-use obverse::recover::critical_space::{self, Candidate, Samples, Score};
-use obverse::recover::evaluation::require_different;
-use obverse::recover::jacobian::{Linearisation, Response};
-use obverse::recover::subspace::Subspace;
+use obverse::ifv::critical_space::{self, Candidate, Samples, Score};
+use obverse::ifv::evaluation::require_different;
+use obverse::ifv::jacobian::{Linearisation, Response};
+use obverse::ifv::subspace::Subspace;
 use obverse::store::npy::{Reader, Scalar, stage};
 use obverse::store::sidecar::metric;
 use obverse::tensor::Element;

@@ -2,8 +2,8 @@
 
 use anyhow::ensure;
 use obverse::data::batches::ImageFile;
-use obverse::recover::evaluation::{outliers, projected_angle};
-use obverse::recover::sampling;
+use obverse::ifv::evaluation::{outliers, projected_angle};
+use obverse::ifv::sampling;
 use obverse::report::{Series, points_with_margins, read_points, stacked_bars};
 use obverse::similarity::Metric;
 use obverse::store::npy::{Dtype, Reader, Writer, require_finite, stage};

@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, ensure};
-use obverse::recover::evaluation::{Summary, projected_angle};
-use obverse::recover::jacobian::{BLOCK, Linearisation, Response};
-use obverse::recover::prediction::{Prediction, predict, predict_relative};
-use obverse::recover::sampling;
-use obverse::recover::subspace::Subspace;
+use obverse::ifv::evaluation::{Summary, projected_angle};
+use obverse::ifv::jacobian::{BLOCK, Linearisation, Response};
+use obverse::ifv::prediction::{Prediction, predict, predict_relative};
+use obverse::ifv::sampling;
+use obverse::ifv::subspace::Subspace;
 use obverse::store::npy::{Dtype, Reader, Scalar, Writer, write};
 use obverse::store::sidecar::metric;
 use obverse::tensor::Element;

@@ -5,12 +5,12 @@ use std::time::Instant;
 
 use anyhow::{Context, bail, ensure};
 use obverse::data::batches::ImageFile;
+use obverse::ifv::jacobian::{BLOCK, Linearisation, Response};
+use obverse::ifv::subspace::Subspace;
 use obverse::net::Network;
 use obverse::objective::aggregation::Aggregation;
 use obverse::objective::parameterisation::Parameterisation;
 use obverse::objective::resolved::Comparison;
-use obverse::recover::jacobian::{BLOCK, Linearisation, Response};
-use obverse::recover::subspace::Subspace;
 use obverse::store::npy::{Reader, Scalar, require_finite};
 use obverse::tensor::{Batch, Element, batch, view};
 

@@ -1,7 +1,7 @@
 //! The arguments of a training on shadows.
 
 use clap::Args;
-use obverse::shadow::training::Settings;
+use obverse::reversible::training::Settings;
 
 /// Whether and how shadows join the images.
 #[derive(Clone, Copy, Debug, Args)]

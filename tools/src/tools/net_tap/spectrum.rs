@@ -6,7 +6,7 @@ use dfdx::prelude::NoneTape;
 use obverse::data::batches::ImageFile;
 use obverse::net::{Graph, Mode, Network};
 use obverse::ops::InputGradient;
-use obverse::shadow::random_like::{Activities, spectra};
+use obverse::reversible::random_like::{Activities, spectra};
 use obverse::store::npy::{Scalar, stage};
 use obverse::tensor::{Element, batch};
 use serde_json::Value;

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use obverse::report::{Chart, Scale, Series};
-use obverse::shadow::model::Sizes;
-use obverse::shadow::theory::{Curve, Effort, Variable, curves, several_layers};
+use obverse::reversible::model::Sizes;
+use obverse::reversible::theory::{Curve, Effort, Variable, curves, several_layers};
 use obverse::statistics::{Interval, Measure};
 use obverse::store::atomic::{self, AtomicFolder};
 use obverse::store::npy::write;

@@ -2,7 +2,7 @@
 
 use ndarray::{ArrayD, Axis, IxDyn, concatenate};
 
-use super::shapes::{places, reshaped, squeezed, steps, unsqueezed};
+use super::shapes::{places, reshaped, squeezed, steps, unsqueezed, whole};
 use crate::store::onnx::{Attribute, Constant, Node};
 
 /// What was expected, and what was found.
@@ -48,11 +48,6 @@ pub(super) fn folded(node: &Node, inputs: &[Option<&Constant>]) -> Folded<Consta
 /// Refuses more values than arithmetic on shapes can need.
 fn limited(count: usize) -> Folded<()> {
     if count > LIMIT { Err(refused(format!("at most {LIMIT} values"), count)) } else { Ok(()) }
-}
-
-/// A vector of whole numbers.
-pub(super) fn whole(values: Vec<i64>) -> Constant {
-    Constant::Integers(ndarray::Array1::from(values).into_dyn())
 }
 
 fn constant(node: &Node) -> Folded<Constant> {

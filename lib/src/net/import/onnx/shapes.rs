@@ -1,6 +1,5 @@
 //! Operations that move values without changing them: reshaping, slices, padding, concatenation.
 
-use super::constants::whole;
 use super::{Computed, Site, Translation, Value};
 use crate::net::error::Result;
 use crate::net::import::builder::mean_pool;
@@ -257,6 +256,11 @@ impl Translation<'_> {
         let axes = if rank == 2 { vec![size.channels] } else { vec![size.channels, size.height, size.width] };
         Ok(Value::Computed(Computed { node: name, size, axes }))
     }
+}
+
+/// A vector of whole numbers.
+pub(super) fn whole(values: Vec<i64>) -> Constant {
+    Constant::Integers(ndarray::Array1::from(values).into_dyn())
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ fn floats(shape: &[usize], values: &[f32]) -> Constant {
 }
 
 fn integers(values: &[i64]) -> Constant {
-    constants::whole(values.to_vec())
+    shapes::whole(values.to_vec())
 }
 
 fn node(operation: &str, inputs: &[&str], output: &str, attributes: &[(&str, Attribute)]) -> onnx::Node {
