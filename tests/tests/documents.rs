@@ -47,8 +47,10 @@ fn the_citation_names_this_version() {
 
 #[test]
 fn links_of_documents_lead_to_files() {
-    let mut documents: Vec<PathBuf> =
-        ["README.md", "RESULTS.md", "CHANGELOG.md"].iter().map(|name| checkout().join(name)).collect();
+    let mut documents: Vec<PathBuf> = ["README.md", "RESULTS.md", "CHANGELOG.md", "ARCHITECTURE.md", "CONTRIBUTING.md"]
+        .iter()
+        .map(|name| checkout().join(name))
+        .collect();
     let guides = fs::read_dir(checkout().join("pipelines")).unwrap().map(|entry| entry.unwrap().path());
     documents.extend(guides.filter(|path| path.extension().is_some_and(|extension| extension == "md")));
     for document in documents {
