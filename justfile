@@ -32,19 +32,36 @@ demo: build (shapes::demo)
 build:
     @if [ "$OBVERSE_BIN" = "{{ justfile_directory() }}/target/release" ]; then cargo build --release --locked --quiet --package obverse-tools; fi
 
-# Format check, clippy, every test, documentation without warnings.
-test:
+# All that a commit must pass: quick checks first, then the library, the tools and recipes, and the documentation.
+test: lint unit integration documentation
+
+# Formatting and clippy.
+lint:
     cargo fmt --all --check
     cargo fmt --manifest-path tests/fuzz/Cargo.toml --check
     cargo clippy --workspace --all-targets --release --locked -- --deny warnings
+
+# The library's own tests; those on real datasets run where OBVERSE_MIRROR names a mirror.
+unit:
+    cargo test --workspace --release --locked --lib --examples --test methods -- ${OBVERSE_MIRROR:+--include-ignored}
+
+# The tools by their command lines, the recipes, the documents.
+integration:
     cargo build --workspace --release --locked
-    OBVERSE_TOOLS=built cargo test --workspace --release --locked --tests
+    OBVERSE_TOOLS=built cargo test --workspace --release --locked --test tests
+
+# The examples in the documentation, and the documentation without warnings.
+documentation:
     cargo test --workspace --release --locked --doc
     RUSTDOCFLAGS='--deny warnings' cargo doc --workspace --no-deps --release --locked --quiet
 
+# The worked examples of CONTRIBUTING.md, followed in a copy of the checkout.
+contributing:
+    cargo test --locked --package obverse-tests --test tests -- --ignored contributing
+
 # Every fault at every call that writes, for a file, a part, a folder and a checkpoint; `just test` takes one of them at each call.
 faults:
-    OBVERSE_FAULTS=all cargo test --release --locked --package obverse-tests --test faults -- --nocapture
+    OBVERSE_FAULTS=all cargo test --release --locked --package obverse-tests --test tests -- faults --nocapture
 
 # Fuzz every reader of files and texts, or those named, for so many minutes together (wants a C++ compiler; TMPDIR in memory is faster).
 fuzz minutes *readers:

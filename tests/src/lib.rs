@@ -4,11 +4,12 @@
 
 pub mod readers;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::OnceLock;
+use std::sync::{Mutex, Once, OnceLock, PoisonError};
 
 use obverse::tensor::random::Stream;
 use tempfile::TempDir;
@@ -33,28 +34,49 @@ pub fn checkout() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// The folder of the tools' binaries, built to the current sources once a test process unless they are already.
+/// The folder of the tools' binaries: the test is target/<profile>/deps/<test>, a tool is target/<profile>/<tool>.
+fn folder_of_tools() -> &'static Path {
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    FOLDER.get_or_init(|| {
+        let folder = std::env::current_exe().ok().and_then(|path| Some(path.parent()?.parent()?.to_owned()));
+        folder.unwrap_or_default()
+    })
+}
+
+/// Builds binaries of the tools to the current sources, unless they are built already. Cargo builds a package's binaries for its own tests
+/// only. Outside cargo the tests take what is there.
+fn build(which: &[&str]) {
+    let folder = folder_of_tools();
+    let Some(cargo) = std::env::var_os("CARGO").filter(|_| !are_built(folder)) else { return };
+    let profile = match folder.file_name().and_then(|name| name.to_str()) {
+        None | Some("debug") => "dev",
+        Some(profile) => profile,
+    };
+    let mut command = Command::new(cargo);
+    command.args(["build", "--quiet", "--package", "obverse-tools", "--profile", profile]).args(which);
+    let built = command.current_dir(env!("CARGO_MANIFEST_DIR")).status();
+    assert!(built.is_ok_and(|status| status.success()), "the tools do not build");
+}
+
+/// The folder of all tools' binaries, built to the current sources once a test process.
 ///
 /// # Panics
 /// When they do not build.
 pub fn tools() -> &'static Path {
-    static TOOLS: OnceLock<PathBuf> = OnceLock::new();
-    TOOLS.get_or_init(|| {
-        // The test is target/<profile>/deps/<test>, the tools are target/<profile>/<tool>.
-        let folder = std::env::current_exe().ok().and_then(|path| Some(path.parent()?.parent()?.to_owned()));
-        let folder = folder.unwrap_or_default();
-        let profile = match folder.file_name().and_then(|name| name.to_str()) {
-            None | Some("debug") => "dev",
-            Some(profile) => profile,
-        };
-        // Cargo builds a package's binaries for its own tests only. Outside cargo the tests take what is there.
-        if let Some(cargo) = std::env::var_os("CARGO").filter(|_| !are_built(&folder)) {
-            let arguments = ["build", "--quiet", "--package", "obverse-tools", "--bins", "--profile", profile];
-            let built = Command::new(cargo).args(arguments).current_dir(env!("CARGO_MANIFEST_DIR")).status();
-            assert!(built.is_ok_and(|status| status.success()), "the tools do not build");
-        }
-        folder
-    })
+    static BUILT: Once = Once::new();
+    BUILT.call_once(|| build(&["--bins"]));
+    folder_of_tools()
+}
+
+/// The path of one tool's binary, built to the current sources once a test process. Whoever changed one tool waits for one to link.
+fn binary(name: &str) -> PathBuf {
+    static BUILT: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
+    if !built.contains(name) {
+        build(&["--bin", name]);
+        built.insert(name.to_owned());
+    }
+    folder_of_tools().join(name)
 }
 
 /// Whether the tools in `folder` are those of the current sources.
@@ -62,25 +84,40 @@ fn are_built(folder: &Path) -> bool {
     std::env::var_os(STATE).is_some_and(|state| state == "built") && folder.join("fa-fit").is_file()
 }
 
-/// The folder or file `name` of the datasets' mirror, the folder that OBVERSE_MIRROR names or `shared/data` beside the
-/// checkout. Where it is absent the test says that it is skipped.
-pub fn mirror(test: &str, name: &str) -> Option<PathBuf> {
-    let default = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data");
-    let path = std::env::var_os("OBVERSE_MIRROR").map_or_else(default, PathBuf::from).join(name);
-    if !path.exists() {
-        println!("skipped: {test}: no mirror");
-        return None;
+/// Holds a text against a file of the checkout, so that a change of an interface shows in review. `OBVERSE_WRITE=1` writes the file.
+///
+/// # Panics
+/// When they differ, with the first line that does.
+#[track_caller]
+pub fn assert_kept(name: &str, found: &str) {
+    let path = checkout().join(name);
+    if std::env::var_os("OBVERSE_WRITE").is_some() {
+        let written = path.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| fs::write(&path, found));
+        assert!(written.is_ok(), "{}: cannot be written", path.display());
+        return;
     }
-    Some(path)
+    let kept = fs::read_to_string(&path).unwrap_or_default();
+    let (old, new): (Vec<&str>, Vec<&str>) = (kept.lines().collect(), found.lines().collect());
+    let line = (0..old.len().max(new.len())).find(|&line| old.get(line) != new.get(line));
+    let differs = line.map(|line| format!("line {}: {:?} is now {:?}", line + 1, old.get(line), new.get(line)));
+    assert!(
+        differs.is_none() && kept == found,
+        "{name}: {}. If that is meant, run the test with OBVERSE_WRITE=1 and commit the file",
+        differs.unwrap_or_default()
+    );
 }
 
-/// Whether `just` is on the path; where it is not the test says that it is skipped.
-pub fn has_just(test: &str) -> bool {
-    let found = Command::new("just").arg("--version").stdout(Stdio::null()).status().is_ok();
-    if !found {
-        println!("skipped: {test}: no just on the path");
-    }
-    found
+/// The folder or file `name` of the datasets' mirror, the folder that `OBVERSE_MIRROR` names. Tests that call this are ignored where
+/// none is named (`cfg(mirror)`).
+///
+/// # Panics
+/// When the mirror lacks it.
+#[track_caller]
+pub fn mirror(name: &str) -> PathBuf {
+    let mirror = std::env::var_os("OBVERSE_MIRROR").map(PathBuf::from).unwrap_or_default();
+    let path = mirror.join(name);
+    assert!(path.exists(), "OBVERSE_MIRROR={}: expected {name} in it, found none", mirror.display());
+    path
 }
 
 /// A folder in which the recipes of the checkout run, with copies of the justfiles and a link to the tools: the checkout stays clean, and
@@ -110,7 +147,7 @@ pub const TOOLS_OF_RECIPES: &str = "my tools";
 
 /// A tool by name, ready for arguments.
 pub fn tool(name: &str) -> Command {
-    let mut command = Command::new(tools().join(name));
+    let mut command = Command::new(binary(name));
     command.stdin(Stdio::null());
     command
 }

@@ -8,8 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
-use obverse_tests::checkout;
+use obverse_tests::{assert_kept, checkout};
 
 /// The rooms, from the bottom to the top. A room imports rooms of lower floors only.
 const FLOORS: [&[&str]; 6] = [
@@ -228,6 +229,24 @@ fn picture(imports: &Imports) -> String {
     text + "\n"
 }
 
+/// A crate with other features is another build of it and of all that uses it: minutes, whenever another package is tested.
+#[test]
+fn each_package_alone_takes_the_builds_of_the_workspace() {
+    let tree = |which: &[&str]| -> BTreeSet<String> {
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let words = ["tree", "--locked", "--edges", "normal,build,dev", "--prefix", "none", "--format", "{p} {f}"];
+        let output = Command::new(cargo).args(words).args(which).current_dir(checkout()).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let printed = String::from_utf8(output.stdout).unwrap();
+        printed.lines().map(|line| line.trim_end_matches(" (*)").to_owned()).collect()
+    };
+    let workspace = tree(&["--workspace"]);
+    for package in ["obverse", "obverse-tools", "obverse-tests"] {
+        let others: Vec<String> = tree(&["--package", package]).difference(&workspace).cloned().collect();
+        assert!(others.is_empty(), "{package}: built with other features than in the workspace: {others:?}");
+    }
+}
+
 #[test]
 fn no_room_imports_one_of_a_higher_floor_or_of_its_own() {
     for (room, imported) in imports() {
@@ -273,16 +292,10 @@ fn the_library_knows_nothing_of_tools_and_neither_knows_the_tests() {
 
 #[test]
 fn the_picture_of_the_rooms_is_that_of_the_code() {
-    let path = checkout().join("ARCHITECTURE.md");
-    let kept = fs::read_to_string(&path).unwrap();
+    let kept = fs::read_to_string(checkout().join("ARCHITECTURE.md")).unwrap();
     let (before, rest) = kept.split_once(BEGIN).expect("the line before the picture");
-    let (drawn, after) = rest.split_once(END).expect("the line after the picture");
-    let made = picture(&imports());
-    if std::env::var_os("OBVERSE_WRITE").is_some_and(|value| value == "1") {
-        fs::write(&path, format!("{before}{BEGIN}{made}{END}{after}")).unwrap();
-        return;
-    }
-    assert_eq!(drawn, made, "ARCHITECTURE.md: run this test with OBVERSE_WRITE=1 and keep what it writes");
+    let (_, after) = rest.split_once(END).expect("the line after the picture");
+    assert_kept("ARCHITECTURE.md", &format!("{before}{BEGIN}{}{END}{after}", picture(&imports())));
 }
 
 #[test]

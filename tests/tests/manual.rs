@@ -5,9 +5,9 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
-use obverse_tests::{run, tool};
+use obverse_tests::{assert_kept, run, tool};
 use tempfile::TempDir;
 
 /// The tools, by what `obverse-manual` writes.
@@ -18,15 +18,6 @@ fn manual() -> (TempDir, Vec<String>) {
     let mut tools: Vec<String> = scripts.map(|script| script.unwrap().file_name().into_string().unwrap()).collect();
     tools.sort_unstable();
     (folder, tools)
-}
-
-/// Whether a program is there; where it is not the test says that it is skipped.
-fn has(program: &str, test: &str) -> bool {
-    let found = Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok();
-    if !found {
-        println!("skipped: {test}: no {program} on the path");
-    }
-    found
 }
 
 #[test]
@@ -49,10 +40,8 @@ fn every_tool_has_a_page_with_each_of_its_options_and_two_examples() {
 }
 
 #[test]
+#[cfg_attr(not(man), ignore = "it takes man")]
 fn pages_are_set_without_a_warning() {
-    if !has("man", "pages_are_set_without_a_warning") {
-        return;
-    }
     let (folder, tools) = manual();
     for tool in tools {
         let page = folder.path().join(format!("share/man/man1/{tool}.1"));
@@ -78,10 +67,8 @@ fn completed(folder: &Path, words: &[&str]) -> Vec<String> {
 }
 
 #[test]
+#[cfg_attr(not(bash), ignore = "it takes bash")]
 fn bash_completes_options_and_the_nodes_of_the_network_on_the_line() {
-    if !has("bash", "bash_completes_options_and_the_nodes_of_the_network_on_the_line") {
-        return;
-    }
     let (folder, _) = manual();
     run(folder.path(), "dataset", "synth shapes --count 100 --size 16 -o data").succeeds();
     let words = "classifier data/train-images.npy --labels data/train-labels.npy --epochs 1 --quiet -o net";
@@ -91,6 +78,28 @@ fn bash_completes_options_and_the_nodes_of_the_network_on_the_line() {
     assert!(completed(folder.path(), &["net-tap", "net", "--layer", "nothing"]).concat().is_empty());
     assert_eq!(completed(folder.path(), &["net-tap", "--descr"]), ["--describe"]);
     assert!(completed(folder.path(), &["net-fit", "class"]).contains(&"classifier".to_owned()));
+}
+
+/// The help of a tool and of its sub-commands, one after the other.
+fn help(folder: &Path, words: &str) -> String {
+    let (tool, rest) = words.split_once(' ').unwrap_or((words, ""));
+    let help = String::from_utf8(run(folder, tool, &format!("{rest} --help")).succeeds().stdout).unwrap();
+    let listed = help.split("\nCommands:\n").nth(1).and_then(|rest| rest.split("\n\n").next()).unwrap_or_default();
+    let names = listed.lines().filter_map(|line| line.strip_prefix("  ")?.split(' ').next());
+    let parts =
+        names.filter(|name| !["", "help"].contains(name)).map(|name| self::help(folder, &format!("{words} {name}")));
+    let parts: Vec<String> = parts.collect();
+    format!("$ {words} --help\n{help}\n{}", parts.concat())
+}
+
+#[test]
+fn every_help_is_as_it_was_reviewed() {
+    let (folder, tools) = manual();
+    for tool in tools {
+        let version = run(folder.path(), &tool, "--version").succeeds().stdout;
+        assert_eq!(String::from_utf8(version).unwrap(), format!("{tool} {}\n", env!("CARGO_PKG_VERSION")));
+        assert_kept(&format!("tests/snapshots/help/{tool}.txt"), &help(folder.path(), &tool));
+    }
 }
 
 #[test]
@@ -104,6 +113,5 @@ fn a_folder_that_cannot_be_written_is_named() {
 fn the_page_of_measures_is_that_of_the_helps() {
     let (folder, _) = manual();
     let made = fs::read_to_string(folder.path().join("share/doc/obverse/measures.md")).unwrap();
-    let kept = fs::read_to_string(obverse_tests::checkout().join("docs/measures.md")).unwrap();
-    assert_eq!(kept, made, "docs/measures.md: run obverse-manual and keep its doc/obverse/measures.md");
+    assert_kept("docs/measures.md", &made);
 }

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 
 use obverse::store::npy::Reader;
 use obverse::store::sidecar::Sidecar;
-use obverse_tests::{TOOLS_OF_RECIPES, has_just, mirror, recipes, run};
+use obverse_tests::{TOOLS_OF_RECIPES, mirror, recipes, run};
 use serde_json::Value;
 
 /// How many times smaller the error of a recovery must be than that of the mean training image, which is what an encoder
@@ -78,19 +78,16 @@ fn check(recipe: &str, mirror: &Path, steps: usize, images: &str, out: &str) {
 }
 
 #[test]
+#[cfg_attr(not(just), ignore = "it takes just")]
 fn just_demo_recovers_the_shapes_and_is_fresh_the_second_time() {
-    if has_just("just_demo_recovers_the_shapes_and_is_fresh_the_second_time") {
-        check("demo", Path::new(""), 5, "out/shapes/demo/data", "out/shapes/demo");
-    }
+    check("demo", Path::new(""), 5, "out/shapes/demo/data", "out/shapes/demo");
 }
 
 /// A few updates of every model of two layers, on 480 shapes: the tables and sheets of the study are there, and all is fresh the
 /// second time.
 #[test]
+#[cfg_attr(not(just), ignore = "it takes just")]
 fn just_information_study_measures_layers_and_is_fresh_the_second_time() {
-    if !has_just("just_information_study_measures_layers_and_is_fresh_the_second_time") {
-        return;
-    }
     let folder = recipes().unwrap();
     run(folder.path(), "dataset", "synth shapes --count 600 --size 16 -o data").succeeds();
     let small = "--filters 4 --blocks 1 --mixtures 2";
@@ -127,10 +124,8 @@ fn just_information_study_measures_layers_and_is_fresh_the_second_time() {
 
 /// An epoch of every training of two seeds, on 80 shapes: tables have their rows, pictures are there, and all is fresh the second time.
 #[test]
+#[cfg_attr(not(just), ignore = "it takes just")]
 fn just_reversible_study_compares_trainings_and_is_fresh_the_second_time() {
-    if !has_just("just_reversible_study_compares_trainings_and_is_fresh_the_second_time") {
-        return;
-    }
     let folder = recipes().unwrap();
     run(folder.path(), "dataset", "synth shapes --count 100 --size 16 -o data").succeeds();
     let just = |words: &[&str]| {
@@ -176,10 +171,8 @@ fn just_reversible_study_compares_trainings_and_is_fresh_the_second_time() {
 
 /// One update of every model of a study, on 80 shapes: what the recipes write is there, and what they print has its rows.
 #[test]
+#[cfg_attr(not(just), ignore = "it takes just")]
 fn just_alignment_study_draws_every_figure_and_is_fresh_the_second_time() {
-    if !has_just("just_alignment_study_draws_every_figure_and_is_fresh_the_second_time") {
-        return;
-    }
     let folder = recipes().unwrap();
     run(folder.path(), "dataset", "synth shapes --count 100 --size 16 -o data").succeeds();
     let study = || just(folder.path(), "alignment study data mnist 1 out 16", Path::new("")).1;
@@ -227,6 +220,7 @@ fn just_alignment_study_draws_every_figure_and_is_fresh_the_second_time() {
 /// Every figure of the shapes and the table of the four methods, from 700 shapes and a few steps; then objectives of the
 /// classifier's third layer predicted from the images that they were made for.
 #[test]
+#[cfg_attr(not(just), ignore = "it takes just")]
 fn just_shapes_all_and_ifv_draw_every_figure_and_are_fresh_the_second_time() {
     const SMALL: [(&str, &str); 4] = [
         ("OBVERSE_SHAPES_COUNT", "700"),
@@ -234,9 +228,6 @@ fn just_shapes_all_and_ifv_draw_every_figure_and_are_fresh_the_second_time() {
         ("OBVERSE_SHAPES_STEPS", "12"),
         ("OBVERSE_SHAPES_SEARCH", "200"),
     ];
-    if !has_just("just_shapes_all_and_ifv_draw_every_figure_and_are_fresh_the_second_time") {
-        return;
-    }
     let folder = recipes().unwrap();
     let stale = |lines: &str| {
         let tool = |line: &&str| ["fv-", "net-", "fa-", "ifv-"].iter().any(|start| line.starts_with(start));
@@ -307,8 +298,7 @@ fn just_shapes_all_and_ifv_draw_every_figure_and_are_fresh_the_second_time() {
 }
 
 #[test]
+#[cfg_attr(not(all(mirror, just)), ignore = "it takes OBVERSE_MIRROR and just")]
 fn just_mnist_quick_recovers_the_digits_and_is_fresh_the_second_time() {
-    const TEST: &str = "just_mnist_quick_recovers_the_digits_and_is_fresh_the_second_time";
-    let Some(mirror) = mirror(TEST, "mnist").filter(|_| has_just(TEST)) else { return };
-    check("mnist quick", mirror.parent().unwrap(), 7, "out/mnist/quick", "out/mnist/quick/fa");
+    check("mnist quick", mirror("mnist").parent().unwrap(), 7, "out/mnist/quick", "out/mnist/quick/fa");
 }

@@ -15,7 +15,7 @@ use std::time::SystemTime;
 use cluster::{Cluster, wait_until};
 use obverse::fidelity::statistics::Statistics;
 use obverse::store::sidecar::Sidecar;
-use obverse_tests::{has_just, recipes, run, tools};
+use obverse_tests::{recipes, run, tools};
 use tempfile::TempDir;
 
 /// `sbatch` and `squeue` that run jobs at once, note arrays in `arrays`, and say that what `queue` holds is in the queue.
@@ -115,10 +115,8 @@ fn stand_in(folder: &Path) -> String {
 }
 
 #[test]
+#[cfg_attr(not(just), ignore = "it takes just")]
 fn every_tool_that_shards_is_submitted_and_its_parts_join_to_the_whole() {
-    if !has_just("every_tool_that_shards_is_submitted_and_its_parts_join_to_the_whole") {
-        return;
-    }
     let folder = folder();
     let folder = folder.path();
     let path = stand_in(folder);
@@ -190,10 +188,8 @@ fn every_tool_that_shards_is_submitted_and_its_parts_join_to_the_whole() {
 }
 
 #[test]
+#[cfg_attr(not(just), ignore = "it takes just")]
 fn only_what_is_missing_is_submitted_and_wrong_words_are_named() {
-    if !has_just("only_what_is_missing_is_submitted_and_wrong_words_are_named") {
-        return;
-    }
     let folder = folder();
     let folder = folder.path();
     let path = stand_in(folder);
@@ -241,11 +237,10 @@ fn only_what_is_missing_is_submitted_and_wrong_words_are_named() {
 }
 
 #[test]
+#[cfg_attr(not(all(slurm, just)), ignore = "it takes just, and root with slurm-wlm and munge")]
 fn a_killed_part_and_a_drained_node_are_made_good_by_submitting_again() {
-    const TEST: &str = "a_killed_part_and_a_drained_node_are_made_good_by_submitting_again";
-    let Some(cluster) = has_just(TEST).then(|| Cluster::start(TEST)).flatten() else { return };
     // In this order, so that jobs end before their folder is removed.
-    let (folder, cluster) = (folder(), cluster);
+    let (folder, cluster) = (folder(), Cluster::start());
     let folder = folder.path();
     run(folder, "fa-encode", "encoder data/train-images.npy --quiet -o whole.npy").succeeds();
     let bin = folder.join("bin");

@@ -200,11 +200,9 @@ fn what_cannot_be_compared_is_said_in_one_line() {
 
 /// The inception network from the developers' weights: the features of the oracle, and what they are called.
 #[test]
+#[cfg_attr(not(mirror), ignore = "it takes OBVERSE_MIRROR")]
 fn inception_features_are_named_and_are_those_of_the_oracle() {
-    const TEST: &str = "inception_features_are_named_and_are_those_of_the_oracle";
-    let Some(weights) = obverse_tests::mirror(TEST, "weights/inception-v3-2015-to-mixed-6e.safetensors") else {
-        return;
-    };
+    let weights = obverse_tests::mirror("weights/inception-v3-2015-to-mixed-6e.safetensors");
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     run(path, "net-import", &format!("{} -o net", weights.display())).succeeds();

@@ -39,13 +39,13 @@ fn metrics(folder: &Path, words: &str) -> Value {
 }
 
 #[test]
+#[cfg_attr(not(mirror), ignore = "it takes OBVERSE_MIRROR")]
 fn densenet_has_the_logits_of_the_oracle_in_both_formats() {
-    const TEST: &str = "densenet_has_the_logits_of_the_oracle_in_both_formats";
     let images = oracle().join("cifar_images.npy");
     let formats = [("pth.tar", "--arch densenet-bc-100-12", "relu"), ("onnx", "--convention cifar10", "relu")];
     for (format, words, last) in formats {
         let file = format!("weights/densenet-bc-100-12-cifar10.{format}");
-        let Some(weights) = mirror(TEST, &file) else { return };
+        let weights = mirror(&file);
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path();
         let found = metrics(path, &format!("{} {words} -o net", weights.display()));
@@ -58,11 +58,11 @@ fn densenet_has_the_logits_of_the_oracle_in_both_formats() {
 }
 
 #[test]
+#[cfg_attr(not(mirror), ignore = "it takes OBVERSE_MIRROR")]
 fn resnet_20_has_the_logits_of_the_oracle_in_both_formats() {
-    const TEST: &str = "resnet_20_has_the_logits_of_the_oracle_in_both_formats";
     let files = [("resnet20-12fca82f.th", ""), ("resnet20-cifar10.onnx", "--convention imagenet")];
     for (file, words) in files {
-        let Some(weights) = mirror(TEST, &format!("weights/{file}")) else { return };
+        let weights = mirror(&format!("weights/{file}"));
         let folder = tempfile::tempdir().unwrap();
         metrics(folder.path(), &format!("{} {words} -o net", weights.display()));
         let logits = tapped(folder.path(), &oracle().join("cifar_images.npy"), "linear");
@@ -71,13 +71,13 @@ fn resnet_20_has_the_logits_of_the_oracle_in_both_formats() {
 }
 
 #[test]
+#[cfg_attr(not(mirror), ignore = "it takes OBVERSE_MIRROR")]
 fn squeezenet_has_the_logits_of_the_oracle_in_both_formats() {
-    const TEST: &str = "squeezenet_has_the_logits_of_the_oracle_in_both_formats";
     let said = "--range 0,255 --mean 104,117,123 --std 1 --channels bgr";
     let formats = [("safetensors", "--convention caffe --input-size 3,227,227"), ("onnx", said)];
     for (format, words) in formats {
         let file = format!("weights/squeezenet-1.0-imagenet.{format}");
-        let Some(weights) = mirror(TEST, &file) else { return };
+        let weights = mirror(&file);
         let folder = tempfile::tempdir().unwrap();
         metrics(folder.path(), &format!("{} {words} -o net", weights.display()));
         let logits = tapped(folder.path(), &oracle().join("picture.npy"), "classifier.3");
@@ -89,12 +89,11 @@ fn squeezenet_has_the_logits_of_the_oracle_in_both_formats() {
 
 /// The network was trained on these images: what is left over of 100 % is how wrongly the images could be normalised.
 #[test]
+#[cfg_attr(not(mirror), ignore = "it takes OBVERSE_MIRROR")]
 fn densenet_knows_its_training_images() {
-    const TEST: &str = "densenet_knows_its_training_images";
-    let weights = mirror(TEST, "weights/densenet-bc-100-12-cifar10.pth.tar");
-    let images = mirror(TEST, "cifar10/train-first-4000-lossless-images.npy");
-    let labels = mirror(TEST, "cifar10/train-first-4000-lossless-labels.npy");
-    let (Some(weights), Some(images), Some(labels)) = (weights, images, labels) else { return };
+    let weights = mirror("weights/densenet-bc-100-12-cifar10.pth.tar");
+    let images = mirror("cifar10/train-first-4000-lossless-images.npy");
+    let labels = mirror("cifar10/train-first-4000-lossless-labels.npy");
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     metrics(path, &format!("{} -o net", weights.display()));
@@ -107,9 +106,9 @@ fn densenet_knows_its_training_images() {
 }
 
 #[test]
+#[cfg_attr(not(mirror), ignore = "it takes OBVERSE_MIRROR")]
 fn a_slice_is_a_node_of_some_of_anothers_channels() {
-    const TEST: &str = "a_slice_is_a_node_of_some_of_anothers_channels";
-    let Some(weights) = mirror(TEST, "weights/densenet-bc-100-12-cifar10.pth.tar") else { return };
+    let weights = mirror("weights/densenet-bc-100-12-cifar10.pth.tar");
     let (folder, images) = (tempfile::tempdir().unwrap(), oracle().join("cifar_images.npy"));
     let path = folder.path();
     let import = |slice: &str| run(path, "net-import", &format!("{} --slice {slice} -o net", weights.display()));

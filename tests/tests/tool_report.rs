@@ -73,12 +73,11 @@ struct Browser {
 }
 
 impl Browser {
-    /// None where there is no chromedriver.
-    fn start() -> Option<Self> {
+    fn start() -> Self {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let mut command = Command::new("chromedriver");
         command.arg(format!("--port={port}")).stdout(Stdio::null()).stderr(Stdio::null());
-        let driver = command.spawn().ok()?;
+        let driver = command.spawn().unwrap();
         let profile = tempfile::tempdir().unwrap();
         let mut browser = Self { driver, session: format!("http://127.0.0.1:{port}/session"), _profile: profile };
         let arguments = [
@@ -110,7 +109,7 @@ impl Browser {
             std::thread::sleep(Duration::from_millis(100));
         };
         browser.session = format!("{}/{}", browser.session, session["value"]["sessionId"].as_str().unwrap());
-        Some(browser)
+        browser
     }
 
     fn post(&self, way: &str, body: &Value) -> Value {
@@ -169,13 +168,9 @@ const ENTER: &str = "\u{e007}";
 const ESCAPE: &str = "\u{e00c}";
 
 #[test]
+#[cfg_attr(not(chromedriver), ignore = "it takes chromedriver")]
 fn the_page_opens_in_a_browser_by_keyboard_light_dark_wide_and_narrow() {
-    let Some(browser) = Browser::start() else {
-        println!(
-            "skipped: the_page_opens_in_a_browser_by_keyboard_light_dark_wide_and_narrow: no chromedriver on the path"
-        );
-        return;
-    };
+    let browser = Browser::start();
     let folder = outputs();
     let path = folder.path();
     run(path, "report", "out --claims claims.toml --title run --quiet -o report.html").succeeds();

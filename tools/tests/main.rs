@@ -1,0 +1,4 @@
+//! The tools' crate from outside, in one binary.
+
+mod conventions;
+mod requests;
