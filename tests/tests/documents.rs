@@ -45,19 +45,34 @@ fn the_citation_names_this_version() {
     assert!(citation.lines().any(|line| line == version), "no line \"{version}\"");
 }
 
+/// The anchors of a document: its headings in lower case, with hyphens for spaces and without other punctuation, as GitHub makes them.
+fn anchors(text: &str) -> Vec<String> {
+    let headings = text.split("```").step_by(2).flat_map(str::lines).filter(|line| line.starts_with('#'));
+    let anchor = |heading: &str| {
+        let kept = heading.chars().filter(|&c| c.is_alphanumeric() || c == ' ' || c == '-' || c == '_');
+        kept.collect::<String>().to_lowercase().replace(' ', "-")
+    };
+    headings.map(|heading| anchor(heading.trim_start_matches('#').trim())).collect()
+}
+
 #[test]
-fn links_of_documents_lead_to_files() {
+fn links_of_documents_lead_to_files_and_headings() {
     let mut documents: Vec<PathBuf> = ["README.md", "RESULTS.md", "CHANGELOG.md", "ARCHITECTURE.md", "CONTRIBUTING.md"]
         .iter()
         .map(|name| checkout().join(name))
         .collect();
-    let guides = fs::read_dir(checkout().join("pipelines")).unwrap().map(|entry| entry.unwrap().path());
-    documents.extend(guides.filter(|path| path.extension().is_some_and(|extension| extension == "md")));
+    let pages = ["docs", "pipelines"].map(|folder| fs::read_dir(checkout().join(folder)).unwrap());
+    let pages = pages.into_iter().flatten().map(|entry| entry.unwrap().path());
+    documents.extend(pages.filter(|path| path.extension().is_some_and(|extension| extension == "md")));
     for document in documents {
         let text = fs::read_to_string(&document).unwrap();
         let links = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
         for link in links.filter(|link| !link.starts_with("https://")) {
-            assert!(document.with_file_name("").join(link).exists(), "{}: no {link}", document.display());
+            let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
+            let target = if file.is_empty() { document.clone() } else { document.with_file_name("").join(file) };
+            assert!(target.exists(), "{}: no {link}", document.display());
+            let leads = anchor.is_empty() || anchors(&fs::read_to_string(&target).unwrap()).iter().any(|a| a == anchor);
+            assert!(leads, "{}: no heading for {link}", document.display());
         }
     }
 }
