@@ -9,6 +9,7 @@ use dfdx::prelude::NoneTape;
 use obverse::data::shapes;
 use obverse::fidelity::Features;
 use obverse::fidelity::frechet::frechet_of_features;
+use obverse::net::op::{Conv2d, GlobalAvgPool, Relu};
 use obverse::net::{Graph, Initialisation, InputSpec, Mode, Network, Node, Op, Pair, Sides, Size};
 use obverse::ops::InputGradient;
 use obverse::tensor::random::Stream;
@@ -20,21 +21,23 @@ const FEATURES: usize = 32;
 
 /// Two convolutions, and the mean of each channel.
 fn network() -> obverse::net::Result<Network<f32>> {
-    let convolution = |channels| Op::Conv2d {
-        channels,
-        kernel: Pair::Both(5),
-        stride: Pair::Both(2),
-        padding: Sides::Pair(Pair::Both(2)),
-        dilation: Pair::Both(1),
-        groups: 1,
-        bias: true,
+    let convolution = |channels| {
+        Op::Conv2d(Conv2d {
+            channels,
+            kernel: Pair::Both(5),
+            stride: Pair::Both(2),
+            padding: Sides::Pair(Pair::Both(2)),
+            dilation: Pair::Both(1),
+            groups: 1,
+            bias: true,
+        })
     };
     let nodes = vec![
         Node::new("conv1", convolution(16), "input"),
-        Node::new("act1", Op::Relu, "conv1"),
+        Node::new("act1", Relu, "conv1"),
         Node::new("conv2", convolution(FEATURES), "act1"),
-        Node::new("act2", Op::Relu, "conv2"),
-        Node::new("mean", Op::GlobalAvgPool, "act2"),
+        Node::new("act2", Relu, "conv2"),
+        Node::new("mean", GlobalAvgPool, "act2"),
     ];
     let input = InputSpec::plain(Size::new(3, SIDE, SIDE));
     let graph = Graph::new(input, nodes, [("features".into(), "mean".into())].into())?;

@@ -9,7 +9,8 @@ use dfdx::prelude::NoneTape;
 use obverse::alignment::recovery::{Aim, Recovery};
 use obverse::alignment::step::{AimWeights, Examples, Heads, Objective, step};
 use obverse::data::shapes;
-use obverse::net::{Graph, Initialisation, InputSpec, Mode, Network, Node, Op, Size};
+use obverse::net::op::{Flatten, LeakyRelu, Linear};
+use obverse::net::{Graph, Initialisation, InputSpec, Mode, Network, Node, Size};
 use obverse::ops::InputGradient;
 use obverse::tensor::{Batch, batch, channels_last, view, zeros};
 use obverse::train::adam::{Adam, AdamSettings};
@@ -31,15 +32,15 @@ fn images(first: usize, count: usize) -> Batch<f32> {
 fn main() -> Result<(), Box<dyn Error>> {
     // 768 numbers an image -> 96 latents.
     let nodes = vec![
-        Node::new("flat", Op::Flatten, "input"),
-        Node::new("fc", Op::Linear { features: 512, bias: true }, "flat"),
-        Node::new("act", Op::LeakyRelu { slope: 0.01 }, "fc"),
-        Node::new("z", Op::Linear { features: 96, bias: true }, "act"),
+        Node::new("flat", Flatten, "input"),
+        Node::new("fc", Linear { features: 512, bias: true }, "flat"),
+        Node::new("act", LeakyRelu { slope: 0.01 }, "fc"),
+        Node::new("z", Linear { features: 96, bias: true }, "act"),
     ];
     let graph = Graph::new(InputSpec::plain(Size::new(3, SIDE, SIDE)), nodes, [("z".into(), "z".into())].into())?;
     let mut encoder = Network::<f32>::initialised(graph, Initialisation::Orthogonal, 0);
 
-    let recovery = Recovery { steps: 1, tau: 1.0, squash: false };
+    let recovery = Recovery { steps: 1, tau: 1.0, sigmoid: false };
     let empty: Batch<f32> = zeros((1, SIDE, SIDE, 3));
     let (heads, new) = (Heads::of(encoder.graph())?, images(TEST, 64));
     // |x - r|^2 per pixel of images that the training does not see, from their latents alone.

@@ -25,6 +25,7 @@ use super::recovery::{Aim, Recovery};
 use super::settings::{Settings, Start};
 use super::step::{Examples, Heads, Objective, Step, step};
 use super::training::{Dataset, image_size};
+use crate::net::op::{Asinh, Flatten};
 use crate::net::{self, Graph, InputSpec, Mode, Network, Node, Op};
 use crate::ops::InputGradient;
 use crate::ops::activation::{Activation, activate};
@@ -114,11 +115,11 @@ impl<E: Element> Chain<E> {
                 );
             }
             match (&node.op, layers.last_mut()) {
-                (Op::Flatten, _) => waiting.push(place),
-                (Op::Asinh, Some(layer)) if waiting.is_empty() && !layer.activated => layer.activated = true,
+                (Op::Flatten(Flatten), _) => waiting.push(place),
+                (Op::Asinh(Asinh), Some(layer)) if waiting.is_empty() && !layer.activated => layer.activated = true,
                 (Op::Conv2d { .. } | Op::Linear { .. }, _) => {
                     waiting.push(place);
-                    let count = node.op.parameters(graph.input_size(place)).len();
+                    let count = node.op.parameters(&graph.input_sizes(place)).len();
                     let parameters = network.parameters()[first_parameter..first_parameter + count].to_vec();
                     first_parameter += count;
                     layers.push(layer(graph, &std::mem::take(&mut waiting), parameters)?);

@@ -5,8 +5,9 @@
 //!
 //! ```
 //! use obverse::alignment::orthogonality::orthogonality;
-//! use obverse::net::{Graph, InputSpec, Network, Node, Op, Size};
-//! let layer = Node::new("z", Op::Linear { features: 2, bias: false }, "input");
+//! use obverse::net::op::Linear;
+//! use obverse::net::{Graph, InputSpec, Network, Node, Size};
+//! let layer = Node::new("z", Linear { features: 2, bias: false }, "input");
 //! let graph = Graph::new(InputSpec::plain(Size::new(2, 1, 1)), vec![layer], [("z".into(), "z".into())].into())?;
 //! let encoder = Network::<f64>::of_parameters(graph, |_, _| Ok(vec![0.6, -0.8, 0.8, 0.6]))?;
 //! let measured = orthogonality(&encoder);

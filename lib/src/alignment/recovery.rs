@@ -8,8 +8,9 @@
 //! use dfdx::prelude::NoneTape;
 //! use obverse::alignment::recovery::{Aim, Recovery};
 //! use obverse::tensor::{batch, view, zeros};
-//! use obverse::net::{Graph, InputSpec, Network, Node, Op, Size};
-//! let layer = Node::new("z", Op::Linear { features: 2, bias: false }, "input");
+//! use obverse::net::op::Linear;
+//! use obverse::net::{Graph, InputSpec, Network, Node, Size};
+//! let layer = Node::new("z", Linear { features: 2, bias: false }, "input");
 //! let graph = Graph::new(InputSpec::plain(Size::new(2, 1, 1)), vec![layer], [("z".into(), "z".into())].into())?;
 //! let encoder = Network::<f64>::of_parameters(graph, |_, _| Ok(vec![0.6, -0.8, 0.8, 0.6]))?;
 //! // z = E((1, 2)): a rotation, which one step of weight 1 undoes.

@@ -19,6 +19,7 @@ use dfdx::prelude::{NoneTape, OwnedTape};
 use serde_json::{Map, Value};
 
 use crate::data::batches::ImageFile;
+use crate::net::op::Sigmoid;
 use crate::net::{self, Mode, Network, Op};
 use crate::ops::InputGradient;
 use crate::ops::arithmetic::combine;
@@ -219,7 +220,7 @@ impl<E: Element + Scalar> Trainee for Autoencoder<'_, E> {
 fn logits_of<E: Element>(decoder: &Network<E>, image: usize) -> Result<usize> {
     let graph = decoder.graph();
     match (&graph.nodes[image].op, graph.sources(image)) {
-        (Op::Sigmoid, [Some(source)]) => Ok(*source),
+        (Op::Sigmoid(Sigmoid), [Some(source)]) => Ok(*source),
         _ => Err(Error::Settings("cross entropy: expected a decoder that ends in a sigmoid, found another".into())),
     }
 }

@@ -164,6 +164,7 @@ mod tests {
     use super::*;
     use crate::ifv::evaluation::angle;
     use crate::ifv::jacobian::{Jacobian, Response};
+    use crate::net::op::{Conv2d, Softplus};
     use crate::net::{Graph, InputSpec, Network, Node, Op, Pair, Sides, Size};
     use crate::objective::aggregation::Aggregation;
     use crate::objective::parameterisation::{Colours, Pixels, Squashed};
@@ -176,18 +177,20 @@ mod tests {
     /// Two convolutions, softplus between, no padding.
     fn oracle_network<E: Element + Scalar>(case: &Case) -> Network<E> {
         let [first, bias, second] = ["w1", "b1", "w2"].map(|name| case.array::<E>(name));
-        let convolution = |channels: usize, bias: bool| Op::Conv2d {
-            channels,
-            kernel: Pair::Both(3),
-            stride: Pair::Both(1),
-            padding: Sides::Pair(Pair::Both(0)),
-            dilation: Pair::Both(1),
-            groups: 1,
-            bias,
+        let convolution = |channels: usize, bias: bool| {
+            Op::Conv2d(Conv2d {
+                channels,
+                kernel: Pair::Both(3),
+                stride: Pair::Both(1),
+                padding: Sides::Pair(Pair::Both(0)),
+                dilation: Pair::Both(1),
+                groups: 1,
+                bias,
+            })
         };
         let nodes = vec![
             Node::new("conv1", convolution(shape(&first).0, true), "input"),
-            Node::new("act1", Op::Softplus, "conv1"),
+            Node::new("act1", Softplus, "conv1"),
             Node::new("conv2", convolution(shape(&second).0, false), "act1"),
         ];
         let outputs = [("y".to_string(), "conv2".to_string())].into();

@@ -16,7 +16,7 @@ use super::connected;
 use super::error::{Error, Result};
 use super::graph::{Graph, INPUT, Node};
 use super::nash;
-use super::operation::{Op, Pair, Sides};
+use super::op::{Asinh, Concat, ConvTranspose2d, Flatten, Input, Linear, Op, Pair, Reshape, Sides, Sigmoid};
 use super::size::Size;
 
 pub use super::chain::Head;
@@ -90,7 +90,7 @@ pub fn encoder(name: &str, input: Size, heads: &[Head]) -> Result<Graph> {
 /// # Errors
 /// As [`encoder`].
 pub fn local_encoder(name: &str, input: Size, heads: &[Head]) -> Result<Graph> {
-    encoder_of(name, input, heads, &Op::Asinh)
+    encoder_of(name, input, heads, &Op::Asinh(Asinh))
 }
 
 /// A classifier with an output "logits" of `classes` features: an encoder with that head, or the classifier of its paper, which
@@ -127,9 +127,9 @@ fn encoder_of(name: &str, input: Size, heads: &[Head], activation: &Op) -> Resul
 /// A head without features.
 pub fn perceptron(input: Size, heads: &[Head]) -> Result<Graph> {
     let mut chain = Chain::new();
-    chain.push("flatten", Op::Flatten);
+    chain.push("flatten", Flatten);
     for number in 1..=2 {
-        chain.push(format!("fc{number}"), Op::Linear { features: 1024, bias: true });
+        chain.push(format!("fc{number}"), Linear { features: 1024, bias: true });
         chain.push(format!("act{number}"), leaky());
     }
     chain.with_heads(input, heads)
@@ -143,7 +143,7 @@ pub fn perceptron(input: Size, heads: &[Head]) -> Result<Graph> {
 /// As [`encoder`].
 pub fn discriminator(name: &str, input: Size, batch_norm: bool) -> Result<Graph> {
     let mut chain = trunk(&plan(name)?, &leaky(), batch_norm);
-    chain.push("score", Op::Linear { features: 1, bias: true });
+    chain.push("score", Linear { features: 1, bias: true });
     chain.graph(input, &["score"])
 }
 
@@ -158,8 +158,8 @@ fn trunk(plan: &Plan, activation: &Op, batch_norm: bool) -> Chain {
             chain.push(format!("norm{number}"), normalisation());
         }
     }
-    chain.push("flatten", Op::Flatten);
-    chain.push("fc1", Op::Linear { features: plan.hidden, bias: true });
+    chain.push("flatten", Flatten);
+    chain.push("fc1", Linear { features: plan.hidden, bias: true });
     chain.push("act_fc1", activation.clone());
     chain
 }
@@ -175,13 +175,13 @@ pub fn generator(name: &str, image: Size, classes: Option<usize>) -> Result<Grap
     let kernel = plan(name)?.kernel;
     let mut chain = Chain::new();
     if let Some(classes) = classes {
-        let mut labels = Node::new(LABELS, Op::Input { shape: Size::new(classes, 1, 1) }, INPUT);
+        let mut labels = Node::new(LABELS, Input { shape: Size::new(classes, 1, 1) }, INPUT);
         labels.inputs.clear();
         chain.nodes.push(labels);
         chain.last = LABELS.to_string();
-        chain.push("label_fc", Op::Linear { features: image.height * image.width, bias: true });
-        chain.push("label_plane", Op::Reshape { shape: [1, image.height, image.width] });
-        let mut joined = Node::new("with_label", Op::Concat, INPUT);
+        chain.push("label_fc", Linear { features: image.height * image.width, bias: true });
+        chain.push("label_plane", Reshape { shape: [1, image.height, image.width] });
+        let mut joined = Node::new("with_label", Concat, INPUT);
         joined.inputs.push(chain.last.clone());
         chain.nodes.push(joined);
         chain.last = "with_label".to_string();
@@ -192,7 +192,7 @@ pub fn generator(name: &str, image: Size, classes: Option<usize>) -> Result<Grap
         chain.push(format!("norm{number}"), normalisation());
     }
     chain.push("conv3", convolution(image.channels, kernel, 1));
-    chain.push("image", Op::Sigmoid);
+    chain.push("image", Sigmoid);
     chain.graph(image, &["image"])
 }
 
@@ -231,14 +231,14 @@ fn decoder_of(name: &str, image: Size, latent: usize, normalisation: Option<&Op>
         }
     };
     let hidden = if plan.two_linear { plan.hidden } else { flat };
-    chain.push("fc1", Op::Linear { features: hidden, bias: true });
+    chain.push("fc1", Linear { features: hidden, bias: true });
     chain.push("act_fc1", leaky());
     normalise(&mut chain, "norm_fc1".into());
     if plan.two_linear {
-        chain.push("fc2", Op::Linear { features: flat, bias: true });
+        chain.push("fc2", Linear { features: flat, bias: true });
         normalise(&mut chain, "norm_fc2".into());
     }
-    chain.push("unflatten", Op::Reshape { shape: [deepest, smallest.0, smallest.1] });
+    chain.push("unflatten", Reshape { shape: [deepest, smallest.0, smallest.1] });
     let mut number = 0;
     for (stage, &width) in plan.widths.iter().enumerate().rev() {
         number += 1;
@@ -254,7 +254,7 @@ fn decoder_of(name: &str, image: Size, latent: usize, normalisation: Option<&Op>
         }
     }
     chain.push("conv_out", convolution(image.channels, 3, 1));
-    chain.push("image", Op::Sigmoid);
+    chain.push("image", Sigmoid);
     chain.graph(Size::new(latent, 1, 1), &["image"])
 }
 
@@ -270,14 +270,14 @@ fn doubling(channels: usize, from: (usize, usize), to: (usize, usize)) -> Op {
 }
 
 fn transposed(channels: usize, stride: usize, output_padding: Sides) -> Op {
-    Op::ConvTranspose2d {
+    Op::ConvTranspose2d(ConvTranspose2d {
         channels,
         kernel: Pair::Both(3),
         stride: Pair::Both(stride),
         padding: Sides::Pair(Pair::Both(1)),
         output_padding,
         bias: true,
-    }
+    })
 }
 
 #[cfg(test)]

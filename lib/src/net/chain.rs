@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::error::Result;
 use super::graph::{Graph, INPUT, InputSpec, Node};
-use super::operation::{Op, Pair, Sides};
+use super::op::{BatchNorm, Conv2d, LeakyRelu, Linear, Op, Pair, Sides};
 use super::size::Size;
 use crate::ops::activation::LEAKY_SLOPE;
 
@@ -22,7 +22,7 @@ impl Chain {
         Self { nodes: Vec::new(), last: INPUT.to_string() }
     }
 
-    pub(super) fn push(&mut self, name: impl Into<String>, op: Op) {
+    pub(super) fn push(&mut self, name: impl Into<String>, op: impl Into<Op>) {
         let name = name.into();
         self.nodes.push(Node::new(name.clone(), op, self.last.clone()));
         self.last = name;
@@ -33,7 +33,7 @@ impl Chain {
         let trunk = self.last.clone();
         for &(head, features) in heads {
             self.last = trunk.clone();
-            self.push(head, Op::Linear { features, bias: true });
+            self.push(head, Linear { features, bias: true });
         }
         let outputs: Vec<&str> = heads.iter().map(|&(head, _)| head).collect();
         self.graph(input, &outputs)
@@ -47,7 +47,7 @@ impl Chain {
 }
 
 pub(super) fn convolution(channels: usize, kernel: usize, stride: usize) -> Op {
-    Op::Conv2d {
+    Op::Conv2d(Conv2d {
         channels,
         kernel: Pair::Both(kernel),
         stride: Pair::Both(stride),
@@ -55,13 +55,13 @@ pub(super) fn convolution(channels: usize, kernel: usize, stride: usize) -> Op {
         dilation: Pair::Both(1),
         groups: 1,
         bias: true,
-    }
+    })
 }
 
 pub(super) fn leaky() -> Op {
-    Op::LeakyRelu { slope: LEAKY_SLOPE }
+    Op::LeakyRelu(LeakyRelu { slope: LEAKY_SLOPE })
 }
 
 pub(super) fn normalisation() -> Op {
-    Op::BatchNorm { eps: 1e-5, momentum: 0.1 }
+    Op::BatchNorm(BatchNorm { eps: 1e-5, momentum: 0.1 })
 }

@@ -11,7 +11,9 @@
 use super::chain::{Chain, Head, convolution};
 use super::error::Result;
 use super::graph::Graph;
-use super::operation::{Op, Pair, Sides};
+use super::op::{
+    AvgPool2d, Conv2d, Flatten, Linear, MaxPool2d, Op, Pair, Relu, Reshape, Sides, Sigmoid, UpsampleNearest,
+};
 use super::size::Size;
 
 /// The name of these architectures.
@@ -26,13 +28,14 @@ pub(super) fn classifier(input: Size, heads: &[Head]) -> Result<Graph> {
     for (number, (channels, kernel)) in (1..).zip([(4, 5), (8, 5), (16, 5), (32, 3), (64, 3)]) {
         layer(&mut chain, number, channels, kernel);
         if number <= HALVINGS {
-            let pool = Op::MaxPool2d { kernel: Pair::Both(2), stride: None, padding: none(), ceil_mode: false };
+            let pool =
+                Op::MaxPool2d(MaxPool2d { kernel: Pair::Both(2), stride: None, padding: none(), ceil_mode: false });
             chain.push(format!("pool{number}"), pool);
         }
     }
-    chain.push("flatten", Op::Flatten);
-    chain.push("fc1", Op::Linear { features: 60, bias: true });
-    chain.push("act_fc1", Op::Relu);
+    chain.push("flatten", Flatten);
+    chain.push("fc1", Linear { features: 60, bias: true });
+    chain.push("act_fc1", Relu);
     chain.with_heads(input, heads)
 }
 
@@ -42,17 +45,17 @@ pub(super) fn encoder(input: Size, heads: &[Head]) -> Result<Graph> {
     for (number, channels) in (1..).zip([8, 16, 32, 64, 128]) {
         layer(&mut chain, number, channels, 3);
         if number <= HALVINGS {
-            let pool = Op::AvgPool2d {
+            let pool = Op::AvgPool2d(AvgPool2d {
                 kernel: Pair::Both(2),
                 stride: None,
                 padding: none(),
                 ceil_mode: false,
                 count_include_pad: true,
-            };
+            });
             chain.push(format!("pool{number}"), pool);
         }
     }
-    chain.push("flatten", Op::Flatten);
+    chain.push("flatten", Flatten);
     chain.with_heads(input, heads)
 }
 
@@ -62,27 +65,27 @@ pub(super) fn decoder(image: Size, latent: usize) -> Result<Graph> {
     let smallest = |side: usize| side.div_ceil(1 << HALVINGS);
     let (height, width) = (smallest(image.height), smallest(image.width));
     let mut chain = Chain::new();
-    chain.push("fc1", Op::Linear { features: 128 * height * width, bias: true });
-    chain.push("act_fc1", Op::Relu);
-    chain.push("unflatten", Op::Reshape { shape: [128, height, width] });
+    chain.push("fc1", Linear { features: 128 * height * width, bias: true });
+    chain.push("act_fc1", Relu);
+    chain.push("unflatten", Reshape { shape: [128, height, width] });
     for (number, channels) in (1..).zip([64, 32, 16, 8]) {
-        chain.push(format!("up{number}"), Op::UpsampleNearest { factor: 2 });
+        chain.push(format!("up{number}"), UpsampleNearest { factor: 2 });
         layer(&mut chain, number, channels, 3);
     }
     chain.push("conv5", last(image, (height << HALVINGS, width << HALVINGS)));
-    chain.push("image", Op::Sigmoid);
+    chain.push("image", Sigmoid);
     chain.graph(Size::new(latent, 1, 1), &["image"])
 }
 
 fn layer(chain: &mut Chain, number: usize, channels: usize, kernel: usize) {
     chain.push(format!("conv{number}"), convolution(channels, kernel, 1));
-    chain.push(format!("act{number}"), Op::Relu);
+    chain.push(format!("act{number}"), Relu);
 }
 
 /// The convolution to an image from maps of size `from`: its kernel is as much longer than 3 as they are larger.
 fn last(image: Size, from: (usize, usize)) -> Op {
     let kernel = [3 + from.0 - image.height, 3 + from.1 - image.width];
-    Op::Conv2d {
+    Op::Conv2d(Conv2d {
         channels: image.channels,
         kernel: Pair::Each(kernel),
         stride: Pair::Both(1),
@@ -90,7 +93,7 @@ fn last(image: Size, from: (usize, usize)) -> Op {
         dilation: Pair::Both(1),
         groups: 1,
         bias: true,
-    }
+    })
 }
 
 fn none() -> Sides {

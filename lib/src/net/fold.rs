@@ -6,12 +6,12 @@
 use super::error::Result;
 use super::graph::{Graph, Node};
 use super::network::Network;
-use super::operation::Op;
-use crate::tensor::{Batch, Element, batch, shape, view};
+use super::op::Op;
+use crate::tensor::{Batch, Element};
 
 impl<E: Element> Network<E> {
-    /// The same function at inference, computing `nodes` alone, with every batch normalisation folded that alone reads a
-    /// convolution or linear layer. The layer then bears the normalisation's name.
+    /// The same function at inference, computing `nodes` alone, with every scale and shift of channels folded that alone reads a layer
+    /// which absorbs it, such as a batch normalisation after a convolution. The layer then bears the other's name.
     ///
     /// # Errors
     /// No node of such a name.
@@ -20,80 +20,57 @@ impl<E: Element> Network<E> {
         let kept = nodes.iter().map(|node| graph.place(node)).collect::<Result<Vec<_>>>()?;
         let outputs = graph.outputs.values().filter_map(|node| graph.place(node).ok());
         let visible: Vec<usize> = kept.into_iter().chain(outputs).collect();
-        let normalised_by = pairs(graph, &visible);
-        let mut ordered = Vec::new();
-        let mut layers = Vec::new();
+        let folds = self.folds(&visible);
+        let (mut ordered, mut parameters) = (Vec::new(), Vec::new());
         for (place, node) in graph.nodes.iter().enumerate() {
-            if normalised_by[place].is_some() {
+            if folds.iter().any(|fold| fold.layer == place) {
                 continue;
             }
-            let source = graph.sources(place).first().copied().flatten();
-            let layer = source.filter(|&source| normalised_by[source] == Some(place));
-            ordered.push(layer.map_or_else(|| node.clone(), |layer| joined(&graph.nodes[layer], node)));
-            layers.push((place, layer));
+            match folds.iter().find(|fold| fold.affine == place) {
+                Some(Fold { layer, op, values, .. }) => {
+                    let inputs = graph.nodes[*layer].inputs.clone();
+                    ordered.push(Node { name: node.name.clone(), op: op.clone(), inputs });
+                    parameters.extend(values.iter().cloned());
+                }
+                None => {
+                    ordered.push(node.clone());
+                    parameters.extend(self.parameters_of(place).iter().cloned());
+                }
+            }
         }
         // Nodes that were in order stay in order.
         let folded = Graph::new(graph.input.clone(), ordered, graph.outputs.clone())?;
-        let parameters = layers.iter().flat_map(|&(place, layer)| match layer {
-            Some(layer) => self.folded_parameters(layer, place),
-            None => self.parameters_of(place).to_vec(),
-        });
-        let parameters = parameters.collect();
         Self::assembled(folded, parameters).only(nodes)
     }
 
-    /// Weight and bias of the layer at `layer` with the normalisation at `place` folded in.
-    fn folded_parameters(&self, layer: usize, place: usize) -> Vec<Batch<E>> {
-        let (of_layer, of_norm) = (self.parameters_of(layer), self.parameters_of(place));
-        let [gain, shift, mean, variance] = std::array::from_fn(|which| view(&of_norm[which]));
-        let epsilon = match self.graph().nodes[place].op {
-            Op::BatchNorm { eps, .. } => eps,
-            _ => 0.0,
-        };
-        let scale: Vec<f64> = gain
-            .iter()
-            .zip(variance)
-            .map(|(gain, variance)| gain.wide() / (variance.wide() + epsilon).sqrt())
-            .collect();
-        let weight = &of_layer[0];
-        let row = (view(weight).len() / scale.len()).max(1);
-        let scaled = view(weight).chunks_exact(row).zip(&scale);
-        let scaled =
-            scaled.flat_map(|(row, &scale)| row.iter().map(move |value| E::of(value.wide() * scale))).collect();
-        let bias = |channel: usize| of_layer.get(1).map_or(0.0, |bias| view(bias)[channel].wide());
-        let shifted =
-            |channel: usize| E::of((bias(channel) - mean[channel].wide()) * scale[channel] + shift[channel].wide());
-        let biases: Vec<E> = (0..scale.len()).map(shifted).collect();
-        let channels = biases.len();
-        vec![batch(scaled, shape(weight)), batch(biases, (1, 1, 1, channels))]
-    }
-}
-
-/// For each convolution or linear layer the normalisation that alone reads it, where nothing else sees its result.
-fn pairs(graph: &Graph, visible: &[usize]) -> Vec<Option<usize>> {
-    let mut readers = vec![Vec::new(); graph.nodes.len()];
-    for place in 0..graph.nodes.len() {
-        graph.sources(place).iter().flatten().for_each(|&source| readers[source].push(place));
-    }
-    let normalisation = |place: usize| {
-        let layer = matches!(graph.nodes[place].op, Op::Conv2d { .. } | Op::Linear { .. });
-        match readers[place].as_slice() {
-            &[reader] if layer && !visible.contains(&place) => {
-                matches!(graph.nodes[reader].op, Op::BatchNorm { .. }).then_some(reader)
-            }
-            _ => None,
+    /// Each layer that absorbs what alone reads it, where nothing else sees its result.
+    fn folds(&self, visible: &[usize]) -> Vec<Fold<E>> {
+        let graph = self.graph();
+        let mut readers = vec![Vec::new(); graph.nodes.len()];
+        for place in 0..graph.nodes.len() {
+            graph.sources(place).iter().flatten().for_each(|&source| readers[source].push(place));
         }
-    };
-    (0..graph.nodes.len()).map(normalisation).collect()
+        let fold = |layer: usize| {
+            let &[affine] = readers[layer].as_slice() else { return None };
+            let by =
+                (!visible.contains(&layer)).then(|| graph.nodes[affine].op.affine(self.parameters_of(affine)))??;
+            let (op, values) = graph.nodes[layer].op.absorb(self.parameters_of(layer), &by)?;
+            Some(Fold { layer, affine, op, values })
+        };
+        (0..graph.nodes.len()).filter_map(fold).collect()
+    }
 }
 
-/// The layer with a bias, under the normalisation's name.
-fn joined(layer: &Node, normalisation: &Node) -> Node {
-    let mut op = layer.op.clone();
-    if let Op::Conv2d { bias, .. } | Op::Linear { bias, .. } = &mut op {
-        *bias = true;
-    }
-    Node { name: normalisation.name.clone(), op, inputs: layer.inputs.clone() }
+/// A layer with a scale and a shift folded in.
+struct Fold<E: Element> {
+    /// The layer's place.
+    layer: usize,
+    /// The place of what is folded in.
+    affine: usize,
+    /// What the layer is then.
+    op: Op,
+    /// Its parameters then.
+    values: Vec<Batch<E>>,
 }
 
 #[cfg(test)]
@@ -103,35 +80,44 @@ mod tests {
     use dfdx::prelude::NoneTape;
 
     use super::*;
+    use crate::net::op::{Add, BatchNorm, Conv2d, Flatten, Linear, Relu};
     use crate::net::{Initialisation, InputSpec, Mode, Pair, Sides, Size};
     use crate::ops::InputGradient;
     use crate::ops::checks::{assert_close, normal};
+    use crate::tensor::{batch, shape, view};
 
     fn convolution(name: &str, input: &str, groups: usize, bias: bool) -> Node {
         let (kernel, padding) = (Pair::Both(3), Sides::Pair(Pair::Both(1)));
-        let op =
-            Op::Conv2d { channels: 4, kernel, stride: Pair::Both(1), padding, dilation: Pair::Both(1), groups, bias };
+        let op = Op::Conv2d(Conv2d {
+            channels: 4,
+            kernel,
+            stride: Pair::Both(1),
+            padding,
+            dilation: Pair::Both(1),
+            groups,
+            bias,
+        });
         Node::new(name, op, input)
     }
 
     fn norm(name: &str, input: &str) -> Node {
-        Node::new(name, Op::BatchNorm { eps: 1e-3, momentum: 0.1 }, input)
+        Node::new(name, BatchNorm { eps: 1e-3, momentum: 0.1 }, input)
     }
 
     /// Convolutions with and without bias and groups; one that is read twice, and one that is asked for.
     fn network() -> Network<f64> {
-        let flatten = Node::new("flat", Op::Flatten, "sum");
+        let flatten = Node::new("flat", Flatten, "sum");
         let nodes = vec![
             convolution("a", "input", 1, false),
             norm("a.bn", "a"),
-            Node::new("a.relu", Op::Relu, "a.bn"),
+            Node::new("a.relu", Relu, "a.bn"),
             convolution("b", "a.relu", 2, true),
             norm("b.bn", "b"),
             convolution("c", "a.relu", 1, true),
             norm("c.bn", "c"),
-            Node { name: "sum".into(), op: Op::Add, inputs: vec!["b.bn".into(), "c.bn".into(), "c".into()] },
+            Node { name: "sum".into(), op: Op::Add(Add), inputs: vec!["b.bn".into(), "c.bn".into(), "c".into()] },
             flatten,
-            Node::new("fc", Op::Linear { features: 5, bias: false }, "flat"),
+            Node::new("fc", Linear { features: 5, bias: false }, "flat"),
             norm("fc.bn", "fc"),
         ];
         let outputs = BTreeMap::from([("y".to_string(), "fc.bn".to_string())]);

@@ -13,7 +13,7 @@ use super::error::{Error, Result};
 use super::graph::{Graph, InputSpec, Node};
 use super::initialise::memory_shape;
 use super::network::Network;
-use super::operation::ParameterSpec;
+use super::op::ParameterSpec;
 use crate::store::npy::{Dtype, Reader, Scalar, write};
 use crate::store::{self, atomic, budget};
 use crate::tensor::{Batch, Element, batch, channels_first, channels_last, view};

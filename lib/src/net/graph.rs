@@ -7,10 +7,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::error::{Error, Result};
-use super::operation::{Op, ParameterSpec};
+use super::op::{Op, ParameterSpec};
 use super::size::{Size, check_elements, check_size};
 use crate::store::budget;
 
@@ -30,8 +30,8 @@ pub struct Node {
 
 impl Node {
     /// A node of one input.
-    pub fn new(name: impl Into<String>, op: Op, input: impl Into<String>) -> Self {
-        Self { name: name.into(), op, inputs: vec![input.into()] }
+    pub fn new(name: impl Into<String>, op: impl Into<Op>, input: impl Into<String>) -> Self {
+        Self { name: name.into(), op: op.into(), inputs: vec![input.into()] }
     }
 
     /// The size of its result for inputs of these sizes.
@@ -44,7 +44,7 @@ impl Node {
             expected,
             found: inputs.iter().map(Size::to_string).collect::<Vec<_>>().join(" and "),
         })?;
-        let parameters = self.op.parameters(inputs.first().copied().unwrap_or(size));
+        let parameters = self.op.parameters(inputs);
         let wide =
             |spec: &ParameterSpec| spec.shape.iter().fold(1u128, |product, &axis| product.saturating_mul(axis as u128));
         check_size(&self.name, size)?;
@@ -93,10 +93,12 @@ impl Node {
             _ => return Err(broken("expected \"input\": a node's name, or a list of names")),
         };
         let names: Vec<String> = settings.keys().filter(|name| *name != "op").cloned().collect();
-        let op: Op = serde_json::from_value(Value::Object(settings)).map_err(|error| broken(&error.to_string()))?;
-        if op.has_no_settings() && !names.is_empty() {
+        let bare =
+            settings.get("op").map(|op| json!({ "op": op })).and_then(|op| serde_json::from_value::<Op>(op).ok());
+        if bare.is_some_and(|op| op.has_no_settings()) && !names.is_empty() {
             return Err(broken(&format!("unknown setting {}: this operation has none", names.join(", "))));
         }
+        let op: Op = serde_json::from_value(Value::Object(settings)).map_err(|error| broken(&error.to_string()))?;
         Ok(Self { name: name.to_string(), op, inputs })
     }
 }
@@ -209,6 +211,11 @@ impl Graph {
         &self.sources[place]
     }
 
+    /// The sizes of node `place`'s inputs.
+    pub fn input_sizes(&self, place: usize) -> Vec<Size> {
+        self.sources[place].iter().map(|source| source.map_or(self.input.shape, |source| self.sizes[source])).collect()
+    }
+
     /// The size of node `place`'s first input; of an input, its own.
     pub fn input_size(&self, place: usize) -> Size {
         match self.sources[place].first() {
@@ -241,7 +248,7 @@ impl Graph {
     /// Every parameter, with the place of its node, in a fixed order.
     pub fn parameters(&self) -> Vec<(usize, ParameterSpec)> {
         let of_node = |place: usize| {
-            self.nodes[place].op.parameters(self.input_size(place)).into_iter().map(move |spec| (place, spec))
+            self.nodes[place].op.parameters(&self.input_sizes(place)).into_iter().map(move |spec| (place, spec))
         };
         (0..self.nodes.len()).flat_map(of_node).collect()
     }
@@ -365,7 +372,7 @@ impl Graph {
     pub fn summary(&self) -> Vec<NodeSummary> {
         let summary = |(place, node): (usize, &Node)| {
             let json = node.to_json();
-            let specs = node.op.parameters(self.input_size(place));
+            let specs = node.op.parameters(&self.input_sizes(place));
             NodeSummary {
                 name: node.name.clone(),
                 op: json.get("op").and_then(Value::as_str).unwrap_or_default().to_string(),

@@ -12,7 +12,7 @@ use super::error::Result;
 use super::graph::{Graph, INPUT, InputSpec, Node};
 use super::import::builder::Builder;
 use super::network::Network;
-use super::operation::{Op, Pair, ParameterSpec, Sides};
+use super::op::{AvgPool2d, Concat, Conv2d, GlobalAvgPool, MaxPool2d, Op, Pair, ParameterSpec, Relu, Sides};
 use super::size::Size;
 use crate::store::weights::Weights;
 
@@ -125,7 +125,7 @@ impl Builder {
         stride: usize,
         padding: [usize; 2],
     ) -> String {
-        let op = Op::Conv2d {
+        let op = Op::Conv2d(Conv2d {
             channels,
             kernel: Pair::Each(kernel),
             stride: Pair::Both(stride),
@@ -133,9 +133,9 @@ impl Builder {
             dilation: Pair::Both(1),
             groups: 1,
             bias: true,
-        };
+        });
         let convolution = self.push(format!("{name}.conv"), op, &[input]);
-        self.push(name.to_string(), Op::Relu, &[&convolution])
+        self.push(name.to_string(), Relu, &[&convolution])
     }
 
     /// A 1 x 1 convolution.
@@ -145,18 +145,18 @@ impl Builder {
 
     fn largest(&mut self, name: &str, input: &str, stride: usize, padding: usize) -> String {
         let (kernel, stride, padding) = (Pair::Both(3), Some(Pair::Both(stride)), Sides::Pair(Pair::Both(padding)));
-        self.push(name.to_string(), Op::MaxPool2d { kernel, stride, padding, ceil_mode: false }, &[input])
+        self.push(name.to_string(), MaxPool2d { kernel, stride, padding, ceil_mode: false }, &[input])
     }
 
     /// The mean over 3 x 3 places, of those that lie within the image.
     fn mean(&mut self, name: &str, input: &str) -> String {
         let (kernel, stride, padding) = (Pair::Both(3), Some(Pair::Both(1)), Sides::Pair(Pair::Both(1)));
-        let op = Op::AvgPool2d { kernel, stride, padding, ceil_mode: false, count_include_pad: false };
+        let op = Op::AvgPool2d(AvgPool2d { kernel, stride, padding, ceil_mode: false, count_include_pad: false });
         self.push(name.to_string(), op, &[input])
     }
 
     fn tap(&mut self, features: usize, input: &str) {
-        let name = self.push(output(features), Op::GlobalAvgPool, &[input]);
+        let name = self.push(output(features), GlobalAvgPool, &[input]);
         self.outputs.insert(name.clone(), name);
     }
 
@@ -170,7 +170,7 @@ impl Builder {
         let three = self.convolution(&at("branch3x3dbl_3"), &three, 96, [3, 3], 1, [1, 1]);
         let pool = self.mean(&at("pool"), x);
         let pool = self.point(&at("branch_pool"), &pool, pooled);
-        self.push(name.to_string(), Op::Concat, &[&one, &five, &three, &pool])
+        self.push(name.to_string(), Concat, &[&one, &five, &three, &pool])
     }
 
     fn block_b(&mut self, name: &str, x: &str) -> String {
@@ -180,7 +180,7 @@ impl Builder {
         let double = self.convolution(&at("branch3x3dbl_2"), &double, 96, [3, 3], 1, [1, 1]);
         let double = self.convolution(&at("branch3x3dbl_3"), &double, 96, [3, 3], 2, [0, 0]);
         let pool = self.largest(&at("pool"), x, 2, 0);
-        self.push(name.to_string(), Op::Concat, &[&three, &double, &pool])
+        self.push(name.to_string(), Concat, &[&three, &double, &pool])
     }
 
     fn block_c(&mut self, name: &str, x: &str, width: usize) -> String {
@@ -203,7 +203,7 @@ impl Builder {
         }
         let pool = self.mean(&at("pool"), x);
         let pool = self.point(&at("branch_pool"), &pool, 192);
-        self.push(name.to_string(), Op::Concat, &[&one, &seven, &double, &pool])
+        self.push(name.to_string(), Concat, &[&one, &seven, &double, &pool])
     }
 
     fn block_d(&mut self, name: &str, x: &str) -> String {
@@ -215,7 +215,7 @@ impl Builder {
         let seven = self.convolution(&at("branch7x7x3_3"), &seven, 192, [7, 1], 1, [3, 0]);
         let seven = self.convolution(&at("branch7x7x3_4"), &seven, 192, [3, 3], 2, [0, 0]);
         let pool = self.largest(&at("pool"), x, 2, 0);
-        self.push(name.to_string(), Op::Concat, &[&three, &seven, &pool])
+        self.push(name.to_string(), Concat, &[&three, &seven, &pool])
     }
 
     fn block_e(&mut self, name: &str, x: &str, last: bool) -> String {
@@ -233,6 +233,6 @@ impl Builder {
             false => self.mean(&at("pool"), x),
         };
         let pool = self.point(&at("branch_pool"), &pool, 192);
-        self.push(name.to_string(), Op::Concat, &[&one, &across, &down, &double_across, &double_down, &pool])
+        self.push(name.to_string(), Concat, &[&one, &across, &down, &double_across, &double_down, &pool])
     }
 }

@@ -6,7 +6,7 @@
 use faer::Mat;
 
 use super::graph::Graph;
-use super::operation::{Op, ParameterSpec};
+use super::op::{ParameterSpec, Start};
 use crate::tensor::random::Stream;
 use crate::tensor::{Batch, Element, Shape, batch};
 
@@ -33,11 +33,11 @@ pub(super) fn initial<E: Element>(
 ) -> Batch<E> {
     let stream = Stream::new(seed, &format!("initialise {}", graph.parameter_name(place, spec)), 0);
     let count = spec.elements();
-    let values = match (&graph.nodes[place].op, spec.name) {
-        (Op::BatchNorm { .. }, "weight" | "running_var") => vec![E::one(); count],
-        (Op::BatchNorm { .. }, _) => vec![E::zero(); count],
-        (_, "bias") => uniform(&stream, count, 1.0 / (fan_in(graph, place) as f64).sqrt()),
-        _ => weight(&stream, spec, fan_in(graph, place), initialisation),
+    let values = match spec.start {
+        Start::Ones => vec![E::one(); count],
+        Start::Zeros => vec![E::zero(); count],
+        Start::Bias => uniform(&stream, count, 1.0 / (fan_in(graph, place) as f64).sqrt()),
+        Start::Drawn => weight(&stream, spec, fan_in(graph, place), initialisation),
     };
     batch(values, memory_shape(&spec.shape))
 }
@@ -58,7 +58,7 @@ fn weight<E: Element>(stream: &Stream, spec: &ParameterSpec, fan_in: usize, init
 
 /// Values that one output of the node sums over.
 fn fan_in(graph: &Graph, place: usize) -> usize {
-    let weight = graph.nodes[place].op.parameters(graph.input_size(place));
+    let weight = graph.nodes[place].op.parameters(&graph.input_sizes(place));
     weight.first().map_or(1, |spec| spec.shape[1..].iter().product()).max(1)
 }
 

@@ -2,12 +2,13 @@
 //!
 //! ```
 //! use dfdx::prelude::NoneTape;
-//! use obverse::net::{Graph, InputSpec, Mode, Network, Node, Op, Size};
+//! use obverse::net::op::{Linear, Relu};
+//! use obverse::net::{Graph, InputSpec, Mode, Network, Node, Size};
 //! use obverse::ops::InputGradient;
 //! use obverse::tensor::{batch, view};
 //! let nodes = vec![
-//!     Node::new("fc", Op::Linear { features: 2, bias: false }, "input"),
-//!     Node::new("act", Op::Relu, "fc"),
+//!     Node::new("fc", Linear { features: 2, bias: false }, "input"),
+//!     Node::new("act", Relu, "fc"),
 //! ];
 //! let graph = Graph::new(InputSpec::plain(Size::new(2, 1, 1)), nodes, [("y".into(), "act".into())].into())?;
 //! let network = Network::of_parameters(graph, |_, _| Ok(vec![1.0, 0.0, 0.0, -1.0]))?;
@@ -32,14 +33,9 @@ mod graph_tests;
 pub mod import;
 pub mod inception;
 pub(crate) mod initialise;
-mod layers;
 mod nash;
 mod network;
-#[cfg(test)]
-mod network_tests;
-mod operation;
-#[cfg(test)]
-mod operation_tests;
+pub mod op;
 mod size;
 pub mod srnet;
 mod transposed;
@@ -49,5 +45,5 @@ pub use folder::{FORMAT, origin};
 pub use graph::{Graph, INPUT, InputSpec, Node};
 pub use initialise::Initialisation;
 pub use network::{Mode, Network, Slopes, Trace};
-pub use operation::{Op, Pair, ParameterSpec, Sides};
+pub use op::{Op, Pair, ParameterSpec, Sides};
 pub use size::Size;

@@ -16,7 +16,7 @@
 use super::chain::{Chain, Head, convolution};
 use super::error::Result;
 use super::graph::Graph;
-use super::operation::{Op, Pair, Sides};
+use super::op::{Conv2d, Dropout, Flatten, Linear, MaxPool2d, Op, Pair, Relu, Reshape, Sides, UpsampleBilinear};
 use super::size::Size;
 
 /// The names of these classifiers.
@@ -32,11 +32,11 @@ pub(super) fn classifier(name: &str, input: Size, heads: &[Head], dropout: f64) 
     let mut chain = Chain::new();
     let drop = |chain: &mut Chain, layer: &str| {
         if dropout > 0.0 {
-            chain.push(format!("drop_{layer}"), Op::Dropout { p: dropout });
+            chain.push(format!("drop_{layer}"), Dropout { p: dropout });
         }
     };
     if name == "nash-connected" {
-        chain.push("flatten", Op::Flatten);
+        chain.push("flatten", Flatten);
         for layer in ["conv1", "conv2"] {
             dense(&mut chain, layer, CONNECTED);
             drop(&mut chain, layer);
@@ -45,14 +45,14 @@ pub(super) fn classifier(name: &str, input: Size, heads: &[Head], dropout: f64) 
         let widths = if name == "nash-colour" { [64, 128] } else { [32, 32] };
         for (layer, channels) in ["conv1", "conv2"].into_iter().zip(widths) {
             chain.push(format!("filter_{layer}"), unpadded(channels));
-            chain.push(format!("relu_{layer}"), Op::Relu);
+            chain.push(format!("relu_{layer}"), Relu);
             chain.push(layer, pool([2, 2]));
             drop(&mut chain, layer);
         }
         if name == "nash-pooled" {
             chain.push("pooled", pool([last_side(input.height), last_side(input.width)]));
         }
-        chain.push("flatten", Op::Flatten);
+        chain.push("flatten", Flatten);
     }
     dense(&mut chain, "fc3", DENSE);
     drop(&mut chain, "fc3");
@@ -61,8 +61,8 @@ pub(super) fn classifier(name: &str, input: Size, heads: &[Head], dropout: f64) 
 
 /// A dense layer whose node `name` is after its ReLU.
 fn dense(chain: &mut Chain, name: &str, features: usize) {
-    chain.push(format!("dense_{name}"), Op::Linear { features, bias: true });
-    chain.push(name, Op::Relu);
+    chain.push(format!("dense_{name}"), Linear { features, bias: true });
+    chain.push(name, Relu);
 }
 
 /// What two convolutions of 5 x 5 with pooling leave of a side; at least 1, which the graph's checks then refuse where it is less.
@@ -79,12 +79,12 @@ pub(super) fn decoder(image: Size, from: Size) -> Result<Graph> {
     if (from.height, from.width) == (1, 1) {
         dense(&mut chain, "dense1", 1024);
         dense(&mut chain, "dense2", 64 * quarter[0] * quarter[1]);
-        chain.push("maps", Op::Reshape { shape: [64, quarter[0], quarter[1]] });
+        chain.push("maps", Reshape { shape: [64, quarter[0], quarter[1]] });
     } else {
         layer(&mut chain, "first", 64);
     }
     for (name, channels, size) in [("half", 64, half), ("whole", 64, [image.height, image.width])] {
-        chain.push(format!("enlarged_{name}"), Op::UpsampleBilinear { size: Pair::Each(size) });
+        chain.push(format!("enlarged_{name}"), UpsampleBilinear { size: Pair::Each(size) });
         layer(&mut chain, name, channels);
     }
     layer(&mut chain, "last", 32);
@@ -95,11 +95,11 @@ pub(super) fn decoder(image: Size, from: Size) -> Result<Graph> {
 /// A convolution of 3 x 3 whose node `name` is after its ReLU.
 fn layer(chain: &mut Chain, name: &str, channels: usize) {
     chain.push(format!("filter_{name}"), convolution(channels, 3, 1));
-    chain.push(name, Op::Relu);
+    chain.push(name, Relu);
 }
 
 fn unpadded(channels: usize) -> Op {
-    Op::Conv2d {
+    Op::Conv2d(Conv2d {
         channels,
         kernel: Pair::Both(5),
         stride: Pair::Both(1),
@@ -107,11 +107,11 @@ fn unpadded(channels: usize) -> Op {
         dilation: Pair::Both(1),
         groups: 1,
         bias: true,
-    }
+    })
 }
 
 fn pool(kernel: [usize; 2]) -> Op {
-    Op::MaxPool2d { kernel: Pair::Each(kernel), stride: None, padding: none(), ceil_mode: false }
+    Op::MaxPool2d(MaxPool2d { kernel: Pair::Each(kernel), stride: None, padding: none(), ceil_mode: false })
 }
 
 fn none() -> Sides {

@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 
 use super::error::Result;
 use super::graph::{Graph, INPUT, InputSpec, Node};
-use super::operation::{Op, Pair, Sides};
+use super::op::{Add, Conv2d, ConvTranspose2d, Op, Pair, Relu, Sides, UpsampleBilinear};
 use super::size::Size;
 
 /// Residual blocks.
@@ -32,39 +32,46 @@ pub const IMAGE: &str = "image";
 /// # Errors
 /// Images too large.
 pub fn graph(input: Size) -> Result<Graph> {
-    let mut nodes = vec![Node::new("conv_in", convolution(WIDTH), INPUT), Node::new("act_in", Op::Relu, "conv_in")];
+    let mut nodes = vec![Node::new("conv_in", convolution(WIDTH), INPUT), Node::new("act_in", Relu, "conv_in")];
     let mut last = "act_in".to_string();
     for block in 1..=BLOCKS {
         let at = |part: &str| format!("block{block}.{part}");
         nodes.push(Node::new(at("conv1"), convolution(WIDTH), last.clone()));
-        nodes.push(Node::new(at("act"), Op::Relu, at("conv1")));
+        nodes.push(Node::new(at("act"), Relu, at("conv1")));
         nodes.push(Node::new(at("conv2"), convolution(WIDTH), at("act")));
         let name = format!("block{block}");
-        nodes.push(Node { name: name.clone(), op: Op::Add, inputs: vec![last, at("conv2")] });
+        nodes.push(Node { name: name.clone(), op: Op::Add(Add), inputs: vec![last, at("conv2")] });
         last = name;
     }
     for number in 1..=2 {
         nodes.push(Node::new(format!("up{number}"), doubling(), last));
-        nodes.push(Node::new(format!("act_up{number}"), Op::Relu, format!("up{number}")));
+        nodes.push(Node::new(format!("act_up{number}"), Relu, format!("up{number}")));
         last = format!("act_up{number}");
     }
     nodes.push(Node::new("conv_out", convolution(input.channels), last));
     let size = Pair::Each([FACTOR * input.height, FACTOR * input.width]);
-    nodes.push(Node::new("enlarged", Op::UpsampleBilinear { size }, INPUT));
-    nodes.push(Node { name: IMAGE.into(), op: Op::Add, inputs: vec!["enlarged".into(), "conv_out".into()] });
+    nodes.push(Node::new("enlarged", UpsampleBilinear { size }, INPUT));
+    nodes.push(Node { name: IMAGE.into(), op: Op::Add(Add), inputs: vec!["enlarged".into(), "conv_out".into()] });
     Graph::new(InputSpec::plain(input), nodes, BTreeMap::from([(IMAGE.to_string(), IMAGE.to_string())]))
 }
 
 fn convolution(channels: usize) -> Op {
     let (one, padding) = (Pair::Both(1), Sides::Pair(Pair::Both(1)));
-    Op::Conv2d { channels, kernel: Pair::Both(3), stride: one, padding, dilation: one, groups: 1, bias: true }
+    Op::Conv2d(Conv2d { channels, kernel: Pair::Both(3), stride: one, padding, dilation: one, groups: 1, bias: true })
 }
 
 /// A transposed convolution to twice the height and width.
 fn doubling() -> Op {
     let one = Sides::Pair(Pair::Both(1));
     let (kernel, stride) = (Pair::Both(3), Pair::Both(2));
-    Op::ConvTranspose2d { channels: WIDTH, kernel, stride, padding: one, output_padding: one, bias: true }
+    Op::ConvTranspose2d(ConvTranspose2d {
+        channels: WIDTH,
+        kernel,
+        stride,
+        padding: one,
+        output_padding: one,
+        bias: true,
+    })
 }
 
 #[cfg(test)]

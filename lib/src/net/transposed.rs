@@ -4,12 +4,9 @@
 
 use dfdx::prelude::{Cpu, NoneTape, Tape};
 
-use super::layers;
 use super::network::{Network, Trace};
-use super::operation::Op;
+use super::op::{Cotangent, Form, Site};
 use crate::ops::InputGradient;
-use crate::ops::convolution::{Convolution, convolve};
-use crate::ops::linear::linear;
 use crate::tensor::{Batch, Element};
 
 impl<E: Element> Network<E> {
@@ -18,30 +15,21 @@ impl<E: Element> Network<E> {
         self.source(trace, place, 0)
     }
 
-    /// W x of a convolution or linear layer; `None` of other nodes.
+    /// W x of a layer of weights; `None` of other nodes.
     pub(crate) fn weighted(&self, place: usize, x: &Batch<E>) -> Option<Batch<E>> {
-        let op = &self.graph().nodes[place].op;
-        let weight = self.parameters_of(place).first()?;
-        Some(match op {
-            Op::Conv2d { groups, .. } => {
-                let convolution = Convolution { window: op.window()?, groups: *groups };
-                convolve(&mut NoneTape, x, weight, None, None, convolution, InputGradient::Unwanted)
-            }
-            Op::Linear { .. } => linear(&mut NoneTape, x, weight, None, None, InputGradient::Unwanted),
-            _ => return None,
-        })
+        let sizes = self.graph().input_sizes(place);
+        let op = self.graph().nodes[place].op.without_bias()?;
+        let form = self.form(place, &sizes);
+        let form = Form { parameters: &form.parameters[..1], ..form };
+        let gradient = InputGradient::Unwanted;
+        let site = Site { form, inputs: vec![x], rectifier: None, training: None, gradient };
+        Some(op.forward(&mut NoneTape, &site).value)
     }
 
-    /// W^T y of a convolution, transposed convolution or linear layer; of an average pooling, flattening or reshaping its
-    /// transposed map. `None` of other nodes.
+    /// W^T y of a layer of weights; of other nodes that are linear maps, such as an average pooling or a flattening, their transposed map.
     pub(crate) fn transposed(&self, tape: &mut impl Tape<E, Cpu>, place: usize, y: &Batch<E>) -> Option<Batch<E>> {
-        let (op, size) = (&self.graph().nodes[place].op, self.graph().input_size(place));
-        match op {
-            Op::AvgPool2d { .. } | Op::GlobalAvgPool | Op::Flatten | Op::Reshape { .. } => {
-                // The pullbacks of these do not depend on their input: y stands for it.
-                layers::pullback(tape, op, y, y, size)
-            }
-            _ => self.adjoint_of(tape, place, None, y),
-        }
+        let sizes = self.graph().input_sizes(place);
+        let cotangent = Cotangent { value: y, slopes: None };
+        self.graph().nodes[place].op.adjoint(tape, self.form(place, &sizes), cotangent)
     }
 }

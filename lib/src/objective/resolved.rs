@@ -496,7 +496,8 @@ mod tests {
     use dfdx::prelude::NoneTape;
 
     use super::*;
-    use crate::net::{Initialisation, InputSpec, Mode, Node, Op};
+    use crate::net::op::{Flatten, Linear, Softplus};
+    use crate::net::{Initialisation, InputSpec, Mode, Node};
     use crate::ops::InputGradient;
     use crate::store::npy;
     use crate::tensor::random::Stream;
@@ -506,9 +507,9 @@ mod tests {
         let conv = serde_json::json!({"name": "conv", "op": "conv2d", "input": "input", "channels": 4, "kernel": 3, "padding": 1});
         let nodes = vec![
             Node::from_json(&conv).unwrap(),
-            Node::new("act", Op::Softplus, "conv"),
-            Node::new("flat", Op::Flatten, "act"),
-            Node::new("fc", Op::Linear { features: 5, bias: true }, "flat"),
+            Node::new("act", Softplus, "conv"),
+            Node::new("flat", Flatten, "act"),
+            Node::new("fc", Linear { features: 5, bias: true }, "flat"),
         ];
         let outputs = [("scores".to_string(), "fc".to_string())].into();
         let graph = Graph::new(InputSpec::plain(Size::new(2, 6, 5)), nodes, outputs).unwrap();

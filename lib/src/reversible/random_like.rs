@@ -271,16 +271,17 @@ fn active<E: Element>(x: &Batch<E>) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::op::{Linear, Relu};
     use crate::net::{Graph, Initialisation, InputSpec, Mode, Node, Size};
     use crate::ops::InputGradient;
     use dfdx::prelude::NoneTape;
 
     /// Two layers of these widths on vectors, with a rectifier between.
     fn network(widths: [usize; 3], initialisation: Initialisation) -> Network<f64> {
-        let linear = |features| Op::Linear { features, bias: true };
+        let linear = |features| Op::Linear(Linear { features, bias: true });
         let nodes = vec![
             Node::new("fc1", linear(widths[1]), "input"),
-            Node::new("act1", Op::Relu, "fc1"),
+            Node::new("act1", Relu, "fc1"),
             Node::new("fc2", linear(widths[2]), "act1"),
         ];
         let outputs = [("z".to_string(), "fc2".to_string())].into();

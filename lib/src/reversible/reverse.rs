@@ -25,6 +25,7 @@
 use dfdx::prelude::{Cpu, Tape};
 
 use super::{Error, Result};
+use crate::net::op::{Add, Concat, Dropout, Flatten, GlobalAvgPool};
 use crate::net::{self, Graph, Mode, Network, Op, Trace};
 use crate::ops::activation::{Activation, activate};
 use crate::ops::arithmetic::combine;
@@ -224,17 +225,17 @@ fn step(graph: &Graph, place: usize) -> Result<Option<Step>> {
         Op::Conv2d { .. } | Op::ConvTranspose2d { .. } | Op::Linear { .. } => {
             Step::Layer { place, below_rectifier: false }
         }
-        Op::Flatten | Op::Reshape { .. } => Step::Spread { place, factor: 1.0 },
+        Op::Flatten(Flatten) | Op::Reshape { .. } => Step::Spread { place, factor: 1.0 },
         Op::AvgPool2d { .. } => {
             // A mean goes back to every pixel that it is the mean of.
             let area = op.window().map_or(1, |window| window.kernel[0] * window.kernel[1]);
             Step::Spread { place, factor: area as f64 }
         }
-        Op::GlobalAvgPool => {
+        Op::GlobalAvgPool(GlobalAvgPool) => {
             let size = graph.input_size(place);
             Step::Spread { place, factor: (size.height * size.width) as f64 }
         }
-        Op::Dropout { p } => Step::Drop { place, p: *p },
+        Op::Dropout(Dropout { p }) => Step::Drop { place, p: *p },
         _ => match op.rectifier() {
             Some(slope) => Step::Rectify { slope },
             None => return Err(no_reverse(graph, place)),
@@ -248,7 +249,7 @@ fn no_reverse(graph: &Graph, place: usize) -> Error {
     let reason = match node.op {
         Op::MaxPool2d { .. } => "it does not tell where the largest value stood; use strides or average pooling",
         Op::BatchNorm { .. } => "in training it depends on the batch; fold it into its layer, or leave it out",
-        Op::Concat | Op::Add => "its inputs do not follow from their sum or sequence",
+        Op::Concat(Concat) | Op::Add(Add) => "its inputs do not follow from their sum or sequence",
         _ => "expected convolutions, linear layers, rectifiers, dropout, average pooling and changes of shape",
     };
     Error::NoReverse { node: node.name.clone(), operation, reason }

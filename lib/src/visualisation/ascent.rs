@@ -342,7 +342,8 @@ fn norm<E: Element>(values: &[E]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::{Graph, Initialisation, InputSpec, Node, Op, Size};
+    use crate::net::op::{Flatten, Linear};
+    use crate::net::{Graph, Initialisation, InputSpec, Node, Size};
     use crate::objective::aggregation::Aggregation;
     use crate::objective::parameterisation::{Clamped, Colours, Pixels, Squashed};
     use crate::objective::resolved::Comparison;
@@ -351,10 +352,8 @@ mod tests {
 
     /// Two linear units of an image of 2 x 2.
     fn network() -> Network<f64> {
-        let nodes = vec![
-            Node::new("flat", Op::Flatten, "input"),
-            Node::new("fc", Op::Linear { features: 2, bias: true }, "flat"),
-        ];
+        let nodes =
+            vec![Node::new("flat", Flatten, "input"), Node::new("fc", Linear { features: 2, bias: true }, "flat")];
         let outputs = [("logits".to_string(), "fc".to_string())].into();
         let graph = Graph::new(InputSpec::plain(Size::new(1, 2, 2)), nodes, outputs).unwrap();
         Network::initialised(graph, Initialisation::He, 2)

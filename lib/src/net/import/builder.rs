@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::unfit;
 use crate::net::error::Result;
 use crate::net::graph::{Graph, InputSpec, Node};
-use crate::net::operation::{Op, Pair, Sides};
+use crate::net::op::{AvgPool2d, BatchNorm, Conv2d, Linear, MaxPool2d, Op, Pair, Relu, Sides};
 use crate::net::size::Size;
 use crate::store::weights::Weights;
 
@@ -19,17 +19,17 @@ pub(in crate::net) struct Builder {
 
 impl Builder {
     /// Adds a node, and gives its name back.
-    pub(in crate::net) fn push(&mut self, name: impl Into<String>, op: Op, inputs: &[&str]) -> String {
+    pub(in crate::net) fn push(&mut self, name: impl Into<String>, op: impl Into<Op>, inputs: &[&str]) -> String {
         let name = name.into();
         let inputs = inputs.iter().map(|&input| input.to_string()).collect();
-        self.nodes.push(Node { name: name.clone(), op, inputs });
+        self.nodes.push(Node { name: name.clone(), op: op.into(), inputs });
         name
     }
 
     /// A convolution with bias and the rectifier after it.
     pub(super) fn rectified(&mut self, [name, activation]: [&str; 2], op: Op, input: &str) -> String {
         let convolution = self.push(name, op, &[input]);
-        self.push(activation, Op::Relu, &[&convolution])
+        self.push(activation, Relu, &[&convolution])
     }
 
     /// Names an output of the network.
@@ -51,7 +51,7 @@ impl Builder {
 
 /// A convolution with bias.
 pub(super) fn convolution(channels: usize, kernel: usize, stride: usize, padding: usize) -> Op {
-    Op::Conv2d {
+    Op::Conv2d(Conv2d {
         channels,
         kernel: Pair::Both(kernel),
         stride: Pair::Both(stride),
@@ -59,14 +59,14 @@ pub(super) fn convolution(channels: usize, kernel: usize, stride: usize, padding
         dilation: Pair::Both(1),
         groups: 1,
         bias: true,
-    }
+    })
 }
 
 /// A convolution that batch normalisation follows: it has no bias.
 pub(super) fn plain_convolution(channels: usize, kernel: usize, stride: usize, padding: usize) -> Op {
     match convolution(channels, kernel, stride, padding) {
-        Op::Conv2d { channels, kernel, stride, padding, dilation, groups, .. } => {
-            Op::Conv2d { channels, kernel, stride, padding, dilation, groups, bias: false }
+        Op::Conv2d(Conv2d { channels, kernel, stride, padding, dilation, groups, .. }) => {
+            Op::Conv2d(Conv2d { channels, kernel, stride, padding, dilation, groups, bias: false })
         }
         op => op,
     }
@@ -74,29 +74,34 @@ pub(super) fn plain_convolution(channels: usize, kernel: usize, stride: usize, p
 
 /// Batch normalisation.
 pub(super) fn batch_norm(eps: f64) -> Op {
-    Op::BatchNorm { eps, momentum: 0.1 }
+    Op::BatchNorm(BatchNorm { eps, momentum: 0.1 })
 }
 
 /// The largest of a window; one may hang over the end in torchvision's later networks.
 pub(super) fn max_pool_to_the_end(kernel: usize, stride: usize, padding: usize) -> Op {
     let (kernel, stride) = (Pair::Both(kernel), Some(Pair::Both(stride)));
-    Op::MaxPool2d { kernel, stride, padding: same(padding), ceil_mode: true }
+    Op::MaxPool2d(MaxPool2d { kernel, stride, padding: same(padding), ceil_mode: true })
 }
 
 /// The largest of a window that lies within the image.
 pub(super) fn max_pool(kernel: usize, stride: usize) -> Op {
-    Op::MaxPool2d { kernel: Pair::Both(kernel), stride: Some(Pair::Both(stride)), padding: same(0), ceil_mode: false }
+    Op::MaxPool2d(MaxPool2d {
+        kernel: Pair::Both(kernel),
+        stride: Some(Pair::Both(stride)),
+        padding: same(0),
+        ceil_mode: false,
+    })
 }
 
 /// The mean of windows of `kernel` x `kernel`, `stride` apart.
 pub(super) fn mean_pool(kernel: [usize; 2], stride: [usize; 2]) -> Op {
     let (kernel, stride) = (Pair::Each(kernel), Some(Pair::Each(stride)));
-    Op::AvgPool2d { kernel, stride, padding: same(0), ceil_mode: false, count_include_pad: true }
+    Op::AvgPool2d(AvgPool2d { kernel, stride, padding: same(0), ceil_mode: false, count_include_pad: true })
 }
 
 /// A linear layer with bias.
 pub(super) fn linear(features: usize) -> Op {
-    Op::Linear { features, bias: true }
+    Op::Linear(Linear { features, bias: true })
 }
 
 fn same(padding: usize) -> Sides {

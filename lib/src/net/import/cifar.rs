@@ -7,7 +7,7 @@ use super::builder::{Builder, axis, batch_norm, linear, mean_pool, plain_convolu
 use super::unfit;
 use crate::net::error::Result;
 use crate::net::graph::{Graph, INPUT, InputSpec};
-use crate::net::operation::{Op, Pair, Sides};
+use crate::net::op::{Add, Concat, GlobalAvgPool, Op, Pad, Pair, Relu, Sides};
 use crate::store::weights::Weights;
 
 const EPSILON: f64 = 1e-5;
@@ -18,7 +18,7 @@ pub(super) fn resnet(name: &str, weights: &Weights, input: InputSpec) -> Result<
     let blocks = depth.saturating_sub(2) / 6;
     let mut build = Builder::default();
     let x = normalised(&mut build, ["conv1", "bn1"], plain_convolution(16, 3, 1, 1), INPUT);
-    let mut x = build.push("relu", Op::Relu, &[&x]);
+    let mut x = build.push("relu", Relu, &[&x]);
     for (stage, channels) in [(1, 16), (2, 32), (3, 64)] {
         for block in 0..blocks {
             let shrinks = stage > 1 && block == 0;
@@ -33,18 +33,18 @@ fn residual(build: &mut Builder, name: &str, x: &str, channels: usize, shrinks: 
     let at = |part: &str| format!("{name}.{part}");
     let first = plain_convolution(channels, 3, shrinks.unwrap_or(1), 1);
     let y = normalised(build, [&at("conv1"), &at("bn1")], first, x);
-    let y = build.push(at("relu"), Op::Relu, &[&y]);
+    let y = build.push(at("relu"), Relu, &[&y]);
     let y = normalised(build, [&at("conv2"), &at("bn2")], plain_convolution(channels, 3, 1, 1), &y);
     let shortcut = match shrinks {
         None => x.to_string(),
         Some(stride) => {
             let every_other = build.push(at("shortcut.stride"), mean_pool([1, 1], [stride; 2]), &[x]);
             let padding = Sides::Pair(Pair::Both(0));
-            build.push(at("shortcut"), Op::Pad { padding, channels: [channels / 4; 2] }, &[&every_other])
+            build.push(at("shortcut"), Pad { padding, channels: [channels / 4; 2] }, &[&every_other])
         }
     };
-    let sum = build.push(at("add"), Op::Add, &[&y, &shortcut]);
-    build.push(name, Op::Relu, &[&sum])
+    let sum = build.push(at("add"), Add, &[&y, &shortcut]);
+    build.push(name, Relu, &[&sum])
 }
 
 /// DenseNet-BC of the depth and growth of the weights, or of its name, `densenet-bc-DEPTH-GROWTH`.
@@ -68,7 +68,7 @@ pub(super) fn densenet(name: &str, weights: &Weights, input: InputSpec) -> Resul
         }
     }
     let x = build.push("bn1", batch_norm(EPSILON), &[&x]);
-    let x = build.push("relu", Op::Relu, &[&x]);
+    let x = build.push("relu", Relu, &[&x]);
     headed(build, weights, input, "fc", &x)
 }
 
@@ -76,17 +76,17 @@ pub(super) fn densenet(name: &str, weights: &Weights, input: InputSpec) -> Resul
 fn bottleneck(build: &mut Builder, name: &str, x: &str, growth: usize) -> String {
     let at = |part: &str| format!("{name}.{part}");
     let y = build.push(at("bn1"), batch_norm(EPSILON), &[x]);
-    let y = build.push(at("relu1"), Op::Relu, &[&y]);
+    let y = build.push(at("relu1"), Relu, &[&y]);
     let y = normalised(build, [&at("conv1"), &at("bn2")], plain_convolution(4 * growth, 1, 1, 0), &y);
-    let y = build.push(at("relu2"), Op::Relu, &[&y]);
+    let y = build.push(at("relu2"), Relu, &[&y]);
     let y = build.push(at("conv2"), plain_convolution(growth, 3, 1, 1), &[&y]);
-    build.push(name, Op::Concat, &[x, &y])
+    build.push(name, Concat, &[x, &y])
 }
 
 fn transition(build: &mut Builder, name: &str, x: &str, channels: usize) -> String {
     let at = |part: &str| format!("{name}.{part}");
     let y = build.push(at("bn1"), batch_norm(EPSILON), &[x]);
-    let y = build.push(at("relu"), Op::Relu, &[&y]);
+    let y = build.push(at("relu"), Relu, &[&y]);
     let y = build.push(at("conv1"), plain_convolution(channels, 1, 1, 0), &[&y]);
     build.push(name, mean_pool([2, 2], [2, 2]), &[&y])
 }
@@ -99,7 +99,7 @@ fn normalised(build: &mut Builder, [convolution, norm]: [&str; 2], op: Op, input
 /// The mean over places, and the classes.
 fn headed(mut build: Builder, weights: &Weights, input: InputSpec, last: &str, x: &str) -> Result<Graph> {
     let classes = axis(weights, &format!("{last}.weight"), 0)?;
-    let pooled = build.push("avgpool", Op::GlobalAvgPool, &[x]);
+    let pooled = build.push("avgpool", GlobalAvgPool, &[x]);
     let logits = build.push(last, linear(classes), &[&pooled]);
     build.output("pooled", &pooled);
     build.output("logits", &logits);

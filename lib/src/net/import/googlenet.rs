@@ -14,7 +14,7 @@
 use super::builder::{Builder, axis, batch_norm, linear, max_pool_to_the_end, plain_convolution};
 use crate::net::error::Result;
 use crate::net::graph::{Graph, INPUT, InputSpec};
-use crate::net::operation::Op;
+use crate::net::op::{Concat, GlobalAvgPool, Op, Relu};
 use crate::store::weights::Weights;
 
 const EPSILON: f64 = 1e-3;
@@ -58,7 +58,7 @@ pub fn googlenet(classes: usize, input: InputSpec) -> Result<Graph> {
     let x = build.push("maxpool4", max_pool_to_the_end(2, 2, 0), &[&x]);
     let x = module(&mut build, "inception5a", &x, widths(256, [160, 320], [32, 128], 128));
     let x = module(&mut build, "inception5b", &x, widths(384, [192, 384], [48, 128], 128));
-    let pooled = build.push("avgpool", Op::GlobalAvgPool, &[&x]);
+    let pooled = build.push("avgpool", GlobalAvgPool, &[&x]);
     let logits = build.push("fc", linear(classes), &[&pooled]);
     build.output("pooled", &pooled);
     build.output("logits", &logits);
@@ -69,7 +69,7 @@ pub fn googlenet(classes: usize, input: InputSpec) -> Result<Graph> {
 fn basic(build: &mut Builder, name: &str, op: Op, input: &str) -> String {
     let x = build.push(format!("{name}.conv"), op, &[input]);
     let x = build.push(format!("{name}.bn"), batch_norm(EPSILON), &[&x]);
-    build.push(name, Op::Relu, &[&x])
+    build.push(name, Relu, &[&x])
 }
 
 fn module(build: &mut Builder, name: &str, x: &str, widths: Widths) -> String {
@@ -84,5 +84,5 @@ fn module(build: &mut Builder, name: &str, x: &str, widths: Widths) -> String {
     let five = reduced("branch3", five);
     let pool = build.push(at("branch4.0"), max_pool_to_the_end(3, 1, 1), &[x]);
     let pool = basic(build, &at("branch4.1"), plain_convolution(pooled, 1, 1, 0), &pool);
-    build.push(name, Op::Concat, &[&one, &three, &five, &pool])
+    build.push(name, Concat, &[&one, &three, &five, &pool])
 }

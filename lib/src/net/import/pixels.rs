@@ -6,7 +6,7 @@
 use crate::net::error::{Error, Result};
 use crate::net::graph::{Graph, INPUT, InputSpec};
 use crate::net::network::Network;
-use crate::net::operation::Op;
+use crate::net::op::{Conv2d, Op};
 use crate::tensor::{batch, shape, view};
 
 /// The order of the channels of a picture.
@@ -102,7 +102,7 @@ fn spread(values: &[f64], channels: usize, other: f64) -> impl Iterator<Item = f
 fn first_filters(graph: &Graph) -> Result<Vec<usize>> {
     let reads_input = |place: usize| graph.sources(place).contains(&None);
     let other = (0..graph.nodes.len())
-        .find(|&place| reads_input(place) && !matches!(graph.nodes[place].op, Op::Conv2d { groups: 1, .. }));
+        .find(|&place| reads_input(place) && !matches!(graph.nodes[place].op, Op::Conv2d(Conv2d { groups: 1, .. })));
     if let Some(place) = other {
         return Err(broken(format!(
             "channels in BGR: expected only convolutions of one group to read the input, found node \"{}\"; turn the \

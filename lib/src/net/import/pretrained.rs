@@ -16,7 +16,7 @@ use crate::net::error::Result;
 use crate::net::graph::{Graph, InputSpec, Node};
 use crate::net::inception;
 use crate::net::network::Network;
-use crate::net::operation::ParameterSpec;
+use crate::net::op::ParameterSpec;
 use crate::net::size::Size;
 use crate::store::weights::Weights;
 

@@ -6,7 +6,7 @@ use super::builder::{Builder, axis, convolution, linear, max_pool, max_pool_to_t
 use super::unfit;
 use crate::net::error::Result;
 use crate::net::graph::{Graph, INPUT, InputSpec};
-use crate::net::operation::Op;
+use crate::net::op::{Concat, Flatten, GlobalAvgPool};
 use crate::store::weights::Weights;
 
 /// A part of SqueezeNet's features.
@@ -73,7 +73,7 @@ fn squeezenet(parts: &[Part], weights: &Weights, input: InputSpec) -> Result<Gra
         index += 1;
     }
     let x = build.rectified(["classifier.1", "classifier.2"], convolution(classes, 1, 1, 0), &x);
-    let x = build.push("classifier.3", Op::GlobalAvgPool, &[&x]);
+    let x = build.push("classifier.3", GlobalAvgPool, &[&x]);
     build.output("logits", &x);
     build.graph(input)
 }
@@ -86,7 +86,7 @@ fn fire(build: &mut Builder, name: &str, x: &str, [squeeze, expand]: [usize; 2])
     let squeezed = layer("squeeze", convolution(squeeze, 1, 1, 0), x);
     let narrow = layer("expand1x1", convolution(expand, 1, 1, 0), &squeezed);
     let wide = layer("expand3x3", convolution(expand, 3, 1, 1), &squeezed);
-    build.push(name, Op::Concat, &[&narrow, &wide])
+    build.push(name, Concat, &[&narrow, &wide])
 }
 
 pub(super) fn vgg16(_: &str, weights: &Weights, input: InputSpec) -> Result<Graph> {
@@ -102,7 +102,7 @@ pub(super) fn vgg16(_: &str, weights: &Weights, input: InputSpec) -> Result<Grap
         index += 1;
     }
     let x = adaptive_mean(&mut build, weights, &input, &x, 7)?;
-    let x = build.push("flatten", Op::Flatten, &[&x]);
+    let x = build.push("flatten", Flatten, &[&x]);
     let x = build.rectified(["classifier.0", "classifier.1"], linear(axis(weights, "classifier.0.weight", 0)?), &x);
     let x = build.rectified(["classifier.3", "classifier.4"], linear(axis(weights, "classifier.3.weight", 0)?), &x);
     classified(build, weights, input, &x)
@@ -119,7 +119,7 @@ pub(super) fn alexnet(_: &str, weights: &Weights, input: InputSpec) -> Result<Gr
     let x = build.rectified(["features.10", "features.11"], convolution(256, 3, 1, 1), &x);
     let x = build.push("features.12", max_pool(3, 2), &[&x]);
     let x = adaptive_mean(&mut build, weights, &input, &x, 6)?;
-    let x = build.push("flatten", Op::Flatten, &[&x]);
+    let x = build.push("flatten", Flatten, &[&x]);
     let x = build.rectified(["classifier.1", "classifier.2"], linear(axis(weights, "classifier.1.weight", 0)?), &x);
     let x = build.rectified(["classifier.4", "classifier.5"], linear(axis(weights, "classifier.4.weight", 0)?), &x);
     classified(build, weights, input, &x)

@@ -5,7 +5,10 @@ use ndarray::ArrayD;
 use super::shapes::places;
 use super::{Computed, Known, Site, Translation, Value};
 use crate::net::error::Result;
-use crate::net::operation::{Op, Pair, Sides};
+use crate::net::op::{
+    Add, Asinh, AvgPool2d, BatchNorm, Clip, Conv2d, Elu, GlobalAvgPool, LeakyRelu, Linear, MaxPool2d, Op, Pair, Relu,
+    Sides, Sigmoid, Sinh, Softplus, Tanh,
+};
 
 /// The operations that are known, for whoever meets another.
 const KNOWN: &str = "Conv, Gemm, MatMul, BatchNormalization, Relu, LeakyRelu, Clip, Sigmoid, Tanh, Softplus, Elu, Asinh, \
@@ -21,22 +24,22 @@ impl<'m> Translation<'m> {
             "Gemm" => self.gemm(site),
             "MatMul" => self.product(site),
             "BatchNormalization" => self.batch_norm(site),
-            "Relu" => self.push_element_wise(site, Op::Relu),
+            "Relu" => self.push_element_wise(site, Relu),
             "LeakyRelu" => {
                 let slope = f64::from(site.node.float("alpha").unwrap_or(0.01));
-                self.push_element_wise(site, Op::LeakyRelu { slope })
+                self.push_element_wise(site, LeakyRelu { slope })
             }
             "Elu" => self.elu(site),
             "Clip" => self.clip(site),
-            "Sigmoid" => self.push_element_wise(site, Op::Sigmoid),
-            "Tanh" => self.push_element_wise(site, Op::Tanh),
-            "Softplus" => self.push_element_wise(site, Op::Softplus),
-            "Asinh" => self.push_element_wise(site, Op::Asinh),
-            "Sinh" => self.push_element_wise(site, Op::Sinh),
+            "Sigmoid" => self.push_element_wise(site, Sigmoid),
+            "Tanh" => self.push_element_wise(site, Tanh),
+            "Softplus" => self.push_element_wise(site, Softplus),
+            "Asinh" => self.push_element_wise(site, Asinh),
+            "Sinh" => self.push_element_wise(site, Sinh),
             "MaxPool" | "AveragePool" => self.pool(site),
             "GlobalAveragePool" => {
                 let x = self.image(site, 0)?;
-                self.push_image(site, Op::GlobalAvgPool, &[&x])
+                self.push_image(site, GlobalAvgPool, &[&x])
             }
             "ReduceMean" => self.mean(site),
             "Concat" => self.joined(site),
@@ -60,7 +63,7 @@ impl<'m> Translation<'m> {
         let kernel = [weight.shape()[2], weight.shape()[3]];
         let bias = self.floats(site, 2)?.map(values);
         let (stride, dilation) = (pair(site, "strides")?, pair(site, "dilations")?);
-        let op = Op::Conv2d {
+        let op = Op::Conv2d(Conv2d {
             channels: weight.shape()[0],
             kernel: written(kernel),
             stride: written(stride),
@@ -68,7 +71,7 @@ impl<'m> Translation<'m> {
             dilation: written(dilation),
             groups: usize::try_from(site.integer("group", 1)).unwrap_or(0),
             bias: bias.is_some(),
-        };
+        });
         let parameters = [Some(("weight", values(&weight))), bias.map(|bias| ("bias", bias))];
         let value = self.push_image(site, op, &[&x])?;
         self.keep(&value, parameters.into_iter().flatten());
@@ -109,7 +112,7 @@ impl<'m> Translation<'m> {
             return Err(site.refused(format!("a vector of {inputs} features"), x.size));
         }
         let name = self.free(&site.name);
-        let size = self.push(name.clone(), Op::Linear { features, bias: bias.is_some() }, &[&x])?;
+        let size = self.push(name.clone(), Linear { features, bias: bias.is_some() }, &[&x])?;
         let value = Value::Computed(Computed { node: name, size, axes: vec![features] });
         let parameters = [Some(("weight", values(&weight))), bias.map(|bias| ("bias", bias))];
         self.keep(&value, parameters.into_iter().flatten());
@@ -137,7 +140,7 @@ impl<'m> Translation<'m> {
 
     fn normalised(&mut self, site: &Site, x: &Computed, eps: f64, parameters: Vec<(&str, Vec<f32>)>) -> Result<Value> {
         let name = self.free(&site.name);
-        let size = self.push(name.clone(), Op::BatchNorm { eps, momentum: 0.1 }, &[x])?;
+        let size = self.push(name.clone(), BatchNorm { eps, momentum: 0.1 }, &[x])?;
         let value = Value::Computed(Computed { node: name, size, axes: x.axes.clone() });
         self.keep(&value, parameters);
         Ok(value)
@@ -145,7 +148,7 @@ impl<'m> Translation<'m> {
 
     fn elu(&mut self, site: &Site) -> Result<Value> {
         match site.node.float("alpha").unwrap_or(1.0) {
-            1.0 => self.push_element_wise(site, Op::Elu),
+            1.0 => self.push_element_wise(site, Elu),
             alpha => Err(site.refused("alpha 1", alpha)),
         }
     }
@@ -157,9 +160,9 @@ impl<'m> Translation<'m> {
             Ok(given.or(site.node.float(name)).filter(|bound| bound.abs() < f32::MAX))
         };
         match (bound("min", 1)?, bound("max", 2)?) {
-            (Some(0.0), None) => self.push_element_wise(site, Op::Relu),
+            (Some(0.0), None) => self.push_element_wise(site, Relu),
             (Some(low), Some(high)) => {
-                self.push_element_wise(site, Op::Clip { low: f64::from(low), high: f64::from(high) })
+                self.push_element_wise(site, Clip { low: f64::from(low), high: f64::from(high) })
             }
             (low, high) => Err(site.refused("two bounds, or 0 as the low one", format!("{low:?} and {high:?}"))),
         }
@@ -175,10 +178,10 @@ impl<'m> Translation<'m> {
         let padding = padding(site, &x, kernel, stride, [1, 1])?;
         let (kernel, stride, ceil_mode) = (written(kernel), Some(written(stride)), site.integer("ceil_mode", 0) != 0);
         let op = match site.node.operation.as_str() {
-            "MaxPool" => Op::MaxPool2d { kernel, stride, padding, ceil_mode },
+            "MaxPool" => Op::MaxPool2d(MaxPool2d { kernel, stride, padding, ceil_mode }),
             _ => {
                 let count_include_pad = site.integer("count_include_pad", 0) != 0;
-                Op::AvgPool2d { kernel, stride, padding, ceil_mode, count_include_pad }
+                Op::AvgPool2d(AvgPool2d { kernel, stride, padding, ceil_mode, count_include_pad })
             }
         };
         self.push_image(site, op, &[&x])
@@ -193,7 +196,7 @@ impl<'m> Translation<'m> {
         if over != [2, 3] {
             return Err(site.refused("a mean over axes 2 and 3", format!("{axes:?}")));
         }
-        match self.push_image(site, Op::GlobalAvgPool, &[&x])? {
+        match self.push_image(site, GlobalAvgPool, &[&x])? {
             Value::Computed(mean) if site.integer("keepdims", 1) == 0 => Ok(mean.with_axes(vec![mean.size.channels])),
             mean => Ok(mean),
         }
@@ -207,7 +210,7 @@ impl<'m> Translation<'m> {
             (false, false) if operation == "Add" => {
                 let (a, b) = (self.either(site, 0)?, self.either(site, 1)?);
                 let name = self.free(&site.name);
-                let size = self.push(name.clone(), Op::Add, &[&a, &b])?;
+                let size = self.push(name.clone(), Add, &[&a, &b])?;
                 Ok(Value::Computed(Computed { node: name, size, axes: a.axes }))
             }
             (false, true) => self.affine(site, 0, 1),
@@ -251,14 +254,15 @@ impl<'m> Translation<'m> {
     /// Whether x is a linear layer or convolution without bias that nothing else reads.
     fn takes_bias(&self, site: &Site, which: usize, x: &Computed) -> bool {
         let readers = site.input(which).and_then(|name| self.readers.get(name)).copied();
-        let is_open = |op: &Op| matches!(op, Op::Linear { bias: false, .. } | Op::Conv2d { bias: false, .. });
+        let is_open =
+            |op: &Op| matches!(op, Op::Linear(Linear { bias: false, .. }) | Op::Conv2d(Conv2d { bias: false, .. }));
         readers == Some(1) && self.nodes.last().is_some_and(|node| node.name == x.node && is_open(&node.op))
     }
 
     /// Gives the node that was pushed last, x, its bias.
     fn add_bias(&mut self, x: &Computed, values: Vec<f32>) {
         if let Some(node) = self.nodes.last_mut()
-            && let Op::Linear { bias, .. } | Op::Conv2d { bias, .. } = &mut node.op
+            && let Op::Linear(Linear { bias, .. }) | Op::Conv2d(Conv2d { bias, .. }) = &mut node.op
         {
             *bias = true;
             self.parameters.insert(format!("{}.bias", x.node), values);

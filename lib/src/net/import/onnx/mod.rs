@@ -44,7 +44,7 @@ use super::unfit;
 use crate::net::error::{Error, Result};
 use crate::net::graph::{Graph, INPUT, InputSpec, Node};
 use crate::net::network::Network;
-use crate::net::operation::Op;
+use crate::net::op::{Flatten, Op, Reshape};
 use crate::net::size::{Size, check_size};
 use crate::store::budget;
 use crate::store::onnx::{self, Constant, Model};
@@ -319,7 +319,7 @@ impl<'m> Translation<'m> {
             return Ok(value);
         }
         let name = self.free(&format!("{}.image", site.name));
-        let size = self.push(name.clone(), Op::Reshape { shape: [channels, height, width] }, &[&value])?;
+        let size = self.push(name.clone(), Reshape { shape: [channels, height, width] }, &[&value])?;
         Ok(Computed::image(name, size))
     }
 
@@ -333,7 +333,7 @@ impl<'m> Translation<'m> {
             return Ok(value);
         }
         let name = self.free(&format!("{}.flatten", site.name));
-        let size = self.push(name.clone(), Op::Flatten, &[&value])?;
+        let size = self.push(name.clone(), Flatten, &[&value])?;
         Ok(Computed { node: name, size, axes: vec![size.channels] })
     }
 
@@ -352,12 +352,11 @@ impl<'m> Translation<'m> {
     }
 
     /// Adds a node, and tells the size of its result.
-    fn push(&mut self, name: String, op: Op, inputs: &[&Computed]) -> Result<Size> {
-        let node = Node { name, op, inputs: inputs.iter().map(|input| input.node.clone()).collect() };
+    fn push(&mut self, name: String, op: impl Into<Op>, inputs: &[&Computed]) -> Result<Size> {
+        let node = Node { name, op: op.into(), inputs: inputs.iter().map(|input| input.node.clone()).collect() };
         let sizes: Vec<Size> = inputs.iter().map(|input| input.size).collect();
         let size = node.size(&sizes)?;
-        let of_first = sizes.first().copied().unwrap_or(size);
-        let parameters: u128 = node.op.parameters(of_first).iter().map(|spec| spec.elements() as u128).sum();
+        let parameters: u128 = node.op.parameters(&sizes).iter().map(|spec| spec.elements() as u128).sum();
         self.charge(size.wide_elements() + parameters, size_of::<f32>())?;
         self.names.insert(node.name.clone());
         self.nodes.push(node);
@@ -365,14 +364,14 @@ impl<'m> Translation<'m> {
     }
 
     /// Adds the operation's own node, whose result has the axes of an image.
-    fn push_image(&mut self, site: &Site, op: Op, inputs: &[&Computed]) -> Result<Value> {
+    fn push_image(&mut self, site: &Site, op: impl Into<Op>, inputs: &[&Computed]) -> Result<Value> {
         let name = self.free(&site.name);
         let size = self.push(name.clone(), op, inputs)?;
         Ok(Value::Computed(Computed::image(name, size)))
     }
 
     /// Adds the operation's own node, which works on each element by itself, wherever it stands.
-    fn push_element_wise(&mut self, site: &Site, op: Op) -> Result<Value> {
+    fn push_element_wise(&mut self, site: &Site, op: impl Into<Op>) -> Result<Value> {
         let x = self.computed(site, 0)?;
         let name = self.free(&site.name);
         let size = self.push(name.clone(), op, &[&x])?;

@@ -3,7 +3,7 @@
 use super::{Computed, Site, Translation, Value};
 use crate::net::error::Result;
 use crate::net::import::builder::mean_pool;
-use crate::net::operation::{Op, Pair, Sides};
+use crate::net::op::{Concat, Pad, Pair, Sides, Slice};
 use crate::store::onnx::Constant;
 
 /// Axes counted from the end where they are negative; `None` where one is not among `rank`, or stands twice.
@@ -181,7 +181,7 @@ impl Translation<'_> {
 
     fn channels(&mut self, site: &Site, x: &Computed, range: std::ops::Range<usize>) -> Result<Value> {
         let name = self.free(&site.name);
-        let size = self.push(name.clone(), Op::Slice { start: range.start, end: range.end }, &[x])?;
+        let size = self.push(name.clone(), Slice { start: range.start, end: range.end }, &[x])?;
         let axes = [&[range.len()], &x.axes[1..]].concat();
         Ok(Value::Computed(Computed { node: name, size, axes }))
     }
@@ -240,7 +240,7 @@ impl Translation<'_> {
             true => Sides::Pair(Pair::Both(top)),
             false => Sides::Each { top, bottom, left, right },
         };
-        self.push_image(site, Op::Pad { padding, channels }, &[&x])
+        self.push_image(site, Pad { padding, channels }, &[&x])
     }
 
     /// Values side by side along the channels.
@@ -252,7 +252,7 @@ impl Translation<'_> {
             return Err(site.refused("images or vectors side by side along axis 1", format!("axis {axis}")));
         }
         let name = self.free(&site.name);
-        let size = self.push(name.clone(), Op::Concat, &inputs.iter().collect::<Vec<_>>())?;
+        let size = self.push(name.clone(), Concat, &inputs.iter().collect::<Vec<_>>())?;
         let axes = if rank == 2 { vec![size.channels] } else { vec![size.channels, size.height, size.width] };
         Ok(Value::Computed(Computed { node: name, size, axes }))
     }

@@ -1,0 +1,110 @@
+//! A network run on a batch, node by node.
+
+use dfdx::prelude::{Cpu, NoneTape, Tape};
+
+use super::plan::Execution;
+use super::{Mode, Network, Trace};
+use crate::net::op::{Form, Site};
+use crate::net::size::Size;
+use crate::ops::{InputGradient, normalise};
+use crate::tensor::random::Stream;
+use crate::tensor::{Batch, Element};
+
+impl<E: Element> Network<E> {
+    /// Runs the network on a batch (N, H, W, C). With [`InputGradient::Unwanted`] the tape stops at the input.
+    pub fn forward(&self, tape: &mut impl Tape<E, Cpu>, x: &Batch<E>, mode: Mode, input: InputGradient) -> Trace<E> {
+        self.forward_given(tape, x, &[], mode, input)
+    }
+
+    /// As [`Network::forward`], for a network that has more inputs: `given` holds their places and batches.
+    ///
+    /// Nodes that need an input which is not given compute nothing.
+    pub fn forward_given(
+        &self,
+        tape: &mut impl Tape<E, Cpu>,
+        x: &Batch<E>,
+        given: &[(usize, &Batch<E>)],
+        mode: Mode,
+        input: InputGradient,
+    ) -> Trace<E> {
+        let values = vec![None; self.executions.len()];
+        let mut trace = Trace { input: self.normalised(tape, x, input), values, mode, running: Vec::new() };
+        for &(place, value) in given {
+            trace.values[place] = Some(value.clone());
+        }
+        for place in 0..self.executions.len() {
+            let Some((target, rectifier)) = self.executions[place].computes(place) else { continue };
+            let gradient = if self.read(place, 0).is_none() { input } else { InputGradient::Wanted };
+            let sizes = self.graph.input_sizes(place);
+            let computed = self.site(&trace, place, &sizes, rectifier).map(|site| {
+                let site = Site { gradient, ..site };
+                self.graph.nodes[place].op.forward(tape, &site)
+            });
+            let Some(computed) = computed else { continue };
+            let first = self.ranges[place].start;
+            trace.running.extend(computed.running.into_iter().map(|(which, value)| (first + which, value)));
+            trace.values[target] = Some(computed.value);
+        }
+        trace
+    }
+
+    /// What the first nodes see of the images that a user hands over.
+    fn normalised(&self, tape: &mut impl Tape<E, Cpu>, x: &Batch<E>, input: InputGradient) -> Batch<E> {
+        match (self.graph.input.normalisation(), input) {
+            (None, _) => x.clone(),
+            (Some((mean, std)), InputGradient::Wanted) => normalise::normalise(tape, x, &mean, &std),
+            (Some((mean, std)), InputGradient::Unwanted) => normalise::normalise(&mut NoneTape, x, &mean, &std),
+        }
+    }
+
+    /// Where the node at `place` stands, with the values of a trace; `None` where one of its inputs is missing.
+    pub(super) fn site<'a>(
+        &'a self,
+        trace: &'a Trace<E>,
+        place: usize,
+        sizes: &'a [Size],
+        rectifier: Option<f64>,
+    ) -> Option<Site<'a, E>> {
+        let count = self.graph.sources(place).len();
+        Some(Site {
+            form: self.form(place, sizes),
+            inputs: (0..count).map(|which| self.source(trace, place, which)).collect::<Option<_>>()?,
+            rectifier: rectifier.map(E::of),
+            training: self.stream(place, trace.mode),
+            gradient: InputGradient::Wanted,
+        })
+    }
+
+    /// The parameters and sizes of the node at `place`.
+    pub(in crate::net) fn form<'a>(&'a self, place: usize, sizes: &'a [Size]) -> Form<'a, E> {
+        let before = self.graph.sources(place).first().copied().flatten();
+        Form {
+            parameters: self.parameters_of(place),
+            sizes,
+            size: self.graph.size(place),
+            takes_before: before.is_some_and(|source| self.executions[source] == Execution::Taken),
+        }
+    }
+
+    /// The stream that a node draws from, in training.
+    fn stream(&self, place: usize, mode: Mode) -> Option<Stream> {
+        match mode {
+            Mode::Inference => None,
+            Mode::Training(stream) => Some(stream.branch(&self.graph.nodes[place].name)),
+        }
+    }
+
+    /// The node whose value input number `which` of a node is computed from; `None` for the network's input.
+    pub(super) fn read(&self, place: usize, which: usize) -> Option<usize> {
+        let source = (*self.graph.sources(place).get(which)?)?;
+        if self.executions[source] == Execution::Taken { self.graph.sources(source)[0] } else { Some(source) }
+    }
+
+    /// Input number `which` of a node.
+    pub(in crate::net) fn source<'a>(&self, trace: &'a Trace<E>, place: usize, which: usize) -> Option<&'a Batch<E>> {
+        match self.read(place, which) {
+            None => Some(&trace.input),
+            Some(source) => trace.value(source),
+        }
+    }
+}

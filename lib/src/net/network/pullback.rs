@@ -1,0 +1,111 @@
+//! A network's other direction: cotangents of nodes in, the cotangent of its input out.
+
+use dfdx::prelude::{Cpu, NoneTape, Tape};
+
+use super::{Network, Slopes, Trace};
+use crate::net::op::Cotangent;
+use crate::ops::arithmetic::combine;
+use crate::ops::{accumulate, normalise};
+use crate::tensor::{Batch, Element, shape, view, view_mut, zeros};
+
+impl<E: Element> Network<E> {
+    /// The transposed derivative at `trace`: from cotangents of nodes to the cotangent of the input.
+    ///
+    /// The trace may hold one image that stands for all of the cotangents'. The nodes must be outputs or tapped.
+    /// Returns `None` where no cotangent reaches the input.
+    pub fn pullback(
+        &self,
+        tape: &mut impl Tape<E, Cpu>,
+        trace: &Trace<E>,
+        cotangents: &[(usize, &Batch<E>)],
+    ) -> Option<Batch<E>> {
+        self.pull(tape, trace, cotangents, Slopes::True)
+    }
+
+    /// As [`Network::pullback`] off the tape, with the slopes of rectifiers as said. Differs from it for
+    /// [`Slopes::Redirected`], which is no derivative of anything.
+    pub fn pullback_by(&self, trace: &Trace<E>, cotangents: &[(usize, &Batch<E>)], slopes: Slopes) -> Option<Batch<E>> {
+        self.pull(&mut NoneTape, trace, cotangents, slopes)
+    }
+
+    fn pull<T: Tape<E, Cpu>>(
+        &self,
+        tape: &mut T,
+        trace: &Trace<E>,
+        cotangents: &[(usize, &Batch<E>)],
+        slopes: Slopes,
+    ) -> Option<Batch<E>> {
+        let mut skipped = None;
+        let mut waiting: Vec<Option<Batch<E>>> = vec![None; self.executions.len()];
+        let mut at_input: Option<Batch<E>> = None;
+        for &(place, cotangent) in cotangents {
+            let previous = waiting[place].take();
+            waiting[place] = Some(summed(tape, previous, cotangent.clone()));
+        }
+        for place in (0..self.executions.len()).rev() {
+            let Some((from, rectifier)) = self.executions[place].computes(place) else { continue };
+            let Some(mut cotangent) = waiting[from].take() else { continue };
+            // Off the tape nothing depends on a cotangent of zeros, such as those of branches that hold none of a block's channels.
+            if !T::OWNS_TAPE && view(&cotangent).iter().all(|&value| value == E::zero()) {
+                skipped = Some(shape(&cotangent).0);
+                continue;
+            }
+            let own = self.graph.nodes[from].op.rectifier();
+            let rectifier = match (slopes, own, trace.value(from)) {
+                (Slopes::Redirected, Some(0.0), Some(y)) => {
+                    redirect(&mut cotangent, y);
+                    None
+                }
+                _ => rectifier,
+            };
+            if slopes == Slopes::Redirected && own == Some(0.0) && from == place {
+                // The rectifier is a node of its own, and its slopes are in the cotangent now.
+                let source = self.graph.sources(place)[0];
+                let slot = source.map_or(&mut at_input, |source| &mut waiting[source]);
+                *slot = Some(summed(tape, slot.take(), cotangent));
+                continue;
+            }
+            let sizes = self.graph.input_sizes(place);
+            let Some(site) = self.site(trace, place, &sizes, None) else { continue };
+            let slopes = trace.value(from).zip(rectifier.map(E::of));
+            let cotangent = Cotangent { value: &cotangent, slopes };
+            for (which, part) in self.graph.nodes[place].op.pullback(tape, &site, cotangent).into_iter().enumerate() {
+                let slot = match self.read(place, which) {
+                    None => &mut at_input,
+                    Some(source) => &mut waiting[source],
+                };
+                *slot = Some(summed(tape, slot.take(), part));
+            }
+        }
+        let size = self.graph.input.shape;
+        let at_input = at_input.or_else(|| skipped.map(|n| zeros((n, size.height, size.width, size.channels))));
+        match (at_input, self.graph.input.normalisation()) {
+            (Some(cotangent), Some((_, std))) => Some(normalise::pullback(tape, &cotangent, &std)),
+            (at_input, _) => at_input,
+        }
+    }
+}
+
+/// Zeroes cotangents that would push down what is off; `y`, one image or as many, is what the rectifier gave.
+fn redirect<E: Element>(cotangent: &mut Batch<E>, y: &Batch<E>) {
+    let length = view(y).len();
+    for image in view_mut(cotangent).chunks_mut(length) {
+        for (cotangent, &y) in image.iter_mut().zip(view(y)) {
+            if y <= E::zero() && *cotangent < E::zero() {
+                *cotangent = E::zero();
+            }
+        }
+    }
+}
+
+/// The sum of what has arrived and what arrives.
+fn summed<E: Element, T: Tape<E, Cpu>>(tape: &mut T, before: Option<Batch<E>>, more: Batch<E>) -> Batch<E> {
+    match before {
+        None => more,
+        Some(mut before) if !T::OWNS_TAPE && shape(&before) == shape(&more) => {
+            accumulate(view_mut(&mut before), view(&more));
+            before
+        }
+        Some(before) => combine(tape, E::one(), &before, E::one(), &more),
+    }
+}

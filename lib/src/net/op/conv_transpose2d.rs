@@ -1,0 +1,118 @@
+//! Transposed convolution.
+
+use dfdx::prelude::{Cpu, Tape};
+use serde::{Deserialize, Serialize};
+
+use super::settings::{check_window, default_true, fit, is_true, single};
+use super::{Compute, Computed, Cotangent, Form, Op, Operation, Pair, ParameterSpec, Sides, Site};
+use crate::net::size::Size;
+use crate::ops::conv_transpose::{self, conv_transpose2d};
+use crate::ops::window::{Padding, Window};
+use crate::tensor::{Batch, Element};
+
+/// Transposed convolution; weight (C, channels, kh, kw), bias (channels).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConvTranspose2d {
+    /// Output channels.
+    pub channels: usize,
+    /// Kernel height and width.
+    pub kernel: Pair,
+    /// Steps between positions of the input in the output.
+    #[serde(default = "Pair::one", skip_serializing_if = "Pair::is_one")]
+    pub stride: Pair,
+    /// Rows and columns cut off the output.
+    #[serde(default = "Sides::none", skip_serializing_if = "Sides::is_none")]
+    pub padding: Sides,
+    /// Rows and columns added below and to the right.
+    #[serde(default = "Sides::none", skip_serializing_if = "Sides::is_none")]
+    pub output_padding: Sides,
+    /// Whether there is a bias.
+    #[serde(default = "default_true", skip_serializing_if = "is_true")]
+    pub bias: bool,
+}
+
+impl ConvTranspose2d {
+    /// The window of the convolution that this is the transposed of.
+    fn slides(&self) -> Window {
+        let (kernel, stride) = (self.kernel.values(), self.stride.values());
+        Window { kernel, stride, padding: self.padding.padding(), dilation: [1, 1] }
+    }
+}
+
+impl Operation for ConvTranspose2d {
+    fn output(&self, inputs: &[Size]) -> Result<Size, String> {
+        let (size, window) = (single(inputs)?, self.slides());
+        check_window(&window)?;
+        let added = self.output_padding.padding();
+        if added.bottom >= window.stride[0] || added.right >= window.stride[1] {
+            return Err("an output padding smaller than the stride".into());
+        }
+        let length = |axis: usize, length: usize, cut: usize, added: usize| {
+            ((length.checked_sub(1)?) * window.stride[axis] + window.kernel[axis] + added).checked_sub(cut)
+        };
+        let Padding { top, bottom, left, right } = window.padding;
+        let height = length(0, size.height, top + bottom, added.bottom);
+        let width = length(1, size.width, left + right, added.right);
+        fit(height.zip(width), self.channels)
+    }
+
+    fn parameters(&self, inputs: &[Size]) -> Vec<ParameterSpec> {
+        let [kh, kw] = self.kernel.values();
+        let channels = inputs.first().map_or(0, |size| size.channels);
+        let weight = ParameterSpec::weight(vec![channels, self.channels, kh, kw]);
+        std::iter::once(weight).chain(self.bias.then(|| ParameterSpec::bias(self.channels))).collect()
+    }
+
+    fn window(&self) -> Option<Window> {
+        Some(self.slides())
+    }
+
+    fn takes_rectifier(&self) -> bool {
+        true
+    }
+
+    fn without_bias(&self) -> Option<Op> {
+        Some(Self { bias: false, ..self.clone() }.into())
+    }
+}
+
+impl Compute for ConvTranspose2d {
+    fn forward<E: Element, T: Tape<E, Cpu>>(&self, tape: &mut T, site: &Site<E>) -> Computed<E> {
+        let Form { parameters, size, .. } = site.form;
+        let (weight, bias, to) = (&parameters[0], parameters.get(1), (size.height, size.width));
+        conv_transpose2d(tape, site.x(), weight, bias, site.rectifier, self.slides(), to, site.gradient).into()
+    }
+
+    fn adjoint<E: Element, T: Tape<E, Cpu>>(
+        &self,
+        tape: &mut T,
+        form: Form<E>,
+        Cotangent { value, slopes }: Cotangent<E>,
+    ) -> Option<Batch<E>> {
+        Some(conv_transpose::pullback(tape, value, slopes, &form.parameters[0], self.slides()))
+    }
+}
+
+#[cfg(test)]
+impl super::Examples for ConvTranspose2d {
+    fn examples() -> Vec<(Self, Vec<Size>)> {
+        let doubling = Self {
+            channels: 2,
+            kernel: Pair::Both(3),
+            stride: Pair::Both(2),
+            padding: Sides::Pair(Pair::one()),
+            output_padding: Sides::Pair(Pair::one()),
+            bias: true,
+        };
+        let plain = Self {
+            channels: 3,
+            kernel: Pair::Each([2, 3]),
+            stride: Pair::one(),
+            padding: Sides::none(),
+            output_padding: Sides::none(),
+            bias: false,
+        };
+        vec![(doubling, vec![Size::new(3, 3, 2)]), (plain, vec![Size::new(2, 2, 3)])]
+    }
+}

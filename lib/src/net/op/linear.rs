@@ -1,0 +1,84 @@
+//! Linear map of a vector, and how a scale and a shift of each output fold into weights.
+
+use dfdx::prelude::{Cpu, Tape};
+use serde::{Deserialize, Serialize};
+
+use super::settings::{default_true, is_true, single};
+use super::{Affine, Compute, Computed, Cotangent, Form, Op, Operation, ParameterSpec, Site};
+use crate::net::size::Size;
+use crate::ops::linear;
+use crate::tensor::{Batch, Element, batch, shape, view};
+
+/// Linear map of a vector; weight (features, F), bias (features).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Linear {
+    /// Output features.
+    pub features: usize,
+    /// Whether there is a bias.
+    #[serde(default = "default_true", skip_serializing_if = "is_true")]
+    pub bias: bool,
+}
+
+impl Operation for Linear {
+    fn output(&self, inputs: &[Size]) -> Result<Size, String> {
+        match single(inputs)?.is_vector() {
+            true => Ok(Size::new(self.features, 1, 1)),
+            false => Err("a vector (put a flatten node before it)".into()),
+        }
+    }
+
+    fn parameters(&self, inputs: &[Size]) -> Vec<ParameterSpec> {
+        let weight = ParameterSpec::weight(vec![self.features, inputs.first().map_or(0, |size| size.channels)]);
+        std::iter::once(weight).chain(self.bias.then(|| ParameterSpec::bias(self.features))).collect()
+    }
+
+    fn takes_rectifier(&self) -> bool {
+        true
+    }
+
+    fn without_bias(&self) -> Option<Op> {
+        Some(Self { bias: false, ..self.clone() }.into())
+    }
+}
+
+impl Compute for Linear {
+    fn forward<E: Element, T: Tape<E, Cpu>>(&self, tape: &mut T, site: &Site<E>) -> Computed<E> {
+        let parameters = site.form.parameters;
+        linear::linear(tape, site.x(), &parameters[0], parameters.get(1), site.rectifier, site.gradient).into()
+    }
+
+    fn adjoint<E: Element, T: Tape<E, Cpu>>(
+        &self,
+        tape: &mut T,
+        form: Form<E>,
+        Cotangent { value, slopes }: Cotangent<E>,
+    ) -> Option<Batch<E>> {
+        Some(linear::adjoint(tape, value, slopes, &form.parameters[0]))
+    }
+
+    fn absorb<E: Element>(&self, parameters: &[Batch<E>], by: &Affine) -> Option<(Op, Vec<Batch<E>>)> {
+        Some((Self { bias: true, ..self.clone() }.into(), scaled(parameters, by)))
+    }
+}
+
+/// Weight and bias of s (W x + b - m) + t: W' = s W, b' = s (b - m) + t, of each output.
+pub(super) fn scaled<E: Element>(parameters: &[Batch<E>], Affine { mean, scale, shift }: &Affine) -> Vec<Batch<E>> {
+    let weight = &parameters[0];
+    let row = (view(weight).len() / scale.len()).max(1);
+    let rows = view(weight).chunks_exact(row).zip(scale);
+    let weights = rows.flat_map(|(row, &scale)| row.iter().map(move |value| E::of(value.wide() * scale))).collect();
+    let bias = |channel: usize| parameters.get(1).map_or(0.0, |bias| view(bias)[channel].wide());
+    let shifted = |channel: usize| E::of((bias(channel) - mean[channel]) * scale[channel] + shift[channel]);
+    let biases: Vec<E> = (0..scale.len()).map(shifted).collect();
+    let channels = biases.len();
+    vec![batch(weights, shape(weight)), batch(biases, (1, 1, 1, channels))]
+}
+
+#[cfg(test)]
+impl super::Examples for Linear {
+    fn examples() -> Vec<(Self, Vec<Size>)> {
+        let size = vec![Size::new(5, 1, 1)];
+        vec![(Self { features: 3, bias: true }, size.clone()), (Self { features: 6, bias: false }, size)]
+    }
+}

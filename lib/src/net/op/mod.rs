@@ -1,0 +1,423 @@
+//! Operations of networks. Each is a room: a file with its settings, its parameters, the size of its result, what it computes, its
+//! pullback, what it folds with, and examples of it.
+//!
+//! [`Operation`] is what an operation *is*: anything that runs networks reads it. [`Compute`] is how dfdx's tape on the processor computes
+//! it; another engine implements the same rooms. A pullback is made of tape operations, since feature alignment and Grad-IFV
+//! differentiate it again. One test goes over the examples of every room and holds both directions to finite differences.
+//!
+//! A new operation is a file here and a line in the list below; `layer_norm.rs` would be the file, `layer_norm::LayerNorm` the line.
+
+mod activation;
+mod add;
+mod average_pool;
+mod batch_norm;
+mod concat;
+mod conv2d;
+mod conv_transpose2d;
+mod dropout;
+mod input;
+mod linear;
+mod max_pool;
+mod pad;
+mod reshape;
+mod settings;
+mod slice;
+#[cfg(test)]
+mod tests;
+mod upsample;
+
+use dfdx::prelude::{Cpu, Tape};
+use serde::{Deserialize, Serialize};
+
+pub use settings::{Pair, Sides};
+
+use super::size::Size;
+use crate::ops::InputGradient;
+use crate::ops::window::Window;
+use crate::tensor::random::Stream;
+use crate::tensor::{Batch, Element};
+
+/// Makes [`Op`] of the list of rooms, and hands each call to the room.
+macro_rules! operations {
+    ($($(#[$doc:meta])* $room:ident::$Name:ident),* $(,)?) => {
+        $(pub use $room::$Name;)*
+
+        /// What a node computes, with PyTorch's names, defaults and meanings. `net.json` names it in snake case.
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        #[serde(tag = "op", rename_all = "snake_case")]
+        pub enum Op {
+            $($(#[$doc])* $Name($Name)),*
+        }
+
+        $(impl From<$Name> for Op {
+            fn from(settings: $Name) -> Self {
+                Self::$Name(settings)
+            }
+        })*
+
+        impl Op {
+            /// What it is.
+            fn operation(&self) -> &dyn Operation {
+                match self {
+                    $(Self::$Name(settings) => settings),*
+                }
+            }
+
+            /// What it computes at a site.
+            pub(crate) fn forward<E: Element, T: Tape<E, Cpu>>(&self, tape: &mut T, site: &Site<E>) -> Computed<E> {
+                match self {
+                    $(Self::$Name(settings) => settings.forward(tape, site)),*
+                }
+            }
+
+            /// The cotangents of its inputs, in their order, for one of its result.
+            pub(crate) fn pullback<E: Element, T: Tape<E, Cpu>>(
+                &self,
+                tape: &mut T,
+                site: &Site<E>,
+                cotangent: Cotangent<E>,
+            ) -> Vec<Batch<E>> {
+                match self {
+                    $(Self::$Name(settings) => settings.pullback(tape, site, cotangent)),*
+                }
+            }
+
+            /// The transposed map of an operation that is linear up to a bias; `None` of others.
+            pub(crate) fn adjoint<E: Element, T: Tape<E, Cpu>>(
+                &self,
+                tape: &mut T,
+                form: Form<E>,
+                cotangent: Cotangent<E>,
+            ) -> Option<Batch<E>> {
+                match self {
+                    $(Self::$Name(settings) => settings.adjoint(tape, form, cotangent)),*
+                }
+            }
+
+            /// The scale and the shift of each channel, of an operation that at inference is nothing else.
+            pub(crate) fn affine<E: Element>(&self, parameters: &[Batch<E>]) -> Option<Affine> {
+                match self {
+                    $(Self::$Name(settings) => settings.affine(parameters)),*
+                }
+            }
+
+            /// The same operation with a scale and a shift of each channel of its result folded in, and its parameters.
+            pub(crate) fn absorb<E: Element>(&self, parameters: &[Batch<E>], by: &Affine) -> Option<(Op, Vec<Batch<E>>)> {
+                match self {
+                    $(Self::$Name(settings) => settings.absorb(parameters, by)),*
+                }
+            }
+
+            /// Small sites of every operation, for the tests that all must pass.
+            #[cfg(test)]
+            fn examples() -> Vec<(Op, Vec<Size>)> {
+                let mut all = Vec::new();
+                $(all.extend($Name::examples().into_iter().map(|(settings, inputs)| (settings.into(), inputs)));)*
+                all
+            }
+
+            /// The names of all operations, as net.json writes them.
+            #[cfg(test)]
+            fn names() -> Vec<&'static str> {
+                vec![$(stringify!($Name)),*]
+            }
+        }
+    };
+}
+
+operations! {
+    /// Convolution; weight (channels, C / groups, kh, kw), bias (channels).
+    conv2d::Conv2d,
+    /// Transposed convolution; weight (C, channels, kh, kw), bias (channels).
+    conv_transpose2d::ConvTranspose2d,
+    /// Linear map of a vector; weight (features, F), bias (features).
+    linear::Linear,
+    /// max(x, slope x).
+    activation::LeakyRelu,
+    /// max(x, 0).
+    activation::Relu,
+    /// min(max(x, low), high).
+    activation::Clip,
+    /// x, or e^x - 1 below zero.
+    activation::Elu,
+    /// elu of x and of -x, side by side along the channels.
+    activation::ConcatElu,
+    /// ln(x + sqrt(1 + x^2)).
+    activation::Asinh,
+    /// (e^x - e^-x) / 2.
+    activation::Sinh,
+    /// 1 / (1 + e^-x).
+    activation::Sigmoid,
+    /// Hyperbolic tangent.
+    activation::Tanh,
+    /// ln(1 + e^x).
+    activation::Softplus,
+    /// The largest value of a window.
+    max_pool::MaxPool2d,
+    /// The mean of a window.
+    average_pool::AvgPool2d,
+    /// The mean of each channel.
+    average_pool::GlobalAvgPool,
+    /// Batch normalisation per channel; weight, bias, running_mean, running_var (C).
+    batch_norm::BatchNorm,
+    /// In training: zero with this probability, else divided by what is left.
+    dropout::Dropout,
+    /// Each pixel repeated.
+    upsample::UpsampleNearest,
+    /// Bilinear interpolation with half-pixel centres.
+    upsample::UpsampleBilinear,
+    /// Inputs side by side along the channels.
+    concat::Concat,
+    /// The sum of the inputs.
+    add::Add,
+    /// Channels start..end.
+    slice::Slice,
+    /// Zeros around an image, and channels of zeros before and after its own.
+    pad::Pad,
+    /// An image as a vector, channels first.
+    reshape::Flatten,
+    /// An input of the network beside the first, such as a class: it reads no node.
+    input::Input,
+    /// A vector as an image, channels first.
+    reshape::Reshape,
+}
+
+/// A parameter (or running statistic) that a node holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParameterSpec {
+    /// Its name within the node: weight, bias, …
+    pub name: &'static str,
+    /// Its shape as in PyTorch's files.
+    pub shape: Vec<usize>,
+    /// Whether training changes it by its gradient; running statistics are not trained.
+    pub trained: bool,
+    /// How it starts.
+    pub start: Start,
+}
+
+/// How a parameter starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// As the network's initialisation has it.
+    Drawn,
+    /// Uniform in ±1 / sqrt(fan in), the fan in being that of the node's weight.
+    Bias,
+    /// All ones.
+    Ones,
+    /// All zeros.
+    Zeros,
+}
+
+impl ParameterSpec {
+    /// A trained weight.
+    fn weight(shape: Vec<usize>) -> Self {
+        Self { name: "weight", shape, trained: true, start: Start::Drawn }
+    }
+
+    /// A trained bias.
+    fn bias(length: usize) -> Self {
+        Self { name: "bias", shape: vec![length], trained: true, start: Start::Bias }
+    }
+
+    /// The number of values.
+    pub fn elements(&self) -> usize {
+        self.shape.iter().product()
+    }
+}
+
+/// What an operation is, apart from how an engine computes it.
+pub(crate) trait Operation {
+    /// The size of the result, or what was expected of the inputs.
+    fn output(&self, inputs: &[Size]) -> Result<Size, String>;
+
+    /// The parameters that it holds for inputs of these sizes.
+    fn parameters(&self, _inputs: &[Size]) -> Vec<ParameterSpec> {
+        Vec::new()
+    }
+
+    /// The window that it slides over its input.
+    fn window(&self) -> Option<Window> {
+        None
+    }
+
+    /// The slope below zero of a rectifier, max(x, slope x); `None` of anything else.
+    fn rectifier(&self) -> Option<f64> {
+        None
+    }
+
+    /// Whether it computes the rectifier after it in the same pass.
+    fn takes_rectifier(&self) -> bool {
+        false
+    }
+
+    /// Whether it computes what the operation before it does, and reads that one's input instead.
+    fn takes_before(&self, _before: &Op) -> bool {
+        false
+    }
+
+    /// A layer of weights without its bias.
+    fn without_bias(&self) -> Option<Op> {
+        None
+    }
+}
+
+/// Where an operation stands in a network: all that its result depends on.
+pub(crate) struct Site<'a, E: Element> {
+    /// Its parameters and sizes.
+    pub form: Form<'a, E>,
+    /// The values of its inputs, (N, H, W, C) each.
+    pub inputs: Vec<&'a Batch<E>>,
+    /// The slope of the rectifier that is computed with it.
+    pub rectifier: Option<E>,
+    /// In training the stream that it draws from.
+    pub training: Option<Stream>,
+    /// Whether the gradient of its input is wanted.
+    pub gradient: InputGradient,
+}
+
+impl<'a, E: Element> Site<'a, E> {
+    /// The value of its first input.
+    fn x(&self) -> &'a Batch<E> {
+        self.inputs[0]
+    }
+}
+
+/// An operation's parameters and sizes.
+#[derive(Clone, Copy)]
+pub(crate) struct Form<'a, E: Element> {
+    /// Its parameters, in memory shapes.
+    pub parameters: &'a [Batch<E>],
+    /// The sizes of its inputs.
+    pub sizes: &'a [Size],
+    /// The size of its result.
+    pub size: Size,
+    /// Whether it computes what the operation before it does ([`Operation::takes_before`]).
+    pub takes_before: bool,
+}
+
+impl<E: Element> Form<'_, E> {
+    /// The size of its first input.
+    fn from(&self) -> Size {
+        self.sizes.first().copied().unwrap_or(self.size)
+    }
+}
+
+/// A cotangent of what a node computed. The rectifier computed with it, if any, is given by its result and its slope: the cotangent is
+/// that of the rectifier's result.
+#[derive(Clone, Copy)]
+pub(crate) struct Cotangent<'a, E: Element> {
+    /// The cotangent, (N, H, W, C). There may be many for one image of the site.
+    pub value: &'a Batch<E>,
+    /// What the rectifier gave, and its slope.
+    pub slopes: Option<(&'a Batch<E>, E)>,
+}
+
+/// What an operation computed.
+pub(crate) struct Computed<E: Element> {
+    /// The result, (N, H, W, C).
+    pub value: Batch<E>,
+    /// Running statistics after a batch in training: which of its parameters, and the new value.
+    pub running: Vec<(usize, Batch<E>)>,
+}
+
+impl<E: Element> From<Batch<E>> for Computed<E> {
+    fn from(value: Batch<E>) -> Self {
+        Self { value, running: Vec::new() }
+    }
+}
+
+/// y = scale (x - mean) + shift of each channel.
+pub(crate) struct Affine {
+    /// One number per channel.
+    pub mean: Vec<f64>,
+    /// One number per channel.
+    pub scale: Vec<f64>,
+    /// One number per channel.
+    pub shift: Vec<f64>,
+}
+
+/// How dfdx's tape on the processor computes an operation.
+pub(crate) trait Compute: Operation {
+    /// What it computes, with the rectifier of the site.
+    fn forward<E: Element, T: Tape<E, Cpu>>(&self, tape: &mut T, site: &Site<E>) -> Computed<E>;
+
+    /// The cotangents of its inputs, in their order; what is linear in its one input need not say it.
+    fn pullback<E: Element, T: Tape<E, Cpu>>(
+        &self,
+        tape: &mut T,
+        site: &Site<E>,
+        cotangent: Cotangent<E>,
+    ) -> Vec<Batch<E>> {
+        self.adjoint(tape, site.form, cotangent).into_iter().collect()
+    }
+
+    /// The transposed map of what is linear in its one input up to a bias.
+    fn adjoint<E: Element, T: Tape<E, Cpu>>(
+        &self,
+        _tape: &mut T,
+        _form: Form<E>,
+        _cotangent: Cotangent<E>,
+    ) -> Option<Batch<E>> {
+        None
+    }
+
+    /// Scale and shift of each channel, if it is nothing else at inference.
+    fn affine<E: Element>(&self, _parameters: &[Batch<E>]) -> Option<Affine> {
+        None
+    }
+
+    /// Itself with a scale and a shift of each channel folded in, and its parameters.
+    fn absorb<E: Element>(&self, _parameters: &[Batch<E>], _by: &Affine) -> Option<(Op, Vec<Batch<E>>)> {
+        None
+    }
+}
+
+/// Small sites of an operation, for the tests that all must pass: its settings, and the sizes of its inputs. Every setting that changes
+/// what is computed should be in one of them.
+#[cfg(test)]
+pub(crate) trait Examples: Sized {
+    /// At least one.
+    fn examples() -> Vec<(Self, Vec<Size>)>;
+}
+
+impl Op {
+    /// The parameters that this operation holds for inputs of these sizes.
+    pub fn parameters(&self, inputs: &[Size]) -> Vec<ParameterSpec> {
+        self.operation().parameters(inputs)
+    }
+
+    /// The size of the result, or what was expected of the inputs.
+    pub(crate) fn output(&self, inputs: &[Size]) -> Result<Size, String> {
+        self.operation().output(inputs)
+    }
+
+    /// The window that a convolution or pooling slides.
+    pub fn window(&self) -> Option<Window> {
+        self.operation().window()
+    }
+
+    /// The slope of a rectifier.
+    pub fn rectifier(&self) -> Option<f64> {
+        self.operation().rectifier()
+    }
+
+    /// Whether it computes the rectifier after it in the same pass.
+    pub(crate) fn takes_rectifier(&self) -> bool {
+        self.operation().takes_rectifier()
+    }
+
+    /// Whether it computes what the operation before it does, and reads that one's input instead.
+    pub(crate) fn takes_before(&self, before: &Self) -> bool {
+        self.operation().takes_before(before)
+    }
+
+    /// A layer of weights without its bias; `None` of other operations.
+    pub(crate) fn without_bias(&self) -> Option<Self> {
+        self.operation().without_bias()
+    }
+
+    /// Whether its name says it all.
+    pub(super) fn has_no_settings(&self) -> bool {
+        serde_json::to_value(self).is_ok_and(|json| json.as_object().is_some_and(|fields| fields.len() == 1))
+    }
+}
