@@ -100,6 +100,12 @@ bench *jobs:
     target/peers/bin/python -c 'import torch, torchvision, numpy, scipy, sklearn' 2>/dev/null || target/peers/bin/pip install --quiet torch torchvision numpy scipy scikit-learn
     target/peers/bin/python tests/peers/bench.py {{ jobs }}
 
+# The tests' reference values from PyTorch and SciPy, into a folder (makes its own Python environment): just oracle out --seed 7.
+oracle out *words:
+    test -x target/peers/bin/python || python3 -m venv target/peers
+    target/peers/bin/python -c 'import torch, numpy, scipy, skimage' 2>/dev/null || target/peers/bin/pip install --quiet torch numpy scipy scikit-image
+    target/peers/bin/python tests/oracle/make.py --out {{ quote(out) }} {{ words }}
+
 # Make a file or folder again, from its sidecar.
 again file: build
     "$OBVERSE_BIN/obverse-again" {{ quote(file) }}
