@@ -108,7 +108,7 @@ fn densenet_knows_its_training_images() {
 
 #[test]
 #[cfg_attr(not(mirror), ignore = "it takes OBVERSE_MIRROR")]
-fn a_slice_is_a_node_of_some_of_anothers_channels() {
+fn a_slice_is_a_node_of_some_of_another_s_channels() {
     let weights = mirror("weights/densenet-bc-100-12-cifar10.pth.tar");
     let (folder, oracle) = (tempfile::tempdir().unwrap(), oracle());
     let (path, images) = (folder.path(), oracle.path().join("cifar_images.npy"));
