@@ -93,12 +93,23 @@ audit:
     PATH="$PATH:{{ justfile_directory() }}/target/deny/bin" cargo deny --locked check bans licenses sources
     @if timeout 20 git ls-remote --quiet https://github.com/RustSec/advisory-db HEAD >/dev/null 2>&1; then PATH="$PATH:{{ justfile_directory() }}/target/deny/bin" cargo deny --locked check advisories; else echo 'skipped: advisories: github.com cannot be reached'; fi
 
+# Check the spelling of prose, comments and names, by typos.toml.
+spelling:
+    @command -v typos >/dev/null || test -x target/typos/bin/typos || (python3 -m venv target/typos && target/typos/bin/pip install --quiet typos==1.52.0)
+    PATH="$PATH:{{ justfile_directory() }}/target/typos/bin" typos
+
 # Time the same jobs here and in PyTorch, alternating (makes its own Python environment; needs an idle machine).
 bench *jobs:
     cargo build --workspace --release --bench peers --locked
     test -x target/peers/bin/python || python3 -m venv target/peers
     target/peers/bin/python -c 'import torch, torchvision, numpy, scipy, sklearn' 2>/dev/null || target/peers/bin/pip install --quiet torch torchvision numpy scipy scikit-learn
     target/peers/bin/python tests/peers/bench.py {{ jobs }}
+
+# Make the tests' reference values with PyTorch and SciPy, into a folder (makes its own Python environment): just oracle out --seed 7.
+oracle out *words:
+    test -x target/peers/bin/python || python3 -m venv target/peers
+    target/peers/bin/python -c 'import torch, numpy, scipy, skimage' 2>/dev/null || target/peers/bin/pip install --quiet torch numpy scipy scikit-image
+    target/peers/bin/python tests/oracle/make.py --out {{ quote(out) }} {{ words }}
 
 # Make a file or folder again, from its sidecar.
 again file: build

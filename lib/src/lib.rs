@@ -74,3 +74,7 @@ pub mod store;
 pub mod tensor;
 pub mod train;
 pub mod visualisation;
+
+// `tests/src/oracle.rs`, which is a module of other crates too, calls the library by its name.
+#[cfg(test)]
+extern crate self as obverse;

@@ -5,19 +5,13 @@
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use obverse::store::npy::{read, write};
+use obverse_tests::oracle::Case;
 use obverse_tests::{run, write_images};
 use serde_json::Value;
 use tempfile::TempDir;
-
-/// The case of the oracle: `OBVERSE_ORACLE`'s, or the bundled one.
-fn case(name: &str) -> PathBuf {
-    let bundled = Path::new(env!("CARGO_MANIFEST_DIR")).join("oracle");
-    let chosen = std::env::var_os("OBVERSE_ORACLE").map(PathBuf::from);
-    chosen.filter(|root| root.join(name).is_dir()).unwrap_or(bundled).join(name)
-}
 
 fn json(folder: &Path, tool: &str, words: &str) -> Value {
     serde_json::from_slice(&run(folder, tool, &format!("{words} --json --quiet")).succeeds().stdout).unwrap()
@@ -41,19 +35,21 @@ const NET: &str = "--net net --layer act2";
 
 #[test]
 fn features_give_the_distances_of_the_oracle() {
-    let folder = case("frechet");
-    let expected: Value = serde_json::from_slice(&fs::read(folder.join("case.json")).unwrap()).unwrap();
-    let expected = &expected["expected"];
+    let case = Case::open("frechet");
+    let (folder, expected) = (case.unpacked(), &case.description["expected"]);
     for (set, label) in [("full", "frechet-features-"), ("deficient", "deficient")] {
-        let found = json(&folder, "fid-score", &format!("{set}.a.npy {set}.b.npy"));
+        let found = json(folder.path(), "fid-score", &format!("{set}.a.npy {set}.b.npy"));
         for name in ["fid", "kid"] {
             assert!(close(&found[name], expected[set][name].as_f64().unwrap(), 1e-6), "{set} {name}: {found}");
         }
         assert!(found["features"]["label"].as_str().unwrap().contains(label), "{found}");
         assert!(found["images_a"].as_u64().unwrap() > 1 && found["images_b"].as_u64().unwrap() > 1);
     }
-    let found = json(&folder, "fid-score", "full.a.npy full.b.npy --bootstrap 50 --prdc --infinity");
-    assert_eq!(found, json(&folder, "fid-score", "full.a.npy full.b.npy --bootstrap 50 --prdc --infinity --threads 1"));
+    let found = json(folder.path(), "fid-score", "full.a.npy full.b.npy --bootstrap 50 --prdc --infinity");
+    assert_eq!(
+        found,
+        json(folder.path(), "fid-score", "full.a.npy full.b.npy --bootstrap 50 --prdc --infinity --threads 1")
+    );
     for name in ["fid", "kid", "precision", "recall", "density", "coverage"] {
         let (interval, value) = (&found[format!("{name}_interval")], found[name].as_f64().unwrap());
         let (low, high) = (interval[0].as_f64().unwrap(), interval[1].as_f64().unwrap());
@@ -146,9 +142,9 @@ fn pairs_have_a_similarity_and_pools_have_neighbours() {
     let folder = images();
     let found = json(folder.path(), "fid-score", "images.npy images.npy --paired --bootstrap 20");
     assert!(close(&found["ssim"], 1.0, 1e-12) && found["l2"].as_f64() == Some(0.0), "{found}");
-    let case = case("similarity");
-    let expected = read::<f64>(&case.join("ssim.npy")).unwrap();
-    let found = json(&case, "fid-score", "a.npy b.npy --paired");
+    let case = Case::open("similarity").unpacked();
+    let expected = read::<f64>(&case.path().join("ssim.npy")).unwrap();
+    let found = json(case.path(), "fid-score", "a.npy b.npy --paired");
     assert!(close(&found["ssim"], expected.mean().unwrap(), 1e-6), "{found}");
     for metric in ["l1", "l2", "ssim"] {
         let words = format!("half.npy images.npy --metric {metric} -k 3 -o near");
@@ -206,10 +202,11 @@ fn inception_features_are_named_and_are_those_of_the_oracle() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     run(path, "net-import", &format!("{} -o net", weights.display())).succeeds();
-    let images = case("inception").join("images.npy");
+    let oracle = Case::open("inception").unpacked();
+    let images = oracle.path().join("images.npy");
     run(path, "fid-score", &format!("features {} --net net -o f.npy", images.display())).succeeds();
-    let (found, expected) =
-        (read::<f32>(&path.join("f.npy")).unwrap(), read::<f32>(&case("inception").join("features_768.npy")).unwrap());
+    let expected = read::<f32>(&oracle.path().join("features_768.npy")).unwrap();
+    let found = read::<f32>(&path.join("f.npy")).unwrap();
     let norm = |values: ndarray::ArrayD<f32>| values.iter().map(|value| value * value).sum::<f32>().sqrt();
     assert!(norm(&found - &expected) < 1e-4 * norm(expected));
     let label = |layer: &str, more: &str| {

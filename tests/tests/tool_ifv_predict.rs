@@ -86,9 +86,9 @@ fn objectives_of_images_are_predicted_to_the_same_bytes_however_they_are_compute
 fn joined_images_keep_what_their_parts_say_and_a_missing_companion_makes_an_output_stale() {
     let folder = realised();
     let folder = folder.path();
-    let optimize = "net --objective targets:conv2:t.npy --steps 20 --cosine-power 2 --precision f64 --quiet";
+    let optimise = "net --objective targets:conv2:t.npy --steps 20 --cosine-power 2 --precision f64 --quiet";
     for part in 1..=2 {
-        run(folder, "fv-optimize", &format!("{optimize} --shard {part}/2 -o x{part}.npy")).succeeds();
+        run(folder, "fv-optimize", &format!("{optimise} --shard {part}/2 -o x{part}.npy")).succeeds();
     }
     for kind in ["", ".parameters"] {
         run(folder, "npy-cat", &format!("x1{kind}.npy x2{kind}.npy --quiet -o joined{kind}.npy")).succeeds();
@@ -107,16 +107,16 @@ fn joined_images_keep_what_their_parts_say_and_a_missing_companion_makes_an_outp
     assert_eq!(said("joined.npy")[1], 3);
     run(folder, "npy-cat", "x1.npy --quiet -o one.npy").succeeds();
     assert_eq!(said("one.npy")[1], 2);
-    run(folder, "fv-optimize", &format!("{optimize} --seed 1 --shard 1/2 -o x1.npy")).succeeds();
+    run(folder, "fv-optimize", &format!("{optimise} --seed 1 --shard 1/2 -o x1.npy")).succeeds();
     assert_eq!(said("one.npy")[1], 3);
 
     let check = |tool: &str, words: &str| run(folder, tool, &format!("{words} --check"));
-    let (optimize, predict) = (format!("{optimize} --shard 2/2 -o x2.npy"), "net x.npy --layer conv2 --quiet -o q.npy");
+    let (optimise, predict) = (format!("{optimise} --shard 2/2 -o x2.npy"), "net x.npy --layer conv2 --quiet -o q.npy");
     run(folder, "ifv-predict", predict).succeeds();
-    check("fv-optimize", &optimize).succeeds();
+    check("fv-optimize", &optimise).succeeds();
     check("ifv-predict", predict).succeeds();
     for (tool, words, beside) in
-        [("fv-optimize", &*optimize, "x2.trace.npy"), ("ifv-predict", predict, "q.responses.npy")]
+        [("fv-optimize", &*optimise, "x2.trace.npy"), ("ifv-predict", predict, "q.responses.npy")]
     {
         fs::remove_file(folder.join(beside)).unwrap();
         check(tool, words).fails(1, &["not fresh", &format!("{beside} is missing")]);

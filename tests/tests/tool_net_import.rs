@@ -5,18 +5,18 @@
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use ndarray::{ArrayD, Axis};
 use obverse::store::npy::read;
+use obverse_tests::oracle::Case;
 use obverse_tests::{mirror, run, write_images};
 use serde_json::Value;
+use tempfile::TempDir;
 
-/// The case of the oracle: `OBVERSE_ORACLE`'s, or the bundled one.
-fn oracle() -> PathBuf {
-    let bundled = Path::new(env!("CARGO_MANIFEST_DIR")).join("oracle");
-    let chosen = std::env::var_os("OBVERSE_ORACLE").map(PathBuf::from);
-    chosen.filter(|root| root.join("pretrained").is_dir()).unwrap_or(bundled).join("pretrained")
+/// The case of the oracle, as files.
+fn oracle() -> TempDir {
+    Case::open("pretrained").unpacked()
 }
 
 /// What a node computes of images.
@@ -27,7 +27,7 @@ fn tapped(folder: &Path, images: &Path, layer: &str) -> ArrayD<f32> {
 
 /// The oracle's tolerance: 1e-3 of the logits, absolute.
 fn assert_close(what: &str, actual: ArrayD<f32>, expected: &str) {
-    let expected = read::<f32>(&oracle().join(expected)).unwrap();
+    let expected = read::<f32>(&oracle().path().join(expected)).unwrap();
     let actual = actual.to_shape(expected.raw_dim()).unwrap();
     let difference = (&actual - &expected).iter().fold(0.0f32, |largest, value| largest.max(value.abs()));
     println!("{what}: {difference:e}");
@@ -41,7 +41,8 @@ fn metrics(folder: &Path, words: &str) -> Value {
 #[test]
 #[cfg_attr(not(mirror), ignore = "it takes OBVERSE_MIRROR")]
 fn densenet_has_the_logits_of_the_oracle_in_both_formats() {
-    let images = oracle().join("cifar_images.npy");
+    let oracle = oracle();
+    let images = oracle.path().join("cifar_images.npy");
     let formats = [("pth.tar", "--arch densenet-bc-100-12", "relu"), ("onnx", "--convention cifar10", "relu")];
     for (format, words, last) in formats {
         let file = format!("weights/densenet-bc-100-12-cifar10.{format}");
@@ -65,7 +66,7 @@ fn resnet_20_has_the_logits_of_the_oracle_in_both_formats() {
         let weights = mirror(&format!("weights/{file}"));
         let folder = tempfile::tempdir().unwrap();
         metrics(folder.path(), &format!("{} {words} -o net", weights.display()));
-        let logits = tapped(folder.path(), &oracle().join("cifar_images.npy"), "linear");
+        let logits = tapped(folder.path(), &oracle().path().join("cifar_images.npy"), "linear");
         assert_close(file, logits, "resnet20_logits.npy");
     }
 }
@@ -80,10 +81,10 @@ fn squeezenet_has_the_logits_of_the_oracle_in_both_formats() {
         let weights = mirror(&file);
         let folder = tempfile::tempdir().unwrap();
         metrics(folder.path(), &format!("{} {words} -o net", weights.display()));
-        let logits = tapped(folder.path(), &oracle().join("picture.npy"), "classifier.3");
+        let logits = tapped(folder.path(), &oracle().path().join("picture.npy"), "classifier.3");
         assert_close(&file, logits, "squeezenet_logits.npy");
         // A fire module is a node, and its name PyTorch's, in either format.
-        assert_eq!(tapped(folder.path(), &oracle().join("picture.npy"), "features.3").shape()[1], 128);
+        assert_eq!(tapped(folder.path(), &oracle().path().join("picture.npy"), "features.3").shape()[1], 128);
     }
 }
 
@@ -107,10 +108,10 @@ fn densenet_knows_its_training_images() {
 
 #[test]
 #[cfg_attr(not(mirror), ignore = "it takes OBVERSE_MIRROR")]
-fn a_slice_is_a_node_of_some_of_anothers_channels() {
+fn a_slice_is_a_node_of_some_of_another_s_channels() {
     let weights = mirror("weights/densenet-bc-100-12-cifar10.pth.tar");
-    let (folder, images) = (tempfile::tempdir().unwrap(), oracle().join("cifar_images.npy"));
-    let path = folder.path();
+    let (folder, oracle) = (tempfile::tempdir().unwrap(), oracle());
+    let (path, images) = (folder.path(), oracle.path().join("cifar_images.npy"));
     let import = |slice: &str| run(path, "net-import", &format!("{} --slice {slice} -o net", weights.display()));
     import("own=block3.layer.15:150..342").succeeds();
     let (whole, own) = (tapped(path, &images, "block3.layer.15"), tapped(path, &images, "own"));

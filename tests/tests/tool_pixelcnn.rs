@@ -16,10 +16,10 @@ use obverse_tests::{run, tool, write_images};
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// A folder with 40 gray images of 8 x 8, vectors and maps for them, and 40 in colour of 7 x 6.
+/// A folder with 40 grey images of 8 x 8, vectors and maps for them, and 40 in colour of 7 x 6.
 fn files() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
-    write_images(&folder.path().join("gray.npy"), 40, 1, 8).unwrap();
+    write_images(&folder.path().join("grey.npy"), 40, 1, 8).unwrap();
     let draws: Vec<f32> = Stream::new(0, "h", 0).normal(0..40 * 24);
     write(&folder.path().join("vectors.npy"), &[40, 5], &draws[..200]).unwrap();
     write(&folder.path().join("maps.npy"), &[40, 2, 3, 4], &draws).unwrap();
@@ -44,9 +44,9 @@ fn the_loss_falls_for_every_likelihood_and_condition() {
     let folder = files();
     let folder = folder.path();
     for words in [
-        "gray.npy",
-        "gray.npy --condition vectors.npy --condition-dropout 0.2",
-        "gray.npy --condition maps.npy --likelihood mixture --mixtures 2",
+        "grey.npy",
+        "grey.npy --condition vectors.npy --condition-dropout 0.2",
+        "grey.npy --condition maps.npy --likelihood mixture --mixtures 2",
         "colour.npy --condition vectors.npy --mixtures 2",
         "colour.npy --condition maps.npy --precision f64 --mixtures 2",
     ] {
@@ -73,11 +73,11 @@ fn standardised_conditions_are_learned_from_whatever_their_size() {
         write(&folder.join(format!("large-{name}.npy")), given.shape(), &large).unwrap();
         let likelihoods = |condition: &str, how: &str| {
             let fit = format!(
-                "gray.npy --condition {condition}.npy --validation gray.npy --validation-condition {condition}.npy"
+                "grey.npy --condition {condition}.npy --validation grey.npy --validation-condition {condition}.npy"
             );
             run(folder, "pixelcnn-fit", &format!("{fit} {SMALL} --updates 20 --dropout 0 {how} --force -o model"))
                 .succeeds();
-            let words = format!("model gray.npy --condition {condition}.npy --force --quiet -o l.npy");
+            let words = format!("model grey.npy --condition {condition}.npy --force --quiet -o l.npy");
             run(folder, "mi-bound", &words).succeeds();
             fs::read(folder.join("l.npy")).unwrap()
         };
@@ -92,7 +92,7 @@ fn a_training_that_paused_or_was_interrupted_ends_with_the_same_bytes_whatever_t
     let folder = files();
     let folder = folder.path();
     let common =
-        format!("gray.npy --condition vectors.npy --validation gray.npy --validation-condition vectors.npy {SMALL}");
+        format!("grey.npy --condition vectors.npy --validation grey.npy --validation-condition vectors.npy {SMALL}");
     let words = format!("{common} --updates 37 --evaluate-every 9");
     run(folder, "pixelcnn-fit", &format!("{words} -o whole")).succeeds();
     run(folder, "pixelcnn-fit", &format!("{words} --stop-after 11 --threads 1 -o parts")).succeeds();
@@ -149,7 +149,7 @@ fn training_ends_early_when_validation_gets_no_better_and_keeps_the_best() {
 fn a_loss_that_is_no_number_stops_with_the_checkpoint_from_before() {
     let folder = files();
     let folder = folder.path();
-    let words = format!("gray.npy {SMALL} --updates 50 --checkpoint-minutes 0 --dropout 0");
+    let words = format!("grey.npy {SMALL} --updates 50 --checkpoint-minutes 0 --dropout 0");
     run(folder, "pixelcnn-fit", &format!("{words} --learning-rate 1e38 -o model"))
         .fails(1, &["diverged", "train_nll", "checkpoint"]);
     assert!(!folder.join("model").exists() && folder.join("model.checkpoint").is_dir());
@@ -192,10 +192,10 @@ fn samples_depend_on_seed_and_number_alone_and_completions_keep_their_rows() {
     refused("model", &["model", "needs"]);
     refused("model --condition vectors.npy", &["vectors.npy"]);
     refused("model --condition maps.npy --temperature 0", &["--temperature"]);
-    refused("model --condition maps.npy --complete gray.npy --rows-kept 2", &["gray.npy", "3 x 7 x 6"]);
+    refused("model --condition maps.npy --complete grey.npy --rows-kept 2", &["grey.npy", "3 x 7 x 6"]);
     refused("model --condition maps.npy --complete colour.npy --rows-kept 7", &["--rows-kept", "7"]);
     refused("colour.npy --count 2", &["colour.npy"]);
-    run(folder, "pixelcnn-fit", &format!("gray.npy {SMALL} --updates 3 -o plain")).succeeds();
+    run(folder, "pixelcnn-fit", &format!("grey.npy {SMALL} --updates 3 -o plain")).succeeds();
     refused("plain --condition vectors.npy", &["plain", "takes none"]);
     run(folder, "pixelcnn-sample", "plain --quiet -o plain.npy").succeeds();
     assert_eq!(read::<u8>(&folder.join("plain.npy")).unwrap().shape(), [16, 1, 8, 8]);
@@ -212,21 +212,21 @@ fn bad_input_is_named() {
     write(&folder.join("floats.npy"), &[40, 1, 8, 8], &floats).unwrap();
     refused("floats.npy", &["floats.npy", "u8"]);
     write(&folder.join("few.npy"), &[39, 5], &floats[..195]).unwrap();
-    refused("gray.npy --condition few.npy", &["few.npy", "40 rows", "39"]);
+    refused("grey.npy --condition few.npy", &["few.npy", "40 rows", "39"]);
     write(&folder.join("three.npy"), &[40, 5, 2], &floats[..400]).unwrap();
-    refused("gray.npy --condition three.npy", &["three.npy", "feature maps"]);
+    refused("grey.npy --condition three.npy", &["three.npy", "feature maps"]);
     write(&folder.join("empty.npy"), &[40, 5, 0, 2], &floats[..0]).unwrap();
-    refused("gray.npy --condition empty.npy", &["empty.npy"]);
+    refused("grey.npy --condition empty.npy", &["empty.npy"]);
     let mut spoiled = floats[..200].to_vec();
     spoiled[77] = f32::NAN;
     write(&folder.join("nan.npy"), &[40, 5], &spoiled).unwrap();
-    refused("gray.npy --condition nan.npy", &["nan.npy", "NaN"]);
+    refused("grey.npy --condition nan.npy", &["nan.npy", "NaN"]);
     refused("colour.npy --likelihood softmax", &["one channel", "found 3"]);
-    refused("gray.npy --dropout 1", &["--dropout", "found 1"]);
-    refused("gray.npy --condition maps.npy --condition-dropout 0.1", &["--condition-dropout", "vectors"]);
-    refused("gray.npy --validation colour.npy", &["colour.npy", "1 x 8 x 8", "3 x 7 x 6"]);
-    refused("gray.npy --condition vectors.npy --validation gray.npy", &["gray.npy", "no condition"]);
-    refused("gray.npy --learning-rate 0", &["--learning-rate"]);
+    refused("grey.npy --dropout 1", &["--dropout", "found 1"]);
+    refused("grey.npy --condition maps.npy --condition-dropout 0.1", &["--condition-dropout", "vectors"]);
+    refused("grey.npy --validation colour.npy", &["colour.npy", "1 x 8 x 8", "3 x 7 x 6"]);
+    refused("grey.npy --condition vectors.npy --validation grey.npy", &["grey.npy", "no condition"]);
+    refused("grey.npy --learning-rate 0", &["--learning-rate"]);
     refused("missing.npy", &["missing.npy"]);
     write(&folder.join("none.npy"), &[0, 8, 8], &[0u8; 0]).unwrap();
     refused("none.npy", &["none.npy"]);

@@ -91,7 +91,7 @@ fn oracle_maps_as_conditions() {
 
 /// Every kind of image, likelihood and condition; sides that are multiples of 4 and not.
 pub(super) fn configurations() -> Vec<Architecture> {
-    let gray = Architecture {
+    let grey = Architecture {
         channels: 1,
         height: 8,
         width: 8,
@@ -100,11 +100,11 @@ pub(super) fn configurations() -> Vec<Architecture> {
         likelihood: Likelihood::Softmax,
         condition: None,
     };
-    let colour = Architecture { channels: 3, likelihood: Likelihood::LogisticMixture(2), ..gray };
+    let colour = Architecture { channels: 3, likelihood: Likelihood::LogisticMixture(2), ..grey };
     vec![
-        gray,
-        Architecture { height: 7, width: 5, condition: Some(Condition::Vector(3)), ..gray },
-        Architecture { likelihood: Likelihood::LogisticMixture(2), condition: Some(Condition::Maps(2, 3, 5)), ..gray },
+        grey,
+        Architecture { height: 7, width: 5, condition: Some(Condition::Vector(3)), ..grey },
+        Architecture { likelihood: Likelihood::LogisticMixture(2), condition: Some(Condition::Maps(2, 3, 5)), ..grey },
         Architecture { height: 6, width: 9, condition: Some(Condition::Maps(2, 12, 3)), ..colour },
         Architecture { blocks: 2, condition: Some(Condition::Vector(4)), ..colour },
     ]
@@ -227,12 +227,12 @@ fn a_model_is_read_back_as_it_was_and_others_are_refused() {
 
 #[test]
 fn sizes_that_do_not_fit_are_refused() {
-    let gray = configurations()[0];
+    let grey = configurations()[0];
     let refused = |architecture: Architecture| architecture.check().unwrap_err().to_string();
-    assert!(refused(Architecture { channels: 3, ..gray }).contains("one channel"));
-    assert!(refused(Architecture { filters: 0, ..gray }).contains("filters"));
+    assert!(refused(Architecture { channels: 3, ..grey }).contains("one channel"));
+    assert!(refused(Architecture { filters: 0, ..grey }).contains("filters"));
     assert!(
-        refused(Architecture { channels: 2, likelihood: Likelihood::LogisticMixture(5), ..gray }).contains("1 or 3")
+        refused(Architecture { channels: 2, likelihood: Likelihood::LogisticMixture(5), ..grey }).contains("1 or 3")
     );
     assert!(Condition::of_rows("h.npy", &[3, 0, 2]).unwrap_err().to_string().contains("h.npy"));
     assert!(Condition::of_rows("h.npy", &[3, 2]).unwrap_err().to_string().contains("feature maps"));

@@ -1,15 +1,17 @@
-//! What the tests of operations share: reference cases, `tests/oracle/<case>/{case.json,*.npy}`, and derivatives by
-//! central differences in f64. `OBVERSE_ORACLE` names another folder of cases; those it lacks are the bundled ones.
-//! Files are NCHW, weights (O, I, kh, kw); they are read channels last, (N, H, W, C) and (O, kh, kw, I).
-
-use std::path::{Path, PathBuf};
+//! What the tests of operations share: reference cases of `tests/oracle`, and derivatives by central differences in f64.
 
 use dfdx::prelude::{Cpu, OwnedTape};
-use serde_json::Value;
 
-use crate::store::npy::{Reader, Scalar};
+use crate::store::npy::Scalar;
 use crate::tensor::random::Stream;
 use crate::tensor::{Batch, Element, Shape, backward, batch, channels_last, gradient, shape, view};
+
+/// The reader of the cases, which the tests of whole methods and tools have too.
+#[path = "../../../tests/src/oracle.rs"]
+#[allow(dead_code, reason = "nothing here takes paths")]
+mod oracle;
+
+pub(crate) use self::oracle::Case;
 
 /// Half the distance of central differences: their error, h^2 |f'''| / 6, is then about that of rounding, 1e-16 |f| / h.
 const STEP: f64 = 1e-5;
@@ -17,67 +19,19 @@ const STEP: f64 = 1e-5;
 /// What the two errors of a difference leave of sums of some thousand values near 1.
 pub(crate) const DIFFERENCES: f64 = 1e-7;
 
-/// A folder of reference arrays and the JSON that describes them.
-pub(crate) struct Case {
-    folder: PathBuf,
-    /// case.json.
-    pub description: Value,
-}
-
 impl Case {
-    /// The case of this name.
-    pub fn open(name: &str) -> Self {
-        let bundled = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/oracle"));
-        let chosen = std::env::var_os("OBVERSE_ORACLE").map(PathBuf::from);
-        let root = chosen.filter(|root| root.join(name).is_dir()).unwrap_or_else(|| bundled.to_owned());
-        let folder = root.join(name);
-        let text = std::fs::read(folder.join("case.json")).expect("a case has a case.json");
-        Self { folder, description: serde_json::from_slice(&text).expect("case.json is JSON") }
-    }
-
-    /// How close values of this type must come (see [`assert_close`]).
-    pub fn tolerance<E: Element>(&self) -> f64 {
-        let name = E::NAME.replace('f', "float");
-        self.description["tolerance"][&name].as_f64().unwrap_or_else(|| panic!("a tolerance for {name}"))
-    }
-
     /// The matrices of `jacobians.npy`, (N, rows, columns), each in row order.
     pub fn jacobians<E: Element + Scalar>(&self) -> Vec<Vec<E>> {
-        let path = self.folder.join("jacobians.npy");
-        let reader = Reader::open(&path).unwrap_or_else(|error| panic!("{error}"));
-        let one = |row| reader.read_row_range_as_float_at(row, 1).unwrap_or_else(|error| panic!("{error}"));
-        (0..reader.rows()).map(one).collect()
+        let (axes, values) = self.stored("jacobians");
+        values.chunks(axes[1] * axes[2]).map(<[E]>::to_vec).collect()
     }
 
-    /// An array: four axes channels last, two as (N, 1, 1, F), one as (1, 1, 1, F), a number as (1, 1, 1, 1). A spectrum's five
-    /// are each image's values in their order, (N, 1, 1, F).
-    pub fn array<E: Element + Scalar>(&self, name: &str) -> Batch<E> {
-        let path = self.folder.join(format!("{name}.npy"));
-        let mut reader = Reader::open(&path).unwrap_or_else(|error| panic!("{error}"));
-        let axes = reader.shape().to_vec();
-        let values = reader.read_rows_as_float(reader.rows()).unwrap_or_else(|error| panic!("{error}"));
-        match axes.as_slice() {
-            &[n, c, h, w] => batch(channels_last(&values, (n, h, w, c)), (n, h, w, c)),
-            &[n, f] => batch(values, (n, 1, 1, f)),
-            &[n, c, h, w, parts] => batch(values, (n, 1, 1, c * h * w * parts)),
-            [] | [_] => {
-                let features = values.len();
-                batch(values, (1, 1, 1, features))
-            }
-            _ => panic!("{}: an array of {} axes", path.display(), axes.len()),
-        }
-    }
-}
-
-impl Case {
     /// 8-bit pixels, (N, H, W) or (N, C, H, W), channels last.
     pub fn pixels(&self, name: &str) -> Vec<u8> {
-        let mut reader =
-            Reader::open(&self.folder.join(format!("{name}.npy"))).unwrap_or_else(|error| panic!("{error}"));
-        let axes = reader.shape().to_vec();
-        let values: Vec<u8> = reader.read_rows(reader.rows()).unwrap_or_else(|error| panic!("{error}"));
-        match axes.as_slice() {
-            &[n, c, h, w] => channels_last(&values, (n, h, w, c)),
+        let (axes, values) = self.stored::<f32>(name);
+        let values: Vec<u8> = values.into_iter().map(|value| value as u8).collect();
+        match *axes.as_slice() {
+            [n, c, h, w] => channels_last(&values, (n, h, w, c)),
             _ => values,
         }
     }

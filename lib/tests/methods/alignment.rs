@@ -23,7 +23,7 @@ fn encoder<E: Element + Scalar>() -> Network<E> {
 
 /// Images of the case, (N, H, W, C).
 fn images<E: Element + Scalar>(name: &str) -> Batch<E> {
-    Case::open("fa_step").batch(name)
+    Case::open("fa_step").array(name)
 }
 
 /// The place of the encoder's output.

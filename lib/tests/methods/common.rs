@@ -1,58 +1,22 @@
-//! What the tests against the oracle share: a case's folder, its arrays, and the small encoder that several cases have.
+//! What the tests against the oracle share: a case's arrays, and the small encoder that several cases have.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use obverse::net::Network;
-use obverse::store::npy::{Reader, Scalar};
-use obverse::tensor::{Batch, Element, batch, channels_first, channels_last, shape};
+use obverse::net::{Graph, Initialisation, Network};
+use obverse::store::npy::Scalar;
+use obverse::tensor::{Batch, Element, channels_first, shape};
 use serde_json::{Value, json};
 
-/// A case of the oracle: a folder with `case.json` and arrays.
-pub struct Case {
-    folder: PathBuf,
-    /// What `case.json` says.
-    pub description: Value,
-}
+/// The reader of the cases, which the library's own tests and those of tools have too.
+#[path = "../../../tests/src/oracle.rs"]
+mod oracle;
+
+pub use self::oracle::Case;
 
 impl Case {
-    /// The case of this name: `OBVERSE_ORACLE`'s, or the bundled one where that has none.
-    pub fn open(name: &str) -> Self {
-        let bundled = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/oracle"));
-        let chosen = std::env::var_os("OBVERSE_ORACLE").map(PathBuf::from);
-        let folder = chosen.filter(|root| root.join(name).is_dir()).unwrap_or_else(|| bundled.to_owned()).join(name);
-        let description = serde_json::from_slice(&std::fs::read(folder.join("case.json")).unwrap()).unwrap();
-        Self { folder, description }
-    }
-
-    /// The case's tolerance for this type of numbers.
-    pub fn tolerance<E: Element>(&self) -> f64 {
-        self.description["tolerance"][E::NAME.replace('f', "float")].as_f64().unwrap()
-    }
-
-    /// The file of an array.
-    pub fn path(&self, name: &str) -> PathBuf {
-        self.folder.join(format!("{name}.npy"))
-    }
-
-    /// An array as in its file, with its shape.
-    pub fn array<E: Element + Scalar>(&self, name: &str) -> (Vec<usize>, Vec<E>) {
-        let mut reader = Reader::open(&self.folder.join(format!("{name}.npy"))).unwrap();
-        (reader.shape().to_vec(), reader.read_rows_as_float(reader.rows()).unwrap())
-    }
-
-    /// An array's values.
+    /// An array's values, as they are stored.
     pub fn values<E: Element + Scalar>(&self, name: &str) -> Vec<E> {
-        self.array(name).1
-    }
-
-    /// Images (N, H, W, C), or rows (N, 1, 1, F).
-    pub fn batch<E: Element + Scalar>(&self, name: &str) -> Batch<E> {
-        let (axes, values) = self.array(name);
-        match *axes.as_slice() {
-            [n, c, h, w] => batch(channels_last(&values, (n, h, w, c)), (n, h, w, c)),
-            [n, features] => batch(values, (n, 1, 1, features)),
-            _ => unreachable!("{name}: {axes:?}"),
-        }
+        self.stored(name).1
     }
 
     /// Fails where values are not those of an array in a file.
@@ -83,17 +47,15 @@ impl Case {
 
     /// The small encoder with these linear heads, an output's name and its node's, and the case's parameters.
     pub fn encoder<E: Element + Scalar>(&self, heads: &[(&str, &str)]) -> Network<E> {
-        let folder = tempfile::tempdir().unwrap();
-        let parameters = folder.path().join("params");
-        std::fs::create_dir(&parameters).unwrap();
-        let layers = ["conv1", "conv2", "conv3", "conv4", "fc1"];
-        for layer in layers.iter().chain(heads.iter().map(|(_, node)| node)) {
-            for name in [format!("{layer}.weight.npy"), format!("{layer}.bias.npy")] {
-                std::fs::copy(self.folder.join(format!("param.{name}")), parameters.join(name)).unwrap();
-            }
+        let graph = Graph::from_json(Path::new("net.json"), &description(heads)).unwrap();
+        let names: Vec<_> = graph.parameters().iter().map(|(place, spec)| graph.parameter_name(*place, spec)).collect();
+        let mut network = Network::initialised(graph, Initialisation::Uniform, 0);
+        for (name, parameter) in names.iter().zip(network.parameters_mut()) {
+            let value = self.array(&format!("param.{name}"));
+            assert_eq!(shape(&value), shape(parameter), "{name}");
+            *parameter = value;
         }
-        std::fs::write(folder.path().join("net.json"), description(heads).to_string()).unwrap();
-        Network::load(folder.path()).unwrap()
+        network
     }
 }
 

@@ -17,7 +17,7 @@ fn frechet_and_kernel_distances_are_those_of_the_oracle() {
     let case = Case::open("frechet");
     let relative = case.description["tolerance"]["relative"].as_f64().unwrap();
     for set in ["full", "deficient"] {
-        let ((axes, a), (_, b)) = (case.array::<f64>(&format!("{set}.a")), case.array::<f64>(&format!("{set}.b")));
+        let ((axes, a), (_, b)) = (case.stored::<f64>(&format!("{set}.a")), case.stored::<f64>(&format!("{set}.b")));
         let (a, b) = (Features::new(&a, axes[1]), Features::new(&b, axes[1]));
         let expected = &case.description["expected"][set];
         let check = |name: &str, actual: f64, relative: f64| {
@@ -34,7 +34,7 @@ fn frechet_and_kernel_distances_are_those_of_the_oracle() {
 #[test]
 fn structural_similarity_is_that_of_the_oracle() {
     let case = Case::open("similarity");
-    let ((axes, a), (_, b)) = (case.array::<f64>("a"), case.array::<f64>("b"));
+    let ((axes, a), (_, b)) = (case.stored::<f64>("a"), case.stored::<f64>("b"));
     let size = [axes[1], axes[2], axes[3]];
     let images = a.chunks(size.iter().product()).zip(b.chunks(size.iter().product()));
     let similarities: Vec<f64> = images.map(|(a, b)| ssim(a, b, size)).collect();
@@ -58,7 +58,8 @@ fn inception_map(test: &str) -> Option<FeatureMap> {
 fn inception_features_are_those_of_the_oracle() {
     let Some(map) = inception_map("inception_features_are_those_of_the_oracle") else { return };
     let case = Case::open("inception");
-    let pictures = Pictures::open(&case.path("images")).unwrap();
+    let folder = case.unpacked();
+    let pictures = Pictures::open(&folder.path().join("images.npy")).unwrap();
     let rows: Vec<usize> = (0..pictures.count()).collect();
     let pictures: Vec<_> = pictures.read(&rows).into_iter().map(Result::unwrap).collect();
     let features = map.features(&pictures).unwrap();

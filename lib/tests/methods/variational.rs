@@ -23,14 +23,14 @@ fn numbers(case: &Case, name: &str) -> Vec<f64> {
 fn check_vfa_step<E: Element + Scalar>() {
     let case = Case::open("vfa_step");
     let encoder = case.encoder::<E>(&[("mu", "mu"), ("log_var", "log_var")]);
-    let x = case.batch::<E>("x");
+    let x = case.array::<E>("x");
     let n = shape(&x).0 as f64;
     // The oracle's tau multiplies the gradient of a sum of squares, ours that of half of it.
     let recovery = Recovery { steps: 1, tau: 2.0 * case.description["tau"].as_f64().unwrap(), sigmoid: false };
     let objective = Objective { recovery, weights: FROM_MU, factor: 1.0 / n };
     let weights = numbers(&case, "beta").iter().map(|beta| beta / n).collect();
-    let draw = Draw { noise: case.batch("eps"), weights };
-    let examples = Examples { x: &x, labels: None, r: &case.batch("r0") };
+    let draw = Draw { noise: case.array("eps"), weights };
+    let examples = Examples { x: &x, labels: None, r: &case.array("r0") };
     let heads = Heads::of(encoder.graph()).unwrap();
     let step = step(&encoder, &heads, &objective, &examples, Some(&draw)).unwrap();
     case.check("mu", view(&step.latents));
@@ -50,10 +50,10 @@ fn a_variational_step_agrees_with_the_oracle() {
 fn check_published_step<E: Element + Scalar>() {
     let case = Case::open("published_step");
     let encoder = case.encoder::<E>(&[("mu", "mu"), ("log_var", "log_var"), ("class", "label")]);
-    let (x, labels) = (case.batch::<E>("x"), case.batch("labels"));
+    let (x, labels) = (case.array::<E>("x"), case.array("labels"));
     let recovery = Recovery { steps: 1, tau: 1.0, sigmoid: true };
     let objective = Objective { recovery, weights: AimWeights { deviated: true, alpha: 0.0 }, factor: 0.5 };
-    let draw = Draw { noise: case.batch("eps"), weights: numbers(&case, "beta") };
+    let draw = Draw { noise: case.array("eps"), weights: numbers(&case, "beta") };
     let heads = Heads::of(encoder.graph()).unwrap();
     // One image of zeros stands for all.
     for r in [zeros((1, 12, 12, 1)), zeros(shape(&x))] {
@@ -94,7 +94,7 @@ fn chain<E: Element + Scalar>(case: &Case) -> Chain<E> {
     let mut chain = Chain::of(&Network::initialised(graph, Initialisation::Uniform, 0)).unwrap();
     for (l, layer) in chain.layers_mut().iter_mut().enumerate() {
         // (O, I, kh, kw) of the file to (O, kh, kw, I) of memory, as images are.
-        layer.network_mut().parameters_mut()[0] = case.batch(&format!("layer{l}.weight"));
+        layer.network_mut().parameters_mut()[0] = case.array(&format!("layer{l}.weight"));
     }
     chain
 }
@@ -103,14 +103,14 @@ fn chain<E: Element + Scalar>(case: &Case) -> Chain<E> {
 fn check_local_step<E: Element + Scalar>() {
     let case = Case::open("local_step");
     let chain = chain::<E>(&case);
-    let mut x: Batch<E> = case.batch("x");
+    let mut x: Batch<E> = case.array("x");
     let n = shape(&x).0 as f64;
     let number = |name: &str| case.description[name].as_f64().unwrap();
     let recovery = Recovery { steps: number("T") as usize, tau: 2.0 * number("tau"), sigmoid: false };
     let objective = Objective { recovery, weights: FROM_MU, factor: 1.0 / n };
     let first = x.clone();
     for (l, layer) in chain.layers().iter().enumerate() {
-        let step = layer.step(&objective, &x, &case.batch(&format!("layer{l}.r0"))).unwrap();
+        let step = layer.step(&objective, &x, &case.array(&format!("layer{l}.r0"))).unwrap();
         case.check_batch(&format!("layer{l}.r_hat"), &step.recovered);
         case.check(&format!("layer{l}.C"), &[E::of(step.squared_error / n)]);
         let weight = shape(&layer.network().parameters()[0]);
@@ -120,7 +120,7 @@ fn check_local_step<E: Element + Scalar>() {
     case.check_batch("output", &x);
     case.check_batch("output", &chain.encode(&first).unwrap());
     for (l, layer) in chain.layers().iter().enumerate().rev() {
-        x = layer.recover(&recovery, &x, &case.batch(&format!("layer{l}.r0"))).unwrap();
+        x = layer.recover(&recovery, &x, &case.array(&format!("layer{l}.r0"))).unwrap();
         case.check_batch(&format!("layer{l}.inverted"), &x);
     }
 }
@@ -140,11 +140,11 @@ fn check_generator_loss<E: Element + Scalar>() {
         let values = numbers(&case, name);
         batch(values.iter().map(|value| E::of(value.ln())).collect(), (6, 1, 1, 4))
     };
-    let real = [&case.batch("mu_x"), &logarithm("var_x")];
-    let fake = [&case.batch("mu_g"), &logarithm("var_g")];
+    let real = [&case.array("mu_x"), &logarithm("var_x")];
+    let fake = [&case.array("mu_g"), &logarithm("var_g")];
     let mean = 1.0 / 6.0;
     let perceptual = settings.perceptual(real, fake, mean);
-    let (judged, _) = Rule::LeastSquares.judge(&case.batch::<E>("d_fake"), Role::Wanted, mean);
+    let (judged, _) = Rule::LeastSquares.judge(&case.array::<E>("d_fake"), Role::Wanted, mean);
     case.check("L_G", &[E::of(judged + perceptual.loss)]);
     case.check("L_G.grad_mu", view(&perceptual.mu));
     // d sigma^2 / d log_var = sigma^2.
