@@ -19,8 +19,9 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use super::sidecar::{Artifact, SCHEMA, Sidecar};
-use super::{digest, is_standard_stream};
+use super::is_standard_stream;
+pub use super::sidecar::damage;
+use super::sidecar::{Artifact, SCHEMA, Sidecar, changed};
 
 /// What a run asks for.
 #[derive(Clone, Debug, Default)]
@@ -68,29 +69,8 @@ pub fn check(output: &Path, wanted: &Wanted) -> Freshness {
     if reasons.is_empty() { Freshness::Fresh(Box::new(sidecar)) } else { Freshness::Stale(reasons) }
 }
 
-/// What of an output and of the files beside it is not as its sidecar recorded it, a line each.
-pub fn damage(output: &Path, sidecar: &Sidecar) -> Vec<String> {
-    let folder = output.parent().unwrap_or(Path::new(""));
-    let beside = sidecar.companions.iter().map(|companion| {
-        let name = Path::new(&companion.path).file_name().unwrap_or_default();
-        (companion.path.as_str(), folder.join(name), companion)
-    });
-    let all = std::iter::once(("output", output.to_owned(), &sidecar.output)).chain(beside);
-    all.filter_map(|(name, path, recorded)| match digest::of_path(&path) {
-        Ok(now) if now == recorded.blake3 => None,
-        Ok(now) => Some(changed(name, &recorded.blake3, &now)),
-        Err(_) if !path.exists() => Some(format!("{} is missing", path.display())),
-        Err(error) => Some(error.to_string()),
-    })
-    .collect()
-}
-
 fn stale(reason: &str) -> Freshness {
     Freshness::Stale(vec![reason.to_owned()])
-}
-
-fn changed(key: &str, old: &str, new: &str) -> String {
-    format!("{key} changed: {old} -> {new}")
 }
 
 fn differences(old: &Sidecar, new: &Wanted) -> Vec<String> {

@@ -19,8 +19,8 @@ use super::{Error, Result, budget, index};
 /// Bytes hashed at a time: large enough that threads share one block.
 const BLOCK: usize = 1 << 22;
 
-/// The name of a folder's sidecar, which is no part of the folder's content.
-pub const FOLDER_SIDECAR: &str = "run.json";
+/// A folder's sidecar is not part of the folder's content.
+pub use super::atomic::FOLDER_SIDECAR;
 
 /// The digest of what `path` names, a file or a folder.
 ///

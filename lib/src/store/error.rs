@@ -4,8 +4,8 @@ use std::io;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
+use super::dtype::Dtype;
 use super::is_standard_stream;
-use super::npy::Dtype;
 
 /// An error of the store; every variant names the file.
 #[derive(Debug, thiserror::Error)]

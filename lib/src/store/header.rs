@@ -8,7 +8,7 @@ use std::io::{self, Read};
 use num_traits::ToPrimitive;
 use py_literal::Value;
 
-use super::npy::Dtype;
+use super::dtype::Dtype;
 
 const MAGIC: &[u8; 6] = b"\x93NUMPY";
 

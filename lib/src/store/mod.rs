@@ -12,10 +12,12 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod artifact;
 pub mod atomic;
 pub mod budget;
 pub mod cache;
 pub mod digest;
+mod dtype;
 mod error;
 mod header;
 pub mod index;

@@ -14,8 +14,8 @@ use std::collections::BTreeMap;
 use std::io::{BufReader, Cursor, Read, Write};
 use std::path::Path;
 
+use super::dtype::Dtype;
 use super::header::{Header, Refusal};
-use super::npy::Dtype;
 use super::staged::Staged;
 use super::{Error, Result, budget};
 

@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::npy::{Dtype, Reader, Written};
-use super::{Error, Result, atomic, budget, cache, digest, is_standard_stream};
+pub use super::artifact::Artifact;
+use super::artifact::text;
+use super::{Error, Result, atomic, budget, digest, is_standard_stream};
 
 /// The version of the sidecar's own format. `obverse-run/1`, which had `parameters` for `request` and `resolved`, is read too.
 pub const SCHEMA: &str = "obverse-run/2";
@@ -81,87 +82,6 @@ pub struct Circumstances {
     pub threads: Option<usize>,
 }
 
-/// A file or folder, known by its content.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Artifact {
-    /// The argument that named it, of what is read.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub argument: Option<String>,
-    /// As the command named it; `-` for standard input.
-    pub path: String,
-    /// The lengths of the axes, for an array.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub shape: Option<Vec<usize>>,
-    /// The type of the elements, for an array.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub dtype: Option<Dtype>,
-    /// The digest of the content: see [`digest`].
-    pub blake3: String,
-    /// Of a folder that was written: every file in it but the sidecar, with its digest.
-    #[serde(default, skip_serializing_if = "Map::is_empty")]
-    pub files: Map<String, Value>,
-}
-
-impl Artifact {
-    /// What lies at `path` and has this digest, no array.
-    pub fn known(path: &Path, blake3: String) -> Self {
-        Self { argument: None, path: text(path), shape: None, dtype: None, blake3, files: Map::new() }
-    }
-
-    /// A folder that is being written at `built` and will be `path`, with its files.
-    ///
-    /// # Errors
-    /// `Read`, naming the file that cannot be read.
-    pub fn of_folder(path: &Path, built: &Path) -> Result<Self> {
-        let files = digest::files_of(built)?;
-        let named = files.iter().map(|(file, hash)| (text(file), hash.to_hex().to_string().into()));
-        Ok(Self { files: named.collect(), ..Self::known(path, digest::of_files(&files)) })
-    }
-
-    /// A file or folder, read once for its digest. Arrays are told by their name, `.npy` or `.npy.zst`.
-    ///
-    /// # Errors
-    /// `Read` when it cannot be read; those of [`Reader::open`] for an array.
-    pub fn of_path(path: &Path) -> Result<Self> {
-        if !is_array(path) {
-            return Ok(Self::known(path, digest::of_path(path)?));
-        }
-        let header = Reader::header_of(path)?;
-        Ok(Self { shape: Some(header.shape), dtype: Some(header.dtype), ..Self::known(path, digest::of_file(path)?) })
-    }
-
-    /// What was written to `path`, which may be standard output.
-    pub fn of_bytes(path: &Path, bytes: &[u8]) -> Self {
-        Self::known(path, digest::of_bytes(bytes))
-    }
-
-    /// An array that is open, be it a file or standard input.
-    ///
-    /// # Errors
-    /// `Read`, naming the file.
-    pub fn of_array(reader: &Reader) -> Result<Self> {
-        let (shape, dtype) = (Some(reader.shape().to_vec()), Some(reader.dtype()));
-        Ok(Self { shape, dtype, ..Self::known(reader.path(), reader.digest()?) })
-    }
-}
-
-impl From<Written> for Artifact {
-    fn from(written: Written) -> Self {
-        let (shape, dtype) = (Some(written.shape), Some(written.dtype));
-        Self { shape, dtype, ..Self::known(&written.path, written.blake3) }
-    }
-}
-
-/// Whether a path is named like an array.
-fn is_array(path: &Path) -> bool {
-    let name = path.as_os_str().as_encoded_bytes();
-    (name.ends_with(b".npy") || name.ends_with(b".npy.zst")) && !path.is_dir()
-}
-
-fn text(path: &Path) -> String {
-    path.to_string_lossy().into_owned()
-}
-
 impl Sidecar {
     /// A value by its name, as asked or as resolved.
     pub fn value(&self, name: &str) -> Option<&Value> {
@@ -197,7 +117,7 @@ impl Sidecar {
     /// The sidecar that waits for `path`, where all that it describes is there.
     fn waiting(path: &Path) -> Option<Self> {
         let waiting = Self::read_file(&atomic::waiting_for(path)).ok()?;
-        cache::damage(&path.with_extension(""), &waiting).is_empty().then_some(waiting)
+        damage(&path.with_extension(""), &waiting).is_empty().then_some(waiting)
     }
 
     /// Ends what a killed run began: the sidecar that waits takes its place where its output is there, and goes where it is not, if
@@ -264,6 +184,28 @@ impl Drop for Announced {
             let _ = fs::remove_file(waiting);
         }
     }
+}
+
+/// What of an output and of the files beside it is not as its sidecar recorded it, a line each.
+pub fn damage(output: &Path, sidecar: &Sidecar) -> Vec<String> {
+    let folder = output.parent().unwrap_or(Path::new(""));
+    let beside = sidecar.companions.iter().map(|companion| {
+        let name = Path::new(&companion.path).file_name().unwrap_or_default();
+        (companion.path.as_str(), folder.join(name), companion)
+    });
+    let all = std::iter::once(("output", output.to_owned(), &sidecar.output)).chain(beside);
+    all.filter_map(|(name, path, recorded)| match digest::of_path(&path) {
+        Ok(now) if now == recorded.blake3 => None,
+        Ok(now) => Some(changed(name, &recorded.blake3, &now)),
+        Err(_) if !path.exists() => Some(format!("{} is missing", path.display())),
+        Err(error) => Some(error.to_string()),
+    })
+    .collect()
+}
+
+/// A line on something that is not as it was.
+pub(super) fn changed(key: &str, old: &str, new: &str) -> String {
+    format!("{key} changed: {old} -> {new}")
 }
 
 /// A measured number as JSON, which has no name for one that is not finite: `"NaN"`, `"inf"`, `"-inf"`.

@@ -14,8 +14,8 @@
 use std::io::{self, Cursor, Read, Write};
 use std::path::Path;
 
+use super::artifact::Artifact;
 use super::atomic::{AtomicFile, CompleteFile};
-use super::sidecar::Artifact;
 use super::{Error, Result, is_standard_stream};
 
 /// An output without its place; dropped, it leaves nothing.

@@ -1,0 +1,26 @@
+//! ONNX files: operations, the tensors they hold, inputs and outputs, in protocol buffers (github.com/onnx/onnx, onnx.proto).
+//!
+//! Tensors may lie in files beside it, in its own folder only. No length is believed before its bytes are there.
+//!
+//! ```
+//! use std::collections::BTreeMap;
+//! use obverse::store::onnx::{Attribute, Node};
+//! let node = Node {
+//!     name: "pool".into(),
+//!     operation: "MaxPool".into(),
+//!     inputs: vec!["x".into()],
+//!     outputs: vec!["y".into()],
+//!     attributes: BTreeMap::from([("kernel_shape".into(), Attribute::Integers(vec![3, 3]))]),
+//! };
+//! assert_eq!((node.integers("kernel_shape"), node.integer("ceil_mode")), (Some(&[3, 3][..]), None));
+//! ```
+
+mod model;
+mod node;
+mod protocol;
+mod tensors;
+#[cfg(test)]
+mod tests;
+
+pub use model::{Input, Model};
+pub use node::{Attribute, Constant, Node};
