@@ -8,6 +8,7 @@ use clap::{Args, ValueEnum};
 use obverse::data::pictures::Pictures;
 use obverse::fidelity::Features;
 use obverse::fidelity::features::{FeatureMap, Resize};
+use obverse::fidelity::moments::Moments;
 use obverse::fidelity::statistics::{Origin, Statistics};
 use obverse::net::{self, Network, inception};
 use obverse::store::digest;
@@ -16,7 +17,7 @@ use obverse::store::sidecar::Sidecar;
 
 use crate::{BatchArgument, CommonArguments, Progress, Shard, check_interrupted};
 
-/// Where the inception network lies unless `--net` says otherwise.
+/// Where the inception network lies unless `--net` is given.
 const DEFAULT: &str = "data/inception";
 
 /// The sha256 of the weights that the Fréchet inception distance is defined by, as `dataset fetch inception` checks it.
@@ -28,10 +29,10 @@ pub struct FeatureArguments {
     /// The network that images go through, a folder
     #[arg(long, value_name = "NET", default_value = DEFAULT, add = Declared)]
     pub net: PathBuf,
-    /// The node whose mean over places is compared [default: the last features_N, or the last node]
+    /// The node whose spatial mean is compared [default: the last features_N, or the last node]
     #[arg(long, value_name = "NODE")]
     pub layer: Option<String>,
-    /// How images come to the network's size
+    /// How images are resized for the network
     #[arg(long, value_enum, default_value_t)]
     pub resize: ResizeArgument,
     /// What to do with an image file that cannot be decoded
@@ -112,7 +113,7 @@ impl FeatureArguments {
     /// Gives the features of this shard's pictures to `sink`, a batch at a time, in order; returns how many were skipped.
     ///
     /// # Errors
-    /// An image that cannot be read, unless such are skipped; one that the network cannot take; what `sink` says.
+    /// An image that cannot be read, unless those are skipped; one that the network cannot take; an error of `sink`.
     pub fn pass(
         &self,
         map: &FeatureMap,
@@ -150,7 +151,7 @@ impl FeatureArguments {
 
 /// One of the two sets that are compared.
 pub enum Side {
-    /// Features, a row an image.
+    /// Features, one row per image.
     Features {
         /// (N, d) in row order.
         rows: Vec<f64>,
@@ -231,6 +232,14 @@ impl Side {
         match self {
             Self::Features { rows, dimension, .. } => Some(Features::new(rows, *dimension)),
             Self::Statistics(_) => None,
+        }
+    }
+
+    /// The mean and covariance of the features.
+    pub fn moments(&self) -> Moments {
+        match self {
+            Self::Features { rows, dimension, .. } => Moments::of(rows, *dimension),
+            Self::Statistics(statistics) => statistics.moments.clone(),
         }
     }
 

@@ -11,6 +11,7 @@ pub mod complete;
 pub mod exit;
 pub mod features;
 mod fitted;
+mod folder;
 pub mod interrupt;
 pub mod network;
 mod owned;

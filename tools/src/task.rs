@@ -1,27 +1,31 @@
 //! What every tool does around its work: declare inputs and parameters, ask the cache, and afterwards write the sidecar
 //! and print the metrics.
 
+mod circumstances;
+mod metrics;
+mod stand;
+
 use std::fmt::Debug;
 use std::fs;
 use std::io::{Write, stdout};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use anyhow::{Context, bail, ensure};
-use nix::sys::resource::{UsageWho, getrusage};
-use nix::sys::time::TimeVal;
-use obverse::statistics::measure::STANDARD_ERROR;
 use obverse::store::atomic::AtomicFolder;
 use obverse::store::cache::{Freshness, Wanted, check};
 use obverse::store::digest;
 use obverse::store::npy::{self, Writer};
-use obverse::store::sidecar::{Artifact, Circumstances, SCHEMA, Sidecar, directory_from};
+use obverse::store::sidecar::{Artifact, SCHEMA, Sidecar, directory_from};
 use obverse::store::staged::Staged;
 use obverse::store::{self, is_standard_stream};
 use obverse::train::schedule::Schedule;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
+
+use circumstances::{circumstances, cost};
+use metrics::{shortened, with_earlier_names};
+use stand::{Stand, digest_of, stands};
 
 use crate::arguments::CommonArguments;
 use crate::exit::{Failure, say, tool_name};
@@ -353,111 +357,12 @@ impl Task {
     }
 }
 
-/// What was measured, with what version 0.1 named otherwise under both names, for the scripts that read those.
-fn with_earlier_names(metrics: &Metrics) -> Metrics {
-    const COUNTS: [(&str, &str); 2] = [("images_a", "n_a"), ("images_b", "n_b")];
-    let mut all = metrics.clone();
-    for (name, value) in metrics {
-        let count = COUNTS.iter().find(|(now, _)| now == name).map(|(_, earlier)| (*earlier).to_owned());
-        let unit = name.replace("_nats_", "_");
-        let error = name.strip_suffix(STANDARD_ERROR).filter(|_| unit == *name).map(|base| format!("{base}_error"));
-        if let Some(earlier) = count.or(error).or_else(|| Some(unit).filter(|unit| unit != name)) {
-            all.entry(earlier).or_insert_with(|| value.clone());
-        }
-    }
-    all
-}
-
 /// An input with its digest, where it came through standard input.
 fn with_piped(input: Artifact) -> Artifact {
     let piped = npy::piped().filter(|_| is_standard_stream(Path::new(&input.path)));
     match piped {
         Some(array) => Artifact { argument: input.argument, ..array.into() },
         None => input,
-    }
-}
-
-/// How a file stands, as far as the system tells without reading it.
-#[derive(Debug, PartialEq)]
-struct Stand {
-    path: PathBuf,
-    inode: (u64, u64),
-    size: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
-}
-
-/// How the files at `path` stand: the file itself, or all below a folder.
-fn stands(path: &Path) -> Vec<Stand> {
-    let files = if path.is_dir() { digest::names_in(path).unwrap_or_default() } else { vec![PathBuf::new()] };
-    let stand = |below: PathBuf| {
-        let path = if below.as_os_str().is_empty() { path.to_owned() } else { path.join(below) };
-        let found = fs::metadata(&path).ok()?;
-        Some(Stand {
-            inode: (found.dev(), found.ino()),
-            size: found.size(),
-            modified: (found.mtime(), found.mtime_nsec()),
-            changed: (found.ctime(), found.ctime_nsec()),
-            path,
-        })
-    };
-    files.into_iter().filter_map(stand).collect()
-}
-
-/// The digest of what is read: of an array that of its uncompressed bytes.
-fn digest_of(path: &Path) -> store::Result<String> {
-    Artifact::of_path(path).map(|artifact| artifact.blake3)
-}
-
-/// When, by which build, on what.
-fn circumstances() -> Circumstances {
-    Circumstances {
-        date: Some(humantime::format_rfc3339_seconds(SystemTime::now()).to_string()),
-        revision: option_env!("OBVERSE_REVISION").filter(|revision| !revision.is_empty()).map(str::to_owned),
-        device: Some("cpu".to_owned()),
-        processor: processor(),
-        threads: Some(rayon::current_num_threads()),
-    }
-}
-
-/// The features of the processor that products and element-wise operations are chosen by.
-#[cfg(target_arch = "x86_64")]
-fn processor() -> Vec<String> {
-    let features = [
-        ("avx2", std::arch::is_x86_feature_detected!("avx2")),
-        ("fma", std::arch::is_x86_feature_detected!("fma")),
-        ("avx512f", std::arch::is_x86_feature_detected!("avx512f")),
-    ];
-    let here = features.into_iter().filter(|(_, here)| *here).map(|(name, _)| name);
-    std::iter::once("x86_64").chain(here).map(str::to_owned).collect()
-}
-
-/// The kind of processor.
-#[cfg(not(target_arch = "x86_64"))]
-fn processor() -> Vec<String> {
-    vec![std::env::consts::ARCH.to_owned()]
-}
-
-/// Seconds of processors and the most bytes that this process has taken so far.
-fn cost() -> Option<(f64, u64)> {
-    /// The unit of the largest resident size: a kilobyte, but for Apple's systems.
-    const UNIT: u64 = if cfg!(target_vendor = "apple") { 1 } else { 1024 };
-    let usage = getrusage(UsageWho::RUSAGE_SELF).ok()?;
-    let seconds = |time: TimeVal| time.tv_sec() as f64 + time.tv_usec() as f64 * 1e-6;
-    let peak = u64::try_from(usage.max_rss()).ok()?;
-    Some((seconds(usage.user_time()) + seconds(usage.system_time()), peak * UNIT))
-}
-
-/// A metric as people read it: of a long list, and of one of objects, only how many values it has.
-fn shortened(value: &Value) -> Value {
-    const MOST: usize = 10;
-    match value {
-        Value::Array(values) if values.len() > MOST || values.iter().any(Value::is_object) => {
-            format!("{} values", values.len()).into()
-        }
-        Value::Array(values) => values.iter().map(shortened).collect(),
-        Value::Object(entries) => entries.iter().map(|(key, value)| (key.clone(), shortened(value))).collect(),
-        _ => value.clone(),
     }
 }
 

@@ -5,7 +5,7 @@
 //! use std::path::Path;
 //! assert!(charge(Path::new("net.json"), "its parameters", 1 << 20).is_ok());
 //! let error = charge(Path::new("net.json"), "its parameters", u128::from(limit()) + 1).unwrap_err();
-//! assert!(error.to_string().contains("--memory"));
+//! assert!(error.to_string().contains("`memory`"));
 //! ```
 
 use std::fs::{self, File};

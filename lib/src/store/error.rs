@@ -98,7 +98,7 @@ pub enum Error {
     },
     /// A folder would be replaced that no tool of this suite has written.
     #[error(
-        "{path}: expected a free name or a folder with run.json, found a folder of other things; choose another -o"
+        "{path}: expected a free name or a folder with run.json, found a folder of other things; choose another name"
     )]
     Occupied {
         /// The folder.
@@ -106,7 +106,7 @@ pub enum Error {
     },
     /// A file asks for more memory than there is.
     #[error(
-        "{path}: {what} need {needed} bytes, the limit is {limit}; give more with --memory, or ask for less at a time"
+        "{path}: {what} need {needed} bytes, the limit is {limit}; give more with `memory`, or ask for less at a time"
     )]
     Memory {
         /// The file.

@@ -1,4 +1,4 @@
-//! `net-import`: networks of other programs as a network folder.
+//! `net-import`: networks of other programs as network folders.
 
 use crate::request::{Input, Output};
 use std::io::Write;
@@ -16,19 +16,19 @@ use obverse::store::weights::Weights;
 use serde::Serialize;
 use serde_json::json;
 
-use super::dataset::folder_at;
+use crate::folder::folder_at;
 use crate::{CommonArguments, Metrics, Task};
 
-/// Make a network folder of an ONNX file, or of a file of weights
+/// Make a network folder from an ONNX file, or from a file of weights
 ///
-/// An ONNX file brings its graph. Weights are safetensors or PyTorch's state dictionary (.pth, .pt, .th), read as data: nothing in
-/// them is executed; their architecture is recognised by the names and shapes of the tensors, or said with --arch. Nodes bear the
-/// names of PyTorch's modules, or of the ONNX nodes; `net-tap NET --describe` prints them. A softmax at the end is left off.
+/// An ONNX file contains its graph. Weights are safetensors or a state dictionary of PyTorch (.pth, .pt, .th), read as data: nothing
+/// in them is executed. The architecture is recognised by the names and shapes of the tensors, or given with --arch. Nodes have the
+/// names of PyTorch's modules or of the ONNX nodes; `net-tap NET --describe` prints them. A softmax at the end is left off.
 ///
-/// The network takes RGB in 0..1. What it was trained on is said by a convention, and each of --range, --mean, --std and
-/// --channels changes a part of that: none (0..1, for ONNX files), imagenet (torchvision's mean and std; squeezenet, vgg16,
-/// alexnet, resnet), cifar10 (that dataset's mean and std; densenet-bc), inception (-1..1; googlenet, inception-v3-fid), caffe
-/// (BGR in 0..255 less 104, 117, 123).
+/// The imported network takes RGB in 0..1. A convention says what it was trained on: none (0..1, for ONNX files), imagenet
+/// (torchvision's mean and std; squeezenet, vgg16, alexnet, resnet), cifar10 (that dataset's mean and std; densenet-bc), inception
+/// (-1..1; googlenet, inception-v3-fid), caffe (BGR in 0..255 minus 104, 117, 123). --range, --mean, --std and --channels each override
+/// one part of it.
 #[derive(Parser)]
 #[command(
     version,
@@ -37,9 +37,9 @@ densenet-bc (any depth and growth) or densenet-bc-100-12, resnet20, resnet32, re
 inception-v3-fid (pytorch-fid's).
 
 Measures:
-  left_off                   nodes of an ONNX file that belong to no output
+  left_off                   nodes of an ONNX file that no output needs
   input, nodes, parameters, outputs
-                             a graph of a user's own: its input, numbers of nodes and parameters, outputs
+                             the network's input, its numbers of nodes and parameters, its outputs
 
 Examples:
   net-import googlenet-1378be20.pth -o googlenet
@@ -52,18 +52,18 @@ pub struct Arguments {
     /// The file: .onnx, .safetensors, .pth
     #[arg(required_unless_present = "list")]
     file: Option<Input>,
-    /// The architecture whose weights they are, where their names and shapes shall not tell it
+    /// The architecture of the weights [default: recognised by their names and shapes]
     #[arg(long, value_name = "NAME")]
     arch: Option<String>,
-    /// Print the architectures that are known, one a line
+    /// Print the known architectures, one per line
     #[arg(long)]
     list: bool,
     #[command(flatten)]
     pixels: PixelArguments,
-    /// Channels, height and width of the images, where they are not the architecture's, or the file leaves them open
+    /// Channels, height and width of the images [default: the architecture's; needed when an ONNX file leaves them open]
     #[arg(long, value_name = "C,H,W", value_delimiter = ',')]
     input_size: Option<Vec<usize>>,
-    /// Add a node NAME that holds channels A up to B of NODE, such as a block's own outputs; may be given more than once
+    /// Add a node NAME that holds the channels A..B of NODE, such as a block's own outputs; may be given more than once
     #[arg(long, value_name = "NAME=NODE:A..B", value_parser = slice)]
     slice: Vec<Slice>,
     /// The network folder to write
@@ -76,16 +76,16 @@ pub struct Arguments {
 /// What the network was trained on.
 #[derive(Clone, Debug, Default, clap::Args)]
 struct PixelArguments {
-    /// The pixels it was trained on: the architecture's, or none
+    /// The convention of the pixels it was trained on [default: the architecture's, or none]
     #[arg(long, value_name = "NAME", value_parser = CONVENTIONS)]
     convention: Option<String>,
-    /// What black and white were, before the mean was subtracted
+    /// The values of black and white before the mean was subtracted
     #[arg(long, value_name = "LOW,HIGH", value_delimiter = ',', allow_hyphen_values = true)]
     range: Option<Vec<f64>>,
-    /// The mean subtracted from each channel, in the units of --range and the network's order of channels
+    /// The mean that was subtracted from each channel, in the units of --range and the network's order of channels
     #[arg(long, value_name = "M,…", value_delimiter = ',', allow_hyphen_values = true)]
     mean: Option<Vec<f64>>,
-    /// What divided each channel
+    /// The standard deviation that each channel was divided by
     #[arg(long, value_name = "S,…", value_delimiter = ',')]
     std: Option<Vec<f64>>,
     /// The order of channels it was trained on
@@ -120,7 +120,7 @@ impl PixelArguments {
     }
 }
 
-/// A node of some channels of another.
+/// A node that holds some channels of another.
 #[derive(Clone, Debug, Serialize)]
 struct Slice {
     name: String,
@@ -164,7 +164,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let size = input_size.map(size).transpose()?;
     let task = Task::begin(&common, Some(&output))?;
     if file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("onnx")) {
-        ensure!(arch.is_none(), "--arch: expected none, as {} brings its own graph", file.display());
+        ensure!(arch.is_none(), "--arch: {} brings its own graph; leave it out", file.display());
         return import_onnx(task, &file, &pixels, (size, &slices), &output);
     }
     let architecture = arch.as_deref().map(architecture).transpose()?;
@@ -181,7 +181,7 @@ fn architecture(name: &str) -> anyhow::Result<Architecture> {
     known.ok_or_else(|| anyhow!("--arch: expected {}, found {name}", pretrained::names()))
 }
 
-/// Makes the network folder `output` of the weights of an architecture, of its own size and pixels.
+/// Makes the network folder `output` from the weights of an architecture, with its own size and pixels.
 ///
 /// # Errors
 /// An architecture that is not known, weights that are not its.

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::Arguments;
 use super::parts::{Files, Part};
-use crate::tools::dataset::folder_at;
+use crate::folder::folder_at;
 use crate::{Metrics, Progress, Task, check_interrupted};
 
 /// Fits the last layer of a network to the features that reach it.
@@ -69,7 +69,7 @@ pub(super) fn fit_head(arguments: &Arguments) -> anyhow::Result<()> {
     task.finish_folder(output, metrics)
 }
 
-/// The features that reach a head, and the classes, of the images it shall see.
+/// The features and classes of the images that a head is fitted to.
 fn features(
     arguments: &Arguments,
     part: &Part,

@@ -1,4 +1,4 @@
-//! The files that a training reads: images, classes, targets and conditions of the part to train on, and of those held out.
+//! The files that a training reads: images, classes, targets and conditions, to train on and held out.
 
 use crate::request::Input;
 use std::path::Path;
@@ -13,7 +13,7 @@ use obverse::train::evaluation::HeldOut;
 
 use super::Arguments;
 
-/// A part of a dataset: images, their classes and what a layer computes of them, where they are given.
+/// The images of a split, with their classes, targets and conditions if given.
 pub(super) struct Part {
     pub(super) images: ImageFile,
     pub(super) labels: Option<LabelFile>,
@@ -21,7 +21,7 @@ pub(super) struct Part {
     condition: Option<Reader>,
 }
 
-/// The files of a part.
+/// The files of a split.
 pub(super) struct Files<'a> {
     pub(super) images: &'a Path,
     pub(super) labels: &'a Option<Input>,
@@ -55,12 +55,12 @@ impl Part {
         Ok(Self { images, labels, targets, condition })
     }
 
-    /// What a decoder is given, and the images it shall make of it.
+    /// The inputs of a decoder, and the images it should recover.
     pub(super) fn conditioned(&self) -> Option<Pairs<'_>> {
         self.condition.as_ref().map(|condition| (Inputs::Layer(condition), &self.images))
     }
 
-    /// Images, and what a srnet shall make of them.
+    /// Images, and the targets of a srnet.
     pub(super) fn enlarged(&self) -> Option<Pairs<'_>> {
         self.targets.as_ref().map(|targets| (Inputs::Images(&self.images), targets))
     }
@@ -71,7 +71,7 @@ impl Part {
     }
 }
 
-/// Every file that a training reads.
+/// The splits of a training.
 pub(super) struct Data {
     pub(super) train: Part,
     test: Option<Part>,
@@ -107,7 +107,7 @@ impl Data {
         Ok(Self { train, test, validation })
     }
 
-    /// The parts that nothing is trained on.
+    /// The splits that are only evaluated.
     pub(super) fn held_out<'a, T>(&'a self, of: impl Fn(&'a Part) -> Option<T>) -> HeldOut<T> {
         HeldOut { test: self.test.as_ref().and_then(&of), validation: self.validation.as_ref().and_then(&of) }
     }
