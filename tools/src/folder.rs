@@ -1,4 +1,4 @@
-//! Folders that a tool makes.
+//! Folders that a tool writes.
 
 use std::fs;
 use std::path::Path;

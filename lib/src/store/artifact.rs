@@ -1,4 +1,4 @@
-//! A file or folder, known by its content: what sidecars say of inputs and outputs.
+//! A file or folder, identified by its content: what sidecars record of inputs and outputs.
 
 use std::path::Path;
 
@@ -8,13 +8,13 @@ use serde_json::{Map, Value};
 use super::dtype::Dtype;
 use super::{Result, digest};
 
-/// A file or folder, known by its content.
+/// A file or folder, identified by its content.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Artifact {
-    /// The argument that named it, of what is read.
+    /// The argument that named it, for an input.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub argument: Option<String>,
-    /// As the command named it; `-` for standard input.
+    /// The path as the command gave it; `-` for standard input.
     pub path: String,
     /// The lengths of the axes, for an array.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -24,18 +24,18 @@ pub struct Artifact {
     pub dtype: Option<Dtype>,
     /// The digest of the content: see [`digest`].
     pub blake3: String,
-    /// Of a folder that was written: every file in it but the sidecar, with its digest.
+    /// For a folder that was written: every file in it except the sidecar, with its digest.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub files: Map<String, Value>,
 }
 
 impl Artifact {
-    /// What lies at `path` and has this digest, no array.
+    /// The file or folder at `path` that has this digest and is no array.
     pub fn known(path: &Path, blake3: String) -> Self {
         Self { argument: None, path: text(path), shape: None, dtype: None, blake3, files: Map::new() }
     }
 
-    /// A folder that is being written at `built` and will be `path`, with its files.
+    /// A folder that is being built at `built` and will be put at `path`, with its files.
     ///
     /// # Errors
     /// `Read`, naming the file that cannot be read.
@@ -45,7 +45,7 @@ impl Artifact {
         Ok(Self { files: named.collect(), ..Self::known(path, digest::of_files(&files)) })
     }
 
-    /// What was written to `path`, which may be standard output.
+    /// Bytes that were written to `path`, which may be standard output.
     pub fn of_bytes(path: &Path, bytes: &[u8]) -> Self {
         Self::known(path, digest::of_bytes(bytes))
     }

@@ -20,7 +20,7 @@ pub enum Dtype {
     U32,
     I64,
     U64,
-    /// Read as wider floats, and copied; no tool computes in it.
+    /// Can be read as wider floats and copied; no tool computes in it.
     F16,
     F32,
     F64,
@@ -76,7 +76,7 @@ impl fmt::Display for Dtype {
     }
 }
 
-/// A Rust type whose values are elements as they stand in a file.
+/// A Rust type whose values have the same bytes as elements in a file.
 pub trait Scalar: Pod + ToPrimitive + NumCast + fmt::Display + Send + Sync {
     /// The type's name in the format.
     const DTYPE: Dtype;

@@ -1,4 +1,4 @@
-//! When and by which build a run was made, on what, and what it cost.
+//! When a run was made, by which build, on which machine, and what it cost.
 
 use std::time::SystemTime;
 
@@ -6,7 +6,7 @@ use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeVal;
 use obverse::store::sidecar::Circumstances;
 
-/// When, by which build, on what.
+/// When a run was made, by which build, on which machine.
 pub(super) fn circumstances() -> Circumstances {
     Circumstances {
         date: Some(humantime::format_rfc3339_seconds(SystemTime::now()).to_string()),
@@ -17,7 +17,7 @@ pub(super) fn circumstances() -> Circumstances {
     }
 }
 
-/// The features of the processor that products and element-wise operations are chosen by.
+/// The features of the processor that decide which kernels compute.
 #[cfg(target_arch = "x86_64")]
 fn processor() -> Vec<String> {
     let features = [
@@ -35,9 +35,9 @@ fn processor() -> Vec<String> {
     vec![std::env::consts::ARCH.to_owned()]
 }
 
-/// Seconds of processors and the most bytes that this process has taken so far.
+/// The processor seconds and the most bytes of memory that this process has used so far.
 pub(super) fn cost() -> Option<(f64, u64)> {
-    /// The unit of the largest resident size: a kilobyte, but for Apple's systems.
+    /// The unit of the largest resident size: a kilobyte, except on Apple's systems.
     const UNIT: u64 = if cfg!(target_vendor = "apple") { 1 } else { 1024 };
     let usage = getrusage(UsageWho::RUSAGE_SELF).ok()?;
     let seconds = |time: TimeVal| time.tv_sec() as f64 + time.tv_usec() as f64 * 1e-6;

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::Metrics;
 
-/// What was measured, with what version 0.1 named otherwise under both names, for the scripts that read those.
+/// The metrics, those that version 0.1 named differently under both names, for scripts that read the old ones.
 pub(super) fn with_earlier_names(metrics: &Metrics) -> Metrics {
     const COUNTS: [(&str, &str); 2] = [("images_a", "n_a"), ("images_b", "n_b")];
     let mut all = metrics.clone();
@@ -20,7 +20,7 @@ pub(super) fn with_earlier_names(metrics: &Metrics) -> Metrics {
     all
 }
 
-/// A metric as people read it: of a long list, and of one of objects, only how many values it has.
+/// A metric as people read it: long lists and lists of objects are shortened to their number of values.
 pub(super) fn shortened(value: &Value) -> Value {
     const MOST: usize = 10;
     match value {

@@ -1,4 +1,4 @@
-//! How the files that are read stand, as far as the system tells without reading them.
+//! The state of files, as far as the system tells without reading them.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use obverse::store::sidecar::Artifact;
 use obverse::store::{self, digest};
 
-/// How a file stands, as far as the system tells without reading it.
+/// The state of a file, as far as the system tells without reading it.
 #[derive(Debug, PartialEq)]
 pub(super) struct Stand {
     path: PathBuf,
@@ -17,7 +17,7 @@ pub(super) struct Stand {
     changed: (i64, i64),
 }
 
-/// How the files at `path` stand: the file itself, or all below a folder.
+/// The states of the files at `path`: the file itself, or all files below a folder.
 pub(super) fn stands(path: &Path) -> Vec<Stand> {
     let files = if path.is_dir() { digest::names_in(path).unwrap_or_default() } else { vec![PathBuf::new()] };
     let stand = |below: PathBuf| {
@@ -34,7 +34,7 @@ pub(super) fn stands(path: &Path) -> Vec<Stand> {
     files.into_iter().filter_map(stand).collect()
 }
 
-/// The digest of what is read: of an array that of its uncompressed bytes.
+/// The digest of a file or folder; of an array, that of its uncompressed bytes.
 pub(super) fn digest_of(path: &Path) -> store::Result<String> {
     Artifact::of_path(path).map(|artifact| artifact.blake3)
 }

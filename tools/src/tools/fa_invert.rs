@@ -124,7 +124,7 @@ const REFUSED_BY_REVERSE: [&str; 13] = [
 /// Runs the tool.
 ///
 /// # Errors
-/// Bad usage, bad input, a run that fails; the user's wish to stop.
+/// Bad usage, bad input, a run that fails, an interrupt.
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     if arguments.reverse {
         return reverse::run(&arguments);

@@ -165,7 +165,7 @@ fn at_least_two(text: &str) -> Result<usize, String> {
 /// Runs the tool.
 ///
 /// # Errors
-/// Bad usage, bad input, a run that fails; the user's wish to stop.
+/// Bad usage, bad input, a run that fails, an interrupt.
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     match arguments.command {
         None if arguments.compare.paired => paired::compare(&arguments.compare),

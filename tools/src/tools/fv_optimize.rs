@@ -137,7 +137,7 @@ enum OptimiserArgument {
 /// Runs the tool.
 ///
 /// # Errors
-/// Bad usage, bad input, a run that fails; the user's wish to stop.
+/// Bad usage, bad input, a run that fails, an interrupt.
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let request = Request::try_from(arguments)?;
     let mut task = Task::begin(&request.rows.common, Some(&request.output))?;

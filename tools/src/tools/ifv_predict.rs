@@ -265,7 +265,7 @@ fn factor(text: &str) -> Result<f64, String> {
 /// Runs the tool.
 ///
 /// # Errors
-/// Bad usage, bad input, a run that fails; the user's wish to stop.
+/// Bad usage, bad input, a run that fails, an interrupt.
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     match arguments.command {
         None => match arguments.predict.rows.precision {

@@ -59,7 +59,7 @@ type Curve = Vec<Vec<Interval>>;
 /// Runs the tool.
 ///
 /// # Errors
-/// Bad usage, bad input, a run that fails; the user's wish to stop.
+/// Bad usage, bad input, a run that fails, an interrupt.
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let Arguments { outputs, metric: asked, each, at, error, relative, picture } = &arguments;
     let format = Format::of(&picture.output)?;

@@ -149,7 +149,7 @@ enum SquashArgument {
 /// Runs the tool.
 ///
 /// # Errors
-/// Bad usage, bad input, a run that fails; the user's wish to stop.
+/// Bad usage, bad input, a run that fails, an interrupt.
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     match (arguments.estimator, arguments.inputs.as_slice()) {
         (Estimator::Bound, [model, images]) => bound(&arguments, model, images),

@@ -88,7 +88,7 @@ impl MetricArgument {
 /// Runs the tool.
 ///
 /// # Errors
-/// Bad usage, bad input, a run that fails; the user's wish to stop.
+/// Bad usage, bad input, a run that fails, an interrupt.
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let (queries, pool) = (Reader::open(&arguments.query)?, Reader::open(&arguments.pool)?);
     pool.require_row_shape(queries.row_shape(), "rows, as the queries'")?;

@@ -1,7 +1,7 @@
 //! `net-fit`: trains classifiers, decoders, and the networks that feature alignment is compared with.
 
+mod data;
 mod head;
-mod parts;
 mod shadows;
 
 use crate::request::{Input, Output};
@@ -24,8 +24,8 @@ use obverse::tensor::Element;
 use obverse::train::schedule::Pace;
 use serde_json::{Value, json};
 
+use data::{Data, Split};
 use head::fit_head;
-use parts::{Data, Part};
 use shadows::ShadowArguments;
 
 /// Train an autoencoder, a GAN, a classifier or a decoder on the architectures of the papers.
@@ -192,7 +192,7 @@ fn betas(kind: Kind) -> [f64; 2] {
 /// Runs the tool.
 ///
 /// # Errors
-/// Bad usage, bad input, a run that fails; the user's wish to stop.
+/// Bad usage, bad input, a run that fails, an interrupt.
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     ensure!(
         matches!(arguments.kind, Kind::Classifier | Kind::Head) == arguments.labels.is_some(),
@@ -287,7 +287,7 @@ fn train<E: Element + Scalar>(arguments: &Arguments, pace: Pace, data: &Data, ta
         Kind::Srnet => {
             let examples = data.train.enlarged().context("a srnet needs --targets")?;
             let network = arguments.initialised(srnet::graph(size)?, count_of_examples, 0)?;
-            let trainee = Regressor::<E>::new(network, (pace, seed), examples, data.held_out(Part::enlarged))?;
+            let trainee = Regressor::<E>::new(network, (pace, seed), examples, data.held_out(Split::enlarged))?;
             fit_regressor(arguments, task, trainee, &origin)
         }
         Kind::Autoencoder | Kind::Vae => {
@@ -309,7 +309,7 @@ fn train<E: Element + Scalar>(arguments: &Arguments, pace: Pace, data: &Data, ta
                 decoder,
                 (cost, pace, seed),
                 &data.train.images,
-                data.held_out(|part| Some(&part.images)),
+                data.held_out(|split| Some(&split.images)),
             )?;
             training.run(task, output, count_of_examples, &mut trainee, |trainee, folder| {
                 trainee.save_networks(folder, &origin)?;
@@ -341,7 +341,7 @@ fn train<E: Element + Scalar>(arguments: &Arguments, pace: Pace, data: &Data, ta
                 count_of_examples,
                 DECODER,
             )?;
-            let trainee = Regressor::<E>::new(network, (pace, seed), examples, data.held_out(Part::conditioned))?;
+            let trainee = Regressor::<E>::new(network, (pace, seed), examples, data.held_out(Split::conditioned))?;
             fit_regressor(arguments, task, trainee.scaled_to_inputs()?, &origin)
         }
         Kind::Classifier => {
@@ -351,7 +351,7 @@ fn train<E: Element + Scalar>(arguments: &Arguments, pace: Pace, data: &Data, ta
             let shadow = arguments.shadow.settings().map(|settings| Shadow::new(settings, &graph, seed)).transpose()?;
             let network = arguments.initialised(graph, count_of_examples, 0)?;
             let count = network.graph().parameter_count();
-            let mut trainee = Classifier::<E>::new(network, pace, seed, examples, data.held_out(Part::labelled))?
+            let mut trainee = Classifier::<E>::new(network, pace, seed, examples, data.held_out(Split::labelled))?
                 .with_snapshots(arguments.snapshots.clone());
             if let Some(shadow) = shadow {
                 trainee = trainee.with_shadows(shadow);

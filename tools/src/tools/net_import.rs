@@ -169,7 +169,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     }
     let architecture = arch.as_deref().map(architecture).transpose()?;
     let (file, output) = (file.to_path_buf(), output.to_path_buf());
-    import_weights(task, &Request { file, architecture, pixels, size, slices, output })
+    import_weights(task, &WeightsImport { file, architecture, pixels, size, slices, output })
 }
 
 fn size(axes: Vec<usize>) -> anyhow::Result<Size> {
@@ -188,10 +188,10 @@ fn architecture(name: &str) -> anyhow::Result<Architecture> {
 pub(crate) fn import(task: Task, weights: &Path, arch: &str, output: &Path) -> anyhow::Result<()> {
     let (file, output) = (weights.to_owned(), output.to_owned());
     let (architecture, pixels) = (Some(architecture(arch)?), PixelArguments::default());
-    import_weights(task, &Request { file, architecture, pixels, size: None, slices: Vec::new(), output })
+    import_weights(task, &WeightsImport { file, architecture, pixels, size: None, slices: Vec::new(), output })
 }
 
-struct Request {
+struct WeightsImport {
     file: PathBuf,
     architecture: Option<Architecture>,
     pixels: PixelArguments,
@@ -200,8 +200,8 @@ struct Request {
     output: PathBuf,
 }
 
-fn import_weights(mut task: Task, request: &Request) -> anyhow::Result<()> {
-    let Request { file, pixels, size, output, .. } = request;
+fn import_weights(mut task: Task, request: &WeightsImport) -> anyhow::Result<()> {
+    let WeightsImport { file, pixels, size, output, .. } = request;
     let weights = Weights::open(file)?;
     let architecture = request.architecture.map_or_else(|| pretrained::recognised(&weights), Ok)?;
     let pixels = pixels.pixels(architecture.convention)?;

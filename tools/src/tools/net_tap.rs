@@ -79,7 +79,7 @@ pub struct Arguments {
 /// Runs the tool.
 ///
 /// # Errors
-/// Bad usage, bad input, a run that fails; the user's wish to stop.
+/// Bad usage, bad input, a run that fails, an interrupt.
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let graph = Graph::load(&arguments.network)?;
     if let (true, Some(output)) = (arguments.spectrum, &arguments.output) {

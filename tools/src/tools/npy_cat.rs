@@ -53,7 +53,7 @@ pub struct Arguments {
 /// Runs the tool.
 ///
 /// # Errors
-/// Bad usage, bad input, a run that fails; the user's wish to stop.
+/// Bad usage, bad input, a run that fails, an interrupt.
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let Arguments { parts, output, rows, head, any, common } = arguments;
     let mut sources = parts.iter().map(|part| Source::open(part)).collect::<anyhow::Result<Vec<_>>>()?;

@@ -1,4 +1,4 @@
-//! Shows images as a grid, curves and points as a plot, in a PNG file or in the terminal.
+//! `npy-view`: images as a grid, curves and points as a plot, in a file or in the terminal.
 
 mod grid;
 mod output;
@@ -20,21 +20,20 @@ use plot::{PlotArguments, run_plot};
 
 /// Show images as a grid, curves and points as a plot
 ///
-/// Images are (N, C, H, W) or (N, H, W), u8 0..255 or floats 0..1 (clamped). Several files are shown one below the other:
-/// all of the first, all of the second; with --interleave a row of the first above a row of the second, so that originals
-/// stand above their recoveries; with --beside a column each. --difference adds where the second of two files is lighter (red) or
-/// darker (blue) than the first.
+/// Images are (N, C, H, W) or (N, H, W), u8 in 0..255 or floats in 0..1 (clamped). Several files are shown one below the other.
+/// --interleave alternates their rows, so that originals stand above their recoveries; --beside gives each file a column.
+/// --difference adds a picture of where the second of two files is lighter (red) or darker (blue) than the first.
 ///
-/// With --plot, arrays (N) or (N, 1) are curves over their index, or over --against; arrays (N, 2) are points of a scatter
-/// plot; arrays of any shape have a histogram. Several files share a frame; -o x.svg writes shapes instead of pixels. Without -o the
-/// picture is shown in the terminal (kitty, iTerm, sixel, or coloured half blocks).
+/// With --plot, arrays (N) or (N, 1) are curves over their index, or over --against; arrays (N, 2) are points of a scatter plot; arrays
+/// of any shape become histograms. Several files share one plot; -o x.svg writes vector graphics. Without -o the picture is shown in
+/// the terminal (kitty, iTerm, sixel, or coloured half blocks).
 #[derive(Parser)]
 #[command(
     version,
     after_help = "Measures:
   images, points             how many are shown
-  clamped                    values outside what a pixel can show
-  difference_range           with --difference: the largest difference, which has the strongest colour
+  clamped                    values outside the range of a pixel
+  difference_range           with --difference: the largest difference, drawn in the strongest colour
 
 Examples:
   npy-view test-images.npy recovered.npy --interleave -o recovered.png
@@ -42,7 +41,7 @@ Examples:
   npy-view test-images.npy --labels test-labels.npy --class-names dataset.json -o classes.png
   npy-view conv2.npy --channels 0..8 --range 0,2 --columns 8 -o maps.png
   npy-view loss.npy test-loss.npy --plot line --title loss -o loss.png
-  npy-view plane.npy --plot scatter --color-by test-labels.npy -o plane.svg
+  npy-view plane.npy --plot scatter --colour-by test-labels.npy -o plane.svg
   npy-view loss.npy --plot histogram --bins 10 -o histogram.png"
 )]
 pub struct Arguments {
@@ -52,11 +51,11 @@ pub struct Arguments {
     /// The picture: .png, of a plot .svg too, or - for standard output
     #[arg(short, long, value_name = "PICTURE")]
     output: Option<Output>,
-    /// What to write left of the rows of each file, with --beside below its images, or in the legend of a plot [default there:
-    /// the files' names]
+    /// Captions left of each file's rows, with --beside below its images, or in the legend of a plot [default in plots: the files'
+    /// names]
     #[arg(long, value_name = "A,B,…", value_delimiter = ',')]
     captions: Vec<String>,
-    // Before the others, which stand under headings of their own.
+    // First, because the others stand under their own headings.
     #[command(flatten)]
     common: CommonArguments,
     #[command(flatten)]
@@ -73,7 +72,7 @@ fn parse_range(text: &str) -> Result<[f64; 2], String> {
 /// Runs the tool.
 ///
 /// # Errors
-/// Bad usage, bad input, a run that fails; the user's wish to stop.
+/// Bad usage, bad input, a run that fails, an interrupt.
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let (files, captions) = (arguments.arrays.len(), arguments.captions.len());
     ensure!(!arguments.grid.difference || files == 2, "--difference: expected two files, found {files}");
@@ -85,7 +84,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     );
     let format = arguments.output.as_deref().map_or(Ok(Format::Png), format_of)?;
     if let (Format::Svg, None, Some(output)) = (format, arguments.plot.plot, &arguments.output) {
-        bail!("-o {}: expected a name that ends in .png; only plots are drawn as .svg", output.display());
+        bail!("-o {}: expected a name that ends in .png; only plots can be .svg", output.display());
     }
     let readers = arguments.arrays.iter().map(|path| Reader::open(path)).collect::<Result<Vec<_>, _>>()?;
     let task = Task::begin(&arguments.common, arguments.output.as_deref())?;
@@ -95,7 +94,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     }
 }
 
-/// The format that an output is written in: where it has no name that would say, PNG.
+/// The format of an output: PNG if its name does not say.
 fn format_of(output: &Path) -> anyhow::Result<Format> {
     let named = !is_standard_stream(output) && (output.is_file() || !output.exists());
     if named { Format::of(output) } else { Ok(Format::Png) }

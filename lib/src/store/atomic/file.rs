@@ -12,9 +12,9 @@ use super::partial::{is_under_construction, remove_leftovers};
 use super::sync::sync_folder;
 use crate::store::{Error, Result};
 
-/// A file that appears under its name only when complete; dropped before, it leaves nothing.
+/// A file that appears under its name only when complete; if it is dropped before, it leaves nothing.
 ///
-/// Devices and pipes (`/dev/null`, a FIFO) cannot be renamed over: they receive the bytes at [`AtomicFile::commit`].
+/// Devices and pipes (`/dev/null`, a FIFO) cannot be replaced by renaming: [`AtomicFile::commit`] copies the bytes into them.
 pub struct AtomicFile {
     target: PathBuf,
     partial: NamedTempFile,
@@ -27,7 +27,7 @@ impl AtomicFile {
     /// # Errors
     /// `Write` when the folder is missing or not writable, or when `target` is a folder.
     pub fn create(target: &Path) -> Result<Self> {
-        // A link is followed, so that writing through it replaces what it names and not the link.
+        // A link is followed, so that its target is replaced and not the link itself.
         let target = fs::canonicalize(target).unwrap_or_else(|_| target.to_owned());
         let existing = fs::metadata(&target).ok();
         if existing.as_ref().is_some_and(fs::Metadata::is_dir) {
@@ -43,7 +43,7 @@ impl AtomicFile {
             .permissions(Permissions::from_mode(0o666))
             .tempfile_in(folder)
             .map_err(Error::write(&target))?;
-        // Where locks are not supported, nobody else can take one either, and leftovers stay.
+        // If locks are not supported, nobody else can take one either, and leftovers stay.
         let _ = partial.as_file().try_lock();
         Ok(Self { target, partial, copies })
     }
@@ -56,12 +56,12 @@ impl AtomicFile {
     /// Puts the file under its name, durably.
     ///
     /// # Errors
-    /// `Write` when the disk is full or the name cannot be taken; nothing is left then.
+    /// `Write` when the disk is full or the name cannot be taken; then nothing is left.
     pub fn commit(self) -> Result<()> {
         self.complete()?.commit()
     }
 
-    /// Flushes all to the disk: what is left to do is one renaming.
+    /// Flushes everything to the disk; only the renaming is left to do.
     ///
     /// # Errors
     /// `Write` when the disk is full.
@@ -86,7 +86,7 @@ impl Write for AtomicFile {
     }
 }
 
-/// A file that is whole and on the disk, but not under its name yet; dropped, it leaves nothing.
+/// A file that is complete and on the disk, but not yet under its name; if it is dropped, it leaves nothing.
 pub struct CompleteFile {
     target: PathBuf,
     partial: NamedTempFile,
@@ -94,11 +94,11 @@ pub struct CompleteFile {
 }
 
 impl CompleteFile {
-    /// Puts the file under its name. A power failure may take the name back until its folder is flushed, as [`CompleteFile::commit`]
-    /// and [`take_place`] do.
+    /// Puts the file under its name. Until its folder is flushed, as [`CompleteFile::commit`] and [`take_place`] do, a power failure may
+    /// undo this.
     ///
     /// # Errors
-    /// `Write` when the name cannot be taken; what was there is then still there.
+    /// `Write` when the name cannot be taken; an earlier file is then still there.
     pub fn place(self) -> Result<()> {
         let Self { target, mut partial, copies } = self;
         if copies {
@@ -120,7 +120,7 @@ impl CompleteFile {
     }
 }
 
-/// Gives a file the mode of what it is to replace.
+/// Gives a file the mode of the file that it replaces.
 fn keep_mode(file: &File, target: &Path) -> io::Result<()> {
     match fs::metadata(target) {
         Ok(existing) => file.set_permissions(existing.permissions()),
@@ -135,7 +135,7 @@ fn copy_into(source: &mut File, target: &Path) -> io::Result<()> {
     target.flush()
 }
 
-/// Where a file waits that is to be `target` as soon as what it describes is in its place: `.NAME.next` beside it.
+/// Where a sidecar waits to become `target` until its output is in place: `.NAME.next` beside it.
 pub fn waiting_for(target: &Path) -> PathBuf {
     sibling(&fs::canonicalize(target).unwrap_or_else(|_| target.to_owned()), "next")
 }
@@ -143,7 +143,7 @@ pub fn waiting_for(target: &Path) -> PathBuf {
 /// Puts the file that waits for `target` under that name, durably.
 ///
 /// # Errors
-/// `Write` when the name cannot be taken; the file then waits still.
+/// `Write` when the name cannot be taken; the file then keeps waiting.
 pub fn take_place(target: &Path) -> Result<()> {
     let target = fs::canonicalize(target).unwrap_or_else(|_| target.to_owned());
     let waiting = waiting_for(&target);
@@ -152,7 +152,7 @@ pub fn take_place(target: &Path) -> Result<()> {
         .and_then(|()| fs::rename(&waiting, &target))
         .and_then(|()| sync_folder(&parent(&target)));
     match renamed {
-        // Another run that found it waiting has done it.
+        // Another run found it waiting and has done it.
         Err(error) if error.kind() == io::ErrorKind::NotFound && target.exists() => Ok(()),
         renamed => renamed.map_err(Error::write(&target)),
     }

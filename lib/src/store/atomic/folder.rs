@@ -16,11 +16,11 @@ use crate::store::{Error, Result};
 /// The name of a folder's sidecar: a folder that holds one is an output of this suite, and may be replaced.
 pub const FOLDER_SIDECAR: &str = "run.json";
 
-/// A folder that appears under its name only when complete; dropped before, it leaves nothing.
+/// A folder that appears under its name only when complete; if it is dropped before, it leaves nothing.
 pub struct AtomicFolder {
     target: PathBuf,
     partial: TempDir,
-    /// Held so that others see that the folder's builder lives.
+    /// Held so that others see that this process is alive.
     _lock: File,
 }
 
@@ -28,8 +28,7 @@ impl AtomicFolder {
     /// Begins a folder that will be `target`, replacing an earlier output of this suite there.
     ///
     /// # Errors
-    /// `Occupied` when a folder stands there that is neither empty nor holds `run.json`; `Write` when nothing can be
-    /// written there.
+    /// `Occupied` when there is a folder that is neither empty nor has a `run.json`; `Write` when nothing can be written there.
     pub fn create(target: &Path) -> Result<Self> {
         let target = fs::canonicalize(target).unwrap_or_else(|_| target.to_owned());
         restore(&target);
@@ -58,8 +57,8 @@ impl AtomicFolder {
     /// Puts the folder under its name, durably.
     ///
     /// # Errors
-    /// `Write` when the disk is full or the name cannot be taken; the earlier folder is then still there. Where only the flush of
-    /// the folder around it fails, or the removal of the earlier one, the new folder is there.
+    /// `Write` when the disk is full or the name cannot be taken; the earlier folder is then still there. If only flushing the parent
+    /// folder or removing the earlier folder fails, the new folder is there.
     pub fn commit(self) -> Result<()> {
         let Self { target, mut partial, _lock } = self;
         sync_tree(partial.path()).map_err(Error::write(&target))?;
@@ -73,14 +72,14 @@ impl AtomicFolder {
             let old = sibling(&target, "old");
             fs::rename(&target, &old).map_err(Error::write(&target))?;
             if let Err(error) = fs::rename(partial.path(), &target) {
-                // If this fails too it stays aside, and the next run puts it back.
+                // If this fails too, the old folder stays aside and the next run puts it back.
                 let _ = fs::rename(&old, &target);
                 return Err(Error::write(&target)(error));
             }
             partial.disable_cleanup(true);
             aside = Some(old);
         }
-        // After an exchange the partial name holds the old folder. It goes when the new one is sure to stay.
+        // After an exchange the partial name is the old folder's. It is removed once the new one is safely on the disk.
         sync_folder(&parent(&target)).map_err(Error::write(&target))?;
         match aside {
             Some(old) => discard(&old, &target),
@@ -103,12 +102,12 @@ fn require_replaceable(target: &Path) -> Result<()> {
     }
 }
 
-/// Puts back a folder that a crash between two renames left aside, or removes it where its successor had taken its place.
+/// Puts back a folder that a crash between two renames left aside, or removes it if its successor is already in place.
 pub fn restore(target: &Path) {
     let target = fs::canonicalize(target).unwrap_or_else(|_| target.to_owned());
     let aside = sibling(&target, "old");
     if aside.is_dir() && require_replaceable(&aside).is_ok() {
-        // If it fails the folder stays aside, where a user can find it.
+        // If this fails, the folder stays aside, where a user can find it.
         let _ = if target.exists() {
             discard(&aside, &target)
         } else {
@@ -117,10 +116,10 @@ pub fn restore(target: &Path) {
     }
 }
 
-/// Removes a folder, which is there whole or not at all meanwhile.
+/// Removes a folder at once: others see all of it or nothing.
 ///
 /// # Errors
-/// `Write` when it cannot be removed; what is left of it then has the name of a partial folder.
+/// `Write` when it cannot be removed; the rest then has the name of a partial folder.
 pub fn remove_folder(target: &Path) -> Result<()> {
     if fs::symlink_metadata(target).is_err() {
         return Ok(());
@@ -129,10 +128,10 @@ pub fn remove_folder(target: &Path) -> Result<()> {
     discard(&target, &target)
 }
 
-/// Removes a folder as a partial one of `target`: should that end halfway, the next run removes the rest.
+/// Removes a folder under a partial name of `target`, so that the next run removes the rest if this one is killed halfway.
 fn discard(folder: &Path, target: &Path) -> Result<()> {
     let partial = tempfile::Builder::new().prefix(&partial_prefix(target)).tempdir_in(parent(target));
-    // A folder takes the name of an empty one.
+    // A rename may replace an empty folder.
     let removed = partial.and_then(|partial| fs::rename(folder, partial.path()).and_then(|()| partial.close()));
     removed.map_err(Error::write(folder))
 }

@@ -1,5 +1,5 @@
-//! Atomic writes: a file or a folder is built beside its target under the hidden name `.NAME.partial-PID-xxxxxx`, flushed
-//! to the disk and renamed, so a crash leaves the old one or the new one. What a dead process left is removed.
+//! Atomic writes: a file or folder is built beside its target under the hidden name `.NAME.partial-PID-xxxxxx`, flushed to the disk and
+//! renamed, so a crash leaves either the old one or the new one. Partial files of dead processes are removed.
 //!
 //! ```
 //! use std::io::Write;

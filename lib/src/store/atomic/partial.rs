@@ -1,4 +1,4 @@
-//! Partial files and folders: whose they are, and what dead processes left of them.
+//! Partial files and folders: which belong to this process, and which dead processes left.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -6,16 +6,16 @@ use std::time::Duration;
 
 use super::names::{parent, sibling_name};
 
-/// A partial file younger than this may not have been locked by its owner yet, so it is left alone.
+/// A partial file younger than this is left alone, because its owner may not have locked it yet.
 pub(super) const LEFTOVER_AGE: Duration = Duration::from_secs(60);
 
-/// Removes what dead processes left of earlier attempts at `target`, however new. Only for a caller that knows that nobody
-/// else is building it. Best effort.
+/// Removes what dead processes left of earlier attempts at `target`, however new it is. Only for a caller that knows that nobody else
+/// is building `target`. Best effort.
 pub fn clear(target: &Path) {
     remove_where(&fs::canonicalize(target).unwrap_or_else(|_| target.to_owned()), is_unlocked);
 }
 
-/// Removes what dead processes left of earlier attempts at `target`. Best effort: what cannot be judged stays.
+/// Removes what dead processes left of earlier attempts at `target`. Best effort: a file that cannot be opened stays.
 pub(super) fn remove_leftovers(target: &Path) {
     remove_where(target, is_abandoned);
 }
@@ -32,7 +32,7 @@ fn remove_where(target: &Path, removable: impl Fn(&Path) -> bool) {
     }
 }
 
-/// Whether nobody holds the lock of a partial file or folder that is not quite new.
+/// Whether a partial file or folder is old enough and nobody holds its lock.
 fn is_abandoned(path: &Path) -> bool {
     let Ok(file) = File::open(path) else { return false };
     let age = file.metadata().and_then(|metadata| metadata.modified()).map(|modified| modified.elapsed());

@@ -1,8 +1,8 @@
-//! Arrays in `.npy` and `.npy.zst` files or through `-`: read and written by rows of the first axis, so that memory does
-//! not grow with their number.
+//! Arrays in `.npy` and `.npy.zst` files or through `-`, read and written by rows of the first axis, so that memory does not grow with
+//! their number.
 //!
-//! Written in C order and little endian with NumPy's header; read in any order the format allows. A header is held
-//! against the length of the file before anything is allocated for it.
+//! They are written in C order and little endian with NumPy's header, and read in any order the format allows. A header is checked
+//! against the length of the file before anything is allocated.
 
 mod artifact;
 mod cursor;

@@ -1,4 +1,4 @@
-//! An array in a file: opened, and held against its length.
+//! Opening an array, and checking its header against the length of the file.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -17,7 +17,7 @@ const BUFFER: usize = 1 << 20;
 /// What came through standard input.
 static PIPED: OnceLock<Written> = OnceLock::new();
 
-/// The array that came through standard input, once it has been opened.
+/// What is known of the array that came through standard input, once it has been opened.
 pub fn piped() -> Option<Written> {
     PIPED.get().cloned()
 }
@@ -58,7 +58,7 @@ impl Reader {
     pub fn open(path: &Path) -> Result<Self> {
         if is_standard_stream(path) {
             let reader = Self::spool(path, None, io::stdin().lock())?;
-            // Kept for the sidecar of what is made of it: it cannot be read a second time.
+            // Kept for the sidecar of the output, because standard input cannot be read a second time.
             let _ = PIPED.set(Written {
                 path: path.to_owned(),
                 shape: reader.shape().to_vec(),
@@ -81,7 +81,7 @@ impl Reader {
     /// The header of a file, without reading what follows.
     ///
     /// # Errors
-    /// Those of [`Reader::open`], but for a compressed file that holds fewer or more bytes than its header says.
+    /// Those of [`Reader::open`], except that the length of a compressed file is not checked.
     pub fn header_of(path: &Path) -> Result<Header> {
         if path.extension().is_some_and(|extension| extension == "zst") {
             let file = budget::open_file(path)?;
@@ -90,8 +90,8 @@ impl Reader {
         Ok(Self::open(path)?.header)
     }
 
-    /// Copies a stream, which is unpacked from `stored` bytes or comes through a pipe, to an unnamed temporary file, never more than
-    /// its header asks for.
+    /// Copies a stream, unpacked from `stored` bytes or read from a pipe, to an unnamed temporary file, at most as much as its header
+    /// asks for.
     fn spool(path: &Path, stored: Option<u64>, mut source: impl Read) -> Result<Self> {
         let (header, bytes) = decode(path, &mut source)?;
         let expected = check_size(path, &header)?;
@@ -139,7 +139,7 @@ impl Reader {
 
     /// Elements of a row.
     pub fn row_len(&self) -> usize {
-        // Without rows the file's length bounds nothing, and this product may overflow: no row is ever read then.
+        // Without rows the file's length bounds nothing and this product may overflow, but then no row is ever read.
         self.row_shape().iter().fold(1, |product, &length| product.saturating_mul(length))
     }
 
@@ -151,7 +151,7 @@ impl Reader {
         digest::of_reader(self.bytes_from(0)).map_err(Error::read(&self.path))
     }
 
-    /// Refuses an array of another number of axes; `what` says what they are, such as "images (N, C, H, W)".
+    /// Checks the number of axes; `what` says what they are, such as "images (N, C, H, W)".
     ///
     /// # Errors
     /// `Shape`, naming the file.
@@ -159,7 +159,7 @@ impl Reader {
         if self.shape().len() == rank { Ok(()) } else { Err(self.shape_error(what)) }
     }
 
-    /// Refuses rows of another shape; `what` says what they are.
+    /// Checks the shape of the rows; `what` says what they are.
     ///
     /// # Errors
     /// `Shape`, naming the file.
@@ -175,7 +175,7 @@ impl Reader {
         Error::Shape { path: self.path.clone(), expected: expected.to_owned(), found: self.shape().to_vec() }
     }
 
-    /// Refuses elements of a type not among `allowed`.
+    /// Checks that the type of the elements is among `allowed`.
     ///
     /// # Errors
     /// `Dtype`, naming the file.
@@ -203,7 +203,7 @@ fn decode(path: &Path, source: impl Read) -> Result<(Header, Vec<u8>)> {
     })?;
     let header = &decoded.0;
     let rows = header.shape.first().copied().unwrap_or(1);
-    // The file's length bounds any other number of rows.
+    // Any other number of rows is bounded by the file's length.
     if header.shape.contains(&0) && rows > EMPTY_ROWS {
         let found = format!("{rows} of shape {:?}", header.shape);
         return Err(Error::Format { path: path.to_owned(), expected: "at most 2^24 rows without elements", found });
@@ -229,7 +229,7 @@ fn check_length(path: &Path, header: &Header, found: u64, more: bool) -> Result<
     Err(Error::Length { path, dtype, shape, expected, found, advice })
 }
 
-/// Copies at most `limit` bytes and returns how many; tells a reader that fails from a temporary folder that is full.
+/// Copies at most `limit` bytes and returns how many. Reports whether reading failed or the temporary folder is full.
 fn copy(path: &Path, source: &mut impl Read, target: &mut File, limit: u64) -> Result<u64> {
     let mut block = vec![0; BUFFER];
     let mut copied = 0;

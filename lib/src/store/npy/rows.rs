@@ -1,4 +1,4 @@
-//! Rows of an array, in order or at will, as the type that the file holds or as floats or whole numbers.
+//! Reading rows of an array, in order or at any position, in the file's own type or as floats or whole numbers.
 
 use std::os::unix::fs::FileExt;
 
@@ -12,7 +12,7 @@ use crate::store::dtype::{Dtype, Scalar};
 use crate::store::{Error, Result};
 
 impl Reader {
-    /// Goes to a row; the next read begins there.
+    /// Moves to a row, where the next read begins.
     pub fn seek(&mut self, row: usize) {
         self.next = row.min(self.rows());
     }
@@ -51,7 +51,7 @@ impl Reader {
         self.next = self.next.saturating_add(count).min(self.rows());
     }
 
-    /// Rows from `start` on, at most `count`, wherever reading stands. The file must hold exactly this type.
+    /// Rows from `start` on, at most `count`, without moving the reader. The file must hold exactly this type.
     ///
     /// # Errors
     /// `Dtype` for another type; `Read` when the file fails.
@@ -62,7 +62,7 @@ impl Reader {
         self.elements_at(start, count)
     }
 
-    /// Rows from `start` on, at most `count`, as floats, wherever reading stands.
+    /// Rows from `start` on, at most `count`, as floats, without moving the reader.
     ///
     /// # Errors
     /// `Read` when the file fails.
@@ -142,7 +142,7 @@ impl Reader {
         Ok(elements)
     }
 
-    /// Rows of an array in Fortran order: an element of the rows is one run of `count` neighbours in the file.
+    /// Rows of an array in Fortran order: `count` values of one element of the rows lie side by side in the file.
     fn gather(&self, start: usize, count: usize, rows: &mut [u8]) -> Result<()> {
         let size = self.dtype().size();
         let row_bytes = self.row_len() * size;
@@ -162,7 +162,7 @@ impl Reader {
     }
 }
 
-/// The place in Fortran order of the element that is `index` in C order.
+/// The Fortran-order position of the element at `index` in C order.
 fn fortran_index(mut index: usize, shape: &[usize]) -> usize {
     let strides = shape.iter().scan(1, |stride, &length| {
         let current = *stride;

@@ -1,4 +1,4 @@
-//! Values that stand where they may not.
+//! Values that are not allowed, and where they are.
 
 use std::fmt;
 use std::path::Path;
@@ -20,10 +20,10 @@ pub(super) fn value_error<T: fmt::Display>(
     Error::Value { path: path.to_owned(), expected, found: value.to_string(), row, element }
 }
 
-/// Refuses NaN and infinity among `rows`, read from `path` beginning at row `first_row`.
+/// Checks that `rows`, read from `path` beginning at row `first_row`, hold no NaN and no infinity.
 ///
 /// # Errors
-/// `Value`, naming the file and where the first such value stands.
+/// `Value`, naming the file and the position of the first such value.
 pub fn require_finite<E: Float + Scalar>(path: &Path, rows: &[E], first_row: usize, row_len: usize) -> Result<()> {
     match rows.iter().position(|value| !value.is_finite()) {
         None => Ok(()),

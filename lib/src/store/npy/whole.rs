@@ -1,4 +1,4 @@
-//! Whole arrays, read and written at once.
+//! Reading and writing whole arrays.
 
 use std::io;
 use std::path::Path;
@@ -27,19 +27,19 @@ pub fn read<T: Scalar + ReadableElement>(path: &Path) -> Result<ArrayD<T>> {
         expected: "a readable array",
         found: error.to_string(),
     })?;
-    // An array in Fortran order is handed on in C order, as everything else in the suite expects.
+    // An array in Fortran order is turned into C order, which the rest of the suite expects.
     Ok(if array.is_standard_layout() { array } else { array.as_standard_layout().into_owned() })
 }
 
-/// Writes a whole array, given in C order; `shape` has one axis at least.
+/// Writes a whole array, given in C order; `shape` has at least one axis.
 ///
 /// # Errors
-/// `Shape` when the elements are not as many as the shape says; `Write`.
+/// `Shape` when the number of elements does not fit the shape; `Write`.
 pub fn write<T: Scalar>(path: &Path, shape: &[usize], elements: &[T]) -> Result<Written> {
     filled(path, shape, elements)?.finish()
 }
 
-/// As [`write()`], but the array is not in its place yet.
+/// Like [`write()`], but the array is not yet put in its place.
 ///
 /// # Errors
 /// Those of [`write()`].
@@ -66,7 +66,7 @@ fn element_count_error(path: &Path, shape: &[usize], elements: usize) -> Error {
     Error::Shape { path: path.to_owned(), expected: format!("elements for shape {shape:?}"), found: vec![elements] }
 }
 
-/// Writes a whole array of `ndarray`.
+/// Writes an array of `ndarray`.
 ///
 /// # Errors
 /// Those of [`write()`].

@@ -1,4 +1,4 @@
-//! An array on its way to a file.
+//! Writing an array a few rows at a time.
 
 use std::fs::File;
 use std::io::{BufWriter, Seek, SeekFrom, Write};
@@ -18,8 +18,8 @@ const COMPRESSION: i32 = 3;
 /// Bytes that gather before they go to the disk.
 const BUFFER: usize = 1 << 20;
 
-/// An array on its way to a file, a few rows at a time. The file appears under its name at [`Writer::finish`]; a writer
-/// dropped before leaves nothing.
+/// Writes an array a few rows at a time. The file appears under its name at [`Writer::finish`]; a writer that is dropped before leaves
+/// nothing.
 ///
 /// ```
 /// # let folder = tempfile::tempdir()?;
@@ -70,7 +70,7 @@ impl Writer {
         let raw = BufWriter::with_capacity(BUFFER, raw.map_err(Error::write(path))?);
         let mut writer =
             Self { path: path.to_owned(), destination, raw, dtype, row_shape: row_shape.to_vec(), rows: 0 };
-        // Room for the header; its length does not depend on the number of rows, known at the end.
+        // Room for the header. Its length does not depend on the number of rows, which is known only at the end.
         writer.write_header()?;
         Ok(writer)
     }
@@ -87,7 +87,7 @@ impl Writer {
     /// Appends whole rows.
     ///
     /// # Errors
-    /// `Dtype` or `Shape` when the rows are not of the array's kind; `Write` when the disk is full.
+    /// `Dtype` or `Shape` when the rows do not have the array's type or shape; `Write` when the disk is full.
     pub fn write_rows<T: Scalar>(&mut self, rows: &[T]) -> Result<()> {
         if T::DTYPE != self.dtype {
             let expected = format!("rows of {}", self.dtype);
@@ -117,7 +117,7 @@ impl Writer {
     /// Completes the array and puts it under its name, or sends it to standard output.
     ///
     /// # Errors
-    /// `Write`, also for a reader of standard output that has left ([`Error::is_broken_pipe`]).
+    /// `Write`, also if the reader of standard output has closed it ([`Error::is_broken_pipe`]).
     pub fn finish(self) -> Result<Written> {
         let (written, whole) = self.complete()?;
         whole.commit(&written.path)?;

@@ -1,4 +1,4 @@
-//! What is known of an array that was written.
+//! What is known about an array that was written.
 
 use std::path::PathBuf;
 
@@ -7,7 +7,7 @@ use crate::store::dtype::Dtype;
 /// What a finished [`Writer`] wrote.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Written {
-    /// Where.
+    /// Where it was written.
     pub path: PathBuf,
     /// The lengths of the axes.
     pub shape: Vec<usize>,

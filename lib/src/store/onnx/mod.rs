@@ -1,6 +1,6 @@
-//! ONNX files: operations, the tensors they hold, inputs and outputs, in protocol buffers (github.com/onnx/onnx, onnx.proto).
+//! ONNX files: operations, tensors, inputs and outputs, in protocol buffers (github.com/onnx/onnx, onnx.proto).
 //!
-//! Tensors may lie in files beside it, in its own folder only. No length is believed before its bytes are there.
+//! Tensors may lie in other files of the same folder, and nowhere else. No length is trusted before its bytes have been read.
 //!
 //! ```
 //! use std::collections::BTreeMap;

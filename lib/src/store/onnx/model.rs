@@ -11,7 +11,7 @@ use super::tensors::{Parsed, TensorReader};
 use crate::store::Result;
 use crate::store::weights::{Broken, broken, content};
 
-/// A value that the user gives: its name and its axes, `None` where one is left open.
+/// An input of the model: its name and its axes, `None` where an axis is left open.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Input {
     /// Its name.
@@ -25,24 +25,24 @@ pub struct Input {
 pub struct Model {
     /// The file.
     pub path: PathBuf,
-    /// The operations, each after those whose values it reads.
+    /// The operations, each after those that it reads.
     pub nodes: Vec<Node>,
     /// The tensors by name.
     pub tensors: BTreeMap<String, Constant>,
-    /// What the user gives.
+    /// The inputs.
     pub inputs: Vec<Input>,
-    /// The names of the values that the user gets.
+    /// The names of the outputs.
     pub outputs: Vec<String>,
-    /// Files beside it that hold tensors.
+    /// Other files that hold tensors.
     pub external: BTreeSet<PathBuf>,
 }
 
 impl Model {
-    /// Reads a file and the tensors beside it.
+    /// Reads a file, and the tensors in other files of its folder.
     ///
     /// # Errors
-    /// A file that cannot be read, is no ONNX, is cut short or lies about itself; tensors outside its folder, or of numbers
-    /// that are neither floats nor whole.
+    /// A file that cannot be read, is not ONNX, is cut short or contradicts itself; tensors outside its folder, or of numbers that are
+    /// neither floats nor whole.
     pub fn open(path: &Path) -> Result<Self> {
         let bytes = content(path)?;
         Self::parse(path, &bytes).map_err(|Broken { expected, found }| broken(path, expected, found))

@@ -1,4 +1,4 @@
-//! What an ONNX file holds: operations with their settings, and tensors.
+//! The contents of an ONNX file: operations with their attributes, and tensors.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +23,7 @@ impl Constant {
     }
 }
 
-/// A setting of an operation.
+/// An attribute of an operation.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Attribute {
     /// A float.
@@ -42,18 +42,18 @@ pub enum Attribute {
     Other,
 }
 
-/// An operation and the names of the values that it reads and makes; an empty name is an input left out.
+/// An operation, and the names of its inputs and outputs; an empty name is an input that is left out.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Node {
     /// Its name, which may be empty.
     pub name: String,
-    /// What it does; after the name of its domain and a dot, where that is not ONNX itself.
+    /// The operation, preceded by its domain and a dot unless the domain is ONNX itself.
     pub operation: String,
-    /// The values it reads.
+    /// The values that it reads.
     pub inputs: Vec<String>,
-    /// The values it makes.
+    /// The values that it computes.
     pub outputs: Vec<String>,
-    /// Its settings.
+    /// Its attributes.
     pub attributes: BTreeMap<String, Attribute>,
 }
 

@@ -1,4 +1,4 @@
-//! Tensors of an ONNX file, in it or in files beside it, and the operations that hold some.
+//! Tensors of an ONNX file, in the file itself or beside it, and operations, whose attributes may hold tensors.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Seek, SeekFrom};
@@ -13,11 +13,11 @@ use crate::store::weights::{Broken, Number};
 
 pub(super) type Parsed<T> = std::result::Result<T, Broken>;
 
-/// Reads tensors, those beside the file too.
+/// Reads tensors, in the file or beside it.
 pub(super) struct TensorReader {
     pub(super) folder: PathBuf,
     pub(super) external: BTreeSet<PathBuf>,
-    /// Bytes read from files beside it so far: many tensors may claim the same ones.
+    /// Bytes read from other files so far. Many tensors may claim the same bytes.
     pub(super) held: u128,
 }
 
@@ -74,7 +74,7 @@ impl TensorReader {
         Ok(match number {
             Number::F32 => tensor.float_data,
             Number::F64 => tensor.double_data.into_iter().map(|value| value as f32).collect(),
-            // Halves stand in whole numbers, as their bits.
+            // Halves are stored as their bits, in whole numbers.
             Number::F16 | Number::Bf16 => {
                 let bits: Vec<u8> = tensor.int32_data.iter().flat_map(|&bits| (bits as u16).to_le_bytes()).collect();
                 number.decoded(&bits)
@@ -113,7 +113,7 @@ impl TensorReader {
         })
     }
 
-    /// The little-endian bytes of a tensor's `count` values of `size` bytes, where it holds them as bytes.
+    /// The little-endian bytes of a tensor's `count` values of `size` bytes, if it holds them as bytes.
     fn bytes(&mut self, tensor: &TensorProto, count: usize, size: usize, name: &str) -> Parsed<Option<Vec<u8>>> {
         const EXTERNAL: i32 = 1;
         let length = count.checked_mul(size);
@@ -166,7 +166,7 @@ impl TensorReader {
         Ok(bytes)
     }
 
-    /// The path of a file in this one's folder, and nowhere else: not above it, not by a link.
+    /// The path of a file that must lie in the folder of this one: not above it, and not behind a link.
     fn path_beside(&self, location: &str, name: &str) -> Parsed<PathBuf> {
         let refused = || {
             let expected = format!("the values of \"{name}\" in a file of the folder {}", self.folder.display());

@@ -52,7 +52,7 @@ impl<'a> Machine<'a> {
         self.push(value)
     }
 
-    /// A string literal of Python 2. Only its plain escapes are known, which is all that `repr` writes.
+    /// A string literal of Python 2, with the plain escapes that `repr` writes.
     fn quoted(&mut self) -> Result<Value<'a>> {
         let line = self.line()?;
         let [quote @ (b'\'' | b'"'), inner @ .., last] = line else {
@@ -110,7 +110,7 @@ impl<'a> Machine<'a> {
     }
 }
 
-/// An integer written in decimal: protocol 0 has no other form. 128 bits are enough for all that data holds.
+/// An integer written in decimal, the only form in protocol 0. 128 bits are enough for real data.
 fn written<'a>(value: i128) -> Value<'a> {
     match i64::try_from(value) {
         Ok(value) => Value::Integer(value),

@@ -1,16 +1,16 @@
-//! The instructions, each handed to the file that knows its kind.
+//! Runs the instructions, each by the file for its kind.
 
 use super::stack::Machine;
 use super::value::{Id, Result};
 
 impl Machine<'_> {
-    /// Runs the pickle to its end, and returns the object that is then on the stack.
+    /// Runs the pickle to its end, and returns the object on top of the stack.
     pub(super) fn run(&mut self) -> Result<Id> {
         while self.step()? {}
         self.pop()
     }
 
-    /// One instruction; false at the end.
+    /// Runs one instruction; false at the end.
     fn step(&mut self) -> Result<bool> {
         let code = self.take(1)?[0];
         match code {
@@ -41,7 +41,7 @@ impl Machine<'_> {
         }
     }
 
-    /// `POP` takes an object, or a mark that nothing follows.
+    /// `POP` removes an object, or a mark if it is on top.
     fn discard(&mut self) -> Result {
         match self.marks.last() {
             Some(&mark) if mark == self.stack.len() => drop(self.marks.pop()),

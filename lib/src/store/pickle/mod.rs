@@ -1,8 +1,8 @@
 //! Python pickles, protocols 0 to 4, read as data: nothing is imported and nothing is executed.
 //!
-//! A pickle is a program for a small stack machine. Here every object it would build becomes a [`Value`] in a flat
-//! table, so that shared and cyclic objects need no recursion; calls of Python's functions become [`Value::Reduce`].
-//! Strings borrow from the input, so no length is believed before its bytes are there. Source: CPython's pickletools.
+//! A pickle is a program for a small stack machine. Here every object that it would build becomes a [`Value`] in a flat table, so shared
+//! and cyclic objects need no recursion. Calls of Python functions become [`Value::Reduce`]. Strings borrow from the input, so no length
+//! is trusted before its bytes are there. Source: CPython's pickletools.
 
 mod literals;
 mod machine;
@@ -26,10 +26,10 @@ pub struct Pickle<'a> {
 }
 
 impl<'a> Pickle<'a> {
-    /// Reads the pickle at the start of `bytes`; what follows its end is left alone (see [`Pickle::length`]).
+    /// Reads the pickle at the start of `bytes`; bytes after its end are ignored (see [`Pickle::length`]).
     ///
     /// # Errors
-    /// A program that is cut short, unknown to protocols 0 to 4, or wrong about its own stack.
+    /// A program that is cut short, has instructions unknown to protocols 0 to 4, or uses its stack wrongly.
     ///
     /// ```
     /// use obverse::store::pickle::Pickle;
@@ -43,7 +43,7 @@ impl<'a> Pickle<'a> {
         Ok(Self { objects: machine.objects, root, length: machine.position })
     }
 
-    /// The bytes that the pickle takes, its end included: the next one of a stream begins there.
+    /// The length of the pickle in bytes, its end included; the next pickle of a stream begins there.
     pub fn length(&self) -> usize {
         self.length
     }
@@ -53,7 +53,7 @@ impl<'a> Pickle<'a> {
         self.item(self.root)
     }
 
-    /// The object at a place of this pickle's table; `None` for a place of another pickle that this one lacks.
+    /// The object at a position of this pickle's table; `None` for a position beyond it.
     pub fn get(&self, id: Id) -> &Value<'a> {
         self.objects.get(id.0).unwrap_or(&Value::None)
     }
@@ -63,7 +63,7 @@ impl<'a> Pickle<'a> {
     }
 }
 
-/// An object together with its pickle, to look into it without naming places.
+/// An object together with its pickle, to look into it without handling positions.
 #[derive(Clone, Copy, Debug)]
 pub struct Item<'p> {
     pickle: &'p Pickle<'p>,
@@ -76,7 +76,7 @@ impl<'p> Item<'p> {
         self.pickle.get(self.id)
     }
 
-    /// The object's place: equal for one object met twice.
+    /// The object's position in the table: equal if the same object is met twice.
     pub fn id(&self) -> Id {
         self.id
     }

@@ -1,10 +1,10 @@
-//! The stack machine without its instructions: input, stack, marks, memo and the table of objects.
+//! The state of the stack machine: input, stack, marks, memo and the table of objects.
 
 use std::collections::HashMap;
 
 use super::value::{Error, Id, Result, Value};
 
-/// The most objects of one pickle: a state dictionary has some thousands. Bounds memory to a few hundred MB.
+/// The most objects of a pickle: a state dictionary has some thousands. This bounds memory to a few hundred MB.
 pub(super) const OBJECT_LIMIT: usize = 1 << 22;
 
 /// The stack machine.
@@ -13,7 +13,7 @@ pub(super) struct Machine<'a> {
     pub(super) position: usize,
     pub(super) objects: Vec<Value<'a>>,
     pub(super) stack: Vec<Id>,
-    /// The heights of the stack at each open mark.
+    /// The height of the stack at each open mark.
     pub(super) marks: Vec<usize>,
     pub(super) memo: HashMap<u64, Id>,
 }
@@ -78,7 +78,7 @@ impl<'a> Machine<'a> {
     }
 
     pub(super) fn pop(&mut self) -> Result<Id> {
-        // What lies below the last mark belongs to an object that is still open.
+        // Objects below the last mark belong to an object that is still open.
         if self.stack.len() <= self.marks.last().copied().unwrap_or(0) {
             return self.error("an object on the stack", "none");
         }

@@ -1,24 +1,24 @@
-//! What a pickle builds: objects in a flat table.
+//! The objects that a pickle builds, in a flat table.
 
 use std::borrow::Cow;
 
-/// What can be wrong with a pickle.
+/// An error in a pickle.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("expected {expected} at byte {position} of the pickle, found {found}")]
 pub struct Error {
-    /// What the stack machine needed.
+    /// What was expected.
     pub expected: &'static str,
-    /// What stood there.
+    /// What was found.
     pub found: String,
-    /// Where, counted from the first byte.
+    /// The position in bytes, from the start of the pickle.
     pub position: usize,
 }
 
-/// The place of an object in its pickle's table.
+/// The position of an object in its pickle's table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Id(pub(super) usize);
 
-/// An object of a pickle. Parts are places in the table, to be followed through [`super::Pickle::get`] or [`super::Item`].
+/// An object of a pickle. Its parts are positions in the table; follow them through [`super::Pickle::get`] or [`super::Item`].
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value<'a> {
     /// `None`
@@ -45,7 +45,7 @@ pub enum Value<'a> {
     Dictionary(Vec<(Id, Id)>),
     /// A class or function, "module.name".
     Global(String),
-    /// What calling `callable` with `arguments` would give, with what the pickle then puts into it.
+    /// The result of calling `callable` with `arguments`, and what the pickle then puts into it.
     Reduce {
         /// A [`Value::Global`] as a rule.
         callable: Id,
@@ -58,7 +58,7 @@ pub enum Value<'a> {
         /// The entries set afterwards, as in an `OrderedDict`.
         entries: Vec<(Id, Id)>,
     },
-    /// An object kept outside the pickle, known by this identifier: PyTorch's storages.
+    /// An object outside the pickle with this identifier, such as a storage of PyTorch.
     Persistent(Id),
 }
 

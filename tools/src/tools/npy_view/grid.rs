@@ -19,51 +19,51 @@ use crate::arguments::parse_places;
 use crate::request::Input;
 use crate::{Metrics, Task};
 
-/// Images shown of each file unless --count says otherwise: four rows.
+/// Images shown per file by default: four rows.
 const COUNT: usize = 64;
 
-/// Columns unless --columns says otherwise.
+/// Columns by default.
 const COLUMNS: usize = 16;
 
-/// Small images are enlarged to about this many pixels unless --scale says otherwise.
+/// Small images are enlarged to about this many pixels by default.
 const COMFORTABLE: usize = 64;
 
 /// How images are laid out.
 #[derive(clap::Args)]
 #[command(next_help_heading = "Grids")]
 pub(super) struct GridArguments {
-    /// Images in a row [default: 16]
+    /// Images per row [default: 16]
     #[arg(long, value_name = "N", conflicts_with = "plot")]
     pub(super) columns: Option<NonZeroUsize>,
-    /// Images shown of each file, from the first [default: 64]
+    /// Show the first N images of each file [default: 64]
     #[arg(long, value_name = "N", conflicts_with = "plot")]
     pub(super) count: Option<NonZeroUsize>,
     /// Whole numbers (N) to write below the images
     #[arg(long, value_name = "LABELS.npy", conflicts_with = "plot")]
     pub(super) labels: Option<Input>,
-    /// What to write instead of the numbers: names in their order, or a dataset.json
+    /// Write these names instead of the numbers: names in the order of the numbers, or a dataset.json
     #[arg(long, value_name = "A,B,…", requires = "labels")]
     pub(super) class_names: Option<String>,
-    /// Pixels of the picture for a pixel of an image: K, or 1/K to make it smaller [default: enlarge to about 64 pixels]
+    /// Enlarge images K times, or shrink them with 1/K [default: enlarge to about 64 pixels]
     #[arg(long, value_name = "K", conflicts_with = "plot")]
     pub(super) scale: Option<Scale>,
-    /// The channels to show, counted from 0, without the last: three are colours, one is grey, of other numbers each is an image of
+    /// The channels to show, counted from 0, END excluded: three are colours, one is grey; of any other number, each is an image of
     /// its own [default: all, 1 or 3]
     #[arg(long, value_name = "FIRST..END", value_parser = parse_places, conflicts_with_all = ["plot", "difference"])]
     pub(super) channels: Option<Range<usize>>,
-    /// The values of floats that are black and white [default: 0,1]
+    /// The values of floats that are drawn black and white [default: 0,1]
     #[arg(long, value_name = "A,B", value_parser = parse_range, conflicts_with_all = ["plot", "difference"], allow_hyphen_values = true)]
     pub(super) range: Option<[f64; 2]>,
-    /// Put a row of each file below a row of the file before
+    /// Alternate the rows of the files
     #[arg(long, conflicts_with = "plot")]
     pub(super) interleave: bool,
-    /// Put the files side by side, a column each
+    /// Put the files side by side, one column each
     #[arg(long, conflicts_with_all = ["plot", "interleave", "columns", "labels"])]
     pub(super) beside: bool,
-    /// Add the second file's images less the first's
+    /// Add a picture of the second file's images minus the first's
     #[arg(long, conflicts_with = "plot")]
     pub(super) difference: bool,
-    /// The difference with the full colour [default: the largest there is]
+    /// The difference drawn in full colour [default: the largest]
     #[arg(long, value_name = "D", requires = "difference", value_parser = parse_positive)]
     pub(super) difference_range: Option<f64>,
 }
@@ -117,7 +117,7 @@ pub(super) fn run_grid(arguments: &Arguments, mut readers: Vec<Reader>, mut task
     deliver(picture, arguments.output.as_deref(), task, metrics)
 }
 
-/// Names of classes: given one by one, or those of a dataset.
+/// Names of classes: given one by one, or taken from a dataset.
 fn class_names(text: &str) -> anyhow::Result<Vec<String>> {
     let path = Path::new(text);
     if path.extension().is_none_or(|extension| extension != "json") {
@@ -140,7 +140,7 @@ fn name_all(labels: &[i64], names: Option<&[String]>) -> anyhow::Result<Vec<Stri
     labels.iter().map(|label| name(label).with_context(|| unnamed(label))).collect()
 }
 
-/// Rows of images in the order they are shown, a file's number with each.
+/// Rows of images in the order they are shown, each with its file's number.
 fn rows(sheets: &[Images], columns: usize, interleave: bool) -> Vec<(usize, usize, &[RgbImage])> {
     let rows_of =
         |file: usize| sheets[file].tiles.chunks(columns).enumerate().map(move |(row, tiles)| (row, file, tiles));
@@ -179,7 +179,7 @@ fn below(sheets: &[Images], labels: &[String], columns: usize, arguments: &Argum
     for (row, file, images) in rows(sheets, columns, arguments.grid.interleave) {
         row_captions.extend(arguments.captions.get(file).cloned());
         for index in 0..columns {
-            // A short last row is filled up, so that the next file begins a row of its own.
+            // A short last row is filled up, so that the next file begins on a new row.
             tiles.push(images.get(index).cloned().unwrap_or_else(blank));
             let label = images.get(index).and_then(|_| labels.get(row * columns + index));
             captions.push(label.cloned().unwrap_or_default());
@@ -199,7 +199,7 @@ fn beside(sheets: &[Images], rows: usize, captions: &[String]) -> (Layout, Vec<R
     (Layout { columns: sheets.len(), scale: 1, row_captions: Vec::new(), captions }, tiles)
 }
 
-/// Where there is no image.
+/// The tile where there is no image.
 fn blank() -> RgbImage {
     RgbImage::from_pixel(1, 1, image::Rgb([255; 3]))
 }

@@ -28,7 +28,7 @@ fn stage(picture: &RgbImage, output: &Path) -> anyhow::Result<Staged> {
 }
 
 fn show(picture: RgbImage) -> anyhow::Result<()> {
-    // A terminal is asked what it can do only where it is one and may be coloured: elsewhere half blocks do.
+    // A terminal is asked what it can do only if it is one and may be coloured. Elsewhere half blocks are used.
     let ask = stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let config = viuer::Config {
         absolute_offset: false,

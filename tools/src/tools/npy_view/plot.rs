@@ -13,10 +13,10 @@ use crate::picture::Format;
 use crate::request::Input;
 use crate::{Metrics, Task};
 
-/// Width and height of a plot unless --size says otherwise.
+/// Width and height of a plot by default.
 const SIZE: (usize, usize) = (640, 480);
 
-/// Parts of a histogram unless --bins says otherwise.
+/// Bins of a histogram by default.
 const BINS: usize = 50;
 
 /// How numbers are plotted.
@@ -26,16 +26,16 @@ pub(super) struct PlotArguments {
     /// Plot numbers instead of showing images
     #[arg(long, value_enum)]
     pub(super) plot: Option<Plot>,
-    /// Parts of a histogram's range [default: 50]
+    /// Bins of a histogram [default: 50]
     #[arg(long, value_name = "N", requires = "plot")]
     pub(super) bins: Option<NonZeroUsize>,
-    /// The abscissae (N) of all curves [default: 0, 1, 2 …]
+    /// The x coordinates (N) of all curves [default: 0, 1, 2 …]
     #[arg(long, value_name = "X0.npy", requires = "plot")]
     pub(super) against: Option<Input>,
-    /// Whole numbers (N): the classes of a scatter plot's points, each in its colour
-    #[arg(long, value_name = "LABELS.npy", requires = "plot", conflicts_with = "captions")]
-    pub(super) color_by: Option<Input>,
-    /// What to write above
+    /// Whole numbers (N): the classes of a scatter plot's points, one colour per class
+    #[arg(long, value_name = "LABELS.npy", alias = "color-by", requires = "plot", conflicts_with = "captions")]
+    pub(super) colour_by: Option<Input>,
+    /// The title
     #[arg(long, value_name = "TEXT", requires = "plot")]
     pub(super) title: Option<String>,
     /// Ends of the horizontal axis [default: the data's]
@@ -44,7 +44,7 @@ pub(super) struct PlotArguments {
     /// Ends of the vertical axis [default: the data's]
     #[arg(long, value_name = "A,B", requires = "plot", value_parser = parse_range, allow_hyphen_values = true)]
     pub(super) y_range: Option<[f64; 2]>,
-    /// Pixels of the picture [default: 640x480]
+    /// Width and height of the picture in pixels [default: 640x480]
     #[arg(long, value_name = "WxH", requires = "plot", value_parser = parse_size)]
     pub(super) size: Option<(usize, usize)>,
 }
@@ -52,11 +52,11 @@ pub(super) struct PlotArguments {
 /// What a plot draws.
 #[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
 pub(super) enum Plot {
-    /// A line from each value to the next
+    /// A line through the values
     Line,
     /// A dot for each value or point
     Scatter,
-    /// How many values fall into equal parts of their range
+    /// How many values fall into each of some bins of equal width
     Histogram,
 }
 
@@ -82,12 +82,12 @@ pub(super) fn run_plot(
 ) -> anyhow::Result<()> {
     let options = &arguments.plot;
     let mut against = options.against.as_deref().map(Reader::open).transpose()?;
-    let mut labels = options.color_by.as_deref().map(open_labels).transpose()?;
+    let mut labels = options.colour_by.as_deref().map(open_labels).transpose()?;
     let is_one_scatter = kind == Plot::Scatter && readers.len() == 1;
-    ensure!(labels.is_none() || is_one_scatter, "--color-by: expected --plot scatter of one file");
+    ensure!(labels.is_none() || is_one_scatter, "--colour-by: expected --plot scatter and one file");
     ensure!(
         against.is_none() || kind != Plot::Histogram,
-        "--against: a histogram has the values themselves as abscissae"
+        "--against: a histogram has the values themselves on its x axis; leave it out"
     );
     ensure!(options.bins.is_none() || kind == Plot::Histogram, "--bins: expected --plot histogram");
     let names = legend(arguments);
@@ -118,7 +118,7 @@ pub(super) fn run_plot(
     }
 }
 
-/// How often the values of each file fall into the parts of the range, or of that of all.
+/// The histogram of each file over the given range, or over the range of all values.
 fn histograms(
     readers: &[Reader],
     names: &[String],
@@ -140,7 +140,7 @@ fn histograms(
     Ok(counted.map(|(colour, (values, name))| Series::counted(name, values, bins, [low, high], colour)).collect())
 }
 
-/// What the legend calls each file; one file needs no name.
+/// The name of each file in the legend; a single file needs none.
 fn legend(arguments: &Arguments) -> Vec<String> {
     let stem = |path: &Input| {
         let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
@@ -153,7 +153,7 @@ fn legend(arguments: &Arguments) -> Vec<String> {
     }
 }
 
-/// The points of a scatter plot, or a curve over its index or over the abscissae.
+/// The points of a scatter plot, or a curve over its index or over the given x coordinates.
 fn read_series(reader: &mut Reader, mark: Mark, abscissae: Option<&[f64]>) -> anyhow::Result<Vec<[f64; 2]>> {
     if mark == Mark::Dot && abscissae.is_none() && reader.row_len() != 1 {
         return Ok(read_points(reader)?);
@@ -175,6 +175,6 @@ fn coloured(points: &[[f64; 2]], labels: &mut Reader) -> anyhow::Result<Vec<Seri
 
 fn require_count(reader: &Reader, expected: usize, what: &str) -> anyhow::Result<()> {
     let (path, found) = (reader.path().display(), reader.rows());
-    ensure!(found == expected, "{path}: expected {expected} {what}, found {found}; give a file of as many");
+    ensure!(found == expected, "{path}: expected {expected} {what}, found {found}; give a file with as many");
     Ok(())
 }

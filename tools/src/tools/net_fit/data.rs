@@ -14,7 +14,7 @@ use obverse::train::evaluation::HeldOut;
 use super::Arguments;
 
 /// The images of a split, with their classes, targets and conditions if given.
-pub(super) struct Part {
+pub(super) struct Split {
     pub(super) images: ImageFile,
     pub(super) labels: Option<LabelFile>,
     targets: Option<ImageFile>,
@@ -29,7 +29,7 @@ pub(super) struct Files<'a> {
     pub(super) condition: &'a Option<Input>,
 }
 
-impl Part {
+impl Split {
     pub(super) fn open(files: &Files) -> anyhow::Result<Self> {
         let images = ImageFile::open(files.images)?;
         let labels = files.labels.as_ref().map(|path| LabelFile::open(path, images.count())).transpose()?;
@@ -73,24 +73,24 @@ impl Part {
 
 /// The splits of a training.
 pub(super) struct Data {
-    pub(super) train: Part,
-    test: Option<Part>,
-    validation: Option<Part>,
+    pub(super) train: Split,
+    test: Option<Split>,
+    validation: Option<Split>,
 }
 
 impl Data {
     pub(super) fn open(arguments: &Arguments) -> anyhow::Result<Self> {
         let Arguments { images, labels, targets, condition, .. } = arguments;
-        let train = Part::open(&Files { images, labels, targets, condition })?;
+        let train = Split::open(&Files { images, labels, targets, condition })?;
         let (labels, targets, condition) = (&arguments.test_labels, &arguments.test_targets, &arguments.test_condition);
-        let part = |files: Option<Files>| files.as_ref().map(Part::open).transpose();
-        let test = part(arguments.test.as_deref().map(|images| Files { images, labels, targets, condition }))?;
+        let split = |files: Option<Files>| files.as_ref().map(Split::open).transpose();
+        let test = split(arguments.test.as_deref().map(|images| Files { images, labels, targets, condition }))?;
         let (labels, targets, condition) =
             (&arguments.validation_labels, &arguments.validation_targets, &arguments.validation_condition);
         let validation =
-            part(arguments.validation.as_deref().map(|images| Files { images, labels, targets, condition }))?;
+            split(arguments.validation.as_deref().map(|images| Files { images, labels, targets, condition }))?;
         let wanted = train.images.shape();
-        for images in [&test, &validation].into_iter().flatten().map(|part| &part.images) {
+        for images in [&test, &validation].into_iter().flatten().map(|split| &split.images) {
             let found = images.shape();
             ensure!(
                 wanted == found,
@@ -108,7 +108,7 @@ impl Data {
     }
 
     /// The splits that are only evaluated.
-    pub(super) fn held_out<'a, T>(&'a self, of: impl Fn(&'a Part) -> Option<T>) -> HeldOut<T> {
+    pub(super) fn held_out<'a, T>(&'a self, of: impl Fn(&'a Split) -> Option<T>) -> HeldOut<T> {
         HeldOut { test: self.test.as_ref().and_then(&of), validation: self.validation.as_ref().and_then(&of) }
     }
 }
