@@ -128,7 +128,7 @@ impl Made {
         agreed.filter(|made| *made != Self::default()).map_or_else(Self::default, |made| Self { parameters, ..made })
     }
 
-    /// The comparison, `usual` where nothing is known.
+    /// The comparison; `usual` for what is not known.
     pub fn comparison(&self, usual: Comparison) -> Comparison {
         Comparison {
             aggregation: self.aggregation.unwrap_or(usual.aggregation),

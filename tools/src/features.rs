@@ -21,7 +21,7 @@ use crate::{BatchArgument, CommonArguments, Progress, Shard, check_interrupted};
 const DEFAULT: &str = "data/inception";
 
 /// The sha256 of the weights that the Fréchet inception distance is defined by, as `dataset fetch inception` checks it.
-pub const OFFICIAL: &str = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2";
+const OFFICIAL: &str = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2";
 
 /// How images become features.
 #[derive(Clone, Debug, Args)]
@@ -157,7 +157,7 @@ pub enum Side {
         rows: Vec<f64>,
         /// d.
         dimension: usize,
-        /// Where they come from, where that is known.
+        /// Where they come from, if that is known.
         origin: Option<Origin>,
         /// Images left out.
         skipped: usize,
@@ -203,7 +203,7 @@ impl Side {
         Ok(Self::Features { rows, dimension, origin, skipped: 0 })
     }
 
-    /// The number of images, where it is known.
+    /// The number of images, if it is known.
     pub fn count(&self) -> Option<usize> {
         match self {
             Self::Features { rows, dimension, .. } => Some(rows.len() / dimension),
@@ -219,7 +219,7 @@ impl Side {
         }
     }
 
-    /// Where the features come from, where that is known.
+    /// Where the features come from, if that is known.
     pub fn origin(&self) -> Option<&Origin> {
         match self {
             Self::Features { origin, .. } => origin.as_ref(),
@@ -252,7 +252,7 @@ impl Side {
     }
 }
 
-/// What the features of both sides are, which must be the same where both are known.
+/// Where the features of both sides come from. It must be the same if both are known.
 ///
 /// # Errors
 /// Different networks, layers or resizing.

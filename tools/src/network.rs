@@ -129,7 +129,7 @@ pub fn architecture_file(arch: &str) -> Option<PathBuf> {
 }
 
 /// The file that describes a network: itself, or `net.json` in its folder.
-pub fn network_file(path: &Path) -> PathBuf {
+fn network_file(path: &Path) -> PathBuf {
     if path.is_dir() { path.join("net.json") } else { path.to_owned() }
 }
 

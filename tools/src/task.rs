@@ -151,7 +151,7 @@ impl Task {
     }
 
     /// All that decides the output, except the arguments in `without`. A run continues from a checkpoint only if this agrees.
-    pub fn identity_without(&self, without: &[&str]) -> Value {
+    fn identity_without(&self, without: &[&str]) -> Value {
         let Wanted { tool, results, request, resolved, inputs, .. } = &self.wanted;
         let mut request = request.clone();
         request.retain(|key, _| !without.contains(&key.as_str()));

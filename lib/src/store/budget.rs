@@ -19,7 +19,7 @@ use super::{Error, Result};
 
 /// How much a file may unpack to.
 #[derive(Clone, Copy, Debug)]
-pub struct Expansion {
+pub(crate) struct Expansion {
     /// This many times its own size.
     times: u128,
     /// Or this many bytes, whatever its size.
@@ -27,9 +27,9 @@ pub struct Expansion {
 }
 
 /// For arrays, which pass through the disk: black images compress to a hundredth of their size.
-pub const ARRAY: Expansion = Expansion { times: 256, free: 1 << 30 };
+pub(crate) const ARRAY: Expansion = Expansion { times: 256, free: 1 << 30 };
 /// For statistics, which are held in memory: covariances hardly compress.
-pub const STATISTICS: Expansion = Expansion { times: 32, free: 1 << 28 };
+pub(crate) const STATISTICS: Expansion = Expansion { times: 32, free: 1 << 28 };
 /// The most bytes of a description: a network of a hundred thousand nodes has tens of millions.
 const DESCRIPTION: u64 = 1 << 28;
 /// The machine's memory, if the system does not tell.
@@ -65,7 +65,7 @@ pub fn charge(path: &Path, what: &'static str, bytes: u128) -> Result<()> {
 ///
 /// # Errors
 /// `Disk`, naming both.
-pub fn charge_disk(path: &Path, folder: &Path, bytes: u64) -> Result<()> {
+pub(crate) fn charge_disk(path: &Path, folder: &Path, bytes: u64) -> Result<()> {
     let Ok(found) = rustix::fs::statvfs(folder) else { return Ok(()) };
     let free = found.f_bavail.saturating_mul(found.f_frsize);
     if bytes <= free - free / 16 {
@@ -78,7 +78,7 @@ pub fn charge_disk(path: &Path, folder: &Path, bytes: u64) -> Result<()> {
 ///
 /// # Errors
 /// `Expansion`, naming the file and both numbers.
-pub fn check_expansion(path: &Path, claimed: u128, stored: u64, most: Expansion) -> Result<()> {
+pub(crate) fn check_expansion(path: &Path, claimed: u128, stored: u64, most: Expansion) -> Result<()> {
     if claimed <= most.free.max(most.times.saturating_mul(u128::from(stored))) {
         return Ok(());
     }
@@ -90,7 +90,7 @@ pub fn check_expansion(path: &Path, claimed: u128, stored: u64, most: Expansion)
 ///
 /// # Errors
 /// `Read` when there is none; `NotAFile` for a device, a pipe or a socket.
-pub fn open_file(path: &Path) -> Result<File> {
+pub(crate) fn open_file(path: &Path) -> Result<File> {
     let metadata = fs::metadata(path).map_err(Error::read(path))?;
     if metadata.is_dir() {
         return Err(Error::read(path)(std::io::ErrorKind::IsADirectory.into()));
@@ -104,7 +104,7 @@ pub fn open_file(path: &Path) -> Result<File> {
 /// The bytes of a file that is read whole, such as a description.
 ///
 /// # Errors
-/// Those of [`open_file`]; `Memory` for a file larger than any description.
+/// `Read` when there is none; `NotAFile` for a device, a pipe or a socket; `Memory` for a file larger than any description.
 pub fn read(path: &Path) -> Result<Vec<u8>> {
     let file = open_file(path)?;
     let length = file.metadata().map_err(Error::read(path))?.len();

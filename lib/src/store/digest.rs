@@ -51,7 +51,7 @@ pub fn of_folder(folder: &Path) -> Result<String> {
 ///
 /// # Errors
 /// `Read`, naming the file or folder that cannot be read.
-pub fn files_of(folder: &Path) -> Result<Vec<(PathBuf, blake3::Hash)>> {
+pub(crate) fn files_of(folder: &Path) -> Result<Vec<(PathBuf, blake3::Hash)>> {
     let hashed = |relative: PathBuf| file_hash(&folder.join(&relative)).map(|hash| (relative, hash));
     names_in(folder)?.into_iter().map(hashed).collect()
 }
@@ -69,7 +69,7 @@ pub fn names_in(folder: &Path) -> Result<Vec<PathBuf>> {
 }
 
 /// The digest of the folder that holds these files.
-pub fn of_files(files: &[(PathBuf, blake3::Hash)]) -> String {
+pub(crate) fn of_files(files: &[(PathBuf, blake3::Hash)]) -> String {
     let mut hasher = blake3::Hasher::new();
     for (relative, hash) in files {
         let name = relative.as_os_str().as_encoded_bytes();

@@ -52,11 +52,6 @@ impl Dtype {
         }
     }
 
-    /// Whether elements are whole numbers.
-    pub fn is_integer(self) -> bool {
-        !matches!(self, Self::Bool | Self::F16 | Self::F32 | Self::F64)
-    }
-
     /// NumPy's name, as it stands in a header.
     pub(super) fn descr(self) -> &'static str {
         Self::ALL[self as usize].1

@@ -187,7 +187,7 @@ enum Start {
 /// The best of many.
 struct Select {
     candidates: Candidates,
-    /// Of each objective.
+    /// How many images to keep per objective.
     keep: usize,
 }
 

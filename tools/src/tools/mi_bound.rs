@@ -65,7 +65,7 @@ pub struct Arguments {
     /// The condition of each image
     #[arg(long, value_name = "H.npy")]
     condition: Option<Input>,
-    /// H(x) in nats, where it is known
+    /// H(x) in nats, if it is known
     #[arg(long, value_name = "NATS", allow_negative_numbers = true)]
     input_entropy: Option<f64>,
     /// A model of the same images without a condition, or its log-likelihoods

@@ -100,7 +100,7 @@ enum Channels {
 }
 
 impl PixelArguments {
-    /// The convention, and what is said beside it.
+    /// The convention, with the arguments that override it.
     fn pixels(&self, default: &str) -> anyhow::Result<Pixels> {
         let name = self.convention.as_deref().unwrap_or(default);
         let known = Pixels::of_convention(name);
@@ -234,7 +234,7 @@ fn import_onnx(
     save(task, &network, file, output, (origin, Metrics::from_iter([("left_off".to_string(), json!(left_off))])))
 }
 
-/// Declares what the images are.
+/// Declares the pixels and the size of the images.
 fn declare(task: &mut Task, pixels: &Pixels, size: Option<Size>) -> anyhow::Result<()> {
     let order = match pixels.order {
         ChannelOrder::Rgb => "rgb",

@@ -17,7 +17,7 @@ const BLOCK: usize = 1 << 23;
 
 /// Join .npy arrays along the first axis
 ///
-/// The parts must have the same type and the same shape but for the first axis. They are copied a few rows at a time, so
+/// The parts must have the same type and, except for the first axis, the same shape. They are copied a few rows at a time, so
 /// memory does not grow with their number. Parts made with --shard 1/N to N/N join into the same bytes as the whole. It is an error
 /// if one of them is missing, given twice or out of order. Files without shard metadata are not checked.
 #[derive(Parser)]

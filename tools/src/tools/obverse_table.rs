@@ -179,7 +179,7 @@ fn lines(names: &[String], columns: &[Column], rows: &[Vec<Option<Value>>], form
     text
 }
 
-/// A cell of a CSV file, in quotes where it needs them (RFC 4180).
+/// A cell of a CSV file, quoted if necessary (RFC 4180).
 fn quoted(cell: &str) -> String {
     if cell.contains([',', '"', '\n', '\r']) { format!("\"{}\"", cell.replace('"', "\"\"")) } else { cell.to_owned() }
 }

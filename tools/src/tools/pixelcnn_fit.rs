@@ -175,7 +175,7 @@ impl Preset {
 ///
 /// # Errors
 /// Images that are not 8-bit, conditions of another number or shape.
-pub fn examples(images: &Path, condition: Option<&Path>) -> anyhow::Result<Examples> {
+pub(crate) fn examples(images: &Path, condition: Option<&Path>) -> anyhow::Result<Examples> {
     let condition = condition.map(Reader::open).transpose()?;
     Ok(Examples::new(ImageFile::open(images)?, condition)?)
 }

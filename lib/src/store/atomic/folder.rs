@@ -120,7 +120,7 @@ pub fn restore(target: &Path) {
 ///
 /// # Errors
 /// `Write` when it cannot be removed; the rest then has the name of a partial folder.
-pub fn remove_folder(target: &Path) -> Result<()> {
+pub(crate) fn remove_folder(target: &Path) -> Result<()> {
     if fs::symlink_metadata(target).is_err() {
         return Ok(());
     }

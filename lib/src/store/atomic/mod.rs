@@ -23,5 +23,6 @@ mod sync;
 mod tests;
 
 pub use file::{AtomicFile, CompleteFile, take_place, waiting_for, write};
-pub use folder::{AtomicFolder, FOLDER_SIDECAR, remove_folder, restore};
+pub(crate) use folder::remove_folder;
+pub use folder::{AtomicFolder, FOLDER_SIDECAR, restore};
 pub use partial::clear;

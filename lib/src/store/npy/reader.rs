@@ -82,7 +82,7 @@ impl Reader {
     ///
     /// # Errors
     /// Those of [`Reader::open`], except that the length of a compressed file is not checked.
-    pub fn header_of(path: &Path) -> Result<Header> {
+    pub(crate) fn header_of(path: &Path) -> Result<Header> {
         if path.extension().is_some_and(|extension| extension == "zst") {
             let file = budget::open_file(path)?;
             return Ok(decode(path, zstd::Decoder::new(file).map_err(Error::read(path))?)?.0);

@@ -21,7 +21,7 @@ const MIRROR: &str = "OBVERSE_MIRROR";
 
 /// Fetch a dataset by name and import it
 ///
-/// Names: mnist, fashion-mnist, cifar10, cifar10-jpeg (a lossy copy, a dataset of its own), svhn, stl10, affnist, celeba
+/// Names: mnist, fashion-mnist, cifar10, cifar10-jpeg (a lossy copy, which counts as a dataset of its own), svhn, stl10, affnist, celeba
 /// (your own copy); inception, the network of fid-score, which becomes a network folder. If the environment variable OBVERSE_MIRROR
 /// names a folder, files are taken from there first. Downloads are kept in DIR.download, continue where they stopped, and must have
 /// the sha256 of the dataset's manifest.

@@ -44,7 +44,7 @@ pub(super) fn require_as_many(reader: &Reader, count: usize) -> anyhow::Result<(
     Ok(())
 }
 
-/// Checks that originals have the size of what is recovered.
+/// Checks that originals have the size of the recoveries.
 pub(super) fn require_recoverable(originals: &ImageFile, image: Size) -> anyhow::Result<()> {
     let Shape { channels, height, width } = originals.shape();
     ensure!(

@@ -158,7 +158,7 @@ impl Points {
     }
 }
 
-/// A network folder with what is needed of it.
+/// Loads a network and folds its batch normalisation, but keeps the node `layer`.
 pub(super) fn network<E: Element + Scalar>(folder: &Path, layer: &str) -> anyhow::Result<Network<E>> {
     Ok(Network::<E>::load(folder)?.folded(&[layer])?)
 }
