@@ -82,7 +82,7 @@ fn check_whole(parts: &[&ShardPart], ordered: bool) -> anyhow::Result<()> {
         .collect();
     ensure!(
         missing.is_empty(),
-        "{path}: expected all {count} parts of the whole that it is {} of, found none for {}; make the missing parts with the same \
+        "{path}: it is part {} of a whole: expected all {count} parts, found none for {}; make the missing parts with the same \
          arguments, or give --any-parts",
         first.shard,
         missing.join(", ")

@@ -48,7 +48,7 @@ pub struct Arguments {
     /// The images, curves or points: .npy, .npy.zst, or - for standard input
     #[arg(required = true, value_name = "X.npy")]
     arrays: Vec<Input>,
-    /// The picture: .png, of a plot .svg too, or - for standard output
+    /// The picture: .png, for a plot also .svg, or - for standard output
     #[arg(short, long, value_name = "PICTURE")]
     output: Option<Output>,
     /// Captions left of each file's rows, with --beside below its images, or in the legend of a plot [default in plots: the files'
@@ -80,7 +80,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     ensure!(
         captions == 0 || captions == sheets,
         "--captions: expected one for each of {sheets} {}, found {captions}",
-        if arguments.grid.difference { "files, the difference among them" } else { "files" }
+        if arguments.grid.difference { "files, the difference included" } else { "files" }
     );
     let format = arguments.output.as_deref().map_or(Ok(Format::Png), format_of)?;
     if let (Format::Svg, None, Some(output)) = (format, arguments.plot.plot, &arguments.output) {
