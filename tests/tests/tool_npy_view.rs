@@ -177,7 +177,7 @@ fn points_are_coloured_by_class() {
     let path = folder.path();
     run(path, "npy-view", "latents.npy --plot scatter -o plain.png").succeeds();
     assert_eq!(count(&picture(path, "plain.png"), ORANGE), 0);
-    run(path, "npy-view", "latents.npy --plot scatter --color-by classes.npy -o p.png").succeeds();
+    run(path, "npy-view", "latents.npy --plot scatter --colour-by classes.npy -o p.png").succeeds();
     let plotted = picture(path, "p.png");
     assert!(count(&plotted, BLUE) > 10 && count(&plotted, ORANGE) > 10);
     let shown = run(path, "npy-view", "latents.npy --plot scatter").succeeds();
@@ -212,9 +212,9 @@ fn a_wrong_plot_is_one_line_and_leaves_nothing() {
         ("latents.npy --plot line", &["latents.npy", "(N, 1)"]),
         ("latents.npy --plot scatter --against epochs.npy", &["latents.npy", "(N, 1)"]),
         ("train.npy --plot line --against classes.npy", &["train.npy", "expected 6", "found 5"]),
-        ("latents.npy --plot scatter --color-by epochs.npy", &["epochs.npy", "expected 6", "found 5"]),
-        ("latents.npy --plot scatter --color-by train.npy", &["train.npy"]),
-        ("train.npy --plot line --color-by classes.npy", &["--color-by"]),
+        ("latents.npy --plot scatter --colour-by epochs.npy", &["epochs.npy", "expected 6", "found 5"]),
+        ("latents.npy --plot scatter --colour-by train.npy", &["train.npy"]),
+        ("train.npy --plot line --colour-by classes.npy", &["--colour-by"]),
         ("train.npy --plot line --x-range 1,0", &["x axis", "1,0"]),
         ("train.npy --plot line --y-range nan,1", &["y axis"]),
         ("train.npy --plot line --y-range 5", &["--y-range", "A,B"]),

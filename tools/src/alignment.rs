@@ -3,7 +3,7 @@
 use clap::{Args, ValueEnum};
 use obverse::alignment::settings::{Settings, Start};
 
-/// How images follow from latents; what is not given is the preset's, or the trained network's.
+/// How a recovery works; the preset or the trained network says what is not given.
 #[derive(Clone, Copy, Debug, Args)]
 pub struct RecoveryArguments {
     /// Gradient steps on the input, T
@@ -18,7 +18,7 @@ pub struct RecoveryArguments {
     /// Whether the recovery passes through a sigmoid
     #[arg(long, value_enum)]
     sigmoid: Option<Switch>,
-    /// Weight of a regression's values beside its latent (equation 3)
+    /// Weight of a regression's values against its latent (equation 3)
     #[arg(long, value_name = "A")]
     alpha: Option<f64>,
 }
@@ -38,7 +38,7 @@ enum Switch {
 }
 
 impl RecoveryArguments {
-    /// `settings`, with what was asked otherwise.
+    /// `settings`, with the flags that were given.
     pub fn applied_to(self, settings: Settings) -> Settings {
         let start = self.start.map(|start| match start {
             StartArgument::Zeros => Start::Zeros,

@@ -1,4 +1,4 @@
-//! Arguments that tools share. A tool flattens [`CommonArguments`] and, of the others, those it honours.
+//! Arguments that tools share. A tool flattens [`CommonArguments`], and those of the others that it uses.
 
 use std::fmt;
 use std::num::NonZeroUsize;
@@ -11,14 +11,14 @@ use crate::request::ChangesNothing;
 /// What every tool understands.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct CommonArguments {
-    // Read before the tool runs, which is in one of them (`exit::run_tool`).
-    /// Threads to compute with; the result is the same for any number [default: all cores]
+    // Read before the tool runs, because the tool runs in one of these threads (`exit::run_tool`).
+    /// How many threads to compute with; the result is the same for any number [default: all cores]
     #[arg(long, value_name = "N", add = ChangesNothing)]
     pub threads: Option<NonZeroUsize>,
-    /// Read every file for its digest, also those that look as they did when they were last read
+    /// Read every file again for its digest, even if it looks unchanged
     #[arg(long, add = ChangesNothing)]
     pub rehash: bool,
-    /// The most memory that files may ask for, such as 8G or 500M [default: what the machine has]
+    /// The most memory that inputs may need, such as 8G or 500M [default: what the machine has]
     #[arg(long, value_name = "BYTES", value_parser = parse_bytes, add = ChangesNothing)]
     pub memory: Option<u64>,
     /// Print the metrics as one JSON object on standard output
@@ -27,16 +27,16 @@ pub struct CommonArguments {
     /// Print nothing but errors
     #[arg(long, add = ChangesNothing)]
     pub quiet: bool,
-    /// Run even when the output is fresh
+    /// Run even if the output is fresh
     #[arg(long, add = ChangesNothing)]
     pub force: bool,
-    /// Replace a file at the output's name even where this suite did not write it
+    /// Replace the output even if this suite did not write it
     #[arg(long, add = ChangesNothing)]
     pub overwrite: bool,
-    /// Say which input or parameter makes the output stale
+    /// Say which inputs or arguments have changed since the output was made
     #[arg(long, add = ChangesNothing)]
     pub explain: bool,
-    /// Only say whether the output is fresh: exit code 0 if it is, 1 if not
+    /// Only check whether the output is fresh: exit code 0 if it is, 1 if not
     #[arg(long, conflicts_with = "force", add = ChangesNothing)]
     pub check: bool,
 }
@@ -44,7 +44,7 @@ pub struct CommonArguments {
 /// `--restart`, for tools that keep checkpoints.
 #[derive(Clone, Copy, Debug, Default, clap::Args)]
 pub struct RestartArgument {
-    /// Discard the checkpoint of another request, or a damaged one, and begin anew
+    /// Discard the checkpoint and start again, for example if it is damaged or belongs to other arguments
     #[arg(long, add = ChangesNothing)]
     pub restart: bool,
 }
@@ -65,7 +65,7 @@ impl CheckpointArguments {
         Duration::from_secs_f64((60.0 * self.checkpoint_minutes).clamp(0.0, 1e9))
     }
 
-    /// Whether the checkpoint of another request is discarded.
+    /// Whether an existing checkpoint is discarded.
     pub fn restarts(self) -> bool {
         self.restart.restart
     }
@@ -79,10 +79,10 @@ pub struct SeedArgument {
     pub seed: u64,
 }
 
-/// `--batch`, for tools that work through rows a batch at a time.
+/// `--batch`, for tools that compute a batch of rows at a time.
 #[derive(Clone, Copy, Debug, Default, clap::Args)]
 pub struct BatchArgument {
-    /// Rows computed at a time [default: what suits the tool]
+    /// Rows to compute at a time [default: depends on the tool]
     #[arg(long, value_name = "N", add = ChangesNothing)]
     pub batch: Option<NonZeroUsize>,
 }
@@ -104,17 +104,17 @@ pub(crate) fn parse_bytes(text: &str) -> Result<u64, String> {
     bytes.filter(|&bytes| bytes > 0).ok_or_else(|| "expected a number of bytes, such as 8G or 500M".to_owned())
 }
 
-/// Rows, channels: FIRST..END, one at least.
+/// Rows or channels: FIRST..END, at least one.
 pub(crate) fn parse_places(text: &str) -> Result<Range<usize>, String> {
     let ends = text.split_once("..").and_then(|(first, end)| Some(first.parse().ok()?..end.parse().ok()?));
     ends.filter(|places: &Range<usize>| places.start < places.end)
         .ok_or_else(|| "expected FIRST..END, such as 0..1000".to_owned())
 }
 
-/// `--shard`, for tools whose rows can be computed apart.
+/// `--shard`, for tools whose rows can be computed separately.
 #[derive(Clone, Copy, Debug, Default, clap::Args)]
 pub struct ShardArgument {
-    /// Do part I of N, from 1/N to N/N; `npy-cat` joins the parts
+    /// Compute only part I of N, from 1/N to N/N; `npy-cat` joins the parts into the whole, byte for byte
     #[arg(long, value_name = "I/N", default_value_t)]
     pub shard: Shard,
 }

@@ -1,7 +1,7 @@
-//! Chunks of a long run's images, kept on disk: finished ones, and for images on their way up the state of an interrupted one.
+//! Chunks of a long run's images, kept on disk: finished chunks, and the state of an interrupted one.
 //!
-//! `OUT.checkpoint/identity.json` says of which run they are; `chunk-FIRST/` holds a finished chunk's arrays, and
-//! `chunk-FIRST.state/` those of an unfinished one, each sealed. A run with the same identity goes on from them, to the same bytes.
+//! `OUT.checkpoint/identity.json` says which run they belong to; `chunk-FIRST/` holds a finished chunk's arrays, and
+//! `chunk-FIRST.state/` those of an unfinished one, each sealed. A run with the same identity continues from them to the same bytes.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,10 +17,10 @@ use obverse::train::{Error, seal};
 use obverse::visualisation::ascent::{Search, State};
 use serde_json::{Map, Value, json};
 
-/// An array that a finished chunk leaves, with a row an image: its name, the shape of a row, its values.
+/// An array of a finished chunk, with one row per image: its name, the shape of a row, its values.
 pub type ChunkArray<'a, E> = (&'a str, &'a [usize], &'a [E]);
 
-/// The file that says of which run the chunks are.
+/// The file that says which run the chunks belong to.
 const IDENTITY: &str = "identity.json";
 
 /// Where a run keeps its chunks.
@@ -29,17 +29,17 @@ pub struct Chunks {
 }
 
 impl Chunks {
-    /// Those of the output `target`, for a run of this identity; with `restart` what is there is discarded.
+    /// The chunks of the output `target`, for a run with this identity; `restart` discards what is there.
     ///
     /// # Errors
-    /// Those of another request, with what differs; files of somebody else; a folder that cannot be read or written.
+    /// Chunks of another request, with the differences; files that are no chunks; a folder that cannot be read or written.
     pub fn of(target: &Path, identity: &Value, restart: bool) -> anyhow::Result<Self> {
         let folder = Self::folder_of(target);
         if restart {
             remove(&folder)?;
         }
         let found = identity_of(&folder)?;
-        // A run that failed before its first chunk has left nothing to go on from.
+        // A run that failed before its first chunk has left nothing to continue from.
         let found = found.filter(|_| has_chunks(&folder));
         if let Some(found) = &found
             && found != identity
@@ -59,10 +59,10 @@ impl Chunks {
         &self.folder
     }
 
-    /// Removes those of the output `target`, if there are any.
+    /// Removes the chunks of the output `target`, if there are any.
     ///
     /// # Errors
-    /// Files of somebody else; a folder that cannot be removed.
+    /// Files that are no chunks; a folder that cannot be removed.
     pub fn discard(target: &Path) -> anyhow::Result<()> {
         remove(&Self::folder_of(target))
     }
@@ -81,7 +81,7 @@ impl Chunks {
         self.folder.join(format!("chunk-{first}.state"))
     }
 
-    /// Whether the chunk that begins at row `first` is done.
+    /// Whether the chunk that begins at row `first` is finished.
     ///
     /// # Errors
     /// A chunk that is damaged.
@@ -127,7 +127,7 @@ impl Chunks {
         Ok(folder.commit()?)
     }
 
-    /// The searches that were kept of the chunk that begins at row `first`, `length` parameters each; none where there are none.
+    /// The searches that were kept for the chunk that begins at row `first`, with `length` parameters each.
     ///
     /// # Errors
     /// A file that is damaged.
@@ -138,7 +138,7 @@ impl Chunks {
         kept.iter().enumerate().map(|(number, known)| search_of(&folder, number, known, length)).collect()
     }
 
-    /// Puts the state that was kept, where there is one, in the place of a start.
+    /// The state that was kept, or else the start.
     ///
     /// # Errors
     /// A file that is damaged.
@@ -190,7 +190,7 @@ impl Chunks {
     }
 }
 
-/// Keeps the arrays of a search, and tells the rest.
+/// Writes the arrays of a search, and returns its numbers.
 fn keep_search<E: Element + Scalar>(folder: &Path, number: usize, search: &Search<E>) -> anyhow::Result<Value> {
     let LbfgsState { x, value, gradient, steps, changes, iterations, evaluations } = search.lbfgs.state();
     let path = |name: &str| folder.join(format!("search-{number}-{name}.npy"));
@@ -204,7 +204,7 @@ fn keep_search<E: Element + Scalar>(folder: &Path, number: usize, search: &Searc
         "remembered": search.lbfgs.state().steps.len()}))
 }
 
-/// A search as it was kept.
+/// Reads a search that was kept.
 fn search_of<E: Element + Scalar>(
     folder: &Path,
     number: usize,
@@ -237,8 +237,8 @@ fn search_of<E: Element + Scalar>(
     Ok(Search { lbfgs, trace, ended: known["ended"] == true })
 }
 
-/// The identity of the run that wrote a folder of chunks, in which nothing but chunks lies; none where there is no folder, or none of
-/// a run that came to write one.
+/// The identity of the run that wrote a folder of chunks; none if there is no folder, or no run wrote an identity into it. Files that
+/// are no chunks are errors.
 fn identity_of(folder: &Path) -> anyhow::Result<Option<Value>> {
     if fs::symlink_metadata(folder).is_err() {
         return Ok(None);
@@ -248,7 +248,7 @@ fn identity_of(folder: &Path) -> anyhow::Result<Option<Value>> {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         match name.as_ref() {
             IDENTITY => {}
-            // What a killed run was writing.
+            // Partial files of a killed run.
             name if name.starts_with(".chunk-") || name.starts_with(".identity.json.") => {}
             name if name.starts_with("chunk-") && path.is_dir() => match seal::content(&path) {
                 Ok(_) | Err(Error::Checkpoint { .. }) => {}

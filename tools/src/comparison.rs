@@ -1,4 +1,4 @@
-//! How responses are compared with objectives, as arguments; and how an image was made, as its sidecar tells it.
+//! How responses are compared with objectives, as arguments; and how an image was made, according to its sidecar.
 
 use std::path::{Path, PathBuf};
 
@@ -11,13 +11,13 @@ use serde::de::DeserializeOwned;
 use crate::parameterisation::ParameterisationArguments;
 use crate::{Input, companion};
 
-/// How many times over a file may have been joined of others. A file that was joined into itself ends here.
+/// How deep joined files may nest. This stops at a file that was joined into itself.
 const JOINS: usize = 8;
 
 /// The arguments of a comparison.
 #[derive(Clone, Copy, Debug, Default, Args)]
 pub struct ComparisonArguments {
-    /// The power of the cosine of directions and targets, K [default: 3 for targets, 0 for directions]
+    /// The power K of the cosine, for directions and targets [default: 3 for targets, 0 for directions]
     #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(..=16))]
     pub cosine_power: Option<u32>,
     /// How the activations of a channel become one number, for directions and targets [default: maxpool-mean]
@@ -31,13 +31,13 @@ pub struct ComparisonArguments {
 /// `--aggregate`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum AggregateArgument {
-    /// The mean of all places
+    /// The mean over all positions
     Mean,
-    /// The place at the centre
+    /// The position at the centre
     Centre,
-    /// The largest of all places
+    /// The maximum over all positions
     Max,
-    /// The mean of the largest of each window
+    /// The mean of the maxima of all windows
     MaxpoolMean,
 }
 
@@ -47,7 +47,7 @@ fn pool(text: &str) -> Result<(usize, usize), String> {
 }
 
 impl ComparisonArguments {
-    /// What was given, and what `otherwise` says of the rest.
+    /// What was given; `otherwise` for the rest.
     pub fn resolved(self, otherwise: Comparison) -> Comparison {
         let pooled = |(kernel, stride)| Aggregation::MaxpoolMean { kernel, stride };
         let aggregation = match (self.aggregate, self.pool, otherwise.aggregation) {
@@ -63,22 +63,22 @@ impl ComparisonArguments {
     }
 }
 
-/// What the sidecar of images (or of what was computed of them) says of how they were made.
+/// How images were made, according to their sidecar or that of an output computed from them.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Made {
     /// How the objective compared.
     pub aggregation: Option<Aggregation>,
     /// The power of the cosine.
     pub power: Option<u32>,
-    /// How the images were made of parameters.
+    /// How parameters became images.
     pub parameterisation: Option<ParameterisationArguments>,
     /// The parameters.
     pub parameters: Option<PathBuf>,
 }
 
 impl Made {
-    /// What the sidecar of `file` says, or those of the parts it was joined of, where they agree; nothing where there is none, or
-    /// one of another tool than `tool`.
+    /// What the sidecar of `file` says, or what the sidecars of its parts agree on. Nothing if there is no sidecar, or one of a tool
+    /// other than `tool`.
     ///
     /// # Errors
     /// A sidecar that cannot be read.
@@ -120,7 +120,7 @@ impl Made {
         })
     }
 
-    /// What `parts` agree on, of the file that they were joined to; its parameters lie beside it where they were joined too.
+    /// What `parts` agree on, for the file they were joined into. Its parameters lie beside it if they were joined too.
     fn joined(parts: &[Self], file: &Path) -> Self {
         let alike = |part: &Self| Self { parameters: None, ..part.clone() };
         let agreed = parts.first().map(alike).filter(|first| parts.iter().all(|part| alike(part) == *first));
@@ -128,7 +128,7 @@ impl Made {
         agreed.filter(|made| *made != Self::default()).map_or_else(Self::default, |made| Self { parameters, ..made })
     }
 
-    /// The comparison, `usual` where nothing is known.
+    /// The comparison; `usual` for what is not known.
     pub fn comparison(&self, usual: Comparison) -> Comparison {
         Comparison {
             aggregation: self.aggregation.unwrap_or(usual.aggregation),

@@ -1,4 +1,4 @@
-//! What a shell completes that only a run can know: the nodes of the network that a command line names.
+//! Completions that only a run can know: the nodes of the network on the command line.
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -7,8 +7,7 @@ use clap::builder::StyledStr;
 use clap_complete::engine::CompletionCandidate;
 use obverse::net::Graph;
 
-/// The nodes, with their shapes, of the network folders and files among the words of this process, whose names begin with what
-/// is typed.
+/// The nodes, with their shapes, whose names begin with what was typed, of all network folders and files on the command line.
 pub fn nodes(typed: &OsStr) -> Vec<CompletionCandidate> {
     let typed = typed.to_string_lossy();
     let described = |path: &Path| path.is_dir() || path.extension().is_some_and(|extension| extension == "json");

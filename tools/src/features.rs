@@ -8,6 +8,7 @@ use clap::{Args, ValueEnum};
 use obverse::data::pictures::Pictures;
 use obverse::fidelity::Features;
 use obverse::fidelity::features::{FeatureMap, Resize};
+use obverse::fidelity::moments::Moments;
 use obverse::fidelity::statistics::{Origin, Statistics};
 use obverse::net::{self, Network, inception};
 use obverse::store::digest;
@@ -16,11 +17,11 @@ use obverse::store::sidecar::Sidecar;
 
 use crate::{BatchArgument, CommonArguments, Progress, Shard, check_interrupted};
 
-/// Where the inception network lies unless `--net` says otherwise.
+/// Where the inception network lies unless `--net` is given.
 const DEFAULT: &str = "data/inception";
 
 /// The sha256 of the weights that the Fréchet inception distance is defined by, as `dataset fetch inception` checks it.
-pub const OFFICIAL: &str = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2";
+const OFFICIAL: &str = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2";
 
 /// How images become features.
 #[derive(Clone, Debug, Args)]
@@ -28,10 +29,10 @@ pub struct FeatureArguments {
     /// The network that images go through, a folder
     #[arg(long, value_name = "NET", default_value = DEFAULT, add = Declared)]
     pub net: PathBuf,
-    /// The node whose mean over places is compared [default: the last features_N, or the last node]
+    /// The node whose spatial mean is compared [default: the last features_N, or the last node]
     #[arg(long, value_name = "NODE")]
     pub layer: Option<String>,
-    /// How images come to the network's size
+    /// How images are resized for the network
     #[arg(long, value_enum, default_value_t)]
     pub resize: ResizeArgument,
     /// What to do with an image file that cannot be decoded
@@ -112,7 +113,7 @@ impl FeatureArguments {
     /// Gives the features of this shard's pictures to `sink`, a batch at a time, in order; returns how many were skipped.
     ///
     /// # Errors
-    /// An image that cannot be read, unless such are skipped; one that the network cannot take; what `sink` says.
+    /// An image that cannot be read, unless those are skipped; one that the network cannot take; an error of `sink`.
     pub fn pass(
         &self,
         map: &FeatureMap,
@@ -150,13 +151,13 @@ impl FeatureArguments {
 
 /// One of the two sets that are compared.
 pub enum Side {
-    /// Features, a row an image.
+    /// Features, one row per image.
     Features {
         /// (N, d) in row order.
         rows: Vec<f64>,
         /// d.
         dimension: usize,
-        /// Where they come from, where that is known.
+        /// Where they come from, if that is known.
         origin: Option<Origin>,
         /// Images left out.
         skipped: usize,
@@ -202,7 +203,7 @@ impl Side {
         Ok(Self::Features { rows, dimension, origin, skipped: 0 })
     }
 
-    /// The number of images, where it is known.
+    /// The number of images, if it is known.
     pub fn count(&self) -> Option<usize> {
         match self {
             Self::Features { rows, dimension, .. } => Some(rows.len() / dimension),
@@ -218,7 +219,7 @@ impl Side {
         }
     }
 
-    /// Where the features come from, where that is known.
+    /// Where the features come from, if that is known.
     pub fn origin(&self) -> Option<&Origin> {
         match self {
             Self::Features { origin, .. } => origin.as_ref(),
@@ -234,6 +235,14 @@ impl Side {
         }
     }
 
+    /// The mean and covariance of the features.
+    pub fn moments(&self) -> Moments {
+        match self {
+            Self::Features { rows, dimension, .. } => Moments::of(rows, *dimension),
+            Self::Statistics(statistics) => statistics.moments.clone(),
+        }
+    }
+
     /// Images left out.
     pub fn skipped(&self) -> usize {
         match self {
@@ -243,7 +252,7 @@ impl Side {
     }
 }
 
-/// What the features of both sides are, which must be the same where both are known.
+/// Where the features of both sides come from. It must be the same if both are known.
 ///
 /// # Errors
 /// Different networks, layers or resizing.

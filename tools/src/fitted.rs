@@ -1,4 +1,4 @@
-//! The images of a file at the height and width that a network takes.
+//! Images of a file, resized to the height and width that a network takes.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use obverse::store::npy::Scalar;
 use obverse::tensor::{Batch, Element, batch, channels_first, channels_last, shape, view};
 use rayon::prelude::*;
 
-/// A file of images, those of another height or width resized as they are read.
+/// A file of images, resized as they are read if they have another height or width.
 pub struct FittedImages {
     file: ImageFile,
     to: Size,
@@ -36,7 +36,7 @@ impl FittedImages {
         self.file.count()
     }
 
-    /// Those of these numbers, (N, H, W, C).
+    /// The images of these numbers, (N, H, W, C).
     pub fn batch<E: Element + Scalar>(&self, rows: &[usize]) -> anyhow::Result<Batch<E>> {
         let found = self.file.shape();
         let x = batch(self.file.batch::<E>(rows)?, (rows.len(), found.height, found.width, found.channels));

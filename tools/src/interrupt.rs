@@ -1,4 +1,4 @@
-//! SIGINT, SIGTERM and SIGHUP: the first asks the tool to stop where it can, the second ends it at once, both with exit code 130.
+//! SIGINT, SIGTERM and SIGHUP: the first asks the tool to stop where it can, the second ends it at once. Both give exit code 130.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -11,14 +11,14 @@ use signal_hook::flag;
 #[error("interrupted")]
 pub struct Interrupted;
 
-/// Whether the tool was asked to stop. Signals are caught from the first call on, so call it once before the work: a tool
-/// that never asks is ended by the first signal, as any other program.
+/// Whether the tool was asked to stop. Signals are caught from the first call on, so call it once before the work. A tool that never
+/// calls it is ended by the first signal, like any other program.
 pub fn interrupted() -> bool {
     static FLAG: OnceLock<Arc<AtomicBool>> = OnceLock::new();
     FLAG.get_or_init(catch_signals).load(Ordering::Relaxed)
 }
 
-/// For loops that have nothing to save: an error as soon as the tool was asked to stop.
+/// For loops that have nothing to save: an error once the tool was asked to stop.
 ///
 /// # Errors
 /// [`Interrupted`].
@@ -38,7 +38,7 @@ fn catch_signals() -> Arc<AtomicBool> {
     stop
 }
 
-/// Whether the process was started to outlive its terminal, as `nohup` starts it. Where the system does not tell, it was not.
+/// Whether the process was started to outlive its terminal, as by `nohup`. If the system does not tell, it was not.
 fn ignores_hang_up() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));

@@ -3,52 +3,53 @@
 //!
 //! A tool is a module of [`tools`] and a line in `src/bin/<tool>.rs`: `obverse_tools::main!(obverse_tools::tools::<tool>);`.
 
-pub mod alignment;
-pub mod arguments;
-pub mod climbing;
-pub mod comparison;
-pub mod complete;
+mod alignment;
+mod arguments;
+mod climbing;
+mod comparison;
+mod complete;
 pub mod exit;
-pub mod features;
+mod features;
 mod fitted;
+mod folder;
 pub mod interrupt;
-pub mod network;
+mod network;
 mod owned;
-pub mod parameterisation;
-pub mod parts;
-pub mod picture;
-pub mod progress;
+mod parameterisation;
+mod parts;
+mod picture;
+mod progress;
 pub mod request;
-pub mod task;
+mod task;
 pub mod tools;
-pub mod training;
+mod training;
 
 use clap::CommandFactory;
 
-pub use arguments::{
-    BatchArgument, CheckpointArguments, CommonArguments, RestartArgument, SeedArgument, Shard, ShardArgument,
-};
+pub(crate) use arguments::{BatchArgument, CheckpointArguments, RestartArgument, SeedArgument, ShardArgument};
+pub use arguments::{CommonArguments, Shard};
 pub use exit::Failure;
-pub use interrupt::{check_interrupted, interrupted};
-pub use network::{Classes, Precision, RowsArguments, architecture_file, require_images, training_failure};
+pub(crate) use interrupt::{check_interrupted, interrupted};
+pub(crate) use network::{Classes, Precision, RowsArguments, architecture_file, require_images, training_failure};
 #[doc(hidden)]
 pub use obverse::tensor::memory::MiMalloc;
 pub use progress::Progress;
-pub use request::{Input, Output};
-pub use task::{Metrics, Task, companion};
+pub(crate) use request::Input;
+pub(crate) use task::companion;
+pub use task::{Metrics, Task};
 
 /// A tool of the suite.
 #[derive(Clone, Copy, Debug)]
 pub struct Tool {
     /// The name of its binary.
     pub name: &'static str,
-    /// Its arguments and help, not yet named.
+    /// Its arguments and help, without a name.
     pub command: fn() -> clap::Command,
-    /// Raised whenever it makes other bytes of the same request: outputs that were made before are then not fresh.
+    /// Raised whenever the same request gives other bytes; outputs that were made before are then no longer fresh.
     pub results: u32,
 }
 
-/// The number of a tool's results; 0 of what is no tool.
+/// The number of a tool's results; 0 if there is no such tool.
 fn results_of(name: &str) -> u32 {
     TOOLS.iter().find(|tool| tool.name == name).map_or(0, |tool| tool.results)
 }

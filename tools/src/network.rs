@@ -41,15 +41,15 @@ pub struct RowsArguments {
     pub common: CommonArguments,
 }
 
-/// Values of images that are computed at a time: what a network makes of them is some tens of times as many.
+/// Values of images that are computed at a time. A network's values are some tens of times as many.
 const ELEMENTS: usize = 1 << 20;
 
 impl RowsArguments {
-    /// Goes through this shard's part of `total` rows a batch at a time, with progress; by default as many at a time as
-    /// memory likes, when an image is of `elements` values.
+    /// Goes through this shard's part of `total` rows a batch at a time, with progress. The default batch suits images of `elements`
+    /// values.
     ///
     /// # Errors
-    /// Those of `step`, and the user's wish to stop.
+    /// Those of `step`, and an interrupt.
     pub fn for_each_batch(
         &self,
         total: usize,
@@ -64,7 +64,8 @@ impl RowsArguments {
         self.batch.or((ELEMENTS / elements.max(1)).clamp(1, 128))
     }
 
-    /// Checks that what the network at `path` computes of a batch, out of `total` images of `elements` values, fits into memory.
+    /// Checks that the network's values for a batch fit into memory; `path` is the network's folder, and there are `total` images of
+    /// `elements` values.
     ///
     /// # Errors
     /// A batch that does not.
@@ -78,17 +79,17 @@ impl RowsArguments {
     }
 }
 
-/// The classes of rows: of a file, or listed and taken in turn.
+/// The classes of rows: read from a file, or listed and taken in turn.
 #[derive(Debug)]
 pub enum Classes {
-    /// Those of a file, a row each.
+    /// Those of a file, one per row.
     File(LabelFile),
     /// The first for row 0, the second for row 1, …, then the first again.
     InTurn(Vec<usize>),
 }
 
 impl Classes {
-    /// What `--labels` (of `count` rows) and `--class` say; `None` where neither is given.
+    /// The classes that `--labels` (of `count` rows) or `--class` gives; `None` if neither is given.
     ///
     /// # Errors
     /// A file that cannot be read, or with another number of labels.
@@ -102,7 +103,7 @@ impl Classes {
     /// The classes of `rows`, each below `count`.
     ///
     /// # Errors
-    /// A class that is not, a file that fails.
+    /// A class that is not below `count`, a file that cannot be read.
     pub fn of(&self, rows: &[usize], count: usize) -> anyhow::Result<Vec<i64>> {
         let (chosen, source) = match self {
             Self::File(labels) => (labels.batch(rows)?, labels.reader().path().display().to_string()),
@@ -118,7 +119,7 @@ impl Classes {
     }
 }
 
-/// The file that `--arch` means: `None` where it is the name of an architecture, which a file of that name does not hide.
+/// The file that `--arch` means; `None` for the name of an architecture, even if there is a file of that name.
 pub fn architecture_file(arch: &str) -> Option<PathBuf> {
     let path = Path::new(arch);
     let others = [architectures::TOY, architectures::CLARKE, architectures::CONNECTED];
@@ -128,20 +129,20 @@ pub fn architecture_file(arch: &str) -> Option<PathBuf> {
 }
 
 /// The file that describes a network: itself, or `net.json` in its folder.
-pub fn network_file(path: &Path) -> PathBuf {
+fn network_file(path: &Path) -> PathBuf {
     if path.is_dir() { path.join("net.json") } else { path.to_owned() }
 }
 
 /// Checks that a network takes these images.
 ///
 /// # Errors
-/// Another shape: both are named.
+/// Another shape; the error names both.
 pub fn require_images(images: &ImageFile, graph: &Graph) -> anyhow::Result<()> {
     let (wanted, found) = (graph.input.shape, images.shape());
     if (found.channels, found.height, found.width) != (wanted.channels, wanted.height, wanted.width) {
         let path = images.reader().path().display();
         anyhow::bail!(
-            "{path}: expected images of {wanted}, which the network takes, found {}x{}x{}; resize them, or train on them",
+            "{path}: expected images of {wanted}, which the network takes, found {}x{}x{}; resize them, or use another network",
             found.channels,
             found.height,
             found.width

@@ -1,5 +1,5 @@
-//! What a run may write. The suite replaces only what it wrote and recorded: everything else is named and refused before the
-//! work, and nothing is touched. A lock keeps two runs of one output apart.
+//! What a run may write. The suite replaces only what it wrote and recorded; anything else is an error before the work starts, and
+//! nothing is touched. A lock keeps apart two runs that make the same output.
 
 use std::fs::{self, File, TryLockError};
 use std::io::Write;
@@ -11,14 +11,14 @@ use obverse::store::sidecar::{Artifact, Sidecar};
 use obverse::store::{self, atomic, digest, is_standard_stream};
 use obverse::train::checkpoint;
 
-/// Bytes that names beside an output's own add to it: `.NAME.partial-PID-xxxxxx.json`.
+/// The most bytes that names beside an output add to its own: `.NAME.partial-PID-xxxxxx.json`.
 const NAME_ROOM: usize = 40;
 /// The longest name of a file on Linux and macOS.
 const LONGEST_NAME: usize = 255;
-/// What a lock holds once its run knows that it may replace the output.
+/// The content of a lock once its run knows that it may replace the output.
 const CLAIMED: &[u8] = b"a run of obverse writes what this lock is named for\n";
 
-/// Checks that `output` has a name that can be written and kept, of a kind that the tool writes.
+/// Checks that `output` has a name that can be written and recorded, with an ending that the tool writes.
 ///
 /// # Errors
 /// A name that is not UTF-8, too long for its sidecar, or has another ending than one of `endings`.
@@ -52,13 +52,13 @@ pub fn check_apart<'a>(output: &Path, inputs: impl Iterator<Item = (&'a str, &'a
         let same = target.exists() && identity(&source) == identity(&target) || source.starts_with(&target);
         ensure!(
             same || !target.starts_with(&source),
-            "{}: it lies in {}, which is read as {argument} and would become another; choose another -o",
+            "{}: it lies in {}, which is read as {argument} and would be changed; choose another -o",
             output.display(),
             input.display()
         );
         ensure!(
             !same,
-            "{}: it is read too, as {argument} {}, and would be overwritten; choose another -o",
+            "{}: it is also read, as {argument} {}, and would be overwritten; choose another -o",
             output.display(),
             input.display()
         );
@@ -66,17 +66,17 @@ pub fn check_apart<'a>(output: &Path, inputs: impl Iterator<Item = (&'a str, &'a
     Ok(())
 }
 
-/// Where a path leads, whether or not there is anything; none where its folder is not there.
+/// Where a path leads, whether or not something is there; none if its folder is missing.
 fn resolved(path: &Path) -> Option<PathBuf> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::canonicalize(path).ok().or_else(|| Some(fs::canonicalize(folder).ok()?.join(path.file_name()?)))
 }
 
-/// Checks that what stands at `output` and beside it was written by the suite, or that nothing does. With `overwrite`, a file that
-/// was not may be replaced too; never a folder, and never a JSON file in the place of the sidecar.
+/// Checks that whatever is at `output` and beside it was written by the suite. With `overwrite`, a file of other origin may be replaced
+/// too; never a folder, and never a JSON file in the place of the sidecar.
 ///
 /// # Errors
-/// What is not the suite's, by name.
+/// A file or folder of other origin, by name.
 pub fn check_replaceable(output: &Path, companions: &[PathBuf], overwrite: bool) -> anyhow::Result<()> {
     if is_standard_stream(output) || is_device(output) {
         return Ok(());
@@ -86,7 +86,7 @@ pub fn check_replaceable(output: &Path, companions: &[PathBuf], overwrite: bool)
     }
     let path = Sidecar::path_of(output).context("an output without a sidecar")?;
     let sidecar = recorded(&path)?;
-    // A run that was killed between the file and its sidecar has left its lock, which says that it was allowed.
+    // A run that was killed between the file and its sidecar has left its lock, which says that it was allowed to replace the file.
     let claimed = fs::read(lock_of(output)).is_ok_and(|content| content == CLAIMED);
     if overwrite || claimed {
         return Ok(());
@@ -111,7 +111,7 @@ fn is_among(recorded: &[Artifact], file: &Path) -> bool {
     recorded.iter().any(|artifact| Path::new(&artifact.path).file_name() == file.file_name())
 }
 
-/// The sidecar at `path`; none where nothing is there.
+/// The sidecar at `path`, if there is one.
 fn recorded(path: &Path) -> anyhow::Result<Option<Sidecar>> {
     if fs::symlink_metadata(path).is_err() {
         return Ok(None);
@@ -143,9 +143,9 @@ fn check_folder(folder: &Path) -> anyhow::Result<()> {
     };
     let files = &sidecar.output.files;
     if files.is_empty() {
-        // The first schema recorded no names: only a folder that is as it was written is known whole.
+        // The first schema recorded no names, so only an unchanged folder is known to be ours.
         let whole = digest::of_folder(folder)? == sidecar.output.blake3;
-        ensure!(whole, "{shown}: expected the folder as it was written, found changed or further files; move it away");
+        ensure!(whole, "{shown}: expected the folder as it was written, found changed or new files; move it away");
         return Ok(());
     }
     for name in names {
@@ -158,13 +158,12 @@ fn check_folder(folder: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Whether something stands there that is neither file nor folder, such as `/dev/null`.
+/// Whether it is neither file nor folder, such as `/dev/null`.
 pub(crate) fn is_device(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir())
 }
 
-/// Ends what killed runs began of `output`, and removes what they left, if nobody else can be making it: then it is as it was before
-/// such a run, or as after it.
+/// Finishes or undoes what killed runs began at `output`, and removes what they left, if nobody else can be making it.
 pub fn settle(output: &Path, companions: &[PathBuf], alone: bool) {
     if is_standard_stream(output) || is_device(output) {
         return;
@@ -197,11 +196,11 @@ pub struct Lock {
 }
 
 impl Lock {
-    /// Takes the lock of `output`; while another run holds it, waits, after `waiting`. None where nothing can be locked: standard
-    /// output, a device, a folder that is not there or cannot be written (which the writer will say).
+    /// Takes the lock of `output`. If another run holds it, calls `waiting` and waits. None if nothing can be locked: standard output, a
+    /// device, a folder that is missing or cannot be written (the writer will report that).
     ///
     /// # Errors
-    /// The user's wish to stop.
+    /// An interrupt.
     pub fn take(output: &Path, waiting: impl FnOnce()) -> anyhow::Result<Option<Self>> {
         if is_standard_stream(output) || is_device(output) || output.file_name().is_none() {
             return Ok(None);
@@ -213,7 +212,7 @@ impl Lock {
                 return Ok(None);
             };
             match file.try_lock() {
-                // The run that held it may have removed it meanwhile: then it locks nothing any more.
+                // The run that held it may have removed it meanwhile; then it no longer locks anything.
                 Ok(()) if is_at(&file, &path) => return Ok(Some(Self { path, file })),
                 Ok(()) => continue,
                 Err(TryLockError::WouldBlock) => {
@@ -223,7 +222,7 @@ impl Lock {
                     crate::check_interrupted()?;
                     std::thread::sleep(std::time::Duration::from_millis(20));
                 }
-                // Locks are not supported there, so nobody else can take one either.
+                // Locks are not supported here, so nobody else can take one either.
                 Err(TryLockError::Error(_)) => {
                     let _ = fs::remove_file(&path);
                     return Ok(None);
@@ -232,7 +231,7 @@ impl Lock {
         }
     }
 
-    /// Says in the lock that its run may replace the output, for the run after it, should this one be killed.
+    /// Notes in the lock that this run may replace the output, for the next run in case this one is killed.
     ///
     /// # Errors
     /// A disk that is full.

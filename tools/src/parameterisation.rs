@@ -1,4 +1,4 @@
-//! How images are made of parameters, as arguments, and as the sidecar of an image keeps it for what reads the image back.
+//! How parameters become images: the arguments, and what an image's sidecar keeps of them for tools that read the image.
 
 use crate::request::Input;
 use std::path::Path;
@@ -19,7 +19,7 @@ use crate::fitted::FittedImages;
 /// Images read at a time when a spectrum is measured.
 const MEASURED: usize = 64;
 
-/// How an image is made.
+/// The parameterisation of an image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
@@ -28,15 +28,15 @@ pub enum Kind {
     /// Pixels before a sigmoid.
     #[default]
     Sigmoid,
-    /// A spectrum, scaled to favour low frequencies, before a sigmoid.
+    /// A spectrum before a sigmoid, scaled to favour low frequencies.
     Fourier,
-    /// A spectrum, unscaled, before a sigmoid.
+    /// An unscaled spectrum before a sigmoid.
     FourierFlat,
-    /// Phases; the magnitudes of the spectrum are those of --spectrum-of.
+    /// Phases of a spectrum whose magnitudes are those of --spectrum-of.
     Maco,
-    /// Weights of a small network from coordinates to colours.
+    /// Weights of a small network that maps coordinates to colours.
     Cppn,
-    /// Angles, depth and mask of a surface, five channels.
+    /// Angles, depth and mask of a surface: five channels.
     Geometry,
 }
 
@@ -57,29 +57,29 @@ pub enum MaskArgument {
     /// One everywhere.
     #[default]
     Hard,
-    /// Between 0 and 1, a parameter a pixel.
+    /// Between 0 and 1, one parameter per pixel.
     Continuous,
 }
 
 /// The arguments of a parameterisation.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Args, Serialize, Deserialize)]
 pub struct ParameterisationArguments {
-    /// How an image is made of what is optimised
+    /// How the optimised parameters become an image
     #[arg(long, value_enum, default_value_t)]
     pub parameterisation: Kind,
-    /// Whether colours are decorrelated [default: decorrelated for spectra of three channels]
+    /// Whether colours are decorrelated [default: decorrelated for spectra with three channels]
     #[arg(long, value_enum)]
     pub colours: Option<ColoursArgument>,
     /// The mask of --parameterisation geometry
     #[arg(long, value_enum, default_value_t)]
     pub mask: MaskArgument,
-    /// Images whose mean spectrum --parameterisation maco keeps; those of another size are resized
+    /// The images whose mean spectrum --parameterisation maco keeps; images of another size are resized
     #[arg(long, value_name = "IMAGES.npy")]
     pub spectrum_of: Option<Input>,
-    /// Make images by a decoder network instead: what is optimised is its input
+    /// Make images with a decoder network instead, and optimise its input
     #[arg(long, value_name = "NET", conflicts_with_all = ["parameterisation", "image_size"])]
     pub decoder: Option<Input>,
-    /// Height and width of the images [default: the network's; others are resized for it]
+    /// Height and width of the images [default: the network's; other sizes are resized for it]
     #[arg(long, value_name = "HxW", value_parser = size)]
     pub image_size: Option<(usize, usize)>,
 }
@@ -93,7 +93,7 @@ fn size(text: &str) -> Result<(usize, usize), String> {
 }
 
 impl ParameterisationArguments {
-    /// The files that images are made with.
+    /// The files that making images needs.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
         [&self.decoder, &self.spectrum_of].into_iter().flatten().map(|path| &**path)
     }
@@ -149,7 +149,7 @@ impl ParameterisationArguments {
 }
 
 fn decoder<E: Element + Scalar>(folder: &Path, input: Size) -> anyhow::Result<Box<dyn Parameterisation<E>>> {
-    // The decoder of an autoencoder lies in its folder.
+    // An autoencoder's decoder lies in the autoencoder's folder.
     let inside = folder.join("decoder");
     let folder = if inside.is_dir() { &inside } else { folder };
     let decoder = Decoder::new(Network::<E>::load(folder)?)?;

@@ -1,4 +1,4 @@
-//! Parts that a tool made with `--shard`, told by their sidecars: all of a whole must be there before they are joined.
+//! Outputs of `--shard`, recognised by their sidecars: all parts of a whole must be there before they are joined.
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
@@ -8,19 +8,19 @@ use obverse::store::sidecar::Sidecar;
 
 use crate::arguments::Shard;
 
-/// Parts named as missing, however many a sidecar says there are.
+/// The most parts that an error lists as missing.
 const NAMED: usize = 16;
 
 /// `--any-parts`, for tools that join parts.
 #[derive(Clone, Copy, Debug, Default, clap::Args)]
 pub struct PartsArgument {
-    /// Join the parts given even where their sidecars say that one is missing, twice there or out of order
+    /// Join the parts even if one is missing, given twice or out of order
     #[arg(long)]
     pub any_parts: bool,
 }
 
-/// A part, and what it is a part of.
-struct Part<'a> {
+/// One part of a whole that was made with `--shard`.
+struct ShardPart<'a> {
     path: &'a Path,
     shard: Shard,
     /// All that decides the whole.
@@ -29,12 +29,12 @@ struct Part<'a> {
     recorded: String,
 }
 
-impl<'a> Part<'a> {
-    /// What the sidecar of `path` says; `None` where it has none that can be read, or is no part.
+impl<'a> ShardPart<'a> {
+    /// What the sidecar of `path` says; `None` if there is no readable one, or the file is not a part.
     fn of(path: &'a Path) -> Option<Self> {
         let Sidecar { tool, mut request, mut resolved, seed, inputs, output, .. } =
             Sidecar::read(&Sidecar::path_of(path)?).ok()?;
-        // The first schema has it among what was resolved.
+        // The first schema has it among the resolved values.
         let shard = request.remove("shard").or_else(|| resolved.remove("shard"))?;
         let shard: Shard = shard.as_str()?.parse().ok()?;
         let inputs: Vec<_> = inputs.into_iter().map(|input| input.blake3).collect();
@@ -43,15 +43,15 @@ impl<'a> Part<'a> {
     }
 }
 
-/// Checks of files, given with their digests, of which each is a part: that each is what its sidecar describes, that every part of its
-/// whole is there once and, where `ordered`, that they are in order. Files that are not all parts are not checked.
+/// Checks parts, given as files with their digests: each must be the file that its sidecar describes, every part of its whole must be
+/// there once and, if `ordered`, they must be in order. Files without shard metadata are not checked.
 ///
 /// # Errors
-/// A part that is another file now; one that is missing, twice there or out of order, by its number.
+/// A part that is another file now; the numbers of parts that are missing, given twice or out of order.
 pub fn check<'a>(files: impl IntoIterator<Item = (&'a Path, &'a str)>, ordered: bool) -> anyhow::Result<()> {
-    let of_file = |(path, digest): (&'a Path, &'a str)| Part::of(path).map(|part| (part, digest));
+    let of_file = |(path, digest): (&'a Path, &'a str)| ShardPart::of(path).map(|part| (part, digest));
     let Some(parts) = files.into_iter().map(of_file).collect::<Option<Vec<_>>>() else { return Ok(()) };
-    let mut wholes: Vec<Vec<&Part>> = Vec::new();
+    let mut wholes: Vec<Vec<&ShardPart>> = Vec::new();
     let mut places: HashMap<&str, usize> = HashMap::new();
     for (part, digest) in &parts {
         ensure!(
@@ -70,7 +70,7 @@ pub fn check<'a>(files: impl IntoIterator<Item = (&'a Path, &'a str)>, ordered: 
 }
 
 /// Checks the parts of one whole.
-fn check_whole(parts: &[&Part], ordered: bool) -> anyhow::Result<()> {
+fn check_whole(parts: &[&ShardPart], ordered: bool) -> anyhow::Result<()> {
     let Some(first) = parts.first() else { return Ok(()) };
     let (path, count) = (first.path.display(), first.shard.count());
     let of_one: Vec<_> = parts.iter().map(|part| part.shard.index()).collect();
@@ -82,14 +82,14 @@ fn check_whole(parts: &[&Part], ordered: bool) -> anyhow::Result<()> {
         .collect();
     ensure!(
         missing.is_empty(),
-        "{path}: expected all {count} parts of the whole that it is {} of, found none for {}; make what is missing, with the same \
+        "{path}: it is part {} of a whole: expected all {count} parts, found none for {}; make the missing parts with the same \
          arguments, or give --any-parts",
         first.shard,
         missing.join(", ")
     );
     ensure!(
         of_one.len() == count,
-        "{path}: expected each of the {count} parts of its whole once, found {} files; leave out what is there twice, or give \
+        "{path}: expected each of the {count} parts of its whole once, found {} files; leave out the duplicates, or give \
          --any-parts",
         of_one.len()
     );

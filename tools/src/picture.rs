@@ -1,4 +1,4 @@
-//! Figures as files: PNG or SVG, as the file's name says.
+//! Figures as files: PNG or SVG, according to the file's name.
 
 use crate::request::Output;
 use std::path::Path;
@@ -10,7 +10,7 @@ use obverse::store::staged::Staged;
 
 use crate::CommonArguments;
 
-/// What a figure is written as.
+/// The format of a figure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// Pixels.
@@ -20,7 +20,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// The format that a file's name says.
+    /// The format that a file's name asks for.
     ///
     /// # Errors
     /// A name that ends in neither .png nor .svg.
@@ -33,10 +33,10 @@ impl Format {
         }
     }
 
-    /// A figure as a file that is not in its place yet.
+    /// A figure as a staged file, not in its place yet.
     ///
     /// # Errors
-    /// A figure of no pixels, a file that cannot be written.
+    /// A figure without pixels, a file that cannot be written.
     pub fn stage(self, figure: &Figure, output: &Path) -> anyhow::Result<Staged> {
         let bytes = match self {
             Self::Svg => figure.svg()?.into_bytes(),
@@ -52,22 +52,22 @@ pub struct PictureArguments {
     /// A name for each file or group [default: the files' names]
     #[arg(long, value_name = "A,B,…", value_delimiter = ',')]
     pub captions: Vec<String>,
-    /// What to write above
+    /// The title
     #[arg(long, value_name = "TEXT", default_value = "")]
     pub title: String,
     /// The picture: .png, or .svg
     #[arg(short, long, value_name = "PICTURE")]
     pub output: Output,
-    /// What all tools take
+    /// `--threads`, `--json`, …
     #[command(flatten)]
     pub common: CommonArguments,
 }
 
 impl PictureArguments {
-    /// The captions, or the names of these paths.
+    /// The captions, or else the names of these paths.
     ///
     /// # Errors
-    /// Another number of captions than of paths.
+    /// A number of captions that is not the number of paths.
     pub fn names(&self, paths: &[&Path]) -> anyhow::Result<Vec<String>> {
         let (given, named) = (paths.len(), self.captions.len());
         ensure!(

@@ -23,7 +23,7 @@ impl Progress {
         let terminal = stderr().is_terminal();
         let target = if terminal && !quiet { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let template = format!("{{wide_bar}} {{pos}}/{{len}} {unit}, {{per_sec}}, {{eta}} left {{msg}}");
-        // The template is constant but for the unit; if that breaks it, the default style serves.
+        // Only the unit varies in the template; if that breaks it, the default style is used.
         let style = ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar());
         let bar = ProgressBar::with_draw_target(Some(total), target).with_style(style);
         bar.set_prefix(unit.to_owned());
@@ -36,7 +36,7 @@ impl Progress {
         self.say_now_and_then();
     }
 
-    /// Goes to a step, as when training resumes.
+    /// Jumps to a step, for example when a training resumes.
     pub fn set(&mut self, step: u64) {
         self.bar.set_position(step);
         self.bar.reset_eta();
@@ -64,7 +64,7 @@ impl Progress {
         }
     }
 
-    /// How far it is, as a plain line.
+    /// The progress so far, as a plain line.
     pub fn line(&self) -> String {
         let (done, total, unit) = (self.bar.position(), self.bar.length().unwrap_or(0), self.bar.prefix());
         let (rate, left) = (self.bar.per_sec(), self.bar.eta().as_secs());

@@ -1,8 +1,8 @@
-//! What the user asked for, read off the parser itself, so that no flag can be forgotten.
+//! What the user asked for, read from the parser itself, so that no flag can be forgotten.
 //!
-//! Every argument counts under the name the user types, with the value as typed, unless it is marked [`ChangesNothing`]. An
-//! argument of type [`Input`] counts by its name and the digest of what it names; one of type [`Output`] says what is written.
-//! A path that only the tool can digest (a folder of which it reads a part, say) is marked [`Declared`].
+//! Every argument is recorded under the name the user types, with the value as typed, unless it is marked [`ChangesNothing`]. An
+//! argument of type [`Input`] is recorded by its name and the digest of its file; one of type [`Output`] says what is written. A path
+//! that only the tool can digest, such as a folder of which it reads a part, is marked [`Declared`].
 
 use std::any::TypeId;
 use std::ffi::OsString;
@@ -57,7 +57,7 @@ macro_rules! path_type {
 }
 
 path_type! {
-    /// A file or folder that a tool reads: it counts by the name of its argument and by its content.
+    /// A file or folder that a tool reads, recorded by the name of its argument and by its content.
     Input
 }
 
@@ -78,16 +78,16 @@ pub struct Declared;
 
 impl ArgExt for Declared {}
 
-/// A request: all that the arguments say of the result.
+/// A request: all arguments that decide the result.
 #[derive(Clone, Debug, Default)]
 pub struct Request {
-    /// The values by the names of their arguments, as typed; those of defaults too.
+    /// The values as typed, by the names of their arguments, defaults included.
     pub values: Map<String, Value>,
     /// Those that are defaults.
     pub defaults: Map<String, Value>,
     /// What is read: the names of the arguments, and the paths.
     pub inputs: Vec<(String, PathBuf)>,
-    /// What is written, and the endings of its name that the argument asks for; none where any will do.
+    /// What is written, and the endings that its name may have; empty if any will do.
     pub outputs: Vec<(PathBuf, &'static [&'static str])>,
 }
 
@@ -99,7 +99,7 @@ impl Request {
         request
     }
 
-    /// The request of this process; an empty one where no arguments were parsed.
+    /// The request of this process; empty if no arguments were parsed.
     pub fn current() -> Self {
         REQUEST.get().cloned().unwrap_or_default()
     }
@@ -157,7 +157,7 @@ impl Request {
     }
 }
 
-/// The endings that the name of an output's value shows, as `Z.npy` does.
+/// The endings that the value's name in the help asks for, such as `Z.npy`.
 fn endings(argument: &Arg) -> &'static [&'static str] {
     const KINDS: [(&str, &[&str]); 3] =
         [(".npy", &[".npy", ".npy.zst"]), (".npz", &[".npz"]), (".html", &[".html", ".htm"])];
@@ -171,7 +171,7 @@ fn is_list(argument: &Arg) -> bool {
     most > 1 || argument.get_value_delimiter().is_some() || matches!(argument.get_action(), ArgAction::Append)
 }
 
-/// A value as typed: a number where JSON writes it the same way, else text.
+/// A value as typed: a number if JSON writes it the same way, else text.
 fn shown(text: &str) -> Value {
     match serde_json::from_str::<Number>(text) {
         Ok(number) if number.to_string() == text => number.into(),

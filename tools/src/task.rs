@@ -1,38 +1,42 @@
-//! What every tool does around its work: declare inputs and parameters, ask the cache, and afterwards write the sidecar
-//! and print the metrics.
+//! What every tool does around its work: declare inputs and parameters, ask the cache, and then write the sidecar and print the
+//! metrics.
+
+mod circumstances;
+mod metrics;
+mod stand;
 
 use std::fmt::Debug;
 use std::fs;
 use std::io::{Write, stdout};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use anyhow::{Context, bail, ensure};
-use nix::sys::resource::{UsageWho, getrusage};
-use nix::sys::time::TimeVal;
-use obverse::statistics::measure::STANDARD_ERROR;
 use obverse::store::atomic::AtomicFolder;
 use obverse::store::cache::{Freshness, Wanted, check};
 use obverse::store::digest;
 use obverse::store::npy::{self, Writer};
-use obverse::store::sidecar::{Artifact, Circumstances, SCHEMA, Sidecar, directory_from};
+use obverse::store::sidecar::{Artifact, SCHEMA, Sidecar, directory_from};
 use obverse::store::staged::Staged;
 use obverse::store::{self, is_standard_stream};
 use obverse::train::schedule::Schedule;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
+use circumstances::{circumstances, cost};
+use metrics::{shortened, with_earlier_names};
+use stand::{Stand, digest_of, stands};
+
 use crate::arguments::CommonArguments;
 use crate::exit::{Failure, say, tool_name};
 use crate::owned::{self, Lock};
 use crate::request::Request;
 
-/// What a run measured, by name; see [`obverse::store::sidecar::metric`] for numbers.
+/// The measures of a run, by name; see [`obverse::store::sidecar::metric`] for numbers.
 pub type Metrics = Map<String, Value>;
 
-/// A run of a tool, from its arguments to its sidecar. What it depends on is the request of the process ([`Request`]); a tool
-/// adds only what its arguments do not name.
+/// A run of a tool, from its arguments to its sidecar. It depends on the request of the process ([`Request`]); a tool adds only what
+/// its arguments do not name.
 ///
 /// ```no_run
 /// # use std::path::Path;
@@ -54,27 +58,27 @@ pub struct Task {
     output: Option<PathBuf>,
     companions: Vec<PathBuf>,
     wanted: Wanted,
-    /// How the files that are read stood when they were digested.
+    /// The state of the files that are read, as it was when they were digested.
     read: Vec<(PathBuf, Vec<Stand>)>,
     lock: Option<Lock>,
-    /// Those of the companions that this run is the first to write.
+    /// The companions that did not exist before this run.
     new: Vec<PathBuf>,
     started: Instant,
 }
 
 impl Drop for Task {
-    /// A run that failed leaves nothing beside the output that was not there before.
+    /// A failed run leaves nothing beside the output that was not there before.
     fn drop(&mut self) {
         self.new.iter().for_each(|companion| drop(fs::remove_file(companion)));
     }
 }
 
 impl Task {
-    /// Begins a run that makes `output`; `None` for tools that only measure. What the arguments name as read is digested.
+    /// Begins a run that makes `output`; `None` for tools that only measure. The inputs that the arguments name are digested.
     ///
     /// # Errors
-    /// When both the metrics and the output would go to standard output; an input that cannot be read; an output that is an input
-    /// too, or whose name cannot be kept.
+    /// When both the metrics and the output would go to standard output; an input that cannot be read; an output that is also an
+    /// input, or whose name cannot be recorded.
     pub fn begin(common: &CommonArguments, output: Option<&Path>) -> anyhow::Result<Self> {
         if common.json && output.is_some_and(is_standard_stream) {
             bail!("--json and -o - both write to standard output; give -o a file");
@@ -109,14 +113,14 @@ impl Task {
         Ok(task)
     }
 
-    /// Declares a file or folder that is read though no argument of type [`crate::Input`] names it, digesting it; `argument` is the
-    /// one that leads to it.
+    /// Declares and digests a file or folder that is read although no argument of type [`crate::Input`] names it; `argument` is the one
+    /// that leads to it.
     ///
     /// # Errors
     /// When it cannot be read.
     pub fn input(&mut self, argument: &str, path: &Path) -> anyhow::Result<()> {
         let artifact = if is_standard_stream(path) {
-            // Its digest is known when the tool has read it.
+            // Its digest is known only once the tool has read it.
             Artifact::known(path, String::new())
         } else {
             self.read.push((path.to_owned(), stands(path)));
@@ -131,23 +135,23 @@ impl Task {
         &self.wanted.inputs
     }
 
-    /// Records what presets, defaults or the files themselves come to. It counts as the request does.
+    /// Records a value that presets, defaults or the files themselves decide. It decides freshness like the request.
     ///
     /// # Errors
-    /// When the value has no JSON form.
+    /// A value without a JSON form.
     pub fn resolved(&mut self, key: &str, value: impl Serialize + Debug) -> anyhow::Result<()> {
         let json = serde_json::to_value(&value).with_context(|| format!("{key}: {value:?}"))?;
         self.wanted.resolved.insert(key.to_owned(), json);
         Ok(())
     }
 
-    /// Declares the files that are written beside the output, without which it is not fresh.
+    /// Declares the files that are written beside the output; it is not fresh without them.
     pub fn beside(&mut self, files: Vec<PathBuf>) {
         self.companions = files;
     }
 
-    /// All that decides the output, but for the arguments in `without`: what a checkpoint must agree with for a run to go on from it.
-    pub fn identity_without(&self, without: &[&str]) -> Value {
+    /// All that decides the output, except the arguments in `without`. A run continues from a checkpoint only if this agrees.
+    fn identity_without(&self, without: &[&str]) -> Value {
         let Wanted { tool, results, request, resolved, inputs, .. } = &self.wanted;
         let mut request = request.clone();
         request.retain(|key, _| !without.contains(&key.as_str()));
@@ -155,8 +159,8 @@ impl Task {
         json!({"tool": tool, "results": results, "request": request, "resolved": resolved, "inputs": inputs})
     }
 
-    /// What a training's checkpoint must agree with: not how long the run is, if its schedule does not depend on that, nor what it only
-    /// measures. A run that asks for more goes on from the checkpoint of one that asked for less.
+    /// What a training's checkpoint must agree with. The length of the run does not count if the schedule does not depend on it, nor do
+    /// the files that are only evaluated. So a longer run continues from the checkpoint of a shorter one.
     pub fn identity_of_training(&self, schedule: Schedule) -> Value {
         const MEASURED: [&str; 4] = ["test", "test-labels", "test-targets", "test-condition"];
         let mut identity = self.identity_without(&["epochs", "updates", "stop-after"]);
@@ -180,15 +184,15 @@ impl Task {
         self.identity_without(&[])
     }
 
-    /// Whether the output is already what this run would make. If so it says `fresh`, and prints the recorded metrics where
-    /// they are asked for: the tool returns at once. If not, the output is locked until the task ends.
+    /// Whether the output is already what this run would make. If so, it says `fresh`, prints the recorded metrics if asked to, and the
+    /// tool returns at once. If not, the output is locked until the task ends.
     ///
     /// # Errors
-    /// When the metrics cannot be printed; with `--check`, a [`Failure`] unless the output is fresh; an output that is not the
-    /// suite's to replace.
+    /// When the metrics cannot be printed; with `--check`, a [`Failure`] unless the output is fresh; an output that the suite did not
+    /// write and may not replace.
     pub fn is_fresh(&mut self) -> anyhow::Result<bool> {
         let Some(output) = self.output.clone() else {
-            ensure!(!self.common.check, "--check: there is no output to be fresh; give -o");
+            ensure!(!self.common.check, "--check: there is no output to check; give -o");
             return Ok(false);
         };
         if !self.common.check {
@@ -218,14 +222,14 @@ impl Task {
         }
     }
 
-    /// Whether a sidecar records every file that is to lie beside the output.
+    /// Whether a sidecar records every file that belongs beside the output.
     fn has_companions(&self, sidecar: &Sidecar) -> bool {
         let name = |path: &Path| path.file_name().map(ToOwned::to_owned);
         let recorded: Vec<_> = sidecar.companions.iter().map(|artifact| name(Path::new(&artifact.path))).collect();
         self.companions.iter().all(|companion| recorded.contains(&name(companion)))
     }
 
-    /// Checks that what was read is what it was when the run began: its result is then that of what the sidecar will say.
+    /// Checks that the inputs have not changed since the run began, so that the sidecar describes what was read.
     ///
     /// # Errors
     /// A [`Failure`] that names what changed.
@@ -245,7 +249,7 @@ impl Task {
         Ok(())
     }
 
-    /// Ends a run with an array: puts it in its place if the inputs are what they were, writes the sidecar, prints the metrics.
+    /// Ends a run with an array: puts it in its place if the inputs are unchanged, writes the sidecar, prints the metrics.
     ///
     /// # Errors
     /// An input that changed during the run; when something cannot be written.
@@ -253,12 +257,12 @@ impl Task {
         self.finish_with(|| Ok(array.stage()?), metrics)
     }
 
-    /// Ends a run with the file that `stage` makes: puts it in its place if the inputs are what they were, and its sidecar with it, and
-    /// prints the metrics.
+    /// Ends a run with the file that `stage` makes: puts it and its sidecar in their places if the inputs are unchanged, and prints the
+    /// metrics.
     ///
     /// # Errors
-    /// An input that changed during the run; those of `stage`; when something cannot be written. If that is the file or its sidecar,
-    /// what was there before is still there.
+    /// An input that changed during the run; those of `stage`; when something cannot be written. If the file or its sidecar cannot be
+    /// written, what was there before is still there.
     pub fn finish_with(
         mut self,
         stage: impl FnOnce() -> anyhow::Result<Staged>,
@@ -273,7 +277,7 @@ impl Task {
             Some(sidecar) => {
                 let announced = self.sidecar(parent(&sidecar), artifact, &metrics)?.announce(&sidecar)?;
                 staged.place()?;
-                // What lies beside the output is now part of it.
+                // The companions now belong to the output.
                 self.new.clear();
                 announced.take_place()?;
             }
@@ -288,7 +292,7 @@ impl Task {
     pub fn finish_folder(self, folder: AtomicFolder, metrics: Metrics) -> anyhow::Result<()> {
         self.verify_inputs()?;
         let output = Artifact::of_folder(self.output.as_deref().unwrap_or(folder.target()), folder.path())?;
-        // The folder under construction lies beside its target, so the way from it to here is the same.
+        // The folder under construction lies beside its target, so relative paths from either are the same.
         let sidecar = self.sidecar(folder.path(), output, &metrics)?;
         sidecar.write(&folder.path().join(digest::FOLDER_SIDECAR))?;
         folder.commit()?;
@@ -303,7 +307,7 @@ impl Task {
         self.conclude(metrics)
     }
 
-    /// The sidecar that will lie in `folder`.
+    /// The sidecar, to be written into `folder`.
     fn sidecar(&self, folder: &Path, output: Artifact, metrics: &Metrics) -> anyhow::Result<Sidecar> {
         let Wanted { tool, results, request, resolved, inputs, .. } = self.wanted.clone();
         let arguments = std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned());
@@ -353,22 +357,7 @@ impl Task {
     }
 }
 
-/// What was measured, with what version 0.1 named otherwise under both names, for the scripts that read those.
-fn with_earlier_names(metrics: &Metrics) -> Metrics {
-    const COUNTS: [(&str, &str); 2] = [("images_a", "n_a"), ("images_b", "n_b")];
-    let mut all = metrics.clone();
-    for (name, value) in metrics {
-        let count = COUNTS.iter().find(|(now, _)| now == name).map(|(_, earlier)| (*earlier).to_owned());
-        let unit = name.replace("_nats_", "_");
-        let error = name.strip_suffix(STANDARD_ERROR).filter(|_| unit == *name).map(|base| format!("{base}_error"));
-        if let Some(earlier) = count.or(error).or_else(|| Some(unit).filter(|unit| unit != name)) {
-            all.entry(earlier).or_insert_with(|| value.clone());
-        }
-    }
-    all
-}
-
-/// An input with its digest, where it came through standard input.
+/// An input with its digest filled in if it came through standard input.
 fn with_piped(input: Artifact) -> Artifact {
     let piped = npy::piped().filter(|_| is_standard_stream(Path::new(&input.path)));
     match piped {
@@ -377,91 +366,7 @@ fn with_piped(input: Artifact) -> Artifact {
     }
 }
 
-/// How a file stands, as far as the system tells without reading it.
-#[derive(Debug, PartialEq)]
-struct Stand {
-    path: PathBuf,
-    inode: (u64, u64),
-    size: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
-}
-
-/// How the files at `path` stand: the file itself, or all below a folder.
-fn stands(path: &Path) -> Vec<Stand> {
-    let files = if path.is_dir() { digest::names_in(path).unwrap_or_default() } else { vec![PathBuf::new()] };
-    let stand = |below: PathBuf| {
-        let path = if below.as_os_str().is_empty() { path.to_owned() } else { path.join(below) };
-        let found = fs::metadata(&path).ok()?;
-        Some(Stand {
-            inode: (found.dev(), found.ino()),
-            size: found.size(),
-            modified: (found.mtime(), found.mtime_nsec()),
-            changed: (found.ctime(), found.ctime_nsec()),
-            path,
-        })
-    };
-    files.into_iter().filter_map(stand).collect()
-}
-
-/// The digest of what is read: of an array that of its uncompressed bytes.
-fn digest_of(path: &Path) -> store::Result<String> {
-    Artifact::of_path(path).map(|artifact| artifact.blake3)
-}
-
-/// When, by which build, on what.
-fn circumstances() -> Circumstances {
-    Circumstances {
-        date: Some(humantime::format_rfc3339_seconds(SystemTime::now()).to_string()),
-        revision: option_env!("OBVERSE_REVISION").filter(|revision| !revision.is_empty()).map(str::to_owned),
-        device: Some("cpu".to_owned()),
-        processor: processor(),
-        threads: Some(rayon::current_num_threads()),
-    }
-}
-
-/// The features of the processor that products and element-wise operations are chosen by.
-#[cfg(target_arch = "x86_64")]
-fn processor() -> Vec<String> {
-    let features = [
-        ("avx2", std::arch::is_x86_feature_detected!("avx2")),
-        ("fma", std::arch::is_x86_feature_detected!("fma")),
-        ("avx512f", std::arch::is_x86_feature_detected!("avx512f")),
-    ];
-    let here = features.into_iter().filter(|(_, here)| *here).map(|(name, _)| name);
-    std::iter::once("x86_64").chain(here).map(str::to_owned).collect()
-}
-
-/// The kind of processor.
-#[cfg(not(target_arch = "x86_64"))]
-fn processor() -> Vec<String> {
-    vec![std::env::consts::ARCH.to_owned()]
-}
-
-/// Seconds of processors and the most bytes that this process has taken so far.
-fn cost() -> Option<(f64, u64)> {
-    /// The unit of the largest resident size: a kilobyte, but for Apple's systems.
-    const UNIT: u64 = if cfg!(target_vendor = "apple") { 1 } else { 1024 };
-    let usage = getrusage(UsageWho::RUSAGE_SELF).ok()?;
-    let seconds = |time: TimeVal| time.tv_sec() as f64 + time.tv_usec() as f64 * 1e-6;
-    let peak = u64::try_from(usage.max_rss()).ok()?;
-    Some((seconds(usage.user_time()) + seconds(usage.system_time()), peak * UNIT))
-}
-
-/// A metric as people read it: of a long list, and of one of objects, only how many values it has.
-fn shortened(value: &Value) -> Value {
-    const MOST: usize = 10;
-    match value {
-        Value::Array(values) if values.len() > MOST || values.iter().any(Value::is_object) => {
-            format!("{} values", values.len()).into()
-        }
-        Value::Array(values) => values.iter().map(shortened).collect(),
-        Value::Object(entries) => entries.iter().map(|(key, value)| (key.clone(), shortened(value))).collect(),
-        _ => value.clone(),
-    }
-}
-
-/// The file of another kind beside an output: `a.npy` -> `a.KIND.npy`.
+/// The name of a file of another kind beside an output: `a.npy` -> `a.KIND.npy`.
 pub fn companion(output: &Path, kind: &str) -> PathBuf {
     let name = output.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let stem = name.strip_suffix(".zst").unwrap_or(&name);

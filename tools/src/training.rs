@@ -25,13 +25,13 @@ pub struct TrainingArguments {
     /// Passes over the images
     #[arg(long, default_value_t = 10, value_name = "N")]
     pub epochs: u64,
-    /// Updates of the whole run, whatever --epochs says; the last epoch may end early
+    /// Updates of the whole run, instead of --epochs; the last epoch may end early
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub updates: Option<u64>,
     /// Updates between evaluations [default: an epoch]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     evaluate_every: Option<u64>,
-    /// Images an update
+    /// Images per update
     #[arg(long, default_value_t = 128, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65536))]
     pub batch: u32,
     /// Adam's learning rate
@@ -43,7 +43,7 @@ pub struct TrainingArguments {
     /// How the learning rate changes: constant, cosine, epoch:D or update:D (times D after each), steps:N:D (every N epochs)
     #[arg(long, value_parser = schedule)]
     pub schedule: Option<Schedule>,
-    /// How weights start
+    /// How weights are initialised
     #[arg(long, value_enum, default_value_t = InitialisationArgument::Orthogonal)]
     init: InitialisationArgument,
     /// f64 is for checks: four times slower
@@ -67,8 +67,7 @@ enum InitialisationArgument {
     Glorot,
 }
 
-/// What a seed is combined with for networks that are initialised beside an encoder: layers of the same name then draw from
-/// streams of their own.
+/// Combined with the seed to initialise a network beside an encoder, so that layers of the same name draw from different streams.
 pub const GENERATOR: u64 = 0x6765_6e65_7261_746f;
 /// As [`GENERATOR`], for a discriminator.
 pub const DISCRIMINATOR: u64 = 0x6a75_6467_6500_0000;
@@ -104,8 +103,8 @@ pub fn schedule(text: &str) -> Result<Schedule, String> {
 }
 
 impl TrainingArguments {
-    /// A network of `graph` with initial parameters, if it fits into memory with a batch of at most `examples` examples; `arch` is how
-    /// the user calls it.
+    /// A network of `graph` with initial parameters, if it fits into memory with a batch of at most `examples` examples; `arch` is its
+    /// name in errors.
     ///
     /// # Errors
     /// A network that is too large.
@@ -119,7 +118,7 @@ impl TrainingArguments {
         self.network_from(arch, graph, examples, (self.initialisation(), seed))
     }
 
-    /// As [`TrainingArguments::network`], with another start.
+    /// As [`TrainingArguments::network`], initialised in another way.
     ///
     /// # Errors
     /// A network that is too large.
@@ -134,7 +133,7 @@ impl TrainingArguments {
         Ok(Network::initialised(graph, start, seed))
     }
 
-    /// How weights start.
+    /// How weights are initialised.
     pub fn initialisation(&self) -> Initialisation {
         match self.init {
             InitialisationArgument::Orthogonal => Initialisation::Orthogonal,
@@ -183,7 +182,7 @@ impl TrainingArguments {
         }
     }
 
-    /// Trains to the end, then puts the folder that `save` fills in its place, with `metrics.jsonl`, a line an epoch.
+    /// Trains to the end, then puts the folder that `save` fills in its place, with `metrics.jsonl`, one line per epoch.
     ///
     /// # Errors
     /// An interrupt, divergence, data or files that fail.
@@ -195,21 +194,21 @@ impl TrainingArguments {
         trainee: &mut T,
         save: impl FnOnce(&T, &Path) -> anyhow::Result<Metrics>,
     ) -> anyhow::Result<()> {
-        let plan = Plan {
+        let run = TrainingRun {
             training: self.training(examples),
             identity: task.identity_of_training(self.schedule.unwrap_or_default()),
             restart: self.checkpoint.restarts(),
             quiet: self.common.quiet,
         };
-        plan.run(task, output, trainee, save)
+        run.run(task, output, trainee, save)
     }
 }
 
-/// A training's loop, with what must agree for it to go on from a checkpoint.
-pub struct Plan {
+/// A training's loop, and what must agree before it continues from a checkpoint.
+pub struct TrainingRun {
     /// The loop.
     pub training: Loop,
-    /// All that decides the result, but for where the run pauses.
+    /// All that decides the result, except where the run pauses.
     pub identity: Value,
     /// Whether a checkpoint that is there is discarded.
     pub restart: bool,
@@ -217,7 +216,7 @@ pub struct Plan {
     pub quiet: bool,
 }
 
-impl Plan {
+impl TrainingRun {
     /// Updates until the run ends or pauses.
     fn updates(&self) -> u64 {
         let rounds = self.training.rounds;
@@ -225,8 +224,8 @@ impl Plan {
         [rounds.most, rounds.pause].into_iter().flatten().fold(epochs, u64::min)
     }
 
-    /// Trains to the end, then puts the folder that `save` fills in its place, with `metrics.jsonl`, a line an evaluation. The
-    /// checkpoint of a run that paused is kept.
+    /// Trains to the end, then puts the folder that `save` fills in its place, with `metrics.jsonl`, one line per evaluation. The
+    /// checkpoint of a paused run is kept.
     ///
     /// # Errors
     /// An interrupt, divergence, data or files that fail.
@@ -238,7 +237,7 @@ impl Plan {
         save: impl FnOnce(&T, &Path) -> anyhow::Result<Metrics>,
     ) -> anyhow::Result<()> {
         interrupted();
-        // An output that cannot be written is better known now than after hours of training.
+        // Fails now, not after hours of training, if the output cannot be written.
         drop(AtomicFolder::create(output)?);
         let checkpoint = Checkpoint::of(output, self.identity.clone());
         if self.restart {
@@ -252,7 +251,7 @@ impl Plan {
         }
         drop(watch);
         if let Err(changed) = task.verify_inputs() {
-            // It has learned from both.
+            // It was trained on both contents.
             checkpoint.remove()?;
             return Err(changed);
         }
@@ -264,14 +263,14 @@ impl Plan {
         task.finish_folder(folder, metrics)?;
         if outcome == Outcome::Finished {
             checkpoint.remove()?;
-            // A run that was killed while it wrote the output leaves its part of it.
+            // A run that was killed while it wrote the output has left a partial one.
             atomic::clear(output);
         }
         Ok(())
     }
 }
 
-/// A line of JSON an evaluation.
+/// One line of JSON per evaluation.
 fn write_metrics(path: &Path, epochs: &[Map<String, Value>]) -> anyhow::Result<()> {
     let mut lines = String::new();
     for epoch in epochs {
@@ -284,7 +283,7 @@ fn write_metrics(path: &Path, epochs: &[Map<String, Value>]) -> anyhow::Result<(
 /// Shows progress, and stops the run when the user asks.
 struct Watcher {
     progress: Progress,
-    /// Images an update, to turn a sum into a mean.
+    /// Images per update, to turn a sum into a mean.
     batch: f64,
 }
 

@@ -1,11 +1,11 @@
-//! How much memory and disk a run may ask for because a file says so: what is claimed is charged before it is allocated.
+//! Limits on the memory and disk that a file may make a run use: sizes are checked before anything is allocated.
 //!
 //! ```
 //! use obverse::store::budget::{charge, limit};
 //! use std::path::Path;
 //! assert!(charge(Path::new("net.json"), "its parameters", 1 << 20).is_ok());
 //! let error = charge(Path::new("net.json"), "its parameters", u128::from(limit()) + 1).unwrap_err();
-//! assert!(error.to_string().contains("--memory"));
+//! assert!(error.to_string().contains("`memory`"));
 //! ```
 
 use std::fs::{self, File};
@@ -19,35 +19,35 @@ use super::{Error, Result};
 
 /// How much a file may unpack to.
 #[derive(Clone, Copy, Debug)]
-pub struct Expansion {
-    /// Times its own size.
+pub(crate) struct Expansion {
+    /// This many times its own size.
     times: u128,
-    /// Bytes that a file of any size may.
+    /// Or this many bytes, whatever its size.
     free: u128,
 }
 
-/// Of arrays, which pass through the disk: black images take a hundredth of their size.
-pub const ARRAY: Expansion = Expansion { times: 256, free: 1 << 30 };
-/// Of statistics, which are held in memory: covariances hardly compress.
-pub const STATISTICS: Expansion = Expansion { times: 32, free: 1 << 28 };
-/// Bytes of the largest description: a network of a hundred thousand nodes has tens of millions.
+/// For arrays, which pass through the disk: black images compress to a hundredth of their size.
+pub(crate) const ARRAY: Expansion = Expansion { times: 256, free: 1 << 30 };
+/// For statistics, which are held in memory: covariances hardly compress.
+pub(crate) const STATISTICS: Expansion = Expansion { times: 32, free: 1 << 28 };
+/// The most bytes of a description: a network of a hundred thousand nodes has tens of millions.
 const DESCRIPTION: u64 = 1 << 28;
-/// What is taken for the machine's memory where the system does not tell.
+/// The machine's memory, if the system does not tell.
 const USUAL: u64 = 8 << 30;
 
 static LIMIT: OnceLock<u64> = OnceLock::new();
 
-/// The most bytes that a run may hold: what was set first, or what the machine or its control group has.
+/// The most bytes that a run may hold: the limit that was set first, or what the machine or its control group has.
 pub fn limit() -> u64 {
     *LIMIT.get_or_init(of_machine)
 }
 
-/// Sets the limit of the process. The first one stays.
+/// Sets the limit of the process, once; later calls change nothing.
 pub fn set_limit(bytes: u64) {
     let _ = LIMIT.set(bytes);
 }
 
-/// Checks that `bytes`, which the file at `path` asks for, are within the limit; `what` says what they hold.
+/// Checks that `bytes`, which the file at `path` needs, are within the limit; `what` says what they hold.
 ///
 /// # Errors
 /// `Memory`, naming the file and both numbers.
@@ -60,12 +60,12 @@ pub fn charge(path: &Path, what: &'static str, bytes: u128) -> Result<()> {
     Err(Error::Memory { path: path.to_owned(), what, needed, limit })
 }
 
-/// Checks that `bytes` of what is read from `path` can be laid down in `folder`, and that some space stays free. Where the system does not
-/// tell how much there is, writing will.
+/// Checks that `bytes` read from `path` can be written to `folder` with some space left free. If the system does not tell how much there
+/// is, writing will fail instead.
 ///
 /// # Errors
 /// `Disk`, naming both.
-pub fn charge_disk(path: &Path, folder: &Path, bytes: u64) -> Result<()> {
+pub(crate) fn charge_disk(path: &Path, folder: &Path, bytes: u64) -> Result<()> {
     let Ok(found) = rustix::fs::statvfs(folder) else { return Ok(()) };
     let free = found.f_bavail.saturating_mul(found.f_frsize);
     if bytes <= free - free / 16 {
@@ -74,11 +74,11 @@ pub fn charge_disk(path: &Path, folder: &Path, bytes: u64) -> Result<()> {
     Err(Error::Disk { path: path.to_owned(), folder: folder.to_owned(), needed: bytes, free })
 }
 
-/// Checks that a file of `stored` bytes may unpack to `claimed` ones: many times its own size is a bomb, or all one value.
+/// Checks that a file of `stored` bytes may unpack to `claimed` bytes. Many times its own size is a decompression bomb, or all one value.
 ///
 /// # Errors
 /// `Expansion`, naming the file and both numbers.
-pub fn check_expansion(path: &Path, claimed: u128, stored: u64, most: Expansion) -> Result<()> {
+pub(crate) fn check_expansion(path: &Path, claimed: u128, stored: u64, most: Expansion) -> Result<()> {
     if claimed <= most.free.max(most.times.saturating_mul(u128::from(stored))) {
         return Ok(());
     }
@@ -86,11 +86,11 @@ pub fn check_expansion(path: &Path, claimed: u128, stored: u64, most: Expansion)
     Err(Error::Expansion { path: path.to_owned(), claimed, stored })
 }
 
-/// Opens a file that is to be read, which must be one: a device has no end, and a FIFO may never begin.
+/// Opens a regular file for reading. A device has no end, and a FIFO may never begin.
 ///
 /// # Errors
 /// `Read` when there is none; `NotAFile` for a device, a pipe or a socket.
-pub fn open_file(path: &Path) -> Result<File> {
+pub(crate) fn open_file(path: &Path) -> Result<File> {
     let metadata = fs::metadata(path).map_err(Error::read(path))?;
     if metadata.is_dir() {
         return Err(Error::read(path)(std::io::ErrorKind::IsADirectory.into()));
@@ -104,7 +104,7 @@ pub fn open_file(path: &Path) -> Result<File> {
 /// The bytes of a file that is read whole, such as a description.
 ///
 /// # Errors
-/// Those of [`open_file`]; `Memory` for a file larger than any description is.
+/// `Read` when there is none; `NotAFile` for a device, a pipe or a socket; `Memory` for a file larger than any description.
 pub fn read(path: &Path) -> Result<Vec<u8>> {
     let file = open_file(path)?;
     let length = file.metadata().map_err(Error::read(path))?.len();
@@ -120,12 +120,12 @@ pub fn read(path: &Path) -> Result<Vec<u8>> {
 /// The text of a file that is read whole.
 ///
 /// # Errors
-/// Those of [`read`]; `Read` for bytes that are no UTF-8.
+/// Those of [`read`]; `Read` for bytes that are not UTF-8.
 pub fn read_text(path: &Path) -> Result<String> {
     String::from_utf8(read(path)?).map_err(|error| Error::read(path)(io::Error::new(io::ErrorKind::InvalidData, error)))
 }
 
-/// The least of the memory of the machine, of the control group that this process runs in, and of what the process may take.
+/// The smallest of three: the machine's memory, that of this process's control group, and what the process is allowed.
 fn of_machine() -> u64 {
     let number = |path: &str| fs::read_to_string(path).ok()?.trim().parse::<u64>().ok();
     let groups = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];

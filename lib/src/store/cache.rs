@@ -1,7 +1,7 @@
-//! The cache: an output whose sidecar shows the same tool and request, the same inputs by argument and content, and which
-//! still has its recorded digest, as what lies beside it has, need not be made again.
+//! The cache: an output need not be made again if its sidecar shows the same tool and request and the same inputs by argument and
+//! content, and if it and the files beside it still have their recorded digests.
 //!
-//! Content decides, not times or the names of files. Digests run at gigabytes a second, so asking costs little beside computing.
+//! Content decides, not times or names of files. Digests run at gigabytes per second, so checking costs little compared with computing.
 //!
 //! ```
 //! use obverse::store::cache::{Freshness, Wanted, check};
@@ -19,36 +19,37 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use super::sidecar::{Artifact, SCHEMA, Sidecar};
-use super::{digest, is_standard_stream};
+use super::is_standard_stream;
+pub use super::sidecar::damage;
+use super::sidecar::{Artifact, SCHEMA, Sidecar, changed};
 
 /// What a run asks for.
 #[derive(Clone, Debug, Default)]
 pub struct Wanted {
     /// The tool's name.
     pub tool: String,
-    /// The number that the tool raises whenever it makes other bytes of the same request.
+    /// The number that the tool raises whenever the same request gives other bytes.
     pub results: u32,
-    /// The values of the arguments as typed, but for those that change nothing.
+    /// The values of the arguments as typed, without those that change nothing.
     pub request: Map<String, Value>,
-    /// Those of them that are defaults: an output made before there was such an argument was made with it.
+    /// Those of them that are defaults: an output made before the argument existed was made with its default.
     pub defaults: Map<String, Value>,
-    /// What presets, defaults and the files themselves come to.
+    /// Values that presets, defaults and the files themselves decide.
     pub resolved: Map<String, Value>,
-    /// What is read, in order.
+    /// The inputs, in order.
     pub inputs: Vec<Artifact>,
 }
 
-/// Whether an output is what a run would make.
+/// Whether an output is the one that a run would make.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Freshness {
-    /// It is; its sidecar.
+    /// It is; with its sidecar.
     Fresh(Box<Sidecar>),
-    /// It is not, or nobody can tell; a line for each reason, naming the key, the old value and the new one.
+    /// It is not, or cannot be told; one line per reason, with the key, the old value and the new one.
     Stale(Vec<String>),
 }
 
-/// Holds `output` and its sidecar against what is wanted.
+/// Compares `output` and its sidecar with what is wanted.
 pub fn check(output: &Path, wanted: &Wanted) -> Freshness {
     let Some(path) = Sidecar::path_of(output) else {
         return stale("the output goes through a pipe");
@@ -62,35 +63,14 @@ pub fn check(output: &Path, wanted: &Wanted) -> Freshness {
     };
     let mut reasons = differences(&sidecar, wanted);
     if reasons.is_empty() {
-        // Last, because it reads all that was written.
+        // Last, because it reads the whole output.
         reasons.extend(damage(output, &sidecar));
     }
     if reasons.is_empty() { Freshness::Fresh(Box::new(sidecar)) } else { Freshness::Stale(reasons) }
 }
 
-/// What of an output and of the files beside it is not as its sidecar recorded it, a line each.
-pub fn damage(output: &Path, sidecar: &Sidecar) -> Vec<String> {
-    let folder = output.parent().unwrap_or(Path::new(""));
-    let beside = sidecar.companions.iter().map(|companion| {
-        let name = Path::new(&companion.path).file_name().unwrap_or_default();
-        (companion.path.as_str(), folder.join(name), companion)
-    });
-    let all = std::iter::once(("output", output.to_owned(), &sidecar.output)).chain(beside);
-    all.filter_map(|(name, path, recorded)| match digest::of_path(&path) {
-        Ok(now) if now == recorded.blake3 => None,
-        Ok(now) => Some(changed(name, &recorded.blake3, &now)),
-        Err(_) if !path.exists() => Some(format!("{} is missing", path.display())),
-        Err(error) => Some(error.to_string()),
-    })
-    .collect()
-}
-
 fn stale(reason: &str) -> Freshness {
     Freshness::Stale(vec![reason.to_owned()])
-}
-
-fn changed(key: &str, old: &str, new: &str) -> String {
-    format!("{key} changed: {old} -> {new}")
 }
 
 fn differences(old: &Sidecar, new: &Wanted) -> Vec<String> {
@@ -120,7 +100,7 @@ fn differences(old: &Sidecar, new: &Wanted) -> Vec<String> {
     reasons
 }
 
-/// The keys of either, each once.
+/// The keys of both, each once.
 fn keys<'a>(old: &'a Map<String, Value>, new: &'a Map<String, Value>) -> impl Iterator<Item = &'a String> {
     old.keys().chain(new.keys().filter(|key| !old.contains_key(*key)))
 }

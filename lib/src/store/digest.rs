@@ -1,5 +1,5 @@
-//! Digests by content, blake3 in hexadecimal: of an array's raw `.npy` bytes (uncompressed, whatever the file), of any
-//! file, of a folder (sorted relative paths and contents, without its `run.json`).
+//! Digests of content, blake3 in hexadecimal: of an array's raw `.npy` bytes (uncompressed, even if the file is compressed), of any file,
+//! and of a folder (sorted relative paths and contents, without its `run.json`).
 //!
 //! ```
 //! use obverse::store::digest::{of_path, of_reader};
@@ -19,10 +19,10 @@ use super::{Error, Result, budget, index};
 /// Bytes hashed at a time: large enough that threads share one block.
 const BLOCK: usize = 1 << 22;
 
-/// The name of a folder's sidecar, which is no part of the folder's content.
-pub const FOLDER_SIDECAR: &str = "run.json";
+/// A folder's sidecar is not part of the folder's content.
+pub use super::atomic::FOLDER_SIDECAR;
 
-/// The digest of what `path` names, a file or a folder.
+/// The digest of the file or folder at `path`.
 ///
 /// # Errors
 /// `Read`, naming the file that cannot be read.
@@ -39,7 +39,7 @@ pub fn of_file(path: &Path) -> Result<String> {
     file_hash(path).map(|hash| hash.to_hex().to_string())
 }
 
-/// The digest of a folder: for each file below it, in the order of relative paths, the path and the file's digest.
+/// The digest of a folder: of the path and digest of each file in it, in the order of relative paths.
 ///
 /// # Errors
 /// `Read`, naming the file or folder that cannot be read.
@@ -47,16 +47,16 @@ pub fn of_folder(folder: &Path) -> Result<String> {
     Ok(of_files(&files_of(folder)?))
 }
 
-/// Every file below a folder but its sidecar, by its relative path and in their order, with its digest.
+/// Every file in a folder except its sidecar, by relative path and in that order, with its digest.
 ///
 /// # Errors
 /// `Read`, naming the file or folder that cannot be read.
-pub fn files_of(folder: &Path) -> Result<Vec<(PathBuf, blake3::Hash)>> {
+pub(crate) fn files_of(folder: &Path) -> Result<Vec<(PathBuf, blake3::Hash)>> {
     let hashed = |relative: PathBuf| file_hash(&folder.join(&relative)).map(|hash| (relative, hash));
     names_in(folder)?.into_iter().map(hashed).collect()
 }
 
-/// Every file below a folder but its sidecar, by its relative path and in their order.
+/// Every file in a folder except its sidecar, by relative path and in that order.
 ///
 /// # Errors
 /// `Read`, naming the folder that cannot be read.
@@ -69,7 +69,7 @@ pub fn names_in(folder: &Path) -> Result<Vec<PathBuf>> {
 }
 
 /// The digest of the folder that holds these files.
-pub fn of_files(files: &[(PathBuf, blake3::Hash)]) -> String {
+pub(crate) fn of_files(files: &[(PathBuf, blake3::Hash)]) -> String {
     let mut hasher = blake3::Hasher::new();
     for (relative, hash) in files {
         let name = relative.as_os_str().as_encoded_bytes();
@@ -85,10 +85,10 @@ pub fn of_bytes(bytes: &[u8]) -> String {
     blake3::hash(bytes).to_hex().to_string()
 }
 
-/// The digest of everything `source` still holds.
+/// The digest of everything that is left in `source`.
 ///
 /// # Errors
-/// What the reader says.
+/// Errors of the reader.
 pub fn of_reader(source: impl Read) -> io::Result<String> {
     hash(source).map(|hash| hash.to_hex().to_string())
 }

@@ -1,16 +1,16 @@
-//! What can go wrong with a file: which one, what was expected, what was found, what to do. One line each.
+//! Errors about files: which file, what was expected, what was found, what to do. One line each.
 
 use std::io;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
+use super::dtype::Dtype;
 use super::is_standard_stream;
-use super::npy::Dtype;
 
 /// An error of the store; every variant names the file.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Something that should be read cannot be.
+    /// A file cannot be read.
     #[error("{path}: cannot be read: {source}")]
     Read {
         /// The file.
@@ -18,15 +18,15 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
-    /// Something that should be written cannot be.
+    /// A file cannot be written.
     #[error("{path}: cannot be written: {source}")]
     Write {
         /// The file.
         path: PathBuf,
-        /// What the system said; `BrokenPipe` when the reader of standard output has left.
+        /// What the system said; `BrokenPipe` when the reader of standard output has closed it.
         source: io::Error,
     },
-    /// The file is no array that can be read.
+    /// The file is not a readable array.
     #[error("{path}: not a readable .npy file: expected {expected}, found {found}")]
     Format {
         /// The file.
@@ -36,7 +36,7 @@ pub enum Error {
         /// What stands there.
         found: String,
     },
-    /// The header and the length of the file disagree.
+    /// The length of the file does not fit its header.
     #[error("{path}: {dtype} of shape {shape:?} needs {expected} bytes after the header, found {found}; {advice}")]
     Length {
         /// The file.
@@ -52,7 +52,7 @@ pub enum Error {
         /// What to do.
         advice: &'static str,
     },
-    /// The elements have another type than is needed.
+    /// The elements do not have the type that is needed.
     #[error("{path}: expected {expected}, found {found}; convert it, in NumPy with array.astype")]
     Dtype {
         /// The file.
@@ -62,7 +62,7 @@ pub enum Error {
         /// What the header says.
         found: Dtype,
     },
-    /// The array has another shape than is needed.
+    /// The array does not have the shape that is needed.
     #[error("{path}: expected {expected}, found shape {found:?}; reshape it, or give another file")]
     Shape {
         /// The file.
@@ -72,7 +72,7 @@ pub enum Error {
         /// The shape of the array, or of the rows offered to a writer.
         found: Vec<usize>,
     },
-    /// A value stands where it may not.
+    /// A value is not allowed.
     #[error("{path}: expected {expected}, found {found} in row {row}, element {element}; clean the data first")]
     Value {
         /// The file.
@@ -86,7 +86,7 @@ pub enum Error {
         /// Its index inside the row, from 0.
         element: usize,
     },
-    /// A file of weights is not what it should be.
+    /// A file of weights is not as expected.
     #[error("{path}: expected {expected}, found {found}")]
     Weights {
         /// The file.
@@ -96,17 +96,17 @@ pub enum Error {
         /// What stands there.
         found: String,
     },
-    /// A folder would be replaced that no tool of this suite has written.
+    /// A folder that no tool of this suite has written would be replaced.
     #[error(
-        "{path}: expected a free name or a folder with run.json, found a folder of other things; choose another -o"
+        "{path}: expected a free name or a folder with run.json, found a folder of other things; choose another name"
     )]
     Occupied {
         /// The folder.
         path: PathBuf,
     },
-    /// A file asks for more memory than there is.
+    /// A file needs more memory than there is.
     #[error(
-        "{path}: {what} need {needed} bytes, the limit is {limit}; give more with --memory, or ask for less at a time"
+        "{path}: {what} need {needed} bytes, the limit is {limit}; give more with `memory`, or ask for less at a time"
     )]
     Memory {
         /// The file.
@@ -118,7 +118,7 @@ pub enum Error {
         /// The limit.
         limit: u64,
     },
-    /// A stream is larger than the folder of temporary files can hold.
+    /// A stream does not fit into the folder of temporary files.
     #[error(
         "{path}: its array needs {needed} bytes of {folder}, which has {free}; set TMPDIR to a larger folder, or unpack it first"
     )]
@@ -132,7 +132,7 @@ pub enum Error {
         /// What is free there.
         free: u64,
     },
-    /// A compressed file says that it unpacks to many times its size.
+    /// A compressed file claims to unpack to many times its size.
     #[error(
         "{path}: expected content of at most a few hundred times the file's {stored} bytes, found {claimed} claimed; if that is \
          right, unpack it first"
@@ -145,7 +145,7 @@ pub enum Error {
         /// Bytes of the file.
         stored: u64,
     },
-    /// A device, a pipe or a socket stands where a file should.
+    /// A device, a pipe or a socket was given instead of a file.
     #[error("{path}: expected a file, found a device, a pipe or a socket; write it to a file first, or pipe it to -")]
     NotAFile {
         /// The path.
@@ -174,7 +174,7 @@ impl Error {
         |source| Self::Write { path: path.to_owned(), source }
     }
 
-    /// Whether the reader of standard output or of a pipe has left, which ends a tool quietly. A file has no reader to leave.
+    /// Whether the reader of standard output or of a pipe has closed it, which ends a tool quietly. A file has no reader.
     pub fn is_broken_pipe(&self) -> bool {
         let Self::Write { path, source } = self else { return false };
         let is_pipe =
@@ -182,7 +182,7 @@ impl Error {
         is_pipe && source.kind() == io::ErrorKind::BrokenPipe
     }
 
-    /// Whether the output side failed (a full disk, a folder without permission) rather than an input.
+    /// Whether an output failed (a full disk, a folder without permission) rather than an input.
     pub fn is_output(&self) -> bool {
         matches!(self, Self::Write { .. })
     }

@@ -8,32 +8,32 @@ use std::io::{self, Read};
 use num_traits::ToPrimitive;
 use py_literal::Value;
 
-use super::npy::Dtype;
+use super::dtype::Dtype;
 
 const MAGIC: &[u8; 6] = b"\x93NUMPY";
 
-/// Longest header text taken. NumPy's own limit is 10,000 characters.
+/// The longest header text that is accepted. NumPy's own limit is 10,000 characters.
 const LONGEST: usize = 1 << 16;
 
-/// Deepest nesting taken: a dictionary holding a tuple. The parser of literals recurses, so depth is bounded before it.
+/// The deepest nesting that is accepted: a tuple in a dictionary. The parser of literals recurses, so the depth is checked first.
 const DEEPEST: usize = 2;
 
-/// NumPy keeps room for a first axis of this many digits, so that an array can grow in place.
+/// NumPy leaves room for a first axis of this many digits, so that an array can grow in place.
 const AXIS_DIGITS: usize = 21;
 
-/// The header is padded so that the data begin at a multiple of this.
+/// The header is padded so that the data begin at a multiple of this many bytes.
 const ALIGNMENT: usize = 64;
 
-/// What a `.npy` file says about its elements.
+/// The header of a `.npy` file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Header {
     /// The type of an element.
     pub dtype: Dtype,
     /// The lengths of the axes, first axis first.
     pub shape: Vec<usize>,
-    /// Whether the first axis runs fastest.
+    /// Whether the first axis varies fastest.
     pub fortran_order: bool,
-    /// Whether the bytes of an element stand in the other order than this suite's.
+    /// Whether elements are big endian.
     pub big_endian: bool,
 }
 
@@ -69,7 +69,7 @@ impl Header {
         self.elements()?.checked_mul(self.dtype.size())?.to_u64()
     }
 
-    /// Reads a header, and returns with it every byte that was read.
+    /// Reads a header, and returns it with the bytes that were read.
     pub(super) fn decode(mut source: impl Read) -> Result<(Self, Vec<u8>), Refusal> {
         let mut bytes = vec![0; 8];
         source.read_exact(&mut bytes)?;
@@ -124,7 +124,7 @@ impl Header {
         Ok(Self { dtype, shape, fortran_order, big_endian })
     }
 
-    /// The header as NumPy writes it, in C order and little endian. Its length is the same whatever the first axis.
+    /// The header as NumPy writes it, in C order and little endian. Its length does not depend on the first axis.
     pub(super) fn encode(dtype: Dtype, shape: &[usize]) -> Vec<u8> {
         let axes: Vec<_> = shape.iter().map(usize::to_string).collect();
         let comma = if axes.len() == 1 { "," } else { "" };
@@ -162,7 +162,7 @@ fn lengths(axes: &[Value]) -> Result<Vec<usize>, Refusal> {
     axes.iter().map(|axis| length(axis).ok_or_else(|| refusal("a shape of lengths from 0 to 2^64 - 1", axis))).collect()
 }
 
-/// How deep the brackets of a text nest, strings not regarded.
+/// How deep the brackets of a text nest, without regard to strings.
 fn depth(text: &str) -> usize {
     let (mut depth, mut deepest) = (0usize, 0);
     for byte in text.bytes() {

@@ -1,8 +1,8 @@
-//! Digests of large files that are known already, as git's index keeps them: trusted while a file's size, times and inode stand.
+//! An index of digests of large files, like git's: an entry is trusted while the file's size, times and inode stay the same.
 //!
-//! An entry is a small file in `obverse/digests` of the user's cache folder (`XDG_CACHE_HOME`, else `~/.cache`). Without one, or with
-//! [`reread`], every file is read. A file that changed so shortly before it was read that its times could not tell a later change is not
-//! recorded.
+//! An entry is a small file in `obverse/digests` of the user's cache folder (`XDG_CACHE_HOME`, else `~/.cache`). Without a cache folder,
+//! or after [`reread`], every file is read. A file that changed only just before it was read is not recorded, because its times could not
+//! show another change.
 //!
 //! ```
 //! use obverse::store::{digest, index};
@@ -25,20 +25,20 @@ use serde::{Deserialize, Serialize};
 
 use super::atomic;
 
-/// Bytes below which a file is read faster than this pays.
+/// Files below this many bytes are read so fast that the index does not pay off.
 const LARGE: u64 = 1 << 24;
 
-/// How coarse the times of files may be, generously.
+/// How coarse the times of files may be, generously estimated.
 const TICK: Duration = Duration::from_secs(2);
 
 static REREAD: AtomicBool = AtomicBool::new(false);
 
-/// Lets this process read every file, whatever is known of it.
+/// Makes this process read every file, even those in the index.
 pub fn reread() {
     REREAD.store(true, Ordering::Relaxed);
 }
 
-/// A file as the system tells it without reading.
+/// What the system tells about a file without reading it, and its digest.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Entry {
     path: PathBuf,
@@ -64,7 +64,7 @@ impl Entry {
     }
 }
 
-/// The digest of an open file: as it is known, or as `read` finds it.
+/// The digest of an open file: from the index, or else from `read`.
 ///
 /// # Errors
 /// Those of `read`.
@@ -94,7 +94,7 @@ pub(super) fn known_or<E>(
     Ok(hash)
 }
 
-/// Whether a change from now on would have other times.
+/// Whether any later change would show in the times.
 fn is_settled(metadata: &Metadata) -> bool {
     let latest = metadata.modified().ok().max(seconds(metadata.ctime()));
     latest.and_then(|latest| SystemTime::now().duration_since(latest).ok()).is_some_and(|age| age > TICK)
@@ -104,7 +104,7 @@ fn seconds(seconds: i64) -> Option<SystemTime> {
     SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(u64::try_from(seconds).ok()?))
 }
 
-/// The file's path from the root, and where its entry lies; none without a cache folder.
+/// The file's absolute path, and where its entry lies; none without a cache folder.
 fn place_of(path: &Path) -> Option<(PathBuf, PathBuf)> {
     let set = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let cache = set("XDG_CACHE_HOME").or_else(|| Some(set("HOME")?.join(".cache")))?;
@@ -113,7 +113,7 @@ fn place_of(path: &Path) -> Option<(PathBuf, PathBuf)> {
     Some((whole, cache.join("obverse/digests").join(name.as_str())))
 }
 
-/// Best effort: what cannot be kept is read again.
+/// Best effort: a file whose entry cannot be written is read again next time.
 fn record(place: &Path, entry: &Entry) {
     if let (Some(folder), Ok(text)) = (place.parent(), serde_json::to_vec(entry))
         && fs::create_dir_all(folder).is_ok()

@@ -1,6 +1,6 @@
-//! Files: `.npy` tensors in and out, digests, sidecars, the cache and atomic writes.
+//! Files: reading and writing `.npy` arrays, digests, sidecars, the cache and atomic writes.
 //!
-//! Every output stands beside a sidecar that says how it was made; `-` is standard input or output.
+//! Beside every output lies a sidecar that says how it was made. `-` is standard input or output.
 //!
 //! ```
 //! use obverse::store::npy::{Reader, write};
@@ -12,10 +12,12 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod artifact;
 pub mod atomic;
 pub mod budget;
 pub mod cache;
 pub mod digest;
+mod dtype;
 mod error;
 mod header;
 pub mod index;
@@ -31,7 +33,7 @@ pub use error::Error;
 
 use std::path::Path;
 
-/// What every function of this module returns.
+/// The result of every function of this module.
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// Whether `path` names standard input or output.

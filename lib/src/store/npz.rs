@@ -14,15 +14,15 @@ use std::collections::BTreeMap;
 use std::io::{BufReader, Cursor, Read, Write};
 use std::path::Path;
 
+use super::dtype::Dtype;
 use super::header::{Header, Refusal};
-use super::npy::Dtype;
 use super::staged::Staged;
 use super::{Error, Result, budget};
 
 /// The most values of one member, 2^28: a covariance of 16,384 features.
 const LIMIT: usize = 1 << 28;
 
-/// An array of a file, as f64.
+/// An array that was read, as f64.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Member {
     /// Its axes; none for a single number.
@@ -42,7 +42,7 @@ pub enum Array<'a> {
     Bytes(&'a [u8]),
 }
 
-/// A file of arrays under their names, in this order, not in its place yet; the same arrays give the same bytes.
+/// Stages a file of named arrays, in this order; the same arrays give the same bytes.
 ///
 /// # Errors
 /// A file that cannot be written.
@@ -69,7 +69,7 @@ pub fn stage(path: &Path, arrays: &[(&str, Array)]) -> Result<Staged> {
 /// Reads the arrays of these names that the file has, as f64.
 ///
 /// # Errors
-/// A file that is no zip, a member that is cut short, in Fortran order, or larger than the limit.
+/// A file that is not a zip; a member that is cut short, in Fortran order, or larger than the limit.
 pub fn read(path: &Path, names: &[&str]) -> Result<BTreeMap<String, Member>> {
     let broken = |expected: &'static str, found: String| Error::Format { path: path.to_owned(), expected, found };
     let file = budget::open_file(path)?;

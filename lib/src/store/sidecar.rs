@@ -1,7 +1,8 @@
-//! Sidecars: a JSON file beside every output that says how it was made, in full, so that it can be made again.
+//! Sidecars: a JSON file beside every output that says in full how it was made, so that it can be made again.
 //!
-//! `<file>.json` for a file, `run.json` inside a folder. A file's sidecar waits beside its place, whole, while the file takes its own,
-//! and takes it then. Should the run die between the two, the one that waits is read: at no time is a file without its sidecar.
+//! A file's sidecar is `<file>.json`, a folder's is `run.json` inside it. A file's sidecar is first written under a waiting name, then the
+//! file is put in its place, then the sidecar. If the run dies between these two, the waiting sidecar is read, so a file is never without
+//! its sidecar.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,8 +10,9 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::npy::{Dtype, Reader, Written};
-use super::{Error, Result, atomic, budget, cache, digest, is_standard_stream};
+pub use super::artifact::Artifact;
+use super::artifact::text;
+use super::{Error, Result, atomic, budget, digest, is_standard_stream};
 
 /// The version of the sidecar's own format. `obverse-run/1`, which had `parameters` for `request` and `resolved`, is read too.
 pub const SCHEMA: &str = "obverse-run/2";
@@ -26,54 +28,54 @@ pub struct Sidecar {
     pub version: String,
     /// The command as it was given: the tool's name and its arguments.
     pub command: Vec<String>,
-    /// The folder the command ran in, from the folder of this sidecar where one lies in the other, else absolute.
+    /// The folder the command ran in: relative to the sidecar's folder if that lies inside it, else absolute.
     pub directory: String,
-    /// The number that a tool raises whenever it makes other bytes of the same request.
+    /// The number that a tool raises whenever the same request gives other bytes.
     #[serde(default)]
     pub results: u32,
-    /// What was asked: the values of the arguments as typed, by the names the user types; defaults too.
+    /// The values of the arguments as typed, by the names the user types, defaults included.
     #[serde(default, rename = "parameters", alias = "request")]
     pub request: Map<String, Value>,
-    /// What presets, defaults and the files themselves come to.
+    /// Values that presets, defaults and the files themselves decide.
     #[serde(default)]
     pub resolved: Map<String, Value>,
     /// The seed of every random stream.
     pub seed: u64,
-    /// What was read, in the order of the command.
+    /// The inputs, in the order of the command.
     pub inputs: Vec<Artifact>,
-    /// What was written.
+    /// The output.
     pub output: Artifact,
-    /// What was written beside it.
+    /// The files that were written beside it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub companions: Vec<Artifact>,
-    /// What was measured; numbers that are not finite as strings.
+    /// The metrics; numbers that are not finite are strings.
     pub metrics: Map<String, Value>,
     /// How long it took.
     pub wall_seconds: f64,
-    /// The processors' time, of all cores together, where the system tells.
+    /// The processor time of all cores together, if the system tells.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cpu_seconds: Option<f64>,
-    /// The most memory that the process held at a time.
+    /// The most memory that the process held at any time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peak_memory_bytes: Option<u64>,
-    /// When and on what.
+    /// When, by which build and on which machine.
     #[serde(flatten)]
     pub circumstances: Circumstances,
 }
 
-/// When an output was made, by which build, on what. None of it makes an output stale.
+/// When an output was made, by which build and on which machine. None of it makes an output stale.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Circumstances {
     /// The date and time of the end, in UTC, as RFC 3339 writes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub date: Option<String>,
-    /// The revision of the sources that the tool was built from, where the build was told.
+    /// The revision of the sources that the tool was built from, if the build was told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision: Option<String>,
-    /// What computed.
+    /// The device that computed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<String>,
-    /// The features of the processor that results may depend on in their last bits.
+    /// The features of the processor that the last bits of results may depend on.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub processor: Vec<String>,
     /// The number of threads.
@@ -81,94 +83,13 @@ pub struct Circumstances {
     pub threads: Option<usize>,
 }
 
-/// A file or folder, known by its content.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Artifact {
-    /// The argument that named it, of what is read.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub argument: Option<String>,
-    /// As the command named it; `-` for standard input.
-    pub path: String,
-    /// The lengths of the axes, for an array.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub shape: Option<Vec<usize>>,
-    /// The type of the elements, for an array.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub dtype: Option<Dtype>,
-    /// The digest of the content: see [`digest`].
-    pub blake3: String,
-    /// Of a folder that was written: every file in it but the sidecar, with its digest.
-    #[serde(default, skip_serializing_if = "Map::is_empty")]
-    pub files: Map<String, Value>,
-}
-
-impl Artifact {
-    /// What lies at `path` and has this digest, no array.
-    pub fn known(path: &Path, blake3: String) -> Self {
-        Self { argument: None, path: text(path), shape: None, dtype: None, blake3, files: Map::new() }
-    }
-
-    /// A folder that is being written at `built` and will be `path`, with its files.
-    ///
-    /// # Errors
-    /// `Read`, naming the file that cannot be read.
-    pub fn of_folder(path: &Path, built: &Path) -> Result<Self> {
-        let files = digest::files_of(built)?;
-        let named = files.iter().map(|(file, hash)| (text(file), hash.to_hex().to_string().into()));
-        Ok(Self { files: named.collect(), ..Self::known(path, digest::of_files(&files)) })
-    }
-
-    /// A file or folder, read once for its digest. Arrays are told by their name, `.npy` or `.npy.zst`.
-    ///
-    /// # Errors
-    /// `Read` when it cannot be read; those of [`Reader::open`] for an array.
-    pub fn of_path(path: &Path) -> Result<Self> {
-        if !is_array(path) {
-            return Ok(Self::known(path, digest::of_path(path)?));
-        }
-        let header = Reader::header_of(path)?;
-        Ok(Self { shape: Some(header.shape), dtype: Some(header.dtype), ..Self::known(path, digest::of_file(path)?) })
-    }
-
-    /// What was written to `path`, which may be standard output.
-    pub fn of_bytes(path: &Path, bytes: &[u8]) -> Self {
-        Self::known(path, digest::of_bytes(bytes))
-    }
-
-    /// An array that is open, be it a file or standard input.
-    ///
-    /// # Errors
-    /// `Read`, naming the file.
-    pub fn of_array(reader: &Reader) -> Result<Self> {
-        let (shape, dtype) = (Some(reader.shape().to_vec()), Some(reader.dtype()));
-        Ok(Self { shape, dtype, ..Self::known(reader.path(), reader.digest()?) })
-    }
-}
-
-impl From<Written> for Artifact {
-    fn from(written: Written) -> Self {
-        let (shape, dtype) = (Some(written.shape), Some(written.dtype));
-        Self { shape, dtype, ..Self::known(&written.path, written.blake3) }
-    }
-}
-
-/// Whether a path is named like an array.
-fn is_array(path: &Path) -> bool {
-    let name = path.as_os_str().as_encoded_bytes();
-    (name.ends_with(b".npy") || name.ends_with(b".npy.zst")) && !path.is_dir()
-}
-
-fn text(path: &Path) -> String {
-    path.to_string_lossy().into_owned()
-}
-
 impl Sidecar {
-    /// A value by its name, as asked or as resolved.
+    /// A value by its name, from the request or from the resolved values.
     pub fn value(&self, name: &str) -> Option<&Value> {
         self.request.get(name).or_else(|| self.resolved.get(name))
     }
 
-    /// Where the sidecar of `output` lies: inside a folder, beside a file; none for `-`.
+    /// Where the sidecar of `output` lies: inside a folder, or beside a file; none for `-`.
     pub fn path_of(output: &Path) -> Option<PathBuf> {
         if is_standard_stream(output) {
             return None;
@@ -181,12 +102,12 @@ impl Sidecar {
         Some(path.into())
     }
 
-    /// Whether there is a sidecar for `path` to be read.
+    /// Whether a sidecar can be read for `path`.
     pub fn is_there(path: &Path) -> bool {
         path.is_file() || atomic::waiting_for(path).is_file()
     }
 
-    /// Reads a sidecar file; the one that waits for its place, where the output that it describes is there already.
+    /// Reads a sidecar file, or the one that waits for its place if the output that it describes is already there.
     ///
     /// # Errors
     /// `Read` when there is none; `Json` when it is damaged or something else.
@@ -194,16 +115,16 @@ impl Sidecar {
         Self::waiting(path).map_or_else(|| Self::read_file(path), Ok)
     }
 
-    /// The sidecar that waits for `path`, where all that it describes is there.
+    /// The sidecar that waits for `path`, if everything that it describes is there.
     fn waiting(path: &Path) -> Option<Self> {
         let waiting = Self::read_file(&atomic::waiting_for(path)).ok()?;
-        cache::damage(&path.with_extension(""), &waiting).is_empty().then_some(waiting)
+        damage(&path.with_extension(""), &waiting).is_empty().then_some(waiting)
     }
 
-    /// Ends what a killed run began: the sidecar that waits takes its place where its output is there, and goes where it is not, if
-    /// nobody else can be making the output.
+    /// Finishes or undoes what a killed run began. A waiting sidecar takes its place if its output is there. If not, it is removed,
+    /// provided that nobody else can be making the output (`alone`).
     pub fn settle(path: &Path, alone: bool) {
-        // Best effort: a sidecar that still waits is read as long as it is right.
+        // Best effort: a sidecar that keeps waiting is read as long as it is right.
         if Self::waiting(path).is_some() {
             let _ = atomic::take_place(path);
         } else if alone {
@@ -227,20 +148,20 @@ impl Sidecar {
         atomic::write(path, &json)
     }
 
-    /// Writes the sidecar beside `path`, durably, where it waits until its output is in its place.
+    /// Writes the sidecar durably beside `path`, where it waits until its output is in place.
     ///
     /// # Errors
     /// `Write`, naming the file.
     pub fn announce(&self, path: &Path) -> Result<Announced> {
         let waiting = atomic::waiting_for(path);
         let announced = Announced { path: path.to_owned(), waiting: Some(waiting.clone()) };
-        // Its name may be taken when the flush of its folder fails: then it goes again.
+        // If flushing its folder fails, the file may be there already: dropping `announced` removes it.
         self.write(&waiting)?;
         Ok(announced)
     }
 }
 
-/// A sidecar that waits for its output; dropped before that is there, it leaves nothing.
+/// A sidecar that waits for its output; if it is dropped before the output is there, it leaves nothing.
 #[must_use]
 pub struct Announced {
     path: PathBuf,
@@ -248,10 +169,10 @@ pub struct Announced {
 }
 
 impl Announced {
-    /// Puts the sidecar in its place, now that its output is in its own.
+    /// Puts the sidecar in its place, now that its output is in place.
     ///
     /// # Errors
-    /// `Write`, naming the file. The sidecar then waits still, and is read there.
+    /// `Write`, naming the file. The sidecar then keeps waiting and is read there.
     pub fn take_place(mut self) -> Result<()> {
         self.waiting = None;
         atomic::take_place(&self.path)
@@ -266,7 +187,29 @@ impl Drop for Announced {
     }
 }
 
-/// A measured number as JSON, which has no name for one that is not finite: `"NaN"`, `"inf"`, `"-inf"`.
+/// How an output and the files beside it differ from what the sidecar recorded, one line per difference.
+pub fn damage(output: &Path, sidecar: &Sidecar) -> Vec<String> {
+    let folder = output.parent().unwrap_or(Path::new(""));
+    let beside = sidecar.companions.iter().map(|companion| {
+        let name = Path::new(&companion.path).file_name().unwrap_or_default();
+        (companion.path.as_str(), folder.join(name), companion)
+    });
+    let all = std::iter::once(("output", output.to_owned(), &sidecar.output)).chain(beside);
+    all.filter_map(|(name, path, recorded)| match digest::of_path(&path) {
+        Ok(now) if now == recorded.blake3 => None,
+        Ok(now) => Some(changed(name, &recorded.blake3, &now)),
+        Err(_) if !path.exists() => Some(format!("{} is missing", path.display())),
+        Err(error) => Some(error.to_string()),
+    })
+    .collect()
+}
+
+/// A line about something that has changed.
+pub(super) fn changed(key: &str, old: &str, new: &str) -> String {
+    format!("{key} changed: {old} -> {new}")
+}
+
+/// A measured number as JSON. JSON has no infinity and no NaN, so these become `"NaN"`, `"inf"` and `"-inf"`.
 ///
 /// ```
 /// use obverse::store::sidecar::metric;
@@ -284,7 +227,7 @@ pub fn metric(value: f64) -> Value {
 pub fn directory_from(sidecar_folder: &Path, working_folder: &Path) -> Result<String> {
     let working = fs::canonicalize(working_folder).map_err(Error::read(working_folder))?;
     let sidecar = fs::canonicalize(sidecar_folder).map_err(Error::read(sidecar_folder))?;
-    // Relative where possible, so that a project can be moved with its outputs.
+    // Relative if possible, so that a project can be moved together with its outputs.
     Ok(match sidecar.strip_prefix(&working) {
         Ok(below) if below.as_os_str().is_empty() => ".".to_owned(),
         Ok(below) => vec![".."; below.components().count()].join("/"),

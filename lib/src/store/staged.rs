@@ -1,4 +1,4 @@
-//! Outputs that are whole and on the disk, but not in their places yet: what a sidecar says of them is known before they are.
+//! Outputs that are complete and on the disk, but not yet in their places, so that their sidecars can be written first.
 //!
 //! ```
 //! use obverse::store::staged::Staged;
@@ -14,21 +14,21 @@
 use std::io::{self, Cursor, Read, Write};
 use std::path::Path;
 
+use super::artifact::Artifact;
 use super::atomic::{AtomicFile, CompleteFile};
-use super::sidecar::Artifact;
 use super::{Error, Result, is_standard_stream};
 
-/// An output without its place; dropped, it leaves nothing.
+/// An output that is not yet in its place; if it is dropped, it leaves nothing.
 #[must_use]
 pub struct Staged {
     artifact: Artifact,
     whole: Whole,
 }
 
-/// All of an output.
+/// The content of an output.
 pub(super) enum Whole {
     File(CompleteFile),
-    /// What standard output is to receive.
+    /// The bytes for standard output.
     StandardOutput(Box<dyn Read>),
 }
 
@@ -51,22 +51,22 @@ impl Staged {
         Ok(Self::new(artifact, Whole::File(file.complete()?)))
     }
 
-    /// The same output, of which this is known besides its digest.
+    /// The same output with its shape.
     pub fn of_shape(mut self, shape: Vec<usize>) -> Self {
         self.artifact.shape = Some(shape);
         self
     }
 
-    /// What it is.
+    /// Its path, digest and shape.
     pub fn artifact(&self) -> &Artifact {
         &self.artifact
     }
 
-    /// Puts it in its place, or sends it to standard output. Its name is sure to stay when the folder is flushed, as it is by what puts
-    /// its sidecar in place.
+    /// Puts it in its place, or sends it to standard output. The new name is durable once the folder is flushed, which happens when the
+    /// sidecar is put in place.
     ///
     /// # Errors
-    /// `Write`, also for a reader of standard output that has left ([`Error::is_broken_pipe`]).
+    /// `Write`, also if the reader of standard output has closed it ([`Error::is_broken_pipe`]).
     pub fn place(self) -> Result<()> {
         self.whole.place(Path::new(&self.artifact.path))
     }

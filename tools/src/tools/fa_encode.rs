@@ -17,11 +17,11 @@ use obverse::store::npy::{Scalar, Writer};
 use obverse::tensor::random::Stream;
 use obverse::tensor::{Batch, Element, batch, view};
 
-/// Encode images: one latent a row.
+/// Encode images: one latent per row.
 ///
-/// Of a variational encoder the mean, unless asked otherwise. Of a GAN's generator, which has no encoder, the latent whose
-/// image a search finds nearest. A row's bytes depend on its image and the network alone (and on --seed and its place in the
-/// file where something is drawn), not on --batch, --shard or --threads.
+/// A variational encoder gives the mean of the latent, unless --sample or --log-var is given. A GAN has no encoder: a search finds
+/// the latent whose image is nearest. A row's bytes depend only on its image and the network, and where something is drawn, on
+/// --seed and the row's number; not on --batch, --shard or --threads.
 #[derive(Parser)]
 #[command(
     version,
@@ -44,7 +44,7 @@ pub struct Arguments {
     /// Write the log-variances
     #[arg(long)]
     log_var: bool,
-    /// Updates of the search in a GAN's latents
+    /// Search a GAN's latents with this many updates
     #[arg(long, value_name = "STEPS")]
     search: Option<usize>,
     /// Learning rate of the search
@@ -59,7 +59,7 @@ pub struct Arguments {
 /// Runs the tool.
 ///
 /// # Errors
-/// Bad usage, bad input, a run that fails; the user's wish to stop.
+/// Bad usage, bad input, a run that fails, an interrupt.
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let images = ImageFile::open(&arguments.images)?;
     let graph = Graph::load(&arguments.network)?;
@@ -91,7 +91,7 @@ fn require_decoded(images: &ImageFile, graph: &Graph) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What is made of a batch of images.
+/// How a batch of images becomes rows.
 enum Encoder<E: Element> {
     Node { network: Network<E>, place: usize },
     Drawn { network: Network<E>, mean: usize, log_var: usize, stream: Stream },

@@ -1,18 +1,19 @@
 //! `fa-fit`: trains an encoder by feature alignment.
 
+mod data;
+
 use crate::request::{Input, Output};
 
 use crate::alignment::RecoveryArguments;
 use crate::training::{DISCRIMINATOR, GENERATOR, TrainingArguments, pair};
 use crate::{Metrics, Precision, Task};
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use clap::{Parser, ValueEnum};
 use obverse::alignment::adversarial::{AdversarialSettings, Adversary, Fakes};
 use obverse::alignment::local::{Chain, LocalAlignment};
 use obverse::alignment::regression::Regression;
 use obverse::alignment::settings::{Beta, Clamp, Settings};
-use obverse::alignment::training::{Alignment, Dataset, count_classes, image_size};
-use obverse::data::batches::{ImageFile, LabelFile};
+use obverse::alignment::training::{Alignment, count_classes, image_size};
 use obverse::net::architectures::{self, Head};
 use obverse::net::{Graph, Initialisation, Network, Size};
 use obverse::ops::adversarial::Rule;
@@ -20,27 +21,29 @@ use obverse::store::npy::{Reader, Scalar};
 use obverse::tensor::Element;
 use serde_json::{Value, json};
 
+use data::Data;
+
 /// Train an encoder so that a gradient step on a neutral input recovers what it encoded (feature alignment).
 ///
-/// The result is a network folder for fa-encode and fa-invert, with `metrics.jsonl`, a line an epoch. Progress is kept in
-/// OUT.checkpoint: a run that was stopped, by any means, goes on from there and ends with the same bytes.
+/// The result is a network folder for fa-encode and fa-invert, with one line per epoch in `metrics.jsonl`. Progress is kept in
+/// OUT.checkpoint: a run that was stopped, however it was stopped, continues from there and ends with the same bytes.
 #[derive(Parser)]
 #[command(
     version,
     after_help = "Modes:
   fa          Algorithm 1: recover images from their latents
-  vfa         variational: latents near a standard normal, so that draws of it can be recovered too
-  vfa-gan     vfa with a generator that refines recoveries and a discriminator that teaches it
+  vfa         variational: latents are close to a standard normal, so that images can be recovered from draws too
+  vfa-gan     vfa, with a generator that refines recoveries, trained against a discriminator
   local       Algorithm 2: each layer learns to recover its own input, with asinh between layers
-  regression  section 3.2: learn --targets, and a latent that keeps what they forget; --arch toy is the paper's network
+  regression  section 3.2: predict --targets, and keep what they do not hold in a latent; --arch toy is the paper's network
 
 Measures:
   epoch, updates             passes over the images, updates so far
-  train_mse                  squared error of recovery per pixel, as trained
+  train_mse                  squared error of the recovery per pixel, during training
   weighted_divergence        modes vfa and vfa-gan: the KL divergence from the prior, times --beta
   generator, discriminator   mode vfa-gan: the adversarial losses
-  layer_mse                  local alignment: squared error of recovery, the mean over layers
-  fit, recovery              the two losses of a supervised target
+  layer_mse                  mode local: squared error of the recovery, the mean over layers
+  fit, recovery              mode regression: the two losses
   test_mse, test_mse_clipped, test_mae
                              with --test: squared error per pixel, with its standard error and interval over test images; the same of
                              recoveries clipped to 0..1; absolute error per pixel
@@ -55,36 +58,36 @@ Examples:
 pub struct Arguments {
     /// Images to train on: .npy, (N, C, H, W), u8 or floats in 0..1
     images: Input,
-    /// What is trained, and how (see below)
+    /// What to train (see below)
     #[arg(long, value_enum, default_value_t = Mode::Fa)]
     mode: Mode,
     /// Encoder by name (mnist, cifar10, celeba, stl10: its first linear layer adapts to the images' size), or a net.json
     #[arg(long, default_value = "mnist", value_name = "NAME|FILE")]
     arch: String,
-    /// Features of the latent, Z; 0 leaves it out of a regression
+    /// Features of the latent, Z; 0 trains a regression without a latent
     #[arg(long, default_value_t = 128, value_name = "Z", value_parser = clap::value_parser!(u32).range(0..=65536))]
     latent: u32,
-    /// Hyper-parameters: those of the paper's section 4, or of its authors' repository; the flags below change single ones
+    /// Hyper-parameters: those of the paper's section 4, or of its authors' repository; the flags below override them one by one
     #[arg(long, value_enum, default_value_t = Preset::Paper)]
     preset: Preset,
-    /// Images that the recovery error is reported on after each epoch
+    /// Images on which to report the recovery error after each epoch
     #[arg(long, value_name = "IMAGES.npy")]
     test: Option<Input>,
-    /// Classes of the images: a linear head learns them, and recoveries aim at them too
+    /// Classes of the images: a linear head predicts them, and recoveries aim at them too
     #[arg(long, value_name = "L.npy")]
     labels: Option<Input>,
     /// Classes of the test images
     #[arg(long, value_name = "L.npy", requires = "test", requires = "labels")]
     test_labels: Option<Input>,
-    /// What a regression learns: .npy, (N, F)
+    /// Targets of a regression: .npy, (N, F)
     #[arg(long, value_name = "Y.npy")]
     targets: Option<Input>,
     #[command(flatten)]
     recovery: RecoveryArguments,
-    /// Which parameters are clamped to ±sqrt 2 (equation 9)
+    /// Which parameters to clamp to ±sqrt 2 (equation 9)
     #[arg(long, value_enum)]
     clamp: Option<ClampArgument>,
-    /// Clamp pixels to this range first, or none
+    /// Clamp pixels to this range first; none leaves them as they are
     #[arg(long, value_name = "LOW,HIGH|none", value_parser = range)]
     clamp_inputs: Option<InputRange>,
     /// Weight of the divergence from the prior: uniform (drawn from U(0, 1) for each example), or a number
@@ -93,13 +96,13 @@ pub struct Arguments {
     /// Weight of the generator's perceptual loss
     #[arg(long, value_name = "L")]
     lambda: Option<f64>,
-    /// What the discriminator is: a judge by least squares, or a Wasserstein critic
+    /// The discriminator's loss: least squares, or Wasserstein (a critic)
     #[arg(long, value_enum)]
     discriminator: Option<DiscriminatorArgument>,
-    /// Limit of the critic's weights
+    /// Clip the critic's weights to ±W
     #[arg(long, value_name = "W")]
     critic_limit: Option<f64>,
-    /// What the discriminator is shown as fakes: G of the batch's recoveries, or G of recoveries from draws of the prior
+    /// The discriminator's fakes: the generator's images of the batch's recoveries, or of recoveries from draws of the prior
     #[arg(long, value_enum)]
     fakes: Option<FakesArgument>,
     #[command(flatten)]
@@ -166,7 +169,7 @@ fn beta(text: &str) -> Result<Beta, String> {
 }
 
 impl Arguments {
-    /// The preset, with what was asked otherwise.
+    /// The preset, with the flags that were given.
     fn settings(&self) -> obverse::train::Result<Settings> {
         let preset = match self.preset {
             Preset::Paper => Settings::paper(),
@@ -232,7 +235,7 @@ impl Arguments {
         })
     }
 
-    /// The generator and the discriminator that play with the encoder.
+    /// The generator and the discriminator that train beside the encoder.
     fn adversary<E: Element + Scalar>(
         &self,
         settings: &Settings,
@@ -263,7 +266,7 @@ impl Arguments {
         Ok(Some(Adversary::new(generator, discriminator, settings.adversarial)?))
     }
 
-    /// Which flags go with which mode.
+    /// Checks that the flags belong to the mode.
     fn check(&self) -> anyhow::Result<()> {
         ensure!(
             self.targets.is_some() == (self.mode == Mode::Regression),
@@ -278,49 +281,10 @@ impl Arguments {
     }
 }
 
-/// Every file that a training reads.
-struct Data {
-    images: ImageFile,
-    labels: Option<LabelFile>,
-    targets: Option<Reader>,
-    test: Option<(ImageFile, Option<LabelFile>)>,
-}
-
-impl Data {
-    fn open(arguments: &Arguments) -> anyhow::Result<Self> {
-        let images = ImageFile::open(&arguments.images)?;
-        let labels = arguments.labels.as_deref().map(|path| LabelFile::open(path, images.count())).transpose()?;
-        let targets = arguments.targets.as_deref().map(Reader::open).transpose()?;
-        if let Some(targets) = &targets {
-            targets.require_rank(2, "targets (N, F)")?;
-            if targets.rows() != images.count() {
-                let path = targets.path().display();
-                bail!("{path}: expected {} rows, one an image, found {}", images.count(), targets.rows());
-            }
-        }
-        let test = arguments.test.as_deref().map(ImageFile::open).transpose()?;
-        let test = test
-            .map(|test| {
-                let labels = arguments.test_labels.as_deref().map(|path| LabelFile::open(path, test.count()));
-                anyhow::Ok((test, labels.transpose()?))
-            })
-            .transpose()?;
-        Ok(Self { images, labels, targets, test })
-    }
-
-    fn examples(&self) -> Dataset<'_> {
-        Dataset { images: &self.images, labels: self.labels.as_ref() }
-    }
-
-    fn test(&self) -> Option<Dataset<'_>> {
-        self.test.as_ref().map(|(images, labels)| Dataset { images, labels: labels.as_ref() })
-    }
-}
-
 /// Runs the tool.
 ///
 /// # Errors
-/// Bad usage, bad input, a run that fails; the user's wish to stop.
+/// Bad usage, bad input, a run that fails, an interrupt.
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     arguments.check()?;
     let settings = arguments.settings()?;
@@ -395,7 +359,7 @@ fn train<E: Element + Scalar>(
     }
 }
 
-/// The number of parameters: the encoder's, and with the generator's.
+/// The number of parameters: of the encoder, and of the encoder and the generator together.
 fn counts(encoder: &Graph, generator: Option<&Graph>) -> Metrics {
     let mut metrics = Metrics::new();
     let encoder = encoder.parameter_count();

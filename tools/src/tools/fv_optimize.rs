@@ -1,4 +1,4 @@
-//! `fv-optimize`: the image that a unit of a network wants.
+//! `fv-optimize`: images that activate units of a network most.
 
 mod climb;
 mod select;
@@ -22,35 +22,35 @@ use crate::comparison::ComparisonArguments;
 use crate::parameterisation::ParameterisationArguments;
 use crate::{CheckpointArguments, Precision, RowsArguments, SeedArgument, Task, companion};
 
-/// Make images that units of a network want, by gradient ascent, by search, or from a dataset.
+/// Make images that maximise objectives of a network: by gradient ascent, by search, or from a dataset.
 ///
 /// OUT.npy holds the images, floats in 0..1. Beside it lie OUT.parameters.npy, what was optimised, and OUT.trace.npy, (N, T, 2):
-/// the objective and the norm of its gradient at each step. A run that was stopped goes on from OUT.npy.checkpoint and ends
-/// with the same bytes; an image's bytes depend on its objective, its number and the seed alone.
+/// the objective and the norm of its gradient at each step. A run that was stopped continues from OUT.npy.checkpoint and ends
+/// with the same bytes. An image's bytes depend only on its objective, its number and the seed.
 #[derive(Parser)]
 #[command(
     version,
-    after_help = "Objectives are sums of quantities with factors:
+    after_help = "An objective is a weighted sum of:
   channel:NODE:C          the mean activation of a channel
-  neuron:NODE:C:Y:X       one neuron; without Y:X that at the centre
+  neuron:NODE:C:Y:X       one neuron; without Y:X the one at the centre
   class:K                 a class's score before the softmax
   layer:NODE              the mean square of a layer (DeepDream)
-  direction:NODE:F.npy    resemblance to a direction; targets:NODE:F.npy, a row an image:
+  direction:NODE:F.npy    similarity to a direction; targets:NODE:F.npy, one row per image:
                           (w.f) max(0.1, cos(w, f))^K of the aggregated activations f
-  diversity:NODE          minus the mean resemblance of an objective's images
-  l1, l2, tv              mean |x - 1/2|, mean (x - 1/2)^2, total variation a pixel
-  A to B                  from A for the first image of --count to B for the last
+  diversity:NODE          minus the mean similarity of an objective's images
+  l1, l2, tv              mean |x - 1/2|, mean (x - 1/2)^2, total variation per pixel
+  A to B                  A for the first image of --count, B for the last, and mixtures between
 Transforms are `lucid` (pad 12, jitter 8, scale 0.9..1.1, rotate -10..10, jitter 4), `clarke` (translation 0 to 20 pixels, any
 rotation), `none`, or a list such as pad:12,jitter:8,scale:0.9..1.1,rotate:-10..10,blur:0.5..1,noise:0.05.
 
 Measures:
-  objective                  of each image, at the end
+  objective                  of each image: its value at the end
   gradient_norm, start_gradient_norm
                              of each image: the norm of its gradient at the end and at the start
-  cosine                     of each image: the cosine with its direction or target, where it has one
+  cosine                     of each image with a direction or target: the cosine between response and that
   share_without_gradient     of each image: the share of steps whose gradient was 0
   parameters, trace          the files beside the output
-  candidate                  --search, --examples: which of the candidates each image is
+  candidate                  with --search and --examples: the number of each image among the candidates
 
 Examples:
   fv-optimize squeezenet --objective class:285 --parameterisation fourier --transforms lucid -o cat.npy
@@ -62,13 +62,13 @@ Examples:
 pub struct Arguments {
     /// A network folder
     network: Input,
-    /// What to raise (see below); given more than once, one after the other
+    /// What to maximise (see below); may be given more than once
     #[arg(long, value_name = "EXPR", required_unless_present = "objectives", conflicts_with = "objectives")]
     objective: Vec<String>,
-    /// A file of objectives, one a line; empty lines and lines after # are left out
+    /// A file of objectives, one per line; empty lines and text after # are ignored
     #[arg(long, value_name = "FILE")]
     objectives: Option<Input>,
-    /// Images an objective [default: the rows of its targets, else 1]
+    /// Images per objective [default: the rows of its targets, else 1]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     count: Option<u32>,
     /// Where the images go: .npy, (N, C, H, W)
@@ -76,19 +76,19 @@ pub struct Arguments {
     output: Output,
     #[command(flatten)]
     image: ParameterisationArguments,
-    /// What the network sees an image through at each step
+    /// Random transforms of the image at each step
     #[arg(long, value_name = "LIST", default_value = "none")]
     transforms: String,
     /// Steps of the optimiser
     #[arg(long, default_value_t = 512, value_name = "N")]
     steps: u64,
-    /// How a gradient becomes a step
+    /// The rule that turns a gradient into a step
     #[arg(long, value_enum, default_value_t)]
     optimiser: OptimiserArgument,
     /// Adam's learning rate; the length of a normalised step [default: 0.05; 1]
     #[arg(long, value_name = "R")]
     learning_rate: Option<f64>,
-    /// Steps at the start in which an image without gradient follows the redirected slopes of rectifiers
+    /// For this many steps at the start, an image with a zero gradient follows the redirected slopes of rectifiers
     #[arg(long, default_value_t = 16, value_name = "N")]
     redirect: u64,
     /// Iterations of L-BFGS afterwards, without transforms
@@ -99,22 +99,22 @@ pub struct Arguments {
     tolerance: f64,
     #[command(flatten)]
     comparison: ComparisonArguments,
-    /// Start from these parameters, a row an image, instead of small random ones
+    /// Start from these parameters, one row per image, instead of small random ones
     #[arg(long, value_name = "S.npy", conflicts_with_all = ["start_images", "search", "examples"])]
     start: Option<Input>,
-    /// Start from these images, one an image
+    /// Start from these images, one for each image
     #[arg(long, value_name = "IMAGES.npy", conflicts_with_all = ["search", "examples"])]
     start_images: Option<Input>,
-    /// Judge N random inputs of --decoder and keep the best, instead of gradients
+    /// Instead of gradient ascent, try N random inputs of --decoder and keep the best
     #[arg(long, value_name = "N", requires = "decoder", conflicts_with = "examples")]
     search: Option<u64>,
-    /// Latents whose box is searched, as fa-encode writes those of training images [default: -1..1]
+    /// Search the box around these latents, as fa-encode writes them for training images [default: -1..1]
     #[arg(long = "box", value_name = "Z.npy", requires = "search")]
     region: Option<Input>,
-    /// Keep the best of these images, instead of gradients
+    /// Instead of gradient ascent, keep the best of these images
     #[arg(long, value_name = "IMAGES.npy")]
     examples: Option<Input>,
-    /// With --search and --examples: how many to keep of each objective
+    /// With --search and --examples: how many to keep per objective
     #[arg(long, default_value_t = 8, value_name = "K", value_parser = clap::value_parser!(u32).range(1..=4096))]
     keep: u32,
     #[command(flatten)]
@@ -137,7 +137,7 @@ enum OptimiserArgument {
 /// Runs the tool.
 ///
 /// # Errors
-/// Bad usage, bad input, a run that fails; the user's wish to stop.
+/// Bad usage, bad input, a run that fails, an interrupt.
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let request = Request::try_from(arguments)?;
     let mut task = Task::begin(&request.rows.common, Some(&request.output))?;
@@ -151,7 +151,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     }
 }
 
-/// What was asked, checked before anything is computed: all that the rooms below are given.
+/// The arguments, checked before anything is computed.
 struct Request {
     network: Input,
     output: Output,
@@ -187,7 +187,7 @@ enum Start {
 /// The best of many.
 struct Select {
     candidates: Candidates,
-    /// Of each objective.
+    /// How many images to keep per objective.
     keep: usize,
 }
 
@@ -200,7 +200,7 @@ impl TryFrom<Arguments> for Request {
     type Error = anyhow::Error;
 
     fn try_from(arguments: Arguments) -> anyhow::Result<Self> {
-        ensure!(!is_standard_stream(&arguments.output), "-o: expected a file, since others are written beside it");
+        ensure!(!is_standard_stream(&arguments.output), "-o: expected a file, because others are written beside it");
         let expressions = arguments.expressions()?;
         let aimed = |(expression, _): &(Expression, usize)| {
             expression.0.iter().any(|(_, atom)| matches!(atom, Atom::Targets { .. }))
@@ -260,7 +260,7 @@ impl Arguments {
 }
 
 impl Request {
-    /// Declares the files that objectives name and those written beside the images, and what was left open.
+    /// Declares the files that objectives name, those written beside the images, and what defaults resolve to.
     fn declare(&self, task: &mut Task) -> anyhow::Result<()> {
         let mut files = self.expressions.iter().flat_map(|(expression, _)| expression.files());
         files.try_for_each(|path| task.input("objective", path))?;
@@ -320,7 +320,7 @@ fn images_of(expression: &Expression, count: Option<u32>) -> anyhow::Result<usiz
     })
 }
 
-/// What images go through where nothing is transformed: a change of size, where the network's is another.
+/// What an image goes through without transforms: only a change to the network's size.
 fn plain(image: Size, network: Size) -> anyhow::Result<Pipeline> {
     Ok(Transforms::default().between(image, network)?)
 }

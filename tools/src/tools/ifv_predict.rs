@@ -23,34 +23,34 @@ use crate::{CommonArguments, Precision, RowsArguments, SeedArgument};
 
 /// Predict the objective that feature visualisation made an image for
 ///
-/// OBJECTIVES.npy holds a row an image, (N, n), of unit norm: the direction of features for which the image is stationary. Beside
-/// it lie OBJECTIVES.responses.npy (N, n), OBJECTIVES.singular-values.npy (N, m) and OBJECTIVES.jacobians.npy (N, n, n + 1), each image's
-/// response and reduced Jacobian, from which --jacobians predicts again at once. With --targets also OBJECTIVES.angles.npy
-/// (N, 3), degrees from target to prediction, response and a random objective, and OBJECTIVES.shares.npy (N, m), the target's
-/// squared coefficients in the singular vectors, that of the prediction first.
+/// OBJECTIVES.npy has one row of unit norm per image, (N, n): the direction of features for which the image is stationary. Beside
+/// it lie OBJECTIVES.responses.npy (N, n), OBJECTIVES.singular-values.npy (N, m) and OBJECTIVES.jacobians.npy (N, n, n + 1), which holds
+/// each image's response and reduced Jacobian; --jacobians predicts from it without computing them again. With --targets there are also
+/// OBJECTIVES.angles.npy (N, 3), degrees from target to prediction, response and a random objective, and OBJECTIVES.shares.npy (N, m),
+/// the target's squared coefficients in the singular vectors, the prediction's first.
 ///
-/// Images that fv-optimize wrote bring their parameters, power of the cosine and aggregation with them. Of other images the
-/// parameters are the logits of their pixels, clamped to 1e-6..1 - 1e-6, which the sidecar then says.
+/// The sidecar of images that fv-optimize wrote tells their parameters, power of the cosine and aggregation. For other images the
+/// parameters are the logits of the pixels, clamped to 1e-6..1 - 1e-6; the sidecar then says so.
 #[derive(Parser)]
 #[command(
     version,
     args_conflicts_with_subcommands = true,
     subcommand_negates_reqs = true,
     after_help = "Measures:
-  angles                     with --targets: degrees from target to prediction, response and random objective: median, quartiles, mean
+  angles                     with --targets: degrees from target to prediction, response and random objective (median, quartiles, mean)
   median_angle, median_angle_of_response, median_angle_of_random
-                             with --targets: medians of these
-  shares                     with --targets: the share of the target in each singular vector, a mean over images
-  residual, gap              of each image: the smallest singular value, and how far the next is from it
+                             with --targets: their medians
+  shares                     with --targets: the share of the target in each singular vector, averaged over images
+  residual, gap              of each image: the smallest singular value, and its distance from the next
   response_norm, distance_from_optimum, median_distance_from_optimum, distance_from_optimum_at_home
                              how far each image is from an optimum
   seconds_of_a_jacobian, seconds_of_a_prediction, seconds
-                             what they took
+                             time per Jacobian, time per prediction, time in all
   candidates, dimension, features
                              critical-space: the spaces tried, the dimension of the one written, the features of the layer
-  mean_sparseness            sample: Hoyer's sparseness of the objectives, a mean
+  mean_sparseness            sample: the mean of Hoyer's sparseness over the objectives
   angle, ssim, outliers, median_angle_without_outliers
-                             score: degrees to the targets; likeness of the images before and after; images less alike than --least
+                             score: degrees to the targets; similarity of the images before and after; images below --least
 
 Examples:
   ifv-predict sample --features 16 --count 100 -o targets.npy
@@ -72,29 +72,29 @@ pub struct Arguments {
 enum Command {
     /// Find the directions that images can be moved along (Algorithm 1), as an orthonormal basis (n, m)
     ///
-    /// Directions of features that no image's response can be moved along, such as dead channels, are trivial solutions; the
-    /// critical space leaves them out. Every dimension that thresholds give is tried. With --targets the best is written; without,
-    /// the one that --threshold or --dimension names, or the only one smaller than the whole.
+    /// Directions of features along which no image's response can be moved, such as dead channels, are trivial solutions. The
+    /// critical space leaves them out. Every dimension that a threshold gives is tried. With --targets the best space is written;
+    /// otherwise the one that --threshold or --dimension names, or the only one smaller than the whole.
     #[command(after_help = "Examples:
   ifv-predict critical-space net x.npy --layer fc --targets targets.npy --samples 32 -o space.npy
   ifv-predict critical-space --jacobians predicted.jacobians.npy --threshold 0.01 -o space.npy")]
     CriticalSpace(Box<CriticalSpaceArguments>),
-    /// Draw objectives: nonnegative, of unit norm and uniform sparseness (Hoyer's), then canonical ones
+    /// Draw objectives: nonnegative, of unit norm and uniform sparseness (Hoyer's); then canonical ones
     #[command(after_help = "Examples:
   ifv-predict sample --features 512 --count 150 --canonical 150 -o targets.npy")]
     Sample(SampleArguments),
-    /// Compare objectives with targets, and images with what they became when optimised again for these objectives
+    /// Compare objectives with targets, and images with the same images optimised again for these objectives
     ///
     /// Writes (N, 2): degrees from target to objective, and the structural similarity (SSIM) of the images before and after,
-    /// ready for `npy-view --plot scatter`. Images less alike than --least are outliers: no stable optimum.
+    /// ready for `npy-view --plot scatter`. Images with a similarity below --least are outliers: they are no stable optimum.
     #[command(after_help = "Examples:
   fv-optimize net --objective targets:own:predicted.npy --start x.parameters.npy --steps 500 -o again.npy
   ifv-predict score predicted.npy --targets targets.npy --images x.npy --again again.npy -o stability.npy")]
     Score(ScoreArguments),
-    /// Draw scores as points with their distributions at the margins, or shares of targets as stacked bars
+    /// Draw scores as points with marginal distributions, or shares of targets as stacked bars
     ///
-    /// `points` takes files of `score`, (N, 2): degrees to the target, and SSIM. `bars` takes OBJECTIVES.shares.npy, a bar each: the
-    /// mean shares of the singular vectors, that of the prediction at the bottom.
+    /// `points` takes files of `score`, (N, 2): degrees to the target, and SSIM. `bars` takes OBJECTIVES.shares.npy and draws one bar
+    /// per file: the mean shares of the singular vectors, the prediction's at the bottom.
     #[command(after_help = "Examples:
   ifv-predict figure points score-predicted.npy score-random.npy --captions prediction,random -o stability.svg
   ifv-predict figure bars k0.shares.npy k3.shares.npy --captions 'k = 0,k = 3' -o shares.png")]
@@ -111,7 +111,7 @@ enum FigureKind {
 
 #[derive(Args)]
 struct FigureArguments {
-    /// What is drawn
+    /// What to draw
     #[arg(value_enum)]
     kind: FigureKind,
     /// Scores, (N, 2), or shares, (N, m)
@@ -133,13 +133,13 @@ struct SourceArguments {
     /// The node whose channels are the features
     #[arg(long, value_name = "NODE", required_unless_present = "jacobians", add = ArgValueCompleter::new(nodes))]
     layer: Option<String>,
-    /// Use the responses and reduced Jacobians that a run before left instead
+    /// Use the responses and reduced Jacobians of an earlier run instead
     #[arg(long, value_name = "J.npy", conflicts_with_all = ["network", "images", "layer", "parameters", "features"])]
     jacobians: Option<Input>,
     /// The parameters of the images, (N, P), in the --parameterisation [default: those beside the images]
     #[arg(long, value_name = "S.npy")]
     parameters: Option<Input>,
-    /// The node's first N channels alone are the features [default: all]
+    /// Use only the node's first N channels as features [default: all]
     #[arg(long, value_name = "N")]
     features: Option<usize>,
     #[command(flatten)]
@@ -157,16 +157,16 @@ struct PredictArguments {
     /// Predict within this critical space, (n, m)
     #[arg(long, value_name = "Q.npy")]
     critical_space: Option<Input>,
-    /// Measure each feature by its own gradient: for many features, some of which hardly fire, instead of a critical space
+    /// Instead of using a critical space, measure each feature by its own gradient: for many features, some of which hardly fire
     #[arg(long, conflicts_with = "critical_space")]
     relative: bool,
-    /// The objectives the images were made for, (N, n): says how far predictions are from them
+    /// The objectives the images were made for, (N, n): report how far predictions are from them
     #[arg(long, value_name = "T.npy")]
     targets: Option<Input>,
-    /// Predict under this network instead; the sidecar says how far from an optimum the images are there and in their own
+    /// Predict under this network instead; the sidecar says how far the images are from an optimum in either network
     #[arg(long, value_name = "NET", conflicts_with = "jacobians")]
     net: Option<Input>,
-    /// Its node [default: that of --layer]
+    /// The node of --net [default: that of --layer]
     #[arg(long, value_name = "NODE", requires = "net", add = ArgValueCompleter::new(nodes))]
     net_layer: Option<String>,
     /// Where the objectives go: .npy, (N, n)
@@ -185,16 +185,16 @@ struct CriticalSpaceArguments {
     /// The objectives the images were made for, (N, n): the best space is chosen on them
     #[arg(long, value_name = "T.npy")]
     targets: Option<Input>,
-    /// Images whose Jacobians Algorithm 1 sees, from the first on [default: all]
+    /// Use the Jacobians of only the first N images in Algorithm 1 [default: all]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     samples: Option<u32>,
-    /// The largest share of the largest singular value that counts as small
+    /// Singular values up to this share of the largest may count as small
     #[arg(long, value_name = "R", default_value_t = LARGEST_THRESHOLD, value_parser = share)]
     largest_threshold: f64,
-    /// Dimensions that hold while the threshold grows by less than this factor are left out; 1 keeps all
+    /// Leave out dimensions that last while the threshold grows by less than this factor; 1 keeps all
     #[arg(long, value_name = "F", default_value_t = STABILITY, value_parser = factor)]
     stability: f64,
-    /// Take the space of this threshold
+    /// Take the space that this threshold gives
     #[arg(long, value_name = "R", value_parser = share, conflicts_with_all = ["targets", "dimension"])]
     threshold: Option<f64>,
     /// Take the space of this dimension
@@ -212,10 +212,10 @@ struct SampleArguments {
     /// Features of an objective
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..))]
     features: u32,
-    /// Objectives of uniform sparseness
+    /// How many objectives of uniform sparseness
     #[arg(long, value_name = "N", default_value_t = 100)]
     count: u32,
-    /// Objectives of one feature each, drawn without repetition
+    /// How many objectives of a single feature, drawn without repetition
     #[arg(long, value_name = "N", default_value_t = 0)]
     canonical: u32,
     /// Where the objectives go: .npy, (N, n)
@@ -243,7 +243,7 @@ struct ScoreArguments {
     /// Compare within this critical space, (n, m)
     #[arg(long, value_name = "Q.npy")]
     critical_space: Option<Input>,
-    /// The similarity below which an image is an outlier
+    /// Images below this similarity are outliers
     #[arg(long, value_name = "SSIM", default_value_t = 0.9)]
     least: f64,
     /// Where angles and similarities go: .npy, (N, 2)
@@ -265,7 +265,7 @@ fn factor(text: &str) -> Result<f64, String> {
 /// Runs the tool.
 ///
 /// # Errors
-/// Bad usage, bad input, a run that fails; the user's wish to stop.
+/// Bad usage, bad input, a run that fails, an interrupt.
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     match arguments.command {
         None => match arguments.predict.rows.precision {

@@ -1,4 +1,4 @@
-//! `metric-view`: a metric of outputs as a figure, over epochs or other places, with intervals.
+//! `metric-view`: a figure of a metric of outputs, over epochs or other positions, with intervals.
 
 use crate::request::Input;
 use std::path::Path;
@@ -12,19 +12,19 @@ use serde_json::Value;
 use crate::picture::{Format, PictureArguments};
 use crate::{Metrics, Task};
 
-/// Draw a metric of outputs as curves with intervals: over the epochs of trainings, or over other places
+/// Draw a metric of outputs as curves with intervals: over the epochs of trainings, or over other positions
 ///
-/// Without --at the outputs are networks of net-fit, whose metrics.jsonl has a line an epoch. With --at each output is one value, the one
-/// that its sidecar holds. Outputs follow each other seed by seed, place by place, curve by curve.
+/// Without --at, the outputs are networks of net-fit, whose metrics.jsonl has one line per epoch. With --at, each output gives one value,
+/// the metric in its sidecar. Give the outputs in this order: seed by seed, position by position, curve by curve.
 ///
-/// Intervals are of 95%: of several seeds by Student's t, of one what the sidecar says beside the metric. The sidecar of the figure
-/// says what was drawn, of epochs the last, and how far it is from the first curve, seed by seed.
+/// Intervals are of 95%: by Student's t over several seeds, or for a single seed the interval in the sidecar. The sidecar of the figure
+/// holds the values that were drawn (of epochs, only the last) and their differences from the first curve, seed by seed.
 #[derive(Parser)]
 #[command(
     version,
     after_help = "Measures:
-  groups      a list, a curve and place each: name, at, mean, from_first (how far from the first curve, seed by seed), both with
-              their intervals where they are known, and the values of the seeds
+  groups      a list with an entry for each curve and position: name, at, mean, from_first (the difference from the first curve, seed
+              by seed), both with their intervals if known, and the values of the seeds
 
 Examples:
   metric-view plain-0 plain-1 dropout-0 dropout-1 --each 2 --captions plain,dropout --metric test_accuracy --error -o errors.svg
@@ -34,32 +34,32 @@ pub struct Arguments {
     /// Outputs of tools: networks, arrays
     #[arg(required = true, value_name = "OUTPUT")]
     outputs: Vec<Input>,
-    /// The metric, a name in metrics.jsonl or a sidecar
+    /// The metric, by its name in metrics.jsonl or in the sidecar
     #[arg(long, value_name = "NAME", default_value = "test_accuracy")]
     metric: String,
-    /// Outputs that are seeds of the same
+    /// How many outputs in a row differ only in their seed
     #[arg(long, value_name = "N", default_value_t = 1)]
     each: usize,
-    /// What stands below the places of each curve [default: epochs]
+    /// Labels of the positions along each curve [default: epochs]
     #[arg(long, value_name = "A,B,…", value_delimiter = ',')]
     at: Vec<String>,
-    /// Draw 1 less the metric
+    /// Draw 1 minus the metric
     #[arg(long, conflicts_with = "relative")]
     error: bool,
-    /// Draw the metric divided by its size at the first place, seed by seed
+    /// Draw the metric divided by its absolute value at the first position, seed by seed
     #[arg(long, requires = "at")]
     relative: bool,
     #[command(flatten)]
     picture: PictureArguments,
 }
 
-/// The values of a curve: place by place those of all seeds.
+/// The values of a curve: for each position, those of all seeds.
 type Curve = Vec<Vec<Interval>>;
 
 /// Runs the tool.
 ///
 /// # Errors
-/// Bad usage, bad input, a run that fails; the user's wish to stop.
+/// Bad usage, bad input, a run that fails, an interrupt.
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let Arguments { outputs, metric: asked, each, at, error, relative, picture } = &arguments;
     let format = Format::of(&picture.output)?;
@@ -96,7 +96,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     task.finish_with(|| format.stage(&figure, &picture.output), metrics)
 }
 
-/// A metric of trainings, as many epochs as all have.
+/// A metric of trainings, over the epochs that all of them have.
 fn over_epochs(trainings: &[Input], metric: &str, each: usize) -> anyhow::Result<Vec<Curve>> {
     let read = |training: &Input| metric_of_epochs(training, metric);
     let values = trainings.iter().map(read).collect::<Result<Vec<_>, _>>()?;
@@ -121,12 +121,12 @@ fn divide_by_first(curve: &mut Curve) {
     }
 }
 
-/// A value of which no interval is known.
+/// A value without an interval.
 fn alone(mean: f64) -> Interval {
     Interval { mean, half: 0.0 }
 }
 
-/// What is drawn of seeds: their mean; of one alone itself.
+/// What is drawn: the mean of several seeds, or the value of a single one.
 fn together(seeds: &[Interval]) -> anyhow::Result<Interval> {
     match seeds {
         [only] => Ok(*only),
@@ -134,7 +134,7 @@ fn together(seeds: &[Interval]) -> anyhow::Result<Interval> {
     }
 }
 
-/// The mean of each place over seeds, with its interval.
+/// The mean over seeds at each position, with its interval.
 fn chart(curves: &[Curve], names: &[String], arguments: &Arguments) -> anyhow::Result<Chart> {
     let Arguments { metric, at, error, picture, .. } = arguments;
     let (first, below) = if at.is_empty() { (1, "epoch") } else { (0, "") };
@@ -150,7 +150,7 @@ fn chart(curves: &[Curve], names: &[String], arguments: &Arguments) -> anyhow::R
     Ok(Chart { series, places: at.clone(), names, title, ..Chart::default() })
 }
 
-/// A place of a curve, each seed, and how far it is from the first curve's; without an interval where nothing is known of it.
+/// A position of a curve: its mean, its seeds, and its difference from the first curve. Intervals are left out if unknown.
 fn summary(name: &str, at: Value, seeds: &[Interval], first: &[Interval]) -> anyhow::Result<Value> {
     let apart: Vec<Interval> = seeds.iter().zip(first).map(|(seed, first)| alone(seed.mean - first.mean)).collect();
     let (drawn, apart) = (together(seeds)?, together(&apart)?);

@@ -1,4 +1,4 @@
-//! `mi-bound`: how many nats of its input a layer still knows.
+//! `mi-bound`: how many nats of information about its input a layer holds.
 
 use crate::request::{Input, Output};
 use std::ops::Range;
@@ -22,24 +22,24 @@ use crate::tools::pixelcnn_fit::examples;
 use crate::training::pair;
 use crate::{CommonArguments, Metrics, Precision, Progress, SeedArgument, Shard, ShardArgument, Task};
 
-/// Measure how much of the images x a layer's values h still know, in nats.
+/// Measure how much information about the images x a layer's values h hold, in nats.
 ///
-/// With a model of pixelcnn-fit: NCE, the mean of log p(x | h) over test images, which bounds I(x; h) from below up to the constant
-/// H(x), with its standard error and a bootstrap interval of 95% over images; -o keeps each image's log-likelihood. With
-/// --estimator kde, neighbours or binned: estimates from the values of h alone, MODEL's place taken by H.npy. The log-likelihoods of
-/// parts (--shard), joined by npy-cat, are summed up by --estimator log-likelihoods, and compared with another model's.
+/// With a model of pixelcnn-fit: NCE, the mean of log p(x | h) over test images, with its standard error and a bootstrap interval of 95%
+/// over images. H(x) + NCE is a lower bound of I(x; h). -o writes each image's log-likelihood. With --estimator kde, neighbours or
+/// binned: estimates from the values of h alone; give H.npy instead of a model. With --estimator log-likelihoods: the same measures
+/// from log-likelihoods that were written before, such as those of parts (--shard) joined by npy-cat.
 #[derive(Parser)]
 #[command(
     version,
     after_help = "Measures:
   nce_nats                  minus the cross-entropy: the mean log-likelihood of an image, with its standard error and interval
-  bits_per_dimension        the same as the field counts it
+  bits_per_dimension        minus NCE in bits, divided by the numbers in an image
   mi_lower_bound_nats       with --input-entropy: H(x) + NCE
-  mi_estimate_nats          with --marginal: log p(x | h) - log p(x). No bound: a marginal that fits badly raises it above I
+  mi_estimate_nats          with --marginal: mean of log p(x | h) - log p(x). Not a bound: a poor marginal raises it above I(x; h)
   marginal_nce_nats         with --marginal: NCE of the marginal
-  difference_nats           with --against: this model's NCE less the other's, image by image
+  difference_nats           with --against: this model's NCE minus the other's, image by image
   other_nce_nats            with --against: NCE of the other model
-  gap_nats                  with --train-images: NCE of training images less that of the test images
+  gap_nats                  with --train-images: NCE of the training images minus NCE of the test images
   train_nce_nats            with --train-images: NCE of the training images
   images                    how many images
   kde_upper_nats            estimator kde: upper bound of I(x; h + noise)
@@ -62,58 +62,58 @@ pub struct Arguments {
     /// The model's folder and the test images, u8 .npy; with an estimator the values of h, .npy (N, …)
     #[arg(value_name = "MODEL IMAGES.npy | H.npy | L.npy", required = true, num_args = 1..=2)]
     inputs: Vec<Input>,
-    /// What the model is conditional on, of each image
+    /// The condition of each image
     #[arg(long, value_name = "H.npy")]
     condition: Option<Input>,
-    /// H(x) in nats, where it is known
+    /// H(x) in nats, if it is known
     #[arg(long, value_name = "NATS", allow_negative_numbers = true)]
     input_entropy: Option<f64>,
-    /// A model of the same images without a condition; with log-likelihoods, its
+    /// A model of the same images without a condition, or its log-likelihoods
     #[arg(long, value_name = "MODEL | L.npy", conflicts_with = "shard")]
     marginal: Option<Input>,
-    /// Another model, whose difference is measured image by image; with log-likelihoods, its
+    /// Another model to compare with, image by image, or its log-likelihoods
     #[arg(long, value_name = "MODEL2 | L2.npy", conflicts_with = "shard")]
     against: Option<Input>,
-    /// What the other model is conditional on
+    /// The condition of the other model
     #[arg(long, value_name = "H2.npy", requires = "against")]
     condition2: Option<Input>,
-    /// Images the model was trained on, for the gap
+    /// Images the model was trained on, to measure the gap
     #[arg(long, value_name = "IMAGES.npy", conflicts_with = "shard")]
     train_images: Option<Input>,
-    /// What they are conditional on
+    /// The condition of the training images
     #[arg(long, value_name = "H.npy", requires = "train_images")]
     train_condition: Option<Input>,
-    /// The first images of each file alone
+    /// Use only the first N images of each file
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     count: Option<u32>,
-    /// Resampled means that the intervals are made of
+    /// Bootstrap replicates behind the intervals
     #[arg(long, default_value_t = 2000, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     bootstrap: u32,
     /// How information is measured
     #[arg(long, value_enum, default_value_t)]
     estimator: Estimator,
-    /// Equal bins a feature
+    /// Bins of equal width per feature
     #[arg(long, default_value_t = 30, value_name = "N")]
     bins: usize,
-    /// How values come into the bins' range
+    /// How values are mapped into the bins' range
     #[arg(long, value_enum, default_value_t)]
     squash: SquashArgument,
     /// The bins' range with --squash none
     #[arg(long, value_name = "A,B", value_parser = pair, allow_negative_numbers = true)]
     range: Option<[f64; 2]>,
-    /// Numbers an image has, for bits per dimension from log-likelihoods
+    /// How many numbers an image has, for bits per dimension from log-likelihoods
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     dimensions: Option<u32>,
     /// Variance of the Gaussian noise that is added to h
     #[arg(long, value_name = "V")]
     noise_variance: Option<f64>,
-    /// Which neighbour
+    /// Use the K-th nearest neighbour
     #[arg(long, default_value_t = 5, value_name = "K")]
     k: usize,
     /// The numbers a model computes with
     #[arg(long, value_enum, default_value_t)]
     precision: Precision,
-    /// Where each image's log-likelihood goes, f64 (N)
+    /// Where the images' log-likelihoods go, f64 (N)
     #[arg(short, long, value_name = "L.npy")]
     output: Option<Output>,
     #[command(flatten)]
@@ -129,11 +129,11 @@ enum Estimator {
     /// A model's log-likelihoods
     #[default]
     Bound,
-    /// Log-likelihoods that were written before
+    /// Log-likelihoods that an earlier run wrote
     LogLikelihoods,
     /// Kernel densities
     Kde,
-    /// k-th neighbours
+    /// Distances to the k-th neighbour
     Neighbours,
     /// Equal bins
     Binned,
@@ -149,7 +149,7 @@ enum SquashArgument {
 /// Runs the tool.
 ///
 /// # Errors
-/// Bad usage, bad input, a run that fails; the user's wish to stop.
+/// Bad usage, bad input, a run that fails, an interrupt.
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     match (arguments.estimator, arguments.inputs.as_slice()) {
         (Estimator::Bound, [model, images]) => bound(&arguments, model, images),
@@ -181,7 +181,7 @@ impl Measured {
         let architecture = Architecture::load(model)?;
         ensure!(
             architecture.condition.is_none() || condition.is_some(),
-            "{}: the model needs what its images are conditional on; give --condition (of --against, --condition2)",
+            "{}: the model needs a condition; give --condition (for --against, --condition2)",
             model.display()
         );
         examples.check(&architecture)?;
@@ -190,7 +190,7 @@ impl Measured {
         let rows = shard.rows(wanted);
         ensure!(
             !rows.is_empty(),
-            "{}: --shard {shard}: no image of {wanted} falls to it; take fewer parts",
+            "{}: --shard {shard}: this part has none of the {wanted} images; use fewer parts",
             images.display()
         );
         Ok(Self { model: model.to_owned(), examples, rows })
@@ -206,7 +206,7 @@ impl Measured {
     fn computed<E: Element + Scalar>(&self, progress: &mut Progress) -> anyhow::Result<Vec<f64>> {
         let model = PixelCnn::<E>::load(&self.model)?;
         let mut result = Vec::with_capacity(self.rows.len());
-        // In parts, so that a wish to stop is heard.
+        // In parts, so that an interrupt is seen.
         for first in self.rows.clone().step_by(64) {
             crate::check_interrupted()?;
             let rows = first..self.rows.end.min(first + 64);
@@ -223,7 +223,7 @@ fn bound(arguments: &Arguments, model: &Path, images: &Path) -> anyhow::Result<(
     let (count, shard) = (arguments.count, arguments.shard.shard);
     ensure!(
         shard.is_whole() || arguments.output.is_some(),
-        "--shard: the parts' log-likelihoods are what is joined; give -o"
+        "--shard: npy-cat joins the parts' log-likelihoods; give -o"
     );
     let open =
         |model: &Path, images: &Path, condition: Option<&Path>| Measured::open(model, images, condition, count, shard);
@@ -260,7 +260,7 @@ impl Arguments {
         Ok(Estimate::of(values, self.bootstrap as usize, self.seed.seed)?)
     }
 
-    /// Everything that is measured of the model's log-likelihoods and those of a marginal, of another model, of training images.
+    /// All measures of the model's log-likelihoods, and of those of a marginal, another model and the training images.
     fn metrics(
         &self,
         values: &[f64],
@@ -292,7 +292,7 @@ impl Arguments {
         if let Some(train) = train {
             let seen = self.estimate(&train)?;
             Measure::from(seen).insert("train_nce_nats", &mut metrics);
-            // The images differ, and so the two errors are independent.
+            // The two errors are independent because the images are different.
             let error = seen.standard_error.hypot(nce.standard_error);
             Measure { value: seen.mean - nce.mean, standard_error: Some(error), interval: None }
                 .insert("gap_nats", &mut metrics);
@@ -301,7 +301,7 @@ impl Arguments {
     }
 }
 
-/// What log-likelihoods that were written before say of the model, and of its difference from others'.
+/// Measures of log-likelihoods that an earlier run wrote, compared with those of other models.
 fn sum_up(arguments: &Arguments, path: &Path) -> anyhow::Result<()> {
     ensure!(arguments.output.is_none(), "-o: the log-likelihoods are written already");
     let count = arguments.count;

@@ -1,6 +1,6 @@
 //! The tools, one module each: a clap struct that is its manual, and a `run` that reads like the manual's summary.
 //!
-//! They live in the library, so that the networks in f32 and f64 are compiled once for all binaries.
+//! They live in a library, so that networks in f32 and f64 are compiled only once for all binaries.
 
 pub mod dataset;
 pub mod fa_encode;

@@ -13,18 +13,18 @@ use obverse::store::sidecar::metric;
 
 use crate::{CommonArguments, Metrics, Progress, Task, check_interrupted};
 
-/// Values of the pool that are read at a time.
+/// Values of the pool read at a time.
 const BLOCK: usize = 1 << 22;
 
 /// Find the rows of a pool that are nearest to each query: images, or features
 ///
 /// Writes a folder with neighbours.npy (N, K), the rows' numbers in the pool, nearest first, and distances.npy (N, K): the mean
-/// absolute difference (l1), the root of the sum of squares (l2), or 1 - SSIM of images (ssim). Bytes count as 0..1.
+/// absolute difference (l1), the root of the sum of squares (l2), or 1 - SSIM of images (ssim). Bytes are scaled to 0..1.
 #[derive(Parser)]
 #[command(
     version,
     after_help = "Measures:
-  mean_distance              the mean over queries of the distance to the nearest row
+  mean_distance              the distance to the nearest row, averaged over queries
 
 Examples:
   nearest samples.npy train-images.npy --metric l2 -k 5 -o neighbours
@@ -42,13 +42,13 @@ pub struct Arguments {
     /// How many neighbours
     #[arg(short, value_name = "K", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     k: u32,
-    /// The pool holds N rows for each query, one query after the other; look among these alone
+    /// The pool has N rows per query, one query after the other; search only the query's own rows
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     group: Option<u32>,
-    /// Row against row: --group 1
+    /// Compare row with row: the same as --group 1
     #[arg(long, conflicts_with_all = ["group", "k"])]
     paired: bool,
-    /// Another array with a row for each of the pool's, such as the images of features: those of the neighbours are written to
+    /// Another array with one row for each row of the pool, such as the images of features: the neighbours' rows are written to
     /// gathered.npy, (N K, …)
     #[arg(long, value_name = "X.npy")]
     gather: Option<Input>,
@@ -88,7 +88,7 @@ impl MetricArgument {
 /// Runs the tool.
 ///
 /// # Errors
-/// Bad usage, bad input, a run that fails; the user's wish to stop.
+/// Bad usage, bad input, a run that fails, an interrupt.
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let (queries, pool) = (Reader::open(&arguments.query)?, Reader::open(&arguments.pool)?);
     pool.require_row_shape(queries.row_shape(), "rows, as the queries'")?;
@@ -105,14 +105,14 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let among = group.unwrap_or(pool.rows());
     let wanted = group.map_or(pool.rows(), |group| group * count);
     let path = arguments.pool.display();
-    ensure!(pool.rows() == wanted, "{path}: expected {wanted} rows, {among} a query, found {}", pool.rows());
+    ensure!(pool.rows() == wanted, "{path}: expected {wanted} rows, {among} per query, found {}", pool.rows());
     ensure!(k <= among, "-k: expected at most {among} neighbours, as many as a query's rows, found {k}");
     let gather = arguments.gather.as_deref().map(Reader::open).transpose()?;
     if let Some(gather) = &gather {
         let (found, wanted) = (gather.rows(), pool.rows());
         ensure!(
             found == wanted,
-            "{}: expected {wanted} rows, one a row of the pool, found {found}",
+            "{}: expected {wanted} rows, one per row of the pool, found {found}",
             gather.path().display()
         );
     }

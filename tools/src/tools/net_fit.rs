@@ -1,7 +1,7 @@
-//! `net-fit`: trains the networks that feature alignment is compared with, and classifiers.
+//! `net-fit`: trains classifiers, decoders, and the networks that feature alignment is compared with.
 
+mod data;
 mod head;
-mod parts;
 mod shadows;
 
 use crate::request::{Input, Output};
@@ -24,39 +24,39 @@ use obverse::tensor::Element;
 use obverse::train::schedule::Pace;
 use serde_json::{Value, json};
 
+use data::{Data, Split};
 use head::fit_head;
-use parts::{Data, Part};
 use shadows::ShadowArguments;
 
 /// Train an autoencoder, a GAN, a classifier or a decoder on the architectures of the papers.
 ///
-/// The result is a network folder. fa-encode and fa-invert take those of autoencoders (the decoder lies in the folder
-/// `decoder` inside) and GANs; net-tap taps any. Progress is kept in OUT.checkpoint: a run that was stopped, by any means,
-/// goes on from there and ends with the same bytes.
+/// The result is a network folder. fa-encode and fa-invert take those of autoencoders (with the decoder in the folder `decoder`
+/// inside) and of GANs; net-tap takes any. Progress is kept in OUT.checkpoint: a run that was stopped, however it was stopped,
+/// continues from there and ends with the same bytes.
 #[derive(Parser)]
 #[command(
     version,
-    after_help = "What is trained:
-  autoencoder  x_hat = D(E(x)), by --loss
+    after_help = "Kinds:
+  autoencoder  x_hat = D(E(x)), trained with --loss
   vae          the same, variational (Kingma & Welling 2014)
-  gan          a generator of images from normal draws, and a discriminator (least squares, Mao et al. 2017)
-  classifier   class scores, by the cross entropy; needs --labels
-  srnet        images four times as large, --targets, by the squared error (Sajjadi et al. 2018)
-  head         the last layer alone of the network folder --arch, its other layers kept, by L-BFGS to convergence; needs --labels
-  decoder      x_hat = f(h) of what a layer computes of the images, by the squared error (Nash et al. 2019, equation 3); needs
+  gan          a generator that turns normal draws into images, and a discriminator (least squares, Mao et al. 2017)
+  classifier   class scores, trained with the cross entropy; needs --labels
+  srnet        images four times as large, --targets, trained with the squared error (Sajjadi et al. 2018)
+  head         only the last layer of the network folder --arch, fitted by L-BFGS to convergence; needs --labels
+  decoder      x_hat = f(h) from a layer's values h, trained with the squared error (Nash et al. 2019, equation 3); needs
                --condition. net-tap DECODER H.npy --layer image recovers images
 
 Measures:
   epoch, updates             passes over the images, updates so far
   train_mse, train_cross_entropy, weighted_divergence, cross_entropy, generator, discriminator
-                             what is trained, a mean over training images
+                             the loss that is trained, averaged over training images
   shadow_cross_entropy, shadows_kept
                              with --shadow: cross-entropy of shadows; the share of them that keep their label
   test_mse, test_mse_clipped, test_mae, test_accuracy, test_shadows_kept
-                             with --test: squared and absolute error per pixel; the share of images classified right
+                             with --test: squared and absolute error per pixel; the share of images classified correctly
   validation_mse, validation_accuracy, validation_cross_entropy
                              with --validation or --validate
-  best_epoch                 the epoch that was kept, the best on the validation images
+  best_epoch                 the epoch that was kept: the best on the validation images
   examples, loss, gradient_norm, iterations
                              head: images, the objective and its gradient at the optimum, iterations of L-BFGS
   parameters                 how many parameters
@@ -70,13 +70,13 @@ Examples:
   net-fit decoder train-images.npy --condition fc3.npy --epochs 10 -o fc3-decoder"
 )]
 pub struct Arguments {
-    /// What is trained (see below)
+    /// What to train (see below)
     #[arg(value_enum)]
     kind: Kind,
     /// Images to train on: .npy, (N, C, H, W), u8 or floats in 0..1
     images: Input,
-    /// Architecture by name (mnist, cifar10, celeba, stl10, clarke; of classifiers also connected, nash-mnist, nash-colour,
-    /// nash-pooled, nash-connected), or the classifier's net.json; for a head the network folder; decoders take none
+    /// Architecture by name (mnist, cifar10, celeba, stl10, clarke; classifiers also connected, nash-mnist, nash-colour, nash-pooled,
+    /// nash-connected), or a classifier's net.json; for a head the network folder; decoders do not use it
     #[arg(long, default_value = "mnist", value_name = "NAME|FILE")]
     arch: String,
     /// Features of the latent, Z
@@ -85,58 +85,58 @@ pub struct Arguments {
     /// Weight of a vae's divergence from the prior
     #[arg(long, default_value_t = 1.0, value_name = "B")]
     beta: f64,
-    /// What an autoencoder's or vae's reconstructions are held to; a cross entropy still learns where sigmoids saturate
+    /// The reconstruction loss of an autoencoder or vae; the cross entropy still learns where sigmoids saturate
     #[arg(long, value_enum, default_value_t)]
     loss: LossArgument,
-    /// Weight of the penalty on the slope of a gan's discriminator at real images (R1, Mescheder et al. 2018)
+    /// Weight of the gradient penalty on a gan's discriminator at real images (R1, Mescheder et al. 2018)
     #[arg(long, default_value_t = 10.0, value_name = "G")]
     gamma: f64,
-    /// Whether a gan's discriminator has the batch normalisation of Table 10
+    /// Give a gan's discriminator the batch normalisation of Table 10
     #[arg(long)]
     batch_norm: bool,
-    /// What a srnet shall make of the images, (N, C, 4 H, 4 W)
+    /// Targets of a srnet, (N, C, 4 H, 4 W)
     #[arg(long, value_name = "T.npy")]
     targets: Option<Input>,
-    /// What it shall make of the test images
+    /// Targets of the test images
     #[arg(long, value_name = "T.npy", requires = "test")]
     test_targets: Option<Input>,
-    /// What it shall make of the validation images
+    /// Targets of the validation images
     #[arg(long, value_name = "T.npy", requires = "validation")]
     validation_targets: Option<Input>,
-    /// A head's node, a linear layer [default: that of the output logits]
+    /// The linear layer that a head fits [default: that of the output logits]
     #[arg(long, value_name = "NODE", add = ArgValueCompleter::new(nodes))]
     layer: Option<String>,
-    /// A class whose images a head never sees
+    /// Leave out the images of this class when fitting a head
     #[arg(long, value_name = "K")]
     without_class: Option<usize>,
-    /// Half of this times the squares of a head's weights and biases is added to its loss
+    /// Add half of this times the sum of squares of a head's weights and biases to its loss
     #[arg(long, value_name = "D", default_value_t = 1e-4)]
     weight_decay: f64,
     /// Classes of the images
     #[arg(long, value_name = "L.npy")]
     labels: Option<Input>,
-    /// Share of each layer that a connected or nash classifier drops in training
+    /// Share of each layer that a connected or nash classifier drops out in training
     #[arg(long, default_value_t = 0.5, value_name = "P")]
     dropout: f64,
-    /// Keep the classifier after these numbers of updates too, in the folders at-N inside
+    /// Also keep the classifier after these numbers of updates, in the folders at-N inside
     #[arg(long, value_name = "N,…", value_delimiter = ',')]
     snapshots: Vec<u64>,
-    /// What a decoder recovers the images from: .npy, (N, F) or (N, C, h, w)
+    /// The layer's values that a decoder recovers images from: .npy, (N, F) or (N, C, h, w)
     #[arg(long, value_name = "H.npy")]
     condition: Option<Input>,
-    /// The same of the test images
+    /// The same for the test images
     #[arg(long, value_name = "H.npy", requires = "test")]
     test_condition: Option<Input>,
-    /// The same of the validation images
+    /// The same for the validation images
     #[arg(long, value_name = "H.npy", requires = "validation")]
     validation_condition: Option<Input>,
-    /// Images that the error is reported on after each epoch
+    /// Images on which to report the error after each epoch
     #[arg(long, value_name = "IMAGES.npy")]
     test: Option<Input>,
     /// Classes of the test images
     #[arg(long, value_name = "L.npy", requires = "test")]
     test_labels: Option<Input>,
-    /// Images that choose the epoch whose networks are kept: that of the least loss on them
+    /// Keep the networks of the epoch with the smallest loss on these images
     #[arg(long, value_name = "IMAGES.npy")]
     validation: Option<Input>,
     /// Classes of the validation images
@@ -144,7 +144,7 @@ pub struct Arguments {
     validation_labels: Option<Input>,
     #[command(flatten)]
     training: TrainingArguments,
-    // The last: what follows would stand below its heading.
+    // Last, because what follows would stand below its heading.
     #[command(flatten)]
     shadow: ShadowArguments,
     /// The network folder to write
@@ -181,10 +181,10 @@ impl LossArgument {
     }
 }
 
-/// Adam's learning rate where none is asked for.
+/// Adam's default learning rate.
 const LEARNING_RATE: f64 = 1e-4;
 
-/// Adam's decays where none are asked for: a GAN's first one is 0.5 (Radford et al. 2016).
+/// Adam's default decays: the first of a GAN is 0.5 (Radford et al. 2016).
 fn betas(kind: Kind) -> [f64; 2] {
     if kind == Kind::Gan { [0.5, 0.999] } else { [0.9, 0.999] }
 }
@@ -192,11 +192,11 @@ fn betas(kind: Kind) -> [f64; 2] {
 /// Runs the tool.
 ///
 /// # Errors
-/// Bad usage, bad input, a run that fails; the user's wish to stop.
+/// Bad usage, bad input, a run that fails, an interrupt.
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     ensure!(
         matches!(arguments.kind, Kind::Classifier | Kind::Head) == arguments.labels.is_some(),
-        "--labels: a classifier and a head need them, and nothing else takes them"
+        "--labels: `classifier` and `head` need them, and no other kind takes them"
     );
     ensure!(
         arguments.weight_decay >= 0.0 && arguments.weight_decay.is_finite(),
@@ -205,22 +205,25 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     );
     ensure!(
         (arguments.kind == Kind::Srnet) == arguments.targets.is_some(),
-        "--targets: a srnet needs them, and nothing else takes them"
+        "--targets: `srnet` needs them, and no other kind takes them"
     );
     if arguments.kind == Kind::Head {
         return fit_head(&arguments);
     }
     ensure!(
         arguments.layer.is_none() && arguments.without_class.is_none(),
-        "--layer and --without-class: expected a head, which alone takes them"
+        "--layer and --without-class: only `head` takes them"
     );
     ensure!(
         (arguments.kind == Kind::Decoder) == arguments.condition.is_some(),
-        "--condition: a decoder needs it, and nothing else takes it"
+        "--condition: `decoder` needs it, and no other kind takes it"
     );
-    ensure!(arguments.snapshots.is_empty() || arguments.kind == Kind::Classifier, "--snapshots: of a classifier alone");
+    ensure!(
+        arguments.snapshots.is_empty() || arguments.kind == Kind::Classifier,
+        "--snapshots: only `classifier` takes them"
+    );
     let shadows = arguments.shadow.settings();
-    ensure!(shadows.is_none() || arguments.kind == Kind::Classifier, "--shadow: of a classifier alone");
+    ensure!(shadows.is_none() || arguments.kind == Kind::Classifier, "--shadow: only `classifier` takes it");
     ensure!(
         (0.0..1.0).contains(&arguments.dropout),
         "--dropout: expected a number in [0, 1), found {}",
@@ -284,7 +287,7 @@ fn train<E: Element + Scalar>(arguments: &Arguments, pace: Pace, data: &Data, ta
         Kind::Srnet => {
             let examples = data.train.enlarged().context("a srnet needs --targets")?;
             let network = arguments.initialised(srnet::graph(size)?, count_of_examples, 0)?;
-            let trainee = Regressor::<E>::new(network, (pace, seed), examples, data.held_out(Part::enlarged))?;
+            let trainee = Regressor::<E>::new(network, (pace, seed), examples, data.held_out(Split::enlarged))?;
             fit_regressor(arguments, task, trainee, &origin)
         }
         Kind::Autoencoder | Kind::Vae => {
@@ -306,7 +309,7 @@ fn train<E: Element + Scalar>(arguments: &Arguments, pace: Pace, data: &Data, ta
                 decoder,
                 (cost, pace, seed),
                 &data.train.images,
-                data.held_out(|part| Some(&part.images)),
+                data.held_out(|split| Some(&split.images)),
             )?;
             training.run(task, output, count_of_examples, &mut trainee, |trainee, folder| {
                 trainee.save_networks(folder, &origin)?;
@@ -338,7 +341,7 @@ fn train<E: Element + Scalar>(arguments: &Arguments, pace: Pace, data: &Data, ta
                 count_of_examples,
                 DECODER,
             )?;
-            let trainee = Regressor::<E>::new(network, (pace, seed), examples, data.held_out(Part::conditioned))?;
+            let trainee = Regressor::<E>::new(network, (pace, seed), examples, data.held_out(Split::conditioned))?;
             fit_regressor(arguments, task, trainee.scaled_to_inputs()?, &origin)
         }
         Kind::Classifier => {
@@ -348,7 +351,7 @@ fn train<E: Element + Scalar>(arguments: &Arguments, pace: Pace, data: &Data, ta
             let shadow = arguments.shadow.settings().map(|settings| Shadow::new(settings, &graph, seed)).transpose()?;
             let network = arguments.initialised(graph, count_of_examples, 0)?;
             let count = network.graph().parameter_count();
-            let mut trainee = Classifier::<E>::new(network, pace, seed, examples, data.held_out(Part::labelled))?
+            let mut trainee = Classifier::<E>::new(network, pace, seed, examples, data.held_out(Split::labelled))?
                 .with_snapshots(arguments.snapshots.clone());
             if let Some(shadow) = shadow {
                 trainee = trainee.with_shadows(shadow);

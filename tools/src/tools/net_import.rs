@@ -1,4 +1,4 @@
-//! `net-import`: networks of other programs as a network folder.
+//! `net-import`: networks of other programs as network folders.
 
 use crate::request::{Input, Output};
 use std::io::Write;
@@ -17,19 +17,19 @@ use obverse::store::weights::Weights;
 use serde::Serialize;
 use serde_json::json;
 
-use super::dataset::folder_at;
+use crate::folder::folder_at;
 use crate::{CommonArguments, Metrics, Task};
 
-/// Make a network folder of an ONNX file, or of a file of weights
+/// Make a network folder from an ONNX file, or from a file of weights
 ///
-/// An ONNX file brings its graph. Weights are safetensors or PyTorch's state dictionary (.pth, .pt, .th), read as data: nothing in
-/// them is executed; their architecture is recognised by the names and shapes of the tensors, or said with --arch. Nodes bear the
-/// names of PyTorch's modules, or of the ONNX nodes; `net-tap NET --describe` prints them. A softmax at the end is left off.
+/// An ONNX file contains its graph. Weights are safetensors or a state dictionary of PyTorch (.pth, .pt, .th), read as data: nothing
+/// in them is executed. The architecture is recognised by the names and shapes of the tensors, or given with --arch. Nodes have the
+/// names of PyTorch's modules or of the ONNX nodes; `net-tap NET --describe` prints them. A softmax at the end is left off.
 ///
-/// The network takes RGB in 0..1. What it was trained on is said by a convention, and each of --range, --mean, --std and
-/// --channels changes a part of that: none (0..1, for ONNX files), imagenet (torchvision's mean and std; squeezenet, vgg16,
-/// alexnet, resnet), cifar10 (that dataset's mean and std; densenet-bc), inception (-1..1; googlenet, inception-v3-fid), caffe
-/// (BGR in 0..255 less 104, 117, 123).
+/// The imported network takes RGB in 0..1. A convention says what it was trained on: none (0..1, for ONNX files), imagenet
+/// (torchvision's mean and std; squeezenet, vgg16, alexnet, resnet), cifar10 (that dataset's mean and std; densenet-bc), inception
+/// (-1..1; googlenet, inception-v3-fid), caffe (BGR in 0..255 minus 104, 117, 123). --range, --mean, --std and --channels each override
+/// one part of it.
 #[derive(Parser)]
 #[command(
     version,
@@ -38,9 +38,9 @@ densenet-bc (any depth and growth) or densenet-bc-100-12, resnet20, resnet32, re
 inception-v3-fid (pytorch-fid's).
 
 Measures:
-  left_off                   nodes of an ONNX file that belong to no output
+  left_off                   nodes of an ONNX file that no output needs
   input, nodes, parameters, outputs
-                             a graph of a user's own: its input, numbers of nodes and parameters, outputs
+                             the network's input, its numbers of nodes and parameters, its outputs
 
 Examples:
   net-import googlenet-1378be20.pth -o googlenet
@@ -53,18 +53,18 @@ pub struct Arguments {
     /// The file: .onnx, .safetensors, .pth
     #[arg(required_unless_present = "list")]
     file: Option<Input>,
-    /// The architecture whose weights they are, where their names and shapes shall not tell it
+    /// The architecture of the weights [default: recognised by their names and shapes]
     #[arg(long, value_name = "NAME")]
     arch: Option<String>,
-    /// Print the architectures that are known, one a line
+    /// Print the known architectures, one per line
     #[arg(long)]
     list: bool,
     #[command(flatten)]
     pixels: PixelArguments,
-    /// Channels, height and width of the images, where they are not the architecture's, or the file leaves them open
+    /// Channels, height and width of the images [default: the architecture's; needed when an ONNX file leaves them open]
     #[arg(long, value_name = "C,H,W", value_delimiter = ',')]
     input_size: Option<Vec<usize>>,
-    /// Add a node NAME that holds channels A up to B of NODE, such as a block's own outputs; may be given more than once
+    /// Add a node NAME that holds the channels A..B of NODE, such as a block's own outputs; may be given more than once
     #[arg(long, value_name = "NAME=NODE:A..B", value_parser = slice)]
     slice: Vec<Slice>,
     /// The network folder to write
@@ -77,16 +77,16 @@ pub struct Arguments {
 /// What the network was trained on.
 #[derive(Clone, Debug, Default, clap::Args)]
 struct PixelArguments {
-    /// The pixels it was trained on: the architecture's, or none
+    /// The convention of the pixels it was trained on [default: the architecture's, or none]
     #[arg(long, value_name = "NAME", value_parser = CONVENTIONS)]
     convention: Option<String>,
-    /// What black and white were, before the mean was subtracted
+    /// The values of black and white before the mean was subtracted
     #[arg(long, value_name = "LOW,HIGH", value_delimiter = ',', allow_hyphen_values = true)]
     range: Option<Vec<f64>>,
-    /// The mean subtracted from each channel, in the units of --range and the network's order of channels
+    /// The mean that was subtracted from each channel, in the units of --range and the network's order of channels
     #[arg(long, value_name = "M,…", value_delimiter = ',', allow_hyphen_values = true)]
     mean: Option<Vec<f64>>,
-    /// What divided each channel
+    /// The standard deviation that each channel was divided by
     #[arg(long, value_name = "S,…", value_delimiter = ',')]
     std: Option<Vec<f64>>,
     /// The order of channels it was trained on
@@ -101,7 +101,7 @@ enum Channels {
 }
 
 impl PixelArguments {
-    /// The convention, and what is said beside it.
+    /// The convention, with the arguments that override it.
     fn pixels(&self, default: &str) -> anyhow::Result<Pixels> {
         let name = self.convention.as_deref().unwrap_or(default);
         let known = Pixels::of_convention(name);
@@ -121,7 +121,7 @@ impl PixelArguments {
     }
 }
 
-/// A node of some channels of another.
+/// A node that holds some channels of another.
 #[derive(Clone, Debug, Serialize)]
 struct Slice {
     name: String,
@@ -165,12 +165,12 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let size = input_size.map(size).transpose()?;
     let task = Task::begin(&common, Some(&output))?;
     if file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("onnx")) {
-        ensure!(arch.is_none(), "--arch: expected none, as {} brings its own graph", file.display());
+        ensure!(arch.is_none(), "--arch: {} brings its own graph; leave it out", file.display());
         return import_onnx(task, &file, &pixels, (size, &slices), &output);
     }
     let architecture = arch.as_deref().map(architecture).transpose()?;
     let (file, output) = (file.to_path_buf(), output.to_path_buf());
-    import_weights(task, &Request { file, architecture, pixels, size, slices, output })
+    import_weights(task, &WeightsImport { file, architecture, pixels, size, slices, output })
 }
 
 fn size(axes: Vec<usize>) -> anyhow::Result<Size> {
@@ -182,17 +182,17 @@ fn architecture(name: &str) -> anyhow::Result<Architecture> {
     known.ok_or_else(|| anyhow!("--arch: expected {}, found {name}", pretrained::names()))
 }
 
-/// Makes the network folder `output` of the weights of an architecture, of its own size and pixels.
+/// Makes the network folder `output` from the weights of an architecture, with its own size and pixels.
 ///
 /// # Errors
 /// An architecture that is not known, weights that are not its.
 pub(crate) fn import(task: Task, weights: &Path, arch: &str, output: &Path) -> anyhow::Result<()> {
     let (file, output) = (weights.to_owned(), output.to_owned());
     let (architecture, pixels) = (Some(architecture(arch)?), PixelArguments::default());
-    import_weights(task, &Request { file, architecture, pixels, size: None, slices: Vec::new(), output })
+    import_weights(task, &WeightsImport { file, architecture, pixels, size: None, slices: Vec::new(), output })
 }
 
-struct Request {
+struct WeightsImport {
     file: PathBuf,
     architecture: Option<Architecture>,
     pixels: PixelArguments,
@@ -201,8 +201,8 @@ struct Request {
     output: PathBuf,
 }
 
-fn import_weights(mut task: Task, request: &Request) -> anyhow::Result<()> {
-    let Request { file, pixels, size, output, .. } = request;
+fn import_weights(mut task: Task, request: &WeightsImport) -> anyhow::Result<()> {
+    let WeightsImport { file, pixels, size, output, .. } = request;
     let weights = Weights::open(file)?;
     let architecture = request.architecture.map_or_else(|| pretrained::recognised(&weights), Ok)?;
     let pixels = pixels.pixels(architecture.convention)?;
@@ -235,7 +235,7 @@ fn import_onnx(
     save(task, &network, file, output, (origin, Metrics::from_iter([("left_off".to_string(), json!(left_off))])))
 }
 
-/// Declares what the images are.
+/// Declares the pixels and the size of the images.
 fn declare(task: &mut Task, pixels: &Pixels, size: Option<Size>) -> anyhow::Result<()> {
     let order = match pixels.order {
         ChannelOrder::Rgb => "rgb",

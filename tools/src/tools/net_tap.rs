@@ -1,4 +1,4 @@
-//! `net-tap`: what a node of a network computes.
+//! `net-tap`: the values of a node of a network.
 
 mod spectrum;
 
@@ -21,19 +21,19 @@ use obverse::store::npy::{Reader, Scalar, Writer};
 use obverse::store::sidecar::metric;
 use obverse::tensor::{Element, batch, channels_first, shape, view};
 
-/// Write what a node of a network computes for each image, or describe the network.
+/// Write the values of a network's node for each image, or describe the network.
 ///
-/// A convolution's or pooling's output is (N, C, H, W), a vector (N, F). --spectrum writes singular values instead, (rows, 3): a
-/// layer's number, a singular value over the root mean square of the weights and the root of their longer side, and what
-/// Marchenko and Pastur's law of random matrices expects of it. The sidecar says how far apart they are and, of images, how W^T W x is
-/// correlated with x and how many features of each layer are active.
+/// The output of a convolution or pooling is (N, C, H, W), of other layers (N, F). --spectrum writes singular values instead,
+/// (rows, 3): a layer's number, a singular value divided by the root mean square of the weights and by the square root of their longer
+/// side, and the value that Marchenko and Pastur's law of random matrices predicts. The sidecar says how far apart they are. With
+/// images it also says how W^T W x correlates with x and how many features of each layer are active.
 #[derive(Parser)]
 #[command(
     version,
     after_help = "Measures:
-  accuracy, confusion        with --labels: the share of images classified right; how often each class was taken for each
-  layers                     with --spectrum, an object a layer: how its singular values differ from the law of random matrices, and
-                             of images how large and how sparse what they do in it is
+  accuracy, confusion        with --labels: the share of images classified correctly; how often each class was taken for each
+  layers                     with --spectrum, one object per layer: how its singular values differ from the law of random matrices,
+                             and with images, how large and how sparse its activations are
 
 Examples:
   net-tap encoder --describe
@@ -53,21 +53,21 @@ pub struct Arguments {
     /// Print the nodes with their shapes and parameter counts; with --json as one object
     #[arg(long)]
     describe: bool,
-    /// With --describe, also how far each layer's weight is from orthogonal: |W^T W - I| / sqrt n of the smaller Gram matrix,
+    /// With --describe, also print how far each layer's weights are from orthogonal: |W^T W - I| / sqrt n of the smaller Gram matrix,
     /// n x n
     #[arg(long, requires = "describe")]
     orthogonality: bool,
-    /// Compare the weights of each layer, and of images what they do in it, with random matrices
+    /// Compare each layer's weights, and its activations if images are given, with random matrices
     #[arg(long, conflicts_with_all = ["describe", "layer", "labels", "class"])]
     spectrum: bool,
     /// Where the values go; - for standard output
     #[arg(short, long, value_name = "H.npy", required_unless_present = "describe")]
     output: Option<Output>,
-    /// Take the node's largest value as the class, and report how often it is this one (with the confusion matrix, a row a
-    /// true class)
+    /// Take the node's largest value as the class, and report how often it is this one, with the confusion matrix (one row per true
+    /// class)
     #[arg(long, value_name = "LABELS.npy", conflicts_with = "describe")]
     labels: Option<Input>,
-    /// The same with classes taken in turn, as fa-invert takes its own
+    /// The same with classes taken in turn, as for fa-invert
     #[arg(long, value_name = "K,…", value_delimiter = ',', conflicts_with_all = ["describe", "labels"])]
     class: Vec<usize>,
     #[command(flatten)]
@@ -79,7 +79,7 @@ pub struct Arguments {
 /// Runs the tool.
 ///
 /// # Errors
-/// Bad usage, bad input, a run that fails; the user's wish to stop.
+/// Bad usage, bad input, a run that fails, an interrupt.
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let graph = Graph::load(&arguments.network)?;
     if let (true, Some(output)) = (arguments.spectrum, &arguments.output) {
@@ -155,7 +155,7 @@ impl Confusion {
         }
     }
 
-    /// Nothing where nothing was counted.
+    /// Empty if nothing was counted.
     fn metrics(&self) -> Metrics {
         let mut metrics = Metrics::new();
         let total: usize = self.counts.iter().sum();
@@ -169,10 +169,10 @@ impl Confusion {
     }
 }
 
-/// The networks that may lie beside another in its folder, and whether they are needed to make images of latents.
+/// The networks that may lie in another one's folder, and whether they are needed to make images from latents.
 const BESIDE: [(&str, bool); 3] = [("generator", true), ("decoder", true), ("discriminator", false)];
 
-/// Prints a line a node, or one JSON object; then the networks that lie beside this one.
+/// Prints one line per node, or one JSON object; then the networks that lie in this one's folder.
 fn describe(arguments: &Arguments, graph: &Graph) -> anyhow::Result<()> {
     let path: &Path = &arguments.network;
     let (mut object, mut text) = (graph.description(), table(graph));
@@ -189,7 +189,7 @@ fn describe(arguments: &Arguments, graph: &Graph) -> anyhow::Result<()> {
     }
     object["total_parameters"] = total.into();
     if total != graph.parameter_count() {
-        text += &format!("\nparameters of all that makes images of latents: {total}\n");
+        text += &format!("\nparameters of all networks that make images from latents: {total}\n");
     }
     if arguments.orthogonality {
         let layers = orthogonality(&Network::<f64>::load(path)?);

@@ -17,9 +17,9 @@ const BLOCK: usize = 1 << 23;
 
 /// Join .npy arrays along the first axis
 ///
-/// The parts must have the same type and the same shape but for the first axis. They are copied a few rows at a time, so
-/// memory does not grow with their number. Parts made with --shard 1/N to N/N join to what the whole would have been; one that is
-/// missing, twice there or out of order is named.
+/// The parts must have the same type and, except for the first axis, the same shape. They are copied a few rows at a time, so
+/// memory does not grow with their number. Parts made with --shard 1/N to N/N join into the same bytes as the whole. It is an error
+/// if one of them is missing, given twice or out of order. Files without shard metadata are not checked.
 #[derive(Parser)]
 #[command(
     version,
@@ -38,10 +38,10 @@ pub struct Arguments {
     /// The joined array: .npy, .npy.zst, or - for standard output
     #[arg(short, long, value_name = "OUT.npy")]
     output: Output,
-    /// Keep these rows of the joined array only, counted from 0, without the last
+    /// Keep only these rows of the joined array, counted from 0, END excluded
     #[arg(long, value_name = "FIRST..END", value_parser = parse_places)]
     rows: Option<Range<usize>>,
-    /// Keep the first N rows of the joined array, or all where it has no more
+    /// Keep only the first N rows of the joined array
     #[arg(long, value_name = "N", conflicts_with = "rows")]
     head: Option<usize>,
     #[command(flatten)]
@@ -53,7 +53,7 @@ pub struct Arguments {
 /// Runs the tool.
 ///
 /// # Errors
-/// Bad usage, bad input, a run that fails; the user's wish to stop.
+/// Bad usage, bad input, a run that fails, an interrupt.
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let Arguments { parts, output, rows, head, any, common } = arguments;
     let mut sources = parts.iter().map(|part| Source::open(part)).collect::<anyhow::Result<Vec<_>>>()?;
@@ -66,7 +66,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
         bail!("--rows {}..{}: the parts have {total} rows together", rows.start, rows.end);
     }
     let mut task = Task::begin(&common, Some(&output))?;
-    // Who takes rows, or copies one file, wants no whole.
+    // Taking rows or copying one file does not ask for a whole.
     if parts.len() > 1 && rows.is_none() && head.is_none() && !any.any_parts {
         check(task.inputs().iter().map(|input| (Path::new(&input.path), input.blake3.as_str())), true)?;
     }
@@ -81,7 +81,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     task.finish_array(joined, metrics)
 }
 
-/// A part. Its file is open only while it is read, since a process may hold a few hundred: standard input alone stays open.
+/// A part. Its file is open only while it is read, because a process may hold only a few hundred. Standard input stays open.
 struct Source<'a> {
     path: &'a Path,
     dtype: Dtype,
@@ -97,7 +97,7 @@ impl<'a> Source<'a> {
         Ok(Self { path, dtype, shape, rows, piped: is_standard_stream(path).then_some(reader) })
     }
 
-    /// Checks that its rows can follow those of the first.
+    /// Checks that its rows have the type and shape of the first part's.
     fn require_alike(&self, first: &Self) -> anyhow::Result<()> {
         let rank = first.shape.len().max(1);
         if self.shape.len() == rank && self.shape[1..] == first.shape[1..] && self.dtype == first.dtype {

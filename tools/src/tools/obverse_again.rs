@@ -1,4 +1,4 @@
-//! Runs again the command that made a file or folder, as its sidecar recorded it.
+//! `obverse-again`: runs the command that made a file or folder again, as its sidecar recorded it.
 
 use std::fs;
 use std::io::Write;
@@ -14,14 +14,14 @@ use crate::exit::Failure;
 use crate::request::Request;
 use crate::{TOOLS, Tool};
 
-/// Sidecars followed upstream: a chain that is longer leads in a circle.
+/// The most sidecars followed upstream: a longer chain must be a circle.
 const LONGEST_CHAIN: usize = 1000;
 
-/// Run again the command that made a file or folder
+/// Run the command that made a file or folder again
 ///
-/// The command is read from the sidecar (FILE.json, or run.json in a folder) and runs in the folder it ran in. Only the tools of
-/// this suite that lie beside this one are run, and only if they make FILE and nothing else. If an input is not what it was,
-/// nothing is run: --upstream makes inputs first that this suite made, --changed takes them as they are.
+/// The command is read from the sidecar (FILE.json, or run.json in a folder) and runs in the folder where it ran before. Only tools of
+/// this suite that lie beside this one are run, and only if they make FILE and nothing else. If an input has changed, nothing is run:
+/// --upstream first remakes inputs that this suite made, --changed takes them as they are.
 #[derive(Parser)]
 #[command(
     version,
@@ -37,13 +37,13 @@ pub struct Arguments {
     /// Print the command instead of running it
     #[arg(long)]
     dry_run: bool,
-    /// Run even if inputs are not what they were
+    /// Run even if inputs have changed
     #[arg(long)]
     changed: bool,
-    /// Make first, in order, the inputs that this suite made and that are not what they were
+    /// First remake, in order, the inputs that this suite made and that have changed
     #[arg(long, conflicts_with = "changed")]
     upstream: bool,
-    /// Further arguments for the tool, such as --force
+    /// More arguments for the tool, such as --force
     #[arg(last = true)]
     more: Vec<String>,
 }
@@ -51,7 +51,7 @@ pub struct Arguments {
 /// Runs the tool.
 ///
 /// # Errors
-/// Bad usage, bad input, a run that fails; the user's wish to stop.
+/// Bad usage, bad input, a run that fails, an interrupt.
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let Arguments { output, dry_run, changed, upstream, more } = arguments;
     let recorded = Recorded::of(&output)?;
@@ -61,7 +61,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
         let differing = recorded.changed_inputs();
         ensure!(
             differing.is_empty(),
-            "{}: its inputs are not what they were: {}; make them first with --upstream, or take them as they are with --changed",
+            "{}: its inputs have changed: {}; remake them first with --upstream, or take them as they are with --changed",
             output.display(),
             differing.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
         );
@@ -105,7 +105,7 @@ impl Recorded {
         Ok(Self { sidecar, path, folder, binary })
     }
 
-    /// The inputs that are not there or have another content than recorded.
+    /// The inputs that are missing or whose content is not as recorded.
     fn changed_inputs(&self) -> Vec<PathBuf> {
         let differs = |input: &&Artifact| {
             let now = digest::of_path(&self.folder.join(&input.path));
@@ -133,11 +133,11 @@ impl Recorded {
     }
 }
 
-/// Makes the inputs of a command that are not what they were, those of their own commands first.
+/// Remakes the inputs of a command that have changed, each after its own inputs.
 fn make_inputs(recorded: &Recorded, above: &mut Vec<PathBuf>, dry_run: bool) -> anyhow::Result<()> {
     ensure!(
         above.len() < LONGEST_CHAIN,
-        "{}: expected inputs that end somewhere, found a circle",
+        "{}: its inputs are made from each other in a circle",
         recorded.path.display()
     );
     above.push(recorded.path.clone());
@@ -149,14 +149,14 @@ fn make_inputs(recorded: &Recorded, above: &mut Vec<PathBuf>, dry_run: bool) -> 
             make_inputs(&upstream, above, dry_run)?;
             upstream.run(&[], dry_run)?;
         } else if digest::of_path(&path).map_or(true, |now| now != input.blake3) {
-            bail!("{}: it is not what it was, and no sidecar says how it was made; bring it back", path.display());
+            bail!("{}: it has changed, and no sidecar says how it was made; restore it", path.display());
         }
     }
     above.pop();
     Ok(())
 }
 
-/// Where a path leads, be there something or not.
+/// Where a path leads, whether or not something is there.
 fn place(path: &Path) -> anyhow::Result<PathBuf> {
     if let Ok(place) = fs::canonicalize(path) {
         return Ok(place);
@@ -172,7 +172,8 @@ fn outputs(mut command: clap::Command, given: &[String]) -> anyhow::Result<Vec<P
     Ok(Request::of(&command, &matches).outputs.into_iter().map(|(path, _)| path).collect())
 }
 
-/// A tool of the suite that makes outputs, and its binary beside this one. A sidecar may come from anywhere: it names no other program.
+/// A tool of the suite that makes outputs, and its binary beside this one. A sidecar may come from anywhere, so it must not name any
+/// other program.
 fn tool(name: &str, sidecar: &Path) -> anyhow::Result<(&'static Tool, PathBuf)> {
     let tool = TOOLS.iter().find(|tool| tool.name == name && !name.starts_with("obverse-"));
     let tool = tool.with_context(|| {

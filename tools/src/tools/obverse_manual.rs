@@ -1,4 +1,4 @@
-//! Man pages and shell completions of all tools, from the same definitions as their arguments and help.
+//! `obverse-manual`: man pages and shell completions of all tools, from the definitions of their arguments.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,8 +13,9 @@ use crate::{TOOLS, Tool};
 
 /// Write the man pages of all tools, and what bash, zsh and fish need to complete their arguments
 ///
-/// The files go where a prefix's share folder has them: man/man1, bash-completion/completions, zsh/site-functions,
-/// fish/vendor_completions.d, and doc/obverse/measures.md, a page of everything that is measured. Completions ask the tool itself, so --layer completes the nodes of the network on the line.
+/// The files go to the usual places below a share folder: man/man1, bash-completion/completions, zsh/site-functions,
+/// fish/vendor_completions.d, and doc/obverse/measures.md, a page of all measures. Completions ask the tool itself, so --layer
+/// completes the nodes of the network on the command line.
 #[derive(Parser)]
 #[command(
     version,
@@ -23,31 +24,31 @@ use crate::{TOOLS, Tool};
   obverse-manual share"
 )]
 pub struct Arguments {
-    /// The folder that receives them, made where it is absent
+    /// The folder to write to; it is made if it is missing
     share: PathBuf,
 }
 
-/// What stands above the measures in a help.
+/// The heading of the measures in a help.
 const HEADING: &str = "Measures:\n";
 
 const MEASURES: &str = "# What the tools measure
 
 `--json` prints what a run measured as one object; the sidecar of an output keeps the same object under `metrics`; trainings also
-write `metrics.jsonl`, a line an epoch. `obverse-table OUTPUT… --columns KEY,…` prints keys of sidecars as a table.
+write `metrics.jsonl`, one line per epoch. `obverse-table OUTPUT… --columns KEY,…` prints keys of sidecars as a table.
 
 One schema holds for all tools:
 
 - `K` is the number. Its unit is in its name where it has one (`nce_nats`, `wall_seconds`).
-- `K_standard_error` is its standard error: the standard deviation that `K` would have if everything were done again.
-- `K_interval` is `[low, high]`, its interval of 95%. `mse` and means over seeds: Student's t. What has a `--bootstrap`: the percentiles
-  of what resampled images give.
+- `K_standard_error` is its standard error: the standard deviation of `K` if everything were done again.
+- `K_interval` is `[low, high]`, its interval of 95%. For `mse` and means over seeds it is Student's t. With `--bootstrap` it is
+  the percentiles over resampled images.
 - Counts are named by what is counted: `images`, `rows`, `parts`. `K_a` and `K_b` are of the first and the second set.
-- What is not known is left out, or null; a number that is not finite is the text \"NaN\", \"inf\" or \"-inf\".
+- Unknown numbers are left out, or null; a number that is not finite is the text \"NaN\", \"inf\" or \"-inf\".
 
-For scripts written for version 0.1 `--json` also prints the names of then: `nce_interval` for `nce_nats_interval`, `mse_error` for
-`mse_standard_error`, `n_a` and `n_b` for `images_a` and `images_b`. Sidecars of 0.1 are read as they are.
+For scripts written for version 0.1, `--json` also prints its names: `nce_interval` for `nce_nats_interval`, `mse_error` for
+`mse_standard_error`, `n_a` and `n_b` for `images_a` and `images_b`. Sidecars of 0.1 can still be read.
 
-This page is made from the helps of the tools (`obverse-manual SHARE` writes it to `SHARE/doc/obverse/measures.md`).
+This page is generated from the help of the tools (`obverse-manual SHARE` writes it to `SHARE/doc/obverse/measures.md`).
 ";
 
 /// Runs the tool.
@@ -71,7 +72,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     keep(&arguments.share.join("doc/obverse/measures.md"), measures().as_bytes())
 }
 
-/// Everything that the tools measure, from their helps.
+/// All measures of the tools, from their helps.
 fn measures() -> String {
     let mut page = MEASURES.to_owned();
     for tool in TOOLS {
@@ -84,7 +85,7 @@ fn measures() -> String {
     page
 }
 
-/// What a shell reads to learn that it may ask the tool.
+/// The script that tells a shell to ask the tool for completions.
 fn registration(shell: &dyn EnvCompleter, Tool { name, .. }: Tool) -> anyhow::Result<Vec<u8>> {
     let mut script = Vec::new();
     shell.write_registration("COMPLETE", name, name, name, &mut script)?;
@@ -101,7 +102,7 @@ fn pages(command: Command, name: &str) -> anyhow::Result<Vec<(String, Vec<u8>)>>
     Ok(pages)
 }
 
-/// A page: clap_mangen's sections, with what the help says last as notes and examples, line by line.
+/// A page: clap_mangen's sections, then the end of the help as notes and examples, line by line.
 fn page(command: &Command) -> anyhow::Result<Vec<u8>> {
     let last = command.get_after_help().map(ToString::to_string).unwrap_or_default();
     let man = Man::new(command.clone()).manual("Obverse").source(format!("Obverse {}", env!("CARGO_PKG_VERSION")));
@@ -137,7 +138,7 @@ fn as_written(title: &str, text: &str) -> Roff {
     section
 }
 
-/// Writes a file, and its folder where that is absent.
+/// Writes a file, and makes its folder if it is missing.
 fn keep(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     let folder = path.parent().unwrap_or(Path::new(""));
     fs::create_dir_all(folder).map_err(store::Error::write(folder))?;

@@ -1,4 +1,4 @@
-//! Sidecars as a table: a row for each output, a column for each metric, value asked for, or other key.
+//! `obverse-table`: sidecars as a table, with a row for each output and a column for each metric, argument or other key.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -9,11 +9,11 @@ use obverse::store::sidecar::Sidecar;
 use obverse::store::{self};
 use serde_json::Value;
 
-/// Print what sidecars say of outputs as a table
+/// Print keys of sidecars as a table
 ///
-/// A row for each output, a column for each key. A key is looked for among the metrics, then among the values asked for, then among
-/// what they came to, then in the sidecar itself; a dot goes one level down: `output.shape.0`, `quantiles.median`. TITLE=KEY names the
-/// column. What an output does not have is left empty.
+/// There is one row for each output and one column for each key. A key is looked up among the metrics, then the arguments, then the
+/// resolved values, then in the sidecar itself; a dot goes one level down: `output.shape.0`, `quantiles.median`. TITLE=KEY names the
+/// column. Missing values are left empty.
 #[derive(Parser)]
 #[command(
     version,
@@ -30,28 +30,28 @@ pub struct Arguments {
     /// The columns after the output's name
     #[arg(long, required = true, value_name = "KEY,…", value_delimiter = ',', value_parser = column)]
     columns: Vec<Column>,
-    /// A row for each entry of this list of each output, whose keys come first: `layers`, `groups`
+    /// Print one row for each entry of this list, such as `layers` or `groups`; an entry's own keys are looked up first
     #[arg(long, value_name = "KEY")]
     rows: Option<String>,
-    /// How the table is written
+    /// The format of the table
     #[arg(long, value_enum, default_value_t)]
     format: Format,
-    /// Leave out the line of titles, and the outputs' names
+    /// Leave out the header and the outputs' names
     #[arg(long)]
     no_header: bool,
-    /// Take outputs without a sidecar as rows without values
+    /// Print empty rows for outputs without a sidecar
     #[arg(long)]
     missing: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, ValueEnum)]
 enum Format {
-    /// A table of Markdown
+    /// A Markdown table
     #[default]
     Markdown,
-    /// Values with commas between
+    /// Comma-separated values
     Csv,
-    /// Values with tabs between
+    /// Tab-separated values
     Tsv,
     /// A list of objects
     Json,
@@ -107,10 +107,10 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     Ok(std::io::stdout().write_all(text.as_bytes()).map_err(store::Error::write(Path::new("-")))?)
 }
 
-/// The value of a key; none where there is none.
+/// The value of a key, if there is one.
 fn look_up(sidecar: &Value, key: &str) -> Option<Value> {
-    let rooms = ["metrics", "parameters", "resolved"].into_iter().filter_map(|room| sidecar.get(room));
-    rooms.chain([sidecar]).find_map(|room| below(room, key))
+    let objects = ["metrics", "parameters", "resolved"].into_iter().filter_map(|object| sidecar.get(object));
+    objects.chain([sidecar]).find_map(|object| below(object, key))
 }
 
 /// What a key with its dots leads to.
@@ -179,7 +179,7 @@ fn lines(names: &[String], columns: &[Column], rows: &[Vec<Option<Value>>], form
     text
 }
 
-/// A cell of a CSV file, in quotes where it needs them (RFC 4180).
+/// A cell of a CSV file, quoted if necessary (RFC 4180).
 fn quoted(cell: &str) -> String {
     if cell.contains([',', '"', '\n', '\r']) { format!("\"{}\"", cell.replace('"', "\"\"")) } else { cell.to_owned() }
 }

@@ -1,4 +1,4 @@
-//! Checks outputs against their sidecars: their digests, what lies beside them, and what they were made of.
+//! `obverse-verify`: checks outputs, the files beside them and their inputs against their sidecars.
 
 use std::fs;
 use std::io::Write;
@@ -15,8 +15,8 @@ use crate::exit::Failure;
 
 /// Check that outputs are what their sidecars say
 ///
-/// Every output at or below PATH is read: its content, the files beside it, and its inputs must have the digests that its sidecar
-/// recorded. A line a problem; exit code 1 if there is any.
+/// Every output at or below PATH is read. Its content, the files beside it and its inputs must have the digests that its sidecar
+/// recorded. Prints one line per problem; the exit code is 1 if there is any.
 #[derive(Parser)]
 #[command(
     version,
@@ -67,7 +67,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let (mut outputs, mut problems) = (0, Vec::new());
     for path in sidecars {
         crate::check_interrupted()?;
-        // Other people's JSON is none of our business.
+        // Other JSON files are not ours to judge.
         let Ok(sidecar) = Sidecar::read(&path) else { continue };
         outputs += 1;
         let output = output_of(&path);

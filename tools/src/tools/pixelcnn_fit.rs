@@ -1,4 +1,4 @@
-//! `pixelcnn-fit`: trains a density model of images, conditional on what a layer computes of them.
+//! `pixelcnn-fit`: trains a density model of images, conditional on a layer's values.
 
 use crate::request::{Input, Output};
 use std::path::Path;
@@ -14,52 +14,52 @@ use obverse::train::run::{Loop, Rounds};
 use obverse::train::schedule::{Pace, Schedule};
 use serde_json::{Value, json};
 
-use crate::training::{Plan, pair, schedule};
+use crate::training::{TrainingRun, pair, schedule};
 use crate::{CheckpointArguments, CommonArguments, Precision, SeedArgument, Task};
 
-/// Train PixelCNN++, log p(x | h), on 8-bit images x and what a layer computes of them, h.
+/// Train PixelCNN++, log p(x | h), on 8-bit images x and a layer's values h.
 ///
 /// The result is a folder that pixelcnn-sample draws images from and mi-bound measures information with. It holds the Polyak
-/// averages of the parameters; with --validation those of the least loss. Progress is kept in MODEL.checkpoint: a run that was
-/// stopped, by any means, goes on from there and ends with the same bytes.
+/// averages of the parameters; with --validation those with the smallest loss. Progress is kept in MODEL.checkpoint: a run that was
+/// stopped, however it was stopped, continues from there and ends with the same bytes.
 #[derive(Parser)]
 #[command(
     version,
-    after_help = "Presets (every number can be set apart):
-  nash-mnist   64 filters, 3 blocks a level, softmax over 256 values (Nash et al. 2019); images of one channel
+    after_help = "Presets (each number can be set on its own):
+  nash-mnist   64 filters, 3 blocks per level, softmax over 256 values (Nash et al. 2019); images of one channel
   nash-colour  196 filters, 3 blocks, 10 logistics
   salimans     160 filters, 5 blocks, 10 logistics (Salimans et al. 2017): learning rate times 0.999995 after each update
 
-A condition is vectors (N, F), projected to biases, or feature maps (N, C, h, w), resized and projected to spatial biases.
-Sides that are no multiple of 4 are padded and masked.
+Conditions are vectors (N, F), projected to biases, or feature maps (N, C, h, w), resized and projected to spatial biases.
+Images whose sides are not multiples of 4 are padded and masked.
 
 Measures:
   epoch, updates             passes over the images, updates so far
-  train_nll                  nats per image, a mean over the updates since the last line
+  train_nll                  nats per image, averaged over the updates since the last line
   validation_nll, validation_bits_per_dimension
                              with --validation: nats per image, bits per colour value
-  best_update                the update that was kept, the best on the validation images
+  best_update                the update that was kept: the best on the validation images
   parameters                 how many parameters
 
 Examples:
   net-tap net train-images.npy --layer fc3 -o fc3.npy
   pixelcnn-fit train-images.npy --condition fc3.npy --updates 250000 --stop-after 2500 -o fc3-model
-  pixelcnn-fit train-images.npy --condition fc3.npy --updates 250000 -o fc3-model    # goes on from update 2500
+  pixelcnn-fit train-images.npy --condition fc3.npy --updates 250000 -o fc3-model    # continues from update 2500
   pixelcnn-fit train-images.npy --updates 250000 -o density"
 )]
 pub struct Arguments {
     /// Images to train on: .npy, (N, C, H, W) or (N, H, W), u8
     images: Input,
-    /// What each image is conditional on: .npy, (N, F) or (N, C, h, w), floats
+    /// The condition of each image: .npy, (N, F) or (N, C, h, w), floats
     #[arg(long, value_name = "H.npy")]
     condition: Option<Input>,
-    /// Sizes and schedule (see below) [default: nash-mnist for one channel, else nash-colour]
+    /// Sizes and schedule (see below) [default: nash-mnist for images of one channel, else nash-colour]
     #[arg(long, value_enum)]
     preset: Option<Preset>,
-    /// Filters of each layer
+    /// Filters per layer
     #[arg(long, value_name = "F")]
     filters: Option<usize>,
-    /// Gated blocks a level
+    /// Gated blocks per level
     #[arg(long, value_name = "B")]
     blocks: Option<usize>,
     /// The distribution of a pixel
@@ -68,51 +68,51 @@ pub struct Arguments {
     /// Logistics in a mixture
     #[arg(long, default_value_t = 10, value_name = "M")]
     mixtures: usize,
-    /// Share of a block's activations that is dropped in training
+    /// Share of each block's activations that is dropped out in training
     #[arg(long, default_value_t = 0.5, value_name = "P")]
     dropout: f64,
-    /// Divide the condition by its root mean square over the training images: layers whose features are small or large are then
-    /// learned from alike. The model takes conditions as they are
+    /// Divide the condition by its root mean square over the training images, so that layers with small and large values are learned
+    /// from equally well. The model still takes conditions as they are
     #[arg(long, requires = "condition")]
     standardise: bool,
-    /// Share of the condition's linear projections that is dropped in training
+    /// Share of the condition's linear projections that is dropped out in training
     #[arg(long, default_value_t = 0.0, value_name = "P")]
     condition_dropout: f64,
     /// Updates of the whole training
     #[arg(long, default_value_t = 250_000, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     updates: u64,
-    /// Write the model after so many updates and keep the checkpoint, from which a longer run goes on
+    /// Write the model after this many updates and keep the checkpoint, so that a longer run can continue
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     stop_after: Option<u64>,
-    /// Images an update
+    /// Images per update
     #[arg(long, default_value_t = 16, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65536))]
     batch: u32,
     /// Adam's learning rate
     #[arg(long, default_value_t = 1e-3, value_name = "R")]
     learning_rate: f64,
     /// How the learning rate changes: constant, cosine, epoch:D or update:D (times D after each), steps:N:D (every N epochs)
-    /// [default: epoch:0.9999; of salimans update:0.999995]
+    /// [default: epoch:0.9999; for salimans update:0.999995]
     #[arg(long, value_parser = schedule)]
     schedule: Option<Schedule>,
     /// Adam's decays
     #[arg(long, default_value = "0.95,0.9995", value_name = "B1,B2", value_parser = pair)]
     betas: [f64; 2],
-    /// Decay of the parameters' averages; early in the training (1 + t) / (10 + t) after t updates, where that is less
+    /// Decay of the Polyak averages; after t updates at most (1 + t) / (10 + t)
     #[arg(long, default_value_t = 0.9995, value_name = "D")]
     polyak: f64,
-    /// Images whose loss chooses the parameters that are kept
+    /// Keep the parameters with the smallest loss on these images
     #[arg(long, value_name = "IMAGES.npy")]
     validation: Option<Input>,
-    /// What the validation images are conditional on
+    /// The condition of the validation images
     #[arg(long, value_name = "H.npy", requires = "validation")]
     validation_condition: Option<Input>,
-    /// Validation images evaluated each time, the first of the file
+    /// Evaluate the first N validation images each time
     #[arg(long, default_value_t = 1000, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     validation_count: u32,
     /// Updates between evaluations [default: an epoch]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     evaluate_every: Option<u64>,
-    /// Stop early after so many updates without a better validation loss; 0 never does
+    /// Stop early after this many updates without a better validation loss; 0 never stops early
     #[arg(long, default_value_t = 0, value_name = "N", requires = "validation")]
     patience: u64,
     /// f64 is for checks: several times slower
@@ -171,11 +171,11 @@ impl Preset {
     }
 }
 
-/// Opens images and what they are conditional on.
+/// Opens images and their conditions.
 ///
 /// # Errors
 /// Images that are not 8-bit, conditions of another number or shape.
-pub fn examples(images: &Path, condition: Option<&Path>) -> anyhow::Result<Examples> {
+pub(crate) fn examples(images: &Path, condition: Option<&Path>) -> anyhow::Result<Examples> {
     let condition = condition.map(Reader::open).transpose()?;
     Ok(Examples::new(ImageFile::open(images)?, condition)?)
 }
@@ -224,7 +224,7 @@ impl Arguments {
         Ok(settings.check()?)
     }
 
-    fn plan(&self, examples: usize, identity: Value) -> Plan {
+    fn training_run(&self, examples: usize, identity: Value) -> TrainingRun {
         let rounds = Rounds { length: self.evaluate_every, most: Some(self.updates), pause: self.stop_after };
         let training = Loop {
             epochs: u64::MAX,
@@ -234,14 +234,14 @@ impl Arguments {
             every: self.checkpoint.every(),
             rounds,
         };
-        Plan { training, identity, restart: self.checkpoint.restarts(), quiet: self.common.quiet }
+        TrainingRun { training, identity, restart: self.checkpoint.restarts(), quiet: self.common.quiet }
     }
 }
 
 /// Runs the tool.
 ///
 /// # Errors
-/// Bad usage, bad input, a training that diverges; the user's wish to stop.
+/// Bad usage, bad input, a training that diverges, an interrupt.
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let mut data = examples(&arguments.images, arguments.condition.as_deref())?;
     let validation = arguments.validation.as_deref();
@@ -256,8 +256,8 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let mut task = Task::begin(&arguments.common, Some(&arguments.output))?;
     task.resolved("architecture", architecture)?;
     task.resolved("settings", settings)?;
-    // A run that stops after fewer updates is the same training: its checkpoint serves the longer one.
-    let plan = arguments.plan(data.count(), task.identity_of_training(settings.pace.schedule));
+    // A run that stops after fewer updates is the same training: the longer one continues from its checkpoint.
+    let run = arguments.training_run(data.count(), task.identity_of_training(settings.pace.schedule));
     if task.is_fresh()? {
         return Ok(());
     }
@@ -268,18 +268,18 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
         Precision::F32 => fit::<f32>,
         Precision::F64 => fit::<f64>,
     };
-    fit(&arguments, (architecture, settings), (&data, validation.as_ref()), &plan, task)
+    fit(&arguments, (architecture, settings), (&data, validation.as_ref()), &run, task)
 }
 
 fn fit<E: Element + Scalar>(
     arguments: &Arguments,
     (architecture, settings): (Architecture, Settings),
     (data, validation): (&Examples, Option<&Examples>),
-    plan: &Plan,
+    run: &TrainingRun,
     task: Task,
 ) -> anyhow::Result<()> {
     let mut training = Training::<E>::new(architecture, settings, arguments.seed.seed, data, validation)?;
-    plan.run(task, &arguments.output, &mut training, |training, folder| {
+    run.run(task, &arguments.output, &mut training, |training, folder| {
         let (model, mut metrics) = (training.model(), training.best_metrics());
         let origin = json!({
             "tool": "pixelcnn-fit", "version": env!("CARGO_PKG_VERSION"), "settings": settings,

@@ -1,4 +1,4 @@
-//! `pixelcnn-sample`: draws images from a density model, whole or completing upper parts.
+//! `pixelcnn-sample`: draws images from a density model, or completes images whose upper part is given.
 
 use std::time::{Duration, Instant};
 
@@ -22,9 +22,9 @@ use crate::{
 
 /// Draw images from a model that pixelcnn-fit has trained.
 ///
-/// Writes 8-bit images (N, C, H, W). With a condition, --count images for each of its rows, one row after the other. Every layer
-/// keeps what it has computed, so that a pixel costs a pixel's work; an image's draws depend on the seed and its number alone. A run
-/// that was stopped goes on from X.npy.checkpoint and ends with the same bytes.
+/// Writes 8-bit images (N, C, H, W). With a condition, --count images are drawn for each of its rows, one row after the other. Layers
+/// keep what they have computed, so each pixel is computed once. An image's draws depend only on the seed and its number. A run that
+/// was stopped continues from X.npy.checkpoint and ends with the same bytes.
 #[derive(Parser)]
 #[command(
     version,
@@ -41,19 +41,19 @@ Examples:
 pub struct Arguments {
     /// The model's folder
     model: Input,
-    /// What the images are conditional on: .npy, (N, F) or (N, C, h, w)
+    /// The conditions of the images: .npy, (N, F) or (N, C, h, w)
     #[arg(long, value_name = "H.npy")]
     condition: Option<Input>,
-    /// Images to draw: in all, or with a condition or with --complete for each row [default: 16, or 1 for each row]
+    /// Images to draw: in all, or with --condition or --complete for each row [default: 16, or 1 for each row]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     count: Option<u32>,
-    /// Divides logits and multiplies scales: below 1 images are likelier than the model's, 1 samples it
+    /// Divide logits and multiply scales by this: below 1 the images are more likely than the model's own, 1 samples the model
     #[arg(long, default_value_t = 1.0, value_name = "T")]
     temperature: f64,
-    /// Images whose upper part is kept and whose rest is drawn
+    /// Keep the upper part of these images and draw the rest
     #[arg(long, value_name = "IMAGES.npy", requires = "rows_kept")]
     complete: Option<Input>,
-    /// Rows of each image that are kept
+    /// Rows to keep of each image
     #[arg(long, value_name = "R", requires = "complete")]
     rows_kept: Option<usize>,
     #[command(flatten)]
@@ -89,7 +89,7 @@ impl Request {
             condition.is_some() == architecture.condition.is_some(),
             "{}: --condition: the model {}",
             arguments.model.display(),
-            if condition.is_some() { "takes none" } else { "needs what its images are conditional on" }
+            if condition.is_some() { "takes none" } else { "needs one" }
         );
         let complete = match (&arguments.complete, arguments.rows_kept) {
             (Some(path), Some(rows)) => {
@@ -107,7 +107,7 @@ impl Request {
         if let [Some(conditions), Some(images)] = listed {
             ensure!(
                 conditions == images,
-                "--complete: expected {conditions} images, one a row of --condition, found {images}"
+                "--complete: expected {conditions} images, one per row of --condition, found {images}"
             );
         }
         let rows = listed.into_iter().flatten().next();
@@ -149,7 +149,7 @@ fn condition(path: &std::path::Path, architecture: &Architecture) -> anyhow::Res
 /// Runs the tool.
 ///
 /// # Errors
-/// Bad usage, bad input, a run that fails; the user's wish to stop.
+/// Bad usage, bad input, a run that fails, an interrupt.
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let temperature = arguments.temperature;
     ensure!(

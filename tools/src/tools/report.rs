@@ -13,10 +13,10 @@ use crate::{CommonArguments, Metrics, Task};
 
 /// Write the outputs of a run as one HTML page
 ///
-/// The page says what was made from what, with which command, what was measured, and shows pictures and curves; with --claims a
-/// paper's figures stand beside ours. It is one file, asks for nothing from anywhere, and reads without JavaScript; with it pictures
-/// are enlarged (Enter, + and -) and compared side by side. A sidecar or picture that is broken is named in the page and on standard
-/// error; the rest is there.
+/// The page says what was made from what, with which command, and what was measured, and shows pictures and curves. With --claims it
+/// sets a paper's figures beside yours. It is one file that loads nothing from elsewhere and can be read without JavaScript; with
+/// JavaScript, pictures can be enlarged (Enter, + and -) and compared side by side. A broken sidecar or picture is named on the page
+/// and on standard error; the rest is still shown.
 #[derive(Parser)]
 #[command(
     version,
@@ -25,7 +25,7 @@ use crate::{CommonArguments, Metrics, Task};
   [[claim]]
   at = \"Table 2\"                                # where the paper says it
   says = \"mean squared error of the autoencoder\"
-  stated = \"0.0040\"                             # may be left out
+  stated = \"0.0040\"                             # optional
   outputs = [\"study/autoencoder\"]               # from FOLDER; several are seeds
   metric = \"test_mse\"                           # of their sidecars
 
@@ -40,10 +40,10 @@ pub struct Arguments {
     /// The folder of the run: outputs with their sidecars, at any depth
     #[arg(value_name = "FOLDER", add = Declared)]
     folder: PathBuf,
-    /// What a paper claims, beside our figures; may be given again
+    /// A paper's claims, to set beside yours; may be given more than once
     #[arg(long, value_name = "CLAIMS.toml")]
     claims: Vec<Input>,
-    /// What stands above [default: the folder]
+    /// The title [default: the folder]
     #[arg(long, value_name = "TEXT")]
     title: Option<String>,
     /// The page
@@ -56,7 +56,7 @@ pub struct Arguments {
 /// Runs the tool.
 ///
 /// # Errors
-/// Bad usage, bad input, a run that fails; the user's wish to stop.
+/// Bad usage, bad input, a run that fails, an interrupt.
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let Arguments { folder, claims, title, output, common } = arguments;
     let mut task = Task::begin(&common, Some(&output))?;

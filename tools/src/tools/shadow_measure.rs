@@ -1,4 +1,4 @@
-//! `shadow-measure`: the theory of reverse nets beside measurements.
+//! `shadow-measure`: compares the theory of reverse nets with measurements.
 
 mod spectra;
 mod theory;
@@ -10,13 +10,13 @@ use clap::{Args, Parser, Subcommand};
 use crate::picture::PictureArguments;
 use crate::{CommonArguments, SeedArgument};
 
-/// Measure the theory of reverse nets, and draw the spectra of layers.
+/// Compare the theory of reverse nets with measurements, and draw the spectra of layers.
 #[derive(Parser)]
 #[command(
     version,
     after_help = "Measures:
-  exponents                  theory, an object a variable and quantity: variable, quantity, exponent, exponent_interval, and what the theorems
-                             state
+  exponents                  theory, one object per variable and quantity: variable, quantity, exponent, exponent_interval, and the
+                             exponent that the theorems state
   error_of_one_layer, error_of_two_layers
                              theory: relative errors of recovery through one layer and through two, with their intervals
 
@@ -31,18 +31,18 @@ pub struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Recover sparse hidden variables of random layers while n, m, k and rho vary, beside Theorems 3.1 and 3.2 and Lemma 3.3
+    /// Recover sparse hidden variables of random layers while n, m, k and rho vary, and compare with Theorems 3.1 and 3.2 and Lemma 3.3
     ///
-    /// Of each variable V the folder holds V.npy, a row a value: the value, then of each quantity its error, half its interval of 95%
-    /// and the bound; the same drawn with logarithmic axes, V.png and V.svg; exponents.txt, the exponents fitted beside those stated.
+    /// For each variable V the folder has V.npy with one row per value: the value, then for each quantity its error, half its interval
+    /// of 95% and the bound. V.png and V.svg draw the same on logarithmic axes. exponents.txt compares fitted and stated exponents.
     Theory(Box<TheoryArguments>),
-    /// Draw scaled singular values, as net-tap --spectrum writes them, over what the law of random matrices expects of them
+    /// Draw scaled singular values, as net-tap --spectrum writes them, against those that the law of random matrices predicts
     Spectra(SpectraArguments),
 }
 
 #[derive(Args)]
 struct TheoryArguments {
-    /// Features of h, where they are not varied
+    /// Features of h, when they are not varied
     #[arg(short, long, value_name = "N", default_value_t = 200)]
     n: usize,
     /// Features of x
@@ -66,10 +66,10 @@ struct TheoryArguments {
     /// Values of rho
     #[arg(long, value_name = "R,…", value_delimiter = ',', default_values_t = [0.1, 0.2, 0.4, 0.8])]
     vary_rho: Vec<f64>,
-    /// Independent draws of all that is random
+    /// Independent repetitions with new random draws
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(2..=10_000))]
     repetitions: u64,
-    /// Hidden variables a draw
+    /// Hidden variables per repetition
     #[arg(long, value_name = "N", default_value_t = 16)]
     count: usize,
     /// The folder to write
@@ -93,7 +93,7 @@ struct SpectraArguments {
 /// Runs the tool.
 ///
 /// # Errors
-/// Bad usage, bad input, a run that fails; the user's wish to stop.
+/// Bad usage, bad input, a run that fails, an interrupt.
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     match arguments.command {
         Command::Theory(arguments) => theory::run(&arguments),

@@ -1,8 +1,8 @@
-//! Files of weights by name: safetensors, and PyTorch's state dictionaries (`.pth`, `.pt`, `.th`), in a zip or as the older
-//! stream. Read as data: nothing in them is imported or executed, and no length is believed before its bytes are there.
+//! Files of named weights: safetensors, and PyTorch's state dictionaries (`.pth`, `.pt`, `.th`), in a zip or in the older stream format.
+//! They are read as data: nothing in them is imported or executed, and no length is trusted before its bytes are there.
 //!
-//! A file may hold the dictionary itself, a checkpoint with it under `state_dict` or `model`, or names that all begin with
-//! `module.`, which data-parallel training leaves behind and which is taken off.
+//! A file may hold the dictionary itself, or a checkpoint with the dictionary under `state_dict` or `model`. If all names begin with
+//! `module.`, as data-parallel training leaves them, that prefix is removed.
 //!
 //! ```
 //! use obverse::store::weights::Weights;
@@ -25,7 +25,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Error, Result, budget};
 
-/// The largest file that is read: above VGG-16's 553 MB and GPT-sized surprises' below.
+/// The largest file that is read: enough for VGG-16's 553 MB, but not for large language models.
 const LIMIT: u64 = 1 << 32;
 
 /// One tensor, as 32-bit floats in PyTorch's layout.
@@ -45,10 +45,10 @@ pub struct Weights {
 }
 
 impl Weights {
-    /// Reads a file, whose first bytes say what it is. Tensors of whole numbers (counters) are left out.
+    /// Reads a file; its first bytes say which format it has. Tensors of whole numbers (counters) are left out.
     ///
     /// # Errors
-    /// A file that cannot be read, is none of these formats, is cut short, or lies about itself.
+    /// A file that cannot be read, has none of these formats, is cut short, or contradicts itself.
     pub fn open(path: &Path) -> Result<Self> {
         let bytes = content(path)?;
         let tensors = match bytes.as_slice() {
@@ -70,7 +70,7 @@ impl Weights {
         self.tensors.keys().map(String::as_str)
     }
 
-    /// The tensor of this name, where there is one.
+    /// The tensor of this name, if there is one.
     pub fn get(&self, name: &str) -> Option<&Tensor> {
         self.tensors.get(name)
     }
@@ -78,7 +78,7 @@ impl Weights {
     /// The tensor of this name and shape.
     ///
     /// # Errors
-    /// No tensor of the name, or one of another shape, or with a value that is not finite.
+    /// No tensor of this name, or one with another shape or with a value that is not finite.
     pub fn require(&self, name: &str, shape: &[usize]) -> Result<&Tensor> {
         let tensor = self.get(name).ok_or_else(|| {
             broken(&self.path, format!("a tensor \"{name}\""), format!("{} of other names", self.tensors.len()))
@@ -177,7 +177,7 @@ fn safe(bytes: &[u8]) -> std::result::Result<BTreeMap<String, Tensor>, Broken> {
     Ok(tensors.collect())
 }
 
-/// The names without the `module.` that all of them begin with.
+/// The names without `module.`, if all of them begin with it.
 fn without_module(tensors: BTreeMap<String, Tensor>) -> BTreeMap<String, Tensor> {
     const WRAPPER: &str = "module.";
     match !tensors.is_empty() && tensors.keys().all(|name| name.starts_with(WRAPPER)) {

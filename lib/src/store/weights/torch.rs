@@ -12,19 +12,19 @@ type Result<T> = std::result::Result<T, Broken>;
 /// The first object of the older stream, 0x1950a86a20f9469cfc6c, as a pickle holds it: ten bytes, the lowest first.
 const MAGIC: [u8; 10] = [0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
 
-/// Under which names checkpoints keep the dictionary.
+/// The names under which checkpoints keep the dictionary.
 const KEPT_UNDER: [&str; 3] = ["state_dict", "model_state_dict", "model"];
 
-/// Times the file that its storages may be: PyTorch does not compress them, others do.
+/// How many times the file's size its storages may be: PyTorch does not compress them, others do.
 const PACKED: u128 = 16;
 
-/// Times that a stored value may stand in tensors: tied weights stand twice.
+/// How often a stored value may appear in tensors: tied weights appear twice.
 const SHARED: u128 = 8;
 
-/// Bytes or values that count for nothing beside that.
+/// Bytes or values that are always allowed on top of that.
 const SMALL: u128 = 1 << 20;
 
-/// A tensor's place in a storage.
+/// A tensor as a view of a storage.
 struct View {
     name: String,
     storage: String,
@@ -149,7 +149,7 @@ fn text_of(item: &Item) -> Option<String> {
     item.text().map(|text| text.into_owned()).or_else(|| item.integer().map(|number| number.to_string()))
 }
 
-/// The tensors that the dictionary names, and the storages they lie in.
+/// The tensors in the dictionary, and the storages they lie in.
 fn views(pickle: &Pickle) -> Result<(Vec<View>, HashMap<String, Storage>)> {
     let root = pickle.root();
     let kept = KEPT_UNDER.iter().find_map(|name| root.entry(name).filter(|item| item.entries().is_some()));
@@ -171,8 +171,8 @@ fn views(pickle: &Pickle) -> Result<(Vec<View>, HashMap<String, Storage>)> {
     }
 }
 
-/// The arguments of the call that rebuilds a tensor, or of the one inside a parameter. A parameter holds no other one: in a hostile
-/// file it may hold itself.
+/// The arguments of the call that rebuilds a tensor, or of the one inside a parameter. Only one level is followed, because a parameter
+/// in a hostile file may contain itself.
 fn tensor_of<'p>(item: &Item<'p>) -> Option<Vec<Item<'p>>> {
     match item.callable()? {
         "torch._utils._rebuild_parameter" => rebuilt(item.arguments().first()?),
@@ -236,7 +236,7 @@ fn tensors<'b>(
     Ok(tensors)
 }
 
-/// The values of a view in row order; `None` where it leaves its storage, or holds more values than the storage does.
+/// The values of a view in row order; `None` if it goes beyond its storage or holds more values than the storage.
 fn viewed(view: &View, number: Number, content: &[u8]) -> Option<Vec<f32>> {
     let length = content.len() / number.size();
     let count = view.shape.iter().try_fold(1usize, |count, &axis| count.checked_mul(axis))?;
@@ -259,7 +259,7 @@ fn viewed(view: &View, number: Number, content: &[u8]) -> Option<Vec<f32>> {
     if contiguous {
         return Some(number.decoded(&content[view.offset * number.size()..(view.offset + count) * number.size()]));
     }
-    // Only what is looked at is decoded: thousands of small views may lie in one large storage.
+    // Only the view's own values are decoded: thousands of small views may lie in one large storage.
     let size = number.size();
     let mut place = vec![0; view.shape.len()];
     let mut bytes = Vec::with_capacity(count * size);

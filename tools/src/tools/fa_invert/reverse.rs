@@ -1,4 +1,4 @@
-//! `fa-invert --reverse`: what a node computes, run backwards to images.
+//! `fa-invert --reverse`: a node's output, run backwards to images.
 
 use anyhow::Context;
 use dfdx::prelude::NoneTape;
@@ -10,13 +10,14 @@ use obverse::store::npy::{Reader, Scalar, Writer, require_finite};
 use obverse::tensor::{Element, batch, channels_first, channels_last, view};
 use obverse::train::evaluation::SquaredError;
 
-use super::{Arguments, require_as_many, require_recoverable};
+use super::Arguments;
+use super::data::{require_as_many, require_recoverable};
 use crate::{Precision, Task, require_images};
 
-/// Images that scales and biases are estimated on at most.
+/// The most images that scales and biases are estimated on.
 const ESTIMATED: usize = 1024;
 
-/// Every file that a reverse reads.
+/// The files that a reverse reads.
 struct Data {
     representations: Reader,
     estimate: Option<ImageFile>,

@@ -1,4 +1,4 @@
-//! The images of gradient ascent: starts, chunks with checkpoints, and what is written of them.
+//! Images by gradient ascent: where they start, chunks with checkpoints, and the outputs.
 
 use std::time::{Duration, Instant};
 
@@ -85,7 +85,7 @@ impl Starts {
             reader.require_row_shape(&[length], "parameters, as many as the parameterisation's")?;
             ensure!(
                 reader.rows() == count,
-                "{}: expected {count} rows, one an image, found {}",
+                "{}: expected {count} rows, one per image, found {}",
                 path.display(),
                 reader.rows()
             );
@@ -126,11 +126,11 @@ impl Starts {
     }
 }
 
-/// What is said of each image: the objective and the norm of its gradient at the end, the cosine of response and target where there is
-/// one, the norm at the start, and the share of steps that no gradient led.
+/// What is measured of each image: the objective and the norm of its gradient at the end, the cosine of response and target if there is
+/// one, the norm at the start, and the share of steps without a gradient.
 const COLUMNS: [&str; 5] = ["objective", "gradient_norm", "cosine", "start_gradient_norm", "share_without_gradient"];
 
-/// For each image the norm of the gradient at the first step, and the share of steps at which it was zero.
+/// For each image, the norm of the gradient at the first step and the share of steps where it was zero.
 fn slopes<E: Element>(state: &State<E>) -> Vec<[f64; 2]> {
     let count = state.rows.len();
     let norms = |image: usize| state.trace.chunks_exact(2 * count).map(move |step| step[2 * image + 1]);
@@ -210,7 +210,7 @@ fn polish<E: Element + Scalar>(
     Ok(searches.iter().flat_map(|search| std::iter::repeat_n(search.trace.clone(), each)).collect())
 }
 
-/// The trace an image (N, T, 2): steps, then iterations of L-BFGS, the last one repeated where it ended before its limit.
+/// The traces of all images, (N, T, 2): steps, then iterations of L-BFGS, the last one repeated if it stopped before its limit.
 fn traces<E: Element>(state: &State<E>, polished: &[Vec<[f64; 2]>], polish: u64) -> Vec<f64> {
     let count = state.rows.len();
     let mut traces = Vec::new();

@@ -1,4 +1,4 @@
-//! The images that are found without gradients: the best of random latents, the best of a dataset.
+//! Images found without gradients: the best of random latents, or of a dataset.
 
 use std::path::Path;
 

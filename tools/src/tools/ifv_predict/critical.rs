@@ -1,4 +1,4 @@
-//! The critical space of a layer (Algorithm 1), the best of its candidates on known objectives.
+//! The critical space of a layer (Algorithm 1), and the best of its candidates on known objectives.
 
 use std::time::Instant;
 
@@ -19,7 +19,7 @@ use crate::{Metrics, Task, interrupted};
 
 pub(super) fn find_space<E: Element + Scalar>(arguments: &CriticalSpaceArguments) -> anyhow::Result<()> {
     let source = Source::new(&arguments.source)?;
-    ensure!(arguments.rows.shard.shard.is_whole(), "--shard: expected none: a space is made of all samples together");
+    ensure!(arguments.rows.shard.shard.is_whole(), "--shard: a space needs all samples together; leave it out");
     let mut task = Task::begin(&arguments.rows.common, Some(&arguments.output))?;
     source.declare(&mut task)?;
     if task.is_fresh()? {
@@ -43,7 +43,7 @@ pub(super) fn find_space<E: Element + Scalar>(arguments: &CriticalSpaceArguments
             choose(candidates, known.as_deref(), &source, arguments.dimension)?
         }
     };
-    ensure!(space.dimension() > 0, "--threshold: expected one below which not all of the directions lie; lower it");
+    ensure!(space.dimension() > 0, "--threshold: all directions lie below it; lower it");
     metrics.insert("dimension".into(), space.dimension().into());
     metrics.insert("features".into(), n.into());
     metrics.insert("seconds".into(), metric(started.elapsed().as_secs_f64()));
@@ -53,12 +53,12 @@ pub(super) fn find_space<E: Element + Scalar>(arguments: &CriticalSpaceArguments
     Chunks::discard(&arguments.output)
 }
 
-/// The images that Algorithm 1 sees.
+/// How many images Algorithm 1 sees.
 fn samples(arguments: &CriticalSpaceArguments, total: usize) -> usize {
     arguments.samples.map_or(total, |samples| total.min(samples as usize))
 }
 
-/// The objectives of all images, where they are known; those of the sampled images must differ.
+/// The objectives of all images, if they are known; those of the sampled images must differ.
 fn known(arguments: &CriticalSpaceArguments, total: usize, n: usize) -> anyhow::Result<Option<Vec<f64>>> {
     let Some(path) = arguments.targets.as_deref() else { return Ok(None) };
     let targets = vectors(path, total, n)?;
@@ -85,7 +85,7 @@ fn linearisations<E: Element + Scalar>(
     let targets = arguments.targets.as_deref().map(Reader::open).transpose()?;
     let features = source.features(&[targets.as_ref()]);
     let response = Response::new(&network, map.as_ref(), layer, source.comparison.aggregation, features)?;
-    // Read for their errors now, not after hours of Jacobians.
+    // Read now, so that errors show before hours of Jacobians.
     known(arguments, points.images.count(), response.features())?;
     let rows: Vec<usize> = (0..samples(arguments, points.images.count())).collect();
     interrupted();
@@ -98,7 +98,7 @@ fn linearisations<E: Element + Scalar>(
     Ok((rows.iter().map(one).collect::<anyhow::Result<_>>()?, points.images.count()))
 }
 
-/// The best candidate on known objectives, the one of a dimension, or the only one.
+/// The best candidate on known objectives, the candidate of a dimension, or the only one.
 fn choose(
     candidates: Vec<Candidate>,
     known: Option<&[(Linearisation, Vec<f64>)]>,

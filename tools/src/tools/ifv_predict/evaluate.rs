@@ -50,7 +50,7 @@ pub(super) fn score(arguments: &ScoreArguments) -> anyhow::Result<()> {
     let count = objectives.rows();
     for images in [&before, &after] {
         let (path, found) = (images.reader().path().display(), images.count());
-        ensure!(found == count, "{path}: expected {count} images, an objective each, found {found}");
+        ensure!(found == count, "{path}: expected {count} images, one per objective, found {found}");
     }
     after.reader().require_row_shape(before.reader().row_shape(), "images as those before")?;
     let mut task = Task::begin(&arguments.common, Some(&arguments.output))?;

@@ -1,4 +1,4 @@
-//! The objectives of images, from Jacobians that are computed or given, and how near they come to targets.
+//! Predicts the objectives of images from Jacobians, computed or given, and compares them with targets.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -21,7 +21,7 @@ use crate::{Metrics, Task, check_interrupted, companion, interrupted};
 
 pub(super) fn predict_objectives<E: Element + Scalar>(arguments: &PredictArguments) -> anyhow::Result<()> {
     let output = arguments.output.as_deref().context("-o: expected a file")?;
-    ensure!(output != Path::new("-"), "-o: expected a file, since others are written beside it");
+    ensure!(output != Path::new("-"), "-o: expected a file, because others are written beside it");
     let source = Source::new(&arguments.source)?;
     let mut task = Task::begin(&arguments.rows.common, Some(output))?;
     source.declare(&mut task)?;
@@ -92,13 +92,13 @@ pub(super) fn jacobians<E: Element + Scalar>(
             respond(&other, layer, features)?
         }
     };
-    // Read for their errors now, not after hours of Jacobians.
+    // Read now, so that errors show before hours of Jacobians.
     space(arguments.critical_space.as_deref(), response.features())?;
     arguments.targets.as_deref().map(|path| vectors(path, points.images.count(), response.features())).transpose()?;
     if source.parameters.is_none() {
         task.note("no parameters beside the images: taking the logits of their pixels, clamped to [1e-6, 1 - 1e-6]");
     }
-    // From here on an interrupt leaves the images that are done.
+    // From here on, an interrupt keeps the images that are done.
     interrupted();
     let chunks = Chunks::of(output, &task.identity(), arguments.source.restart.restart)?;
     if arguments.net.is_some() {
@@ -196,7 +196,7 @@ impl Scores {
         space: &Subspace,
         (seed, row): (u64, usize),
     ) {
-        // Of another seed than the targets, which `sample` draws with the same one.
+        // Another seed than that of the targets, which `sample` may have drawn with the same seed.
         let random = sampling::objective(!seed, row, target.len());
         let to = |vector: &[f64]| projected_angle(space, target, vector);
         self.angles.extend([to(&found.objective), to(&at.response), to(&random)]);

@@ -1,4 +1,4 @@
-//! Where Jacobians come from: images with their parameters, or a file of them; and files of vectors and spaces.
+//! Where Jacobians come from: images with their parameters, or a file of Jacobians; and files of vectors and spaces.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -27,7 +27,7 @@ const MISSED: f64 = 1e-3;
 pub(super) struct Source<'a> {
     pub(super) arguments: &'a SourceArguments,
     pub(super) comparison: Comparison,
-    /// How the images were made, in words of the arguments, and their parameters where there are any.
+    /// How the images were made, as arguments, and their parameters if there are any.
     pub(super) image: ParameterisationArguments,
     pub(super) parameters: Option<PathBuf>,
 }
@@ -41,7 +41,7 @@ impl<'a> Source<'a> {
         };
         let usual = Comparison { aggregation: Aggregation::USUAL, power: 3 };
         let comparison = arguments.comparison.resolved(made.comparison(usual));
-        // What is said outweighs the sidecar.
+        // Arguments come before the sidecar.
         let said = (arguments.image != ParameterisationArguments::default()).then(|| arguments.image.clone());
         let image = said.or(made.parameterisation).unwrap_or_default();
         let parameters = arguments.parameters.as_deref().map(Path::to_owned).or(made.parameters);
@@ -66,7 +66,7 @@ impl<'a> Source<'a> {
         Ok(())
     }
 
-    /// The node of the user's network and the images.
+    /// The network, the images and the node that the arguments name.
     pub(super) fn named(&self) -> anyhow::Result<(&Path, &Path, &str)> {
         match self.arguments {
             SourceArguments { network: Some(network), images: Some(images), layer: Some(layer), .. } => {
@@ -76,7 +76,7 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// The features asked for, by what else is given, a row of which has a value a feature.
+    /// How many features: as given, or as many as a row of the files has values.
     pub(super) fn features(&self, rows: &[Option<&Reader>]) -> Option<usize> {
         self.arguments.features.or_else(|| rows.iter().flatten().map(|reader| reader.row_len()).next())
     }
@@ -116,7 +116,7 @@ impl Points {
                 .require_row_shape(&[parameterisation.parameters()], "parameters, as many as the parameterisation's")?;
             ensure!(
                 reader.rows() == images.count(),
-                "{}: expected {} rows, one an image, found {}",
+                "{}: expected {} rows, one per image, found {}",
                 reader.path().display(),
                 images.count(),
                 reader.rows()
@@ -150,7 +150,7 @@ impl Points {
         let missed = missed.fold(0.0, f64::max);
         ensure!(
             missed <= MISSED,
-            "{}: expected the parameters of {}, found those of other images from row {row} on; give the --parameterisation they are of",
+            "{}: expected the parameters of {}, found those of other images from row {row} on; give their --parameterisation",
             reader.path().display(),
             self.images.reader().path().display()
         );
@@ -158,12 +158,12 @@ impl Points {
     }
 }
 
-/// A network folder with what is needed of it.
+/// Loads a network and folds its batch normalisation, but keeps the node `layer`.
 pub(super) fn network<E: Element + Scalar>(folder: &Path, layer: &str) -> anyhow::Result<Network<E>> {
     Ok(Network::<E>::load(folder)?.folded(&[layer])?)
 }
 
-/// The linearisations of `rows`, from chunks where a run before was interrupted. Also the seconds a Jacobian took, where one was
+/// The linearisations of `rows`, taken from chunks if an earlier run was interrupted. Returns the seconds per Jacobian, if one was
 /// computed.
 pub(super) fn linearise<E: Element + Scalar>(
     (chunks, array): (&Chunks, &str),
@@ -215,11 +215,11 @@ impl Linearisations {
     }
 }
 
-/// Vectors of a file, a row an image; of unit norm or not, but not zero.
+/// Vectors of a file, one row per image, of any norm but zero.
 pub(super) fn vectors(path: &Path, rows: usize, features: usize) -> anyhow::Result<Vec<f64>> {
     let reader = Reader::open(path)?;
-    reader.require_row_shape(&[features], "objectives, a value a feature")?;
-    ensure!(reader.rows() == rows, "{}: expected {rows} rows, one an image, found {}", path.display(), reader.rows());
+    reader.require_row_shape(&[features], "objectives, one value per feature")?;
+    ensure!(reader.rows() == rows, "{}: expected {rows} rows, one per image, found {}", path.display(), reader.rows());
     let values: Vec<f64> = reader.read_row_range_as_float_at(0, rows)?;
     require_finite(path, &values, 0, features)?;
     if let Some(row) = values.chunks_exact(features).position(|row| row.iter().all(|&value| value == 0.0)) {
@@ -228,7 +228,7 @@ pub(super) fn vectors(path: &Path, rows: usize, features: usize) -> anyhow::Resu
     Ok(values)
 }
 
-/// The critical space of a file, all of R^n where there is none.
+/// The critical space of a file, or all of R^n if there is none.
 pub(super) fn space(path: Option<&Path>, features: usize) -> anyhow::Result<Subspace> {
     let Some(path) = path else { return Ok(Subspace::whole(features)) };
     let reader = Reader::open(path)?;

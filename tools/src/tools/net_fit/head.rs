@@ -13,14 +13,14 @@ use obverse::train::lbfgs::Limits;
 use serde_json::{Value, json};
 
 use super::Arguments;
-use super::parts::{Files, Part};
-use crate::tools::dataset::folder_at;
+use super::data::{Files, Split};
+use crate::folder::folder_at;
 use crate::{Metrics, Progress, Task, check_interrupted};
 
 /// Fits the last layer of a network to the features that reach it.
 pub(super) fn fit_head(arguments: &Arguments) -> anyhow::Result<()> {
     let Arguments { images, labels, .. } = arguments;
-    let part = Part::open(&Files { images, labels, targets: &None, condition: &None })?;
+    let split = Split::open(&Files { images, labels, targets: &None, condition: &None })?;
     let folder = Path::new(&arguments.arch);
     let mut task = Task::begin(&arguments.training.common, Some(&arguments.output))?;
     task.input("arch", folder)?;
@@ -28,7 +28,7 @@ pub(super) fn fit_head(arguments: &Arguments) -> anyhow::Result<()> {
         return Ok(());
     }
     let mut network = Network::<f32>::load(folder)?;
-    crate::require_images(&part.images, network.graph())?;
+    crate::require_images(&split.images, network.graph())?;
     let graph = network.graph();
     let place = match &arguments.layer {
         Some(layer) => graph.place(layer)?,
@@ -42,7 +42,7 @@ pub(super) fn fit_head(arguments: &Arguments) -> anyhow::Result<()> {
     let source = graph.sources(place)[0].map(|source| graph.nodes[source].name.clone());
     let source = source.context("--layer: expected a layer after others, found one that reads the input")?;
     let classes = graph.size(place).channels;
-    let (features, labels) = features(arguments, &part, &network.clone().folded(&[&source])?, (&source, classes))?;
+    let (features, labels) = features(arguments, &split, &network.clone().folded(&[&source])?, (&source, classes))?;
     let start: Vec<f64> =
         [weight, bias].iter().flat_map(|&at| view(&network.parameters()[at]).to_vec()).map(f64::from).collect();
     let limits = Limits { iterations: 5000, ..Limits::default() };
@@ -69,21 +69,21 @@ pub(super) fn fit_head(arguments: &Arguments) -> anyhow::Result<()> {
     task.finish_folder(output, metrics)
 }
 
-/// The features that reach a head, and the classes, of the images it shall see.
+/// The features and classes of the images that a head is fitted to.
 fn features(
     arguments: &Arguments,
-    part: &Part,
+    split: &Split,
     network: &Network<f32>,
     (source, classes): (&str, usize),
 ) -> anyhow::Result<(Vec<f64>, Vec<usize>)> {
-    let labels = part.labels.as_ref().context("a head needs --labels")?;
+    let labels = split.labels.as_ref().context("a head needs --labels")?;
     let (place, input) = (network.graph().place(source)?, network.graph().input.shape);
-    let all: Vec<usize> = (0..part.images.count()).collect();
+    let all: Vec<usize> = (0..split.images.count()).collect();
     let (mut features, mut seen) = (Vec::new(), Vec::new());
     let mut progress = Progress::new(all.len() as u64, "images", arguments.training.common.quiet);
     for rows in all.chunks(arguments.training.batch as usize) {
         check_interrupted()?;
-        let x = batch(part.images.batch::<f32>(rows)?, (rows.len(), input.height, input.width, input.channels));
+        let x = batch(split.images.batch::<f32>(rows)?, (rows.len(), input.height, input.width, input.channels));
         let trace = network.forward(&mut NoneTape, &x, Mode::Inference, InputGradient::Unwanted);
         let value = network.value(&trace, place)?;
         for (row, label) in view(value).chunks_exact(image_len(value)).zip(labels.batch(rows)?) {

@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::{Arguments, open};
 use crate::{Metrics, Precision, Task, require_images};
 
-/// Writes the spectra of a network's layers, with what images do in them where there are images.
+/// Writes the spectra of a network's layers, and measures their activations if there are images.
 ///
 /// # Errors
 /// Files that cannot be read, images of another size, an output that cannot be written.
@@ -60,7 +60,7 @@ fn measure<E: Element + Scalar>(
     task.finish_with(|| Ok(stage(output, &[rows.len() / 3, 3], &rows)?), metrics)
 }
 
-/// What the images do in each layer.
+/// The activations of each layer.
 fn activities<E: Element + Scalar>(
     arguments: &Arguments,
     network: &Network<E>,

@@ -1,4 +1,4 @@
-//! `shadow-measure spectra`: singular values of layers over what random matrices have.
+//! `shadow-measure spectra`: singular values of layers against those of random matrices.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! `shadow-measure theory`: recovery of sparse hidden variables, measured beside the bounds.
+//! `shadow-measure theory`: errors of recovering sparse hidden variables, compared with the bounds.
 
 use std::path::Path;
 
@@ -14,7 +14,7 @@ use super::TheoryArguments;
 use crate::picture::Format;
 use crate::{Metrics, Progress, Task, check_interrupted};
 
-/// Two layers on top of each other: the first one's x is sparse enough to be recovered from the second's.
+/// Two stacked layers: the first one's x is sparse enough to be recovered from the second's.
 const LAYERS: [Sizes; 2] = [Sizes { n: 100, m: 1000, k: 4, kept: 0.1 }, Sizes { n: 1000, m: 6000, k: 50, kept: 0.4 }];
 
 pub(super) fn run(arguments: &TheoryArguments) -> anyhow::Result<()> {
@@ -104,7 +104,7 @@ fn exponent(curve: &Curve) -> Value {
     })
 }
 
-/// A line a variable and quantity, and the errors of one layer and of two.
+/// One line per variable and quantity, then the errors of one layer and of two.
 fn table(curves: &[Curve], [one, two]: &[Interval; 2]) -> String {
     let mut text = format!(
         "{:<4} {:<14} {:>9} {:>7} {:>7} {:>12}\n",

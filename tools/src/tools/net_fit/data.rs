@@ -1,4 +1,4 @@
-//! The files that a training reads: images, classes, targets and conditions of the part to train on, and of those held out.
+//! The files that a training reads: images, classes, targets and conditions, to train on and held out.
 
 use crate::request::Input;
 use std::path::Path;
@@ -13,15 +13,15 @@ use obverse::train::evaluation::HeldOut;
 
 use super::Arguments;
 
-/// A part of a dataset: images, their classes and what a layer computes of them, where they are given.
-pub(super) struct Part {
+/// The images of a split, with their classes, targets and conditions if given.
+pub(super) struct Split {
     pub(super) images: ImageFile,
     pub(super) labels: Option<LabelFile>,
     targets: Option<ImageFile>,
     condition: Option<Reader>,
 }
 
-/// The files of a part.
+/// The files of a split.
 pub(super) struct Files<'a> {
     pub(super) images: &'a Path,
     pub(super) labels: &'a Option<Input>,
@@ -29,7 +29,7 @@ pub(super) struct Files<'a> {
     pub(super) condition: &'a Option<Input>,
 }
 
-impl Part {
+impl Split {
     pub(super) fn open(files: &Files) -> anyhow::Result<Self> {
         let images = ImageFile::open(files.images)?;
         let labels = files.labels.as_ref().map(|path| LabelFile::open(path, images.count())).transpose()?;
@@ -55,12 +55,12 @@ impl Part {
         Ok(Self { images, labels, targets, condition })
     }
 
-    /// What a decoder is given, and the images it shall make of it.
+    /// The inputs of a decoder, and the images it should recover.
     pub(super) fn conditioned(&self) -> Option<Pairs<'_>> {
         self.condition.as_ref().map(|condition| (Inputs::Layer(condition), &self.images))
     }
 
-    /// Images, and what a srnet shall make of them.
+    /// Images, and the targets of a srnet.
     pub(super) fn enlarged(&self) -> Option<Pairs<'_>> {
         self.targets.as_ref().map(|targets| (Inputs::Images(&self.images), targets))
     }
@@ -71,26 +71,26 @@ impl Part {
     }
 }
 
-/// Every file that a training reads.
+/// The splits of a training.
 pub(super) struct Data {
-    pub(super) train: Part,
-    test: Option<Part>,
-    validation: Option<Part>,
+    pub(super) train: Split,
+    test: Option<Split>,
+    validation: Option<Split>,
 }
 
 impl Data {
     pub(super) fn open(arguments: &Arguments) -> anyhow::Result<Self> {
         let Arguments { images, labels, targets, condition, .. } = arguments;
-        let train = Part::open(&Files { images, labels, targets, condition })?;
+        let train = Split::open(&Files { images, labels, targets, condition })?;
         let (labels, targets, condition) = (&arguments.test_labels, &arguments.test_targets, &arguments.test_condition);
-        let part = |files: Option<Files>| files.as_ref().map(Part::open).transpose();
-        let test = part(arguments.test.as_deref().map(|images| Files { images, labels, targets, condition }))?;
+        let split = |files: Option<Files>| files.as_ref().map(Split::open).transpose();
+        let test = split(arguments.test.as_deref().map(|images| Files { images, labels, targets, condition }))?;
         let (labels, targets, condition) =
             (&arguments.validation_labels, &arguments.validation_targets, &arguments.validation_condition);
         let validation =
-            part(arguments.validation.as_deref().map(|images| Files { images, labels, targets, condition }))?;
+            split(arguments.validation.as_deref().map(|images| Files { images, labels, targets, condition }))?;
         let wanted = train.images.shape();
-        for images in [&test, &validation].into_iter().flatten().map(|part| &part.images) {
+        for images in [&test, &validation].into_iter().flatten().map(|split| &split.images) {
             let found = images.shape();
             ensure!(
                 wanted == found,
@@ -107,8 +107,8 @@ impl Data {
         Ok(Self { train, test, validation })
     }
 
-    /// The parts that nothing is trained on.
-    pub(super) fn held_out<'a, T>(&'a self, of: impl Fn(&'a Part) -> Option<T>) -> HeldOut<T> {
+    /// The splits that are only evaluated.
+    pub(super) fn held_out<'a, T>(&'a self, of: impl Fn(&'a Split) -> Option<T>) -> HeldOut<T> {
         HeldOut { test: self.test.as_ref().and_then(&of), validation: self.validation.as_ref().and_then(&of) }
     }
 }

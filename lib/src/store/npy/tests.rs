@@ -1,12 +1,15 @@
 //! Tests of `npy`: round trips, NumPy's other layouts, hostile files. `ndarray-npy` is the second opinion.
 
-use std::fs;
+use std::fmt;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
 
-use ndarray::{Array3, ShapeBuilder};
-use ndarray_npy::WriteNpyExt;
+use ndarray::{Array3, ArrayD, ShapeBuilder};
+use ndarray_npy::{ReadNpyExt, ReadableElement, WriteNpyExt};
 use proptest::prelude::*;
 
 use super::*;
+use crate::store::{Error, digest};
 
 fn scratch() -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();

@@ -1,0 +1,48 @@
+//! The parts of a dataset, written into its folder.
+
+use std::fs;
+use std::path::Path;
+
+use obverse::data::output::{self, Description};
+use obverse::data::{Images, Part};
+
+use crate::folder::folder_at;
+use crate::{Metrics, Progress, Task, check_interrupted, interrupted};
+
+/// A dataset's name from its folder's or archive's: up to the first dot.
+pub(super) fn stem(path: &Path) -> String {
+    let whole = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let name = whole.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    name.split('.').next().unwrap_or_default().to_owned()
+}
+
+/// Writes the parts into the folder and ends the task; the metrics are the number of images of each part.
+pub(super) fn write(
+    task: Task,
+    output: &Path,
+    description: Description,
+    parts: Vec<Part>,
+    quiet: bool,
+) -> anyhow::Result<()> {
+    let folder = folder_at(output)?;
+    let total: Option<usize> = parts.iter().map(|part| part.images.count).sum();
+    let mut progress = total.map(|total| Progress::new(total as u64, "images", quiet));
+    interrupted();
+    let parts = parts.into_iter().map(until_interrupted).collect();
+    let written = output::write(folder.path(), description, parts, &mut |_, _| {
+        if let Some(progress) = &mut progress {
+            progress.advance(1);
+        }
+    });
+    drop(progress);
+    check_interrupted()?;
+    let written = written?;
+    let counts: Metrics = written.parts.iter().map(|part| (part.name.clone(), part.count.into())).collect();
+    task.finish_folder(folder, counts)
+}
+
+/// A part that ends where the run is to stop.
+fn until_interrupted(Part { name, images }: Part) -> Part {
+    let examples = Box::new(images.examples.take_while(|_| !interrupted()));
+    Part { name, images: Images { examples, ..images } }
+}
