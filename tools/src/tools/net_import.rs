@@ -7,10 +7,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{anyhow, ensure};
 use clap::{Parser, ValueEnum};
 use obverse::data::import::sha256_of;
-use obverse::net::op::{Slice};
 use obverse::net::import::pretrained::{self, Architecture};
 use obverse::net::import::{CONVENTIONS, ChannelOrder, Imported, Pixels, onnx};
-use obverse::net::{Network, Node, Op, Size};
+use obverse::net::{Network, Node, Size, op};
 use obverse::store;
 use obverse::store::onnx::Model;
 use obverse::store::weights::Weights;
@@ -146,7 +145,7 @@ fn slice(text: &str) -> Result<Slice, String> {
 fn sliced(network: Network<f32>, slices: &[Slice]) -> anyhow::Result<Network<f32>> {
     slices.iter().try_fold(network, |network, Slice { name, node, start, end }| {
         network.graph().place(node)?;
-        let op = Op::Slice(Slice { start: *start, end: *end });
+        let op = op::Slice { start: *start, end: *end };
         Ok(network.with_node(Node::new(name.clone(), op, node.clone()))?)
     })
 }

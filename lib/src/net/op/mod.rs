@@ -20,6 +20,7 @@ mod linear;
 mod max_pool;
 mod pad;
 mod reshape;
+mod room;
 mod settings;
 mod slice;
 #[cfg(test)]
@@ -29,12 +30,14 @@ mod upsample;
 use dfdx::prelude::{Cpu, Tape};
 use serde::{Deserialize, Serialize};
 
+#[cfg(test)]
+pub(crate) use room::Examples;
+pub(crate) use room::{Affine, Compute, Computed, Cotangent, Form, Operation, Site};
+pub use room::{ParameterSpec, Start};
 pub use settings::{Pair, Sides};
 
 use super::size::Size;
-use crate::ops::InputGradient;
 use crate::ops::window::Window;
-use crate::tensor::random::Stream;
 use crate::tensor::{Batch, Element};
 
 /// Makes [`Op`] of the list of rooms, and hands each call to the room.
@@ -180,204 +183,6 @@ operations! {
     input::Input,
     /// A vector as an image, channels first.
     reshape::Reshape,
-}
-
-/// A parameter (or running statistic) that a node holds.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ParameterSpec {
-    /// Its name within the node: weight, bias, …
-    pub name: &'static str,
-    /// Its shape as in PyTorch's files.
-    pub shape: Vec<usize>,
-    /// Whether training changes it by its gradient; running statistics are not trained.
-    pub trained: bool,
-    /// How it starts.
-    pub start: Start,
-}
-
-/// How a parameter starts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Start {
-    /// As the network's initialisation has it.
-    Drawn,
-    /// Uniform in ±1 / sqrt(fan in), the fan in being that of the node's weight.
-    Bias,
-    /// All ones.
-    Ones,
-    /// All zeros.
-    Zeros,
-}
-
-impl ParameterSpec {
-    /// A trained weight.
-    fn weight(shape: Vec<usize>) -> Self {
-        Self { name: "weight", shape, trained: true, start: Start::Drawn }
-    }
-
-    /// A trained bias.
-    fn bias(length: usize) -> Self {
-        Self { name: "bias", shape: vec![length], trained: true, start: Start::Bias }
-    }
-
-    /// The number of values.
-    pub fn elements(&self) -> usize {
-        self.shape.iter().product()
-    }
-}
-
-/// What an operation is, apart from how an engine computes it.
-pub(crate) trait Operation {
-    /// The size of the result, or what was expected of the inputs.
-    fn output(&self, inputs: &[Size]) -> Result<Size, String>;
-
-    /// The parameters that it holds for inputs of these sizes.
-    fn parameters(&self, _inputs: &[Size]) -> Vec<ParameterSpec> {
-        Vec::new()
-    }
-
-    /// The window that it slides over its input.
-    fn window(&self) -> Option<Window> {
-        None
-    }
-
-    /// The slope below zero of a rectifier, max(x, slope x); `None` of anything else.
-    fn rectifier(&self) -> Option<f64> {
-        None
-    }
-
-    /// Whether it computes the rectifier after it in the same pass.
-    fn takes_rectifier(&self) -> bool {
-        false
-    }
-
-    /// Whether it computes what the operation before it does, and reads that one's input instead.
-    fn takes_before(&self, _before: &Op) -> bool {
-        false
-    }
-
-    /// A layer of weights without its bias.
-    fn without_bias(&self) -> Option<Op> {
-        None
-    }
-}
-
-/// Where an operation stands in a network: all that its result depends on.
-pub(crate) struct Site<'a, E: Element> {
-    /// Its parameters and sizes.
-    pub form: Form<'a, E>,
-    /// The values of its inputs, (N, H, W, C) each.
-    pub inputs: Vec<&'a Batch<E>>,
-    /// The slope of the rectifier that is computed with it.
-    pub rectifier: Option<E>,
-    /// In training the stream that it draws from.
-    pub training: Option<Stream>,
-    /// Whether the gradient of its input is wanted.
-    pub gradient: InputGradient,
-}
-
-impl<'a, E: Element> Site<'a, E> {
-    /// The value of its first input.
-    fn x(&self) -> &'a Batch<E> {
-        self.inputs[0]
-    }
-}
-
-/// An operation's parameters and sizes.
-#[derive(Clone, Copy)]
-pub(crate) struct Form<'a, E: Element> {
-    /// Its parameters, in memory shapes.
-    pub parameters: &'a [Batch<E>],
-    /// The sizes of its inputs.
-    pub sizes: &'a [Size],
-    /// The size of its result.
-    pub size: Size,
-    /// Whether it computes what the operation before it does ([`Operation::takes_before`]).
-    pub takes_before: bool,
-}
-
-impl<E: Element> Form<'_, E> {
-    /// The size of its first input.
-    fn from(&self) -> Size {
-        self.sizes.first().copied().unwrap_or(self.size)
-    }
-}
-
-/// A cotangent of what a node computed. The rectifier computed with it, if any, is given by its result and its slope: the cotangent is
-/// that of the rectifier's result.
-#[derive(Clone, Copy)]
-pub(crate) struct Cotangent<'a, E: Element> {
-    /// The cotangent, (N, H, W, C). There may be many for one image of the site.
-    pub value: &'a Batch<E>,
-    /// What the rectifier gave, and its slope.
-    pub slopes: Option<(&'a Batch<E>, E)>,
-}
-
-/// What an operation computed.
-pub(crate) struct Computed<E: Element> {
-    /// The result, (N, H, W, C).
-    pub value: Batch<E>,
-    /// Running statistics after a batch in training: which of its parameters, and the new value.
-    pub running: Vec<(usize, Batch<E>)>,
-}
-
-impl<E: Element> From<Batch<E>> for Computed<E> {
-    fn from(value: Batch<E>) -> Self {
-        Self { value, running: Vec::new() }
-    }
-}
-
-/// y = scale (x - mean) + shift of each channel.
-pub(crate) struct Affine {
-    /// One number per channel.
-    pub mean: Vec<f64>,
-    /// One number per channel.
-    pub scale: Vec<f64>,
-    /// One number per channel.
-    pub shift: Vec<f64>,
-}
-
-/// How dfdx's tape on the processor computes an operation.
-pub(crate) trait Compute: Operation {
-    /// What it computes, with the rectifier of the site.
-    fn forward<E: Element, T: Tape<E, Cpu>>(&self, tape: &mut T, site: &Site<E>) -> Computed<E>;
-
-    /// The cotangents of its inputs, in their order; what is linear in its one input need not say it.
-    fn pullback<E: Element, T: Tape<E, Cpu>>(
-        &self,
-        tape: &mut T,
-        site: &Site<E>,
-        cotangent: Cotangent<E>,
-    ) -> Vec<Batch<E>> {
-        self.adjoint(tape, site.form, cotangent).into_iter().collect()
-    }
-
-    /// The transposed map of what is linear in its one input up to a bias.
-    fn adjoint<E: Element, T: Tape<E, Cpu>>(
-        &self,
-        _tape: &mut T,
-        _form: Form<E>,
-        _cotangent: Cotangent<E>,
-    ) -> Option<Batch<E>> {
-        None
-    }
-
-    /// Scale and shift of each channel, if it is nothing else at inference.
-    fn affine<E: Element>(&self, _parameters: &[Batch<E>]) -> Option<Affine> {
-        None
-    }
-
-    /// Itself with a scale and a shift of each channel folded in, and its parameters.
-    fn absorb<E: Element>(&self, _parameters: &[Batch<E>], _by: &Affine) -> Option<(Op, Vec<Batch<E>>)> {
-        None
-    }
-}
-
-/// Small sites of an operation, for the tests that all must pass: its settings, and the sizes of its inputs. Every setting that changes
-/// what is computed should be in one of them.
-#[cfg(test)]
-pub(crate) trait Examples: Sized {
-    /// At least one.
-    fn examples() -> Vec<(Self, Vec<Size>)>;
 }
 
 impl Op {
