@@ -142,11 +142,10 @@ fn the_examples_build_in_a_copy_and_pass_their_tests() {
         printed.into_owned()
     };
     cargo("fmt --all --check");
-    let passed = cargo("test --locked --package obverse --lib -- pixel_shuffle operation_tests cifar100 gaussian");
-    for test in ["ops::pixel_shuffle::", "data::cifar100::", "information::gaussian::"] {
+    let passed = cargo("test --locked --package obverse --lib -- net::op cifar100 gaussian");
+    for test in ["net::op::pixel_shuffle::", "data::cifar100::", "information::gaussian::"] {
         assert!(passed.contains(test), "no test of {test} ran:\n{passed}");
     }
-    cargo("test --locked --package obverse --doc -- pixel_shuffle");
     let passed = cargo("test --locked --package obverse-tests --test tests -- tool_npy_norm");
     assert!(passed.contains("2 passed"), "{passed}");
     cargo("test --locked --package obverse-tools --test tests");
