@@ -39,7 +39,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let graph = Graph::new(InputSpec::plain(Size::new(3, SIDE, SIDE)), nodes, [("z".into(), "z".into())].into())?;
     let mut encoder = Network::<f32>::initialised(graph, Initialisation::Orthogonal, 0);
 
-    let recovery = Recovery { steps: 1, tau: 1.0, squash: false };
+    let recovery = Recovery { steps: 1, tau: 1.0, sigmoid: false };
     let empty: Batch<f32> = zeros((1, SIDE, SIDE, 3));
     let (heads, new) = (Heads::of(encoder.graph())?, images(TEST, 64));
     // |x - r|^2 per pixel of images that the training does not see, from their latents alone.

@@ -16,7 +16,7 @@
 //! let images = batch(Stream::new(0, "images", 0).uniform(0..128), (2, 8, 8, 1));
 //! let node = encoder.graph().output("z")?;
 //! let latents = encode(&encoder, node, &images)?;
-//! let recovery = Recovery { steps: 1, tau: 1.0, squash: false };
+//! let recovery = Recovery { steps: 1, tau: 1.0, sigmoid: false };
 //! let aims = [Aim::at(node, &latents)];
 //! let recovered = recovery.recover(&mut NoneTape, &encoder, &aims, &zeros((1, 8, 8, 1)))?;
 //! assert_eq!((shape(&latents), shape(&recovered)), ((2, 1, 1, 5), (2, 8, 8, 1)));
