@@ -22,6 +22,7 @@ pub mod request;
 pub mod task;
 pub mod tools;
 pub mod training;
+mod wording;
 
 use clap::CommandFactory;
 

@@ -117,11 +117,11 @@ impl AdversarialSettings {
     /// A value outside its range, with the range.
     pub fn check(&self) -> Result<()> {
         if !(self.lambda >= 0.0 && self.lambda.is_finite()) {
-            return Err(Error::Settings(format!("--lambda: expected a number of at least 0, found {}", self.lambda)));
+            return Err(Error::Settings(format!("`lambda`: expected a number of at least 0, found {}", self.lambda)));
         }
         if !(self.critic_limit > 0.0 && self.critic_limit.is_finite()) {
             let found = self.critic_limit;
-            return Err(Error::Settings(format!("--critic-limit: expected a positive number, found {found}")));
+            return Err(Error::Settings(format!("`critic_limit`: expected a positive number, found {found}")));
         }
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! Approximating a function reversibly (section 3.2): f(x) is learned, and a latent z beside it keeps what f forgets.
 //!
-//! L = 1/2 |z_x - z_r|^2 + alpha/2 |f_x - f_r|^2; with `--tau 2` that is equation 3. C = |y - f_x|^2 + |x - r_hat|^2
+//! L = 1/2 |z_x - z_r|^2 + alpha/2 |f_x - f_r|^2; with tau = 2 that is equation 3. C = |y - f_x|^2 + |x - r_hat|^2
 //! (equation 4), means over the batch. Without a latent only f is learned, and inverting it is plain gradient descent.
 //!
 //! ```

@@ -182,7 +182,7 @@ fn right<E: Element>(logits: &Batch<E>, labels: &[usize]) -> f64 {
 
 /// The cross entropy, with labels that fit none of the logits as an error of the arguments.
 fn entropy<E: Element>(tape: &mut impl Tape<E, Cpu>, logits: &Batch<E>, labels: &[usize]) -> Result<Batch<E>> {
-    cross_entropy(tape, logits, labels).map_err(|error| Error::Settings(format!("--labels: {error}")))
+    cross_entropy(tape, logits, labels).map_err(|error| Error::Settings(format!("`labels`: {error}")))
 }
 
 impl<E: Element + Scalar> Trainee for Classifier<'_, E> {

@@ -109,7 +109,7 @@ fn pickled(file: &str, bytes: &[u8]) -> Result<Vec<Example>> {
             file,
             format!("{} (a pickled CIFAR batch)", error.expected),
             found,
-            "check --format and the file",
+            "check `format` and the file",
         )
     })?;
     let missing = |key: &str| Error::malformed(file, "a CIFAR batch", format!("no usable {key:?}"), "check the file");

@@ -70,17 +70,17 @@ impl Memberships {
     }
 }
 
-/// Compares generated with real images by their `k` nearest neighbours.
+/// Compares generated with real images by their `neighbours` nearest neighbours.
 ///
 /// # Errors
-/// No more than `k` rows on a side, features of different lengths.
-pub fn memberships(real: Features, generated: Features, k: usize) -> Result<Memberships> {
+/// No more than `neighbours` rows on a side, features of different lengths.
+pub fn memberships(real: Features, generated: Features, neighbours: usize) -> Result<Memberships> {
     real.require_alike(generated)?;
     let fewest = real.count().min(generated.count());
-    if fewest <= k {
-        return Err(Error::TooFew { needed: k + 1, found: fewest, what: "neighbourhoods (--neighbours)" });
+    if fewest <= neighbours {
+        return Err(Error::TooFew { needed: neighbours + 1, found: fewest, what: "neighbourhoods (`neighbours`)" });
     }
-    let (balls, generated_balls) = (radii(real, k), radii(generated, k));
+    let (balls, generated_balls) = (radii(real, neighbours), radii(generated, neighbours));
     // A generated image a row, then a real image a row.
     let real_balls = distances(generated, real, |row| row.iter().zip(&balls).filter(|(d, ball)| d < ball).count());
     let seen = distances(real, generated, |row| {
@@ -88,7 +88,12 @@ pub fn memberships(real: Features, generated: Features, k: usize) -> Result<Memb
         (recalled, row.iter().fold(f64::INFINITY, |nearest, &distance| nearest.min(distance)))
     });
     let covered = seen.iter().zip(&balls).map(|((_, nearest), ball)| nearest < ball).collect();
-    Ok(Memberships { k, real_balls, recalled: seen.into_iter().map(|(recalled, _)| recalled).collect(), covered })
+    Ok(Memberships {
+        k: neighbours,
+        real_balls,
+        recalled: seen.into_iter().map(|(recalled, _)| recalled).collect(),
+        covered,
+    })
 }
 
 /// Of each row the squared distance of its `k`-th nearest other row.

@@ -258,7 +258,7 @@ mod tests {
         written(folder.path());
         let other = Checkpoint::of(&folder.path().join("net"), json!({"request": {"epochs": 11, "seed": 0}}));
         let error = other.find().unwrap_err().to_string();
-        assert!(error.contains("request.epochs 10 -> 11") && error.contains("--restart"), "{error}");
+        assert!(error.contains("request.epochs 10 -> 11") && error.contains("`restart`"), "{error}");
         other.remove().unwrap();
         assert_eq!(other.find().unwrap(), None);
     }

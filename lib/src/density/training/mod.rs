@@ -88,7 +88,7 @@ impl<'a, E: Element + Scalar> Training<'a, E> {
             part.check(&architecture)?;
         }
         if settings.condition_dropout > 0.0 && !matches!(architecture.condition, Some(Condition::Vector(_))) {
-            let words = "--condition-dropout: expected 0, since only a condition of vectors is projected linearly";
+            let words = "`condition_dropout`: expected 0, since only a condition of vectors is projected linearly";
             return Err(Error::Settings(words.into()));
         }
         let order = epoch_order(seed, 0, examples.count());

@@ -29,10 +29,10 @@ impl Settings {
     /// A value outside its range, with the range.
     pub fn check(self) -> Result<Self> {
         let shares =
-            [("--dropout", self.dropout), ("--condition-dropout", self.condition_dropout), ("--polyak", self.polyak)];
+            [("dropout", self.dropout), ("condition_dropout", self.condition_dropout), ("polyak", self.polyak)];
         for (name, value) in shares {
             if !(0.0..1.0).contains(&value) {
-                return Err(Error::Settings(format!("{name}: expected a number in [0, 1), found {value}")));
+                return Err(Error::Settings(format!("`{name}`: expected a number in [0, 1), found {value}")));
             }
         }
         Ok(self)
