@@ -88,7 +88,7 @@ struct Figure {
     shape: usize,
     style: usize,
     colour: usize,
-    /// Of the circle; the other figures have about its area.
+    /// The radius of the circle; the other figures have about the same area.
     radius: f64,
     /// The centre, x to the right and y down.
     centre: (f64, f64),

@@ -25,13 +25,13 @@ const BLOCK: usize = 128;
 /// The four shares.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Manifold {
-    /// Of the generated images, how many are like real ones.
+    /// The share of generated images that are like real ones.
     pub precision: f64,
-    /// Of the real images, how many are like generated ones.
+    /// The share of real images that are like generated ones.
     pub recall: f64,
     /// How many real neighbourhoods a generated image lies in, over k; may pass 1.
     pub density: f64,
-    /// Of the real neighbourhoods, how many have a generated image in them.
+    /// The share of real neighbourhoods that contain a generated image.
     pub coverage: f64,
 }
 
@@ -39,11 +39,11 @@ pub struct Manifold {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Memberships {
     k: usize,
-    /// Of each generated image, the number of real balls it lies in.
+    /// For each generated image, the number of real balls it lies in.
     real_balls: Vec<usize>,
-    /// Of each real image, whether it lies in a generated ball.
+    /// For each real image, whether it lies in a generated ball.
     recalled: Vec<bool>,
-    /// Of each real image, whether a generated image lies in its ball.
+    /// For each real image, whether a generated image lies in its ball.
     covered: Vec<bool>,
 }
 
@@ -81,7 +81,7 @@ pub fn memberships(real: Features, generated: Features, neighbours: usize) -> Re
         return Err(Error::TooFew { needed: neighbours + 1, found: fewest, what: "neighbourhoods (`neighbours`)" });
     }
     let (balls, generated_balls) = (radii(real, neighbours), radii(generated, neighbours));
-    // A generated image a row, then a real image a row.
+    // One generated image per row, then one real image per row.
     let real_balls = distances(generated, real, |row| row.iter().zip(&balls).filter(|(d, ball)| d < ball).count());
     let seen = distances(real, generated, |row| {
         let recalled = row.iter().zip(&generated_balls).any(|(distance, ball)| distance < ball);
@@ -96,7 +96,7 @@ pub fn memberships(real: Features, generated: Features, neighbours: usize) -> Re
     })
 }
 
-/// Of each row the squared distance of its `k`-th nearest other row.
+/// For each row the squared distance to its `k`-th nearest other row.
 fn radii(features: Features, k: usize) -> Vec<f64> {
     // The row itself is among them, at no distance.
     distances(features, features, |row| *row.select_nth_unstable_by(k, f64::total_cmp).1)

@@ -86,7 +86,7 @@ pub fn differences(a: &[f64], b: &[f64]) -> Result<Vec<f64>> {
     Ok(a.iter().zip(b).map(|(a, b)| a - b).collect())
 }
 
-/// Bits per dimension from nats an image, -nats / (D ln 2): of a log-likelihood it is how many bits a subpixel costs.
+/// The factor from nats per image to bits per dimension, -1 / (D ln 2): for a log-likelihood, the bits per subpixel.
 pub fn bits_per_dimension(dimensions: usize) -> f64 {
     -1.0 / (dimensions as f64 * std::f64::consts::LN_2)
 }

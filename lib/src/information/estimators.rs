@@ -29,7 +29,7 @@ pub enum Squash {
     Range(f64, f64),
 }
 
-/// The entropy of rows in `bins` equal bins a feature.
+/// The entropy of rows in `bins` equal bins per feature.
 ///
 /// # Errors
 /// No rows, no bins or more than 65536, an empty range.
@@ -182,7 +182,7 @@ mod tests {
         let h: Vec<f64> = Stream::new(0, "h", 0).normal(0..8000);
         let found = neighbour_entropy(&h, 2, 4).unwrap();
         assert!((found - gaussian_entropy(2, 1.0)).abs() < 0.06, "{found}");
-        // Noise of variance 1 beside a signal of variance 3: I = log 2 a dimension.
+        // Noise of variance 1 and a signal of variance 3: I = log 2 per dimension.
         let signal: Vec<f64> = h.iter().map(|value| 3f64.sqrt() * value).collect();
         let information = neighbour_information(&signal, 2, 4, 1.0, 1).unwrap();
         assert!((information - 4f64.ln()).abs() < 0.08, "{information}");

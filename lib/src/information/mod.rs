@@ -43,7 +43,7 @@ pub enum Error {
         k: usize,
     },
     /// Lists that belong to different images.
-    #[error("expected {expected} log-likelihoods, one an image, found {found}; compare models on the same images")]
+    #[error("expected {expected} log-likelihoods, one per image, found {found}; compare models on the same images")]
     Unpaired {
         /// Those of the first.
         expected: usize,

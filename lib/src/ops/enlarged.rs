@@ -1,8 +1,8 @@
 //! Convolution of images enlarged twice by repetition, without enlarging them: y = rectify(W * nearest_2(x) + b).
 //!
-//! Of an enlarged image's pixels neighbours are equal, so the taps of W that fall on equal ones are summed first: outputs of even
-//! and odd rows and columns, four phases, are convolutions of x itself by kernels of about half the height and width. Of 3 x 3 taps 4
-//! remain. W has an odd kernel, stride 1 and the padding that keeps a size.
+//! Neighbouring pixels of an enlarged image are equal, so the taps of W that fall on equal pixels are summed first. Outputs in even
+//! and odd rows and columns, four phases, are convolutions of x itself by kernels of about half the height and width: of 3 x 3 taps, 4
+//! remain. W has an odd kernel, stride 1 and the padding that keeps the size.
 //!
 //! ```
 //! use dfdx::prelude::NoneTape;

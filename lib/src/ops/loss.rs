@@ -76,7 +76,7 @@ pub fn cross_entropy<E: Element>(
     Ok(loss)
 }
 
-/// The number of classes, at least 1, if the labels are as many as the rows of logits of this shape and below it.
+/// The number of classes, at least 1, if there is one label per row of logits of this shape, each below the number of classes.
 fn check_labels((n, h, w, classes): Shape, labels: &[usize]) -> Result<usize, Error> {
     let (expected, found) = (n * h * w, labels.len());
     if found != expected {

@@ -26,7 +26,7 @@ pub fn bias(epsilon: f64, norm: f64, k: usize) -> f64 {
     -epsilon * norm / (k as f64).sqrt()
 }
 
-/// relu(estimate + b), (N, 1, 1, n), a bias a row.
+/// relu(estimate + b), (N, 1, 1, n), one bias per row.
 pub fn rectified<E: Element>(estimate: &Batch<E>, biases: &[f64]) -> Batch<E> {
     let n = image_len(estimate).max(1);
     let rows = view(estimate).chunks_exact(n).zip(biases);

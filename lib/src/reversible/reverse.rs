@@ -1,11 +1,11 @@
-//! A network run backwards by its own weights: from what a node computes, layer by layer, to an image.
+//! A network run backwards with its own weights: from the output of a node, layer by layer, to an image.
 //!
-//! A layer y = r(W x + c) is reversed by x = r(scale W^T y + b), as the generative model has it; r is the rectifier of the layer
+//! A layer y = r(W x + c) is reversed by x = r(scale W^T y + b), as in the generative model; r is the rectifier of the layer
 //! below, and of pixels whose lowest value is 0. Where dropout lies between, it drops again in training. Scales and biases are
-//! estimated on images (least squares, a scale a layer and a bias a channel, each layer from what the layers above give), or those of
+//! estimated on images (least squares, one scale per layer and one bias per channel, each layer from the layers above), or those of
 //! the model: no bias, and the scale for which W x gives back y, 2 / |W_i|^2 below a rectifier and 1 / |W_i|^2 elsewhere.
 //!
-//! Source: reverse nets, sections 2 and 4; convolutions, which they leave open, by the pullback's transposed convolution.
+//! Source: reverse nets, sections 2 and 4; convolutions, which the notes leave open, by the pullback's transposed convolution.
 //!
 //! ```
 //! use dfdx::prelude::NoneTape;
@@ -62,7 +62,7 @@ pub struct Reverse {
 }
 
 impl Reverse {
-    /// The way from the layer below the softmax, the rectifier that "logits" reads (through dropout or not); of a network without
+    /// The path from the layer below the softmax, the rectifier that "logits" reads (with or without dropout); for a network without
     /// logits from its only output.
     ///
     /// # Errors
@@ -105,7 +105,7 @@ impl Reverse {
         self.start
     }
 
-    /// The scales and biases of the generative model, one a layer on the way.
+    /// The scales and biases of the generative model, one per layer on the path.
     pub fn model_fits<E: Element>(&self, network: &Network<E>) -> Vec<Fit<E>> {
         let fit = |step: &Step| match *step {
             Step::Layer { place, below_rectifier } => Some(model_fit(network, place, below_rectifier)),
@@ -114,7 +114,7 @@ impl Reverse {
         self.steps.iter().filter_map(fit).collect()
     }
 
-    /// Images (N, H, W, C) of representations, as the node at the start computes them; `fits` are one a layer on the way.
+    /// Images (N, H, W, C) of representations, as the node at the start computes them; `fits` holds one per layer on the path.
     ///
     /// # Errors
     /// Another number of fits.
@@ -160,7 +160,7 @@ impl Reverse {
         self.steps.iter().filter(|step| matches!(step, Step::Layer { .. })).count()
     }
 
-    /// Goes the way; `fit` tells scale and bias of the layer at a place from its W^T y.
+    /// Goes down the path; `fit` gives scale and bias of the layer at a place from its W^T y.
     fn walk<E: Element, T: Tape<E, Cpu>>(
         &self,
         tape: &mut T,
@@ -246,7 +246,7 @@ fn no_reverse(graph: &Graph, place: usize) -> Error {
     let node = &graph.nodes[place];
     let operation = node.to_json()["op"].as_str().unwrap_or_default().to_string();
     let reason = match node.op {
-        Op::MaxPool2d { .. } => "it does not tell where the largest value stood; use strides or average pooling",
+        Op::MaxPool2d { .. } => "it does not keep the position of the largest value; use strides or average pooling",
         Op::BatchNorm { .. } => "in training it depends on the batch; fold it into its layer, or leave it out",
         Op::Concat | Op::Add => "its inputs do not follow from their sum or sequence",
         _ => "expected convolutions, linear layers, rectifiers, dropout, average pooling and changes of shape",
@@ -296,7 +296,7 @@ fn fit<E: Element>(x: &Batch<E>, back: &Batch<E>) -> Fit<E> {
     let pairs = || of_x.iter().zip(&of_back);
     let covariance = product - pairs().map(|(x, back)| x * back).sum::<f64>() / rows;
     let variance = square - of_back.iter().map(|back| back * back).sum::<f64>() / rows;
-    // Where nothing comes back nothing is told: the mean alone is left.
+    // If W^T y is constant, only the mean can be estimated.
     let scale = if variance > f64::EPSILON * square { covariance / variance } else { 0.0 };
     let bias = pairs().map(|(x, back)| E::of((x - scale * back) / rows)).collect();
     Fit { scale, bias: batch(bias, (1, 1, 1, channels)) }

@@ -101,7 +101,7 @@ impl<E: Element + Scalar> Discriminator<E> {
         Ok((loss + view(&penalty)[0].wide(), self.network.take_gradients(&mut gradients)))
     }
 
-    /// One update on real images beside fakes; returns the loss.
+    /// One update on real images and fakes; returns the loss.
     ///
     /// # Errors
     /// As [`Discriminator::judge`].

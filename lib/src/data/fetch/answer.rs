@@ -42,7 +42,7 @@ impl Answer {
         let start = match response.status().as_u16() {
             200 => 0,
             206 if begins == Some(start) => start,
-            // Nothing lies beyond what is there, or something else does: begin anew.
+            // The file on the server is no longer than ours, or another one: start again.
             416 if start > 0 => return Self::ask(address, 0),
             status => return Err(failed(format!("HTTP status {status}"))),
         };
@@ -68,7 +68,7 @@ pub(super) fn receive(
         }
         done += read as u64;
         if done > size.unwrap_or(SIZE_LIMIT) {
-            // Kept, it would be taken for a start to resume from.
+            // If it were kept, the next run would resume from it.
             fs::remove_file(path).map_err(store::Error::write(path))?;
             return Err(Error::fetch(address, format!("more than the {} bytes expected", size.unwrap_or(SIZE_LIMIT))));
         }

@@ -1,13 +1,13 @@
-//! Fetching the files of a manifest: from a mirror folder, from what was fetched before, or over HTTP with resumption
-//! (RFC 9110, Range). What arrives is held against its sha256 before anything reads it.
+//! Fetching the files of a manifest: from a mirror folder, from earlier downloads, or over HTTP with resumption
+//! (RFC 9110, Range). Every file is checked against its sha256 before anything reads it.
 //!
-//! A download grows under `<name>.partial` and takes its name when it is complete and right.
+//! A download is written to `<name>.partial` and renamed when it is complete and correct.
 //!
 //! ```
 //! use obverse::data::{fetch::Request, manifest::Manifest};
 //! let folder = tempfile::tempdir()?;
 //! let manifest = Manifest::named("celeba")?;
-//! // CelebA is not to be fetched: it wants your own copy, which the error asks for.
+//! // CelebA cannot be fetched: the error asks for your own copy.
 //! let request = Request { manifest: &manifest, downloads: folder.path(), mirror: None, all: false, recorded: &[] };
 //! assert!(request.fetch(&mut |_, _, _| ()).is_err());
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -104,7 +104,7 @@ impl Request<'_> {
         }
     }
 
-    /// Holds a file against the digest of the manifest, or against what was recorded where the manifest has none.
+    /// Checks a file against the digest of the manifest, or against the recorded one where the manifest has none.
     fn verified(&self, file: &RemoteFile, path: PathBuf, address: Option<&str>) -> Result<Fetched> {
         let digest = sha256_of(&path)?;
         let recorded = self.recorded.iter().find(|source| source.file == file.name);
@@ -166,7 +166,7 @@ impl Request<'_> {
 fn unpacked_is_right(file: &RemoteFile, path: &Path) -> Result<bool> {
     let Some(expected) = &file.unpacked_sha256 else { return Ok(false) };
     let packed = File::open(path).map_err(|source| Error::read(path, source))?;
-    // What is no gzip file is not right.
+    // A file that is not gzip does not match.
     Ok(sha256(MultiGzDecoder::new(io::BufReader::new(packed))).is_ok_and(|digest| digest == *expected))
 }
 

@@ -13,7 +13,7 @@ use super::spool::Spool;
 use crate::data::{Error, Result};
 use crate::store::budget::open_file;
 
-/// What a file is, told by its first bytes and never by its name.
+/// What a file is, by its first bytes and never by its name.
 pub(super) enum Kind {
     Tar(Compression),
     Zip,

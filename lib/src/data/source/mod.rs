@@ -104,7 +104,7 @@ impl Source {
     }
 
     /// Takes in the file `name` (and `name.gz`) of the same folder where it exists, a file of
-    /// labels beside a file of images.
+    /// labels next to a file of images.
     pub(crate) fn take_in_neighbour(&mut self, name: &str) {
         for name in [name.to_string(), format!("{name}.gz")] {
             let path = self.path.with_file_name(&name);

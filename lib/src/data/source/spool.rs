@@ -29,8 +29,8 @@ impl Spool {
         Ok(Self { file, length: 0, stored })
     }
 
-    /// Appends a member, which claims a length, and returns its (start, length). An archive that unpacks to many times its size is
-    /// refused, so that it fills no disk: by what it claims, and by what comes.
+    /// Appends a member of a claimed length and returns its (start, length). An archive that unpacks to many times its size is
+    /// refused, so that it cannot fill the disk: both the claimed length and the actual one are checked.
     pub(super) fn add(&mut self, archive: &Path, member: &mut impl Read, claimed: u64) -> Result<(u64, u64)> {
         let start = self.length;
         check_expansion(archive, u128::from(start) + u128::from(claimed), self.stored, ARRAY)?;

@@ -82,7 +82,7 @@ impl<E: Element> PixelCnn<E> {
         self.parameters.iter().map(|parameter| view(parameter).len()).sum()
     }
 
-    /// The parameters of each pixel's distribution, (N, H', W', P), of images x (N, H, W, C) in [-1, 1] and what they are
+    /// The parameters of each pixel's distribution, (N, H', W', P), for images x (N, H, W, C) in [-1, 1] and what they are
     /// conditional on; its gradient is recorded where it is `Wanted`.
     pub fn forward(
         &self,

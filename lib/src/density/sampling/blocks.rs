@@ -23,7 +23,7 @@ pub(super) struct Sizes {
     pub(super) maps: bool,
 }
 
-/// A gated block with what its two convolutions see.
+/// A gated block with the inputs of its two convolutions.
 pub(super) struct Block<E> {
     conv_in: Kernel<E>,
     skip: Option<Kernel<E>>,
@@ -64,7 +64,7 @@ impl<E: Element> Block<E> {
         }
     }
 
-    /// What the block makes of x at a region; `beside` is what its skip sees, a part a tensor.
+    /// The block's output for x at a region; `beside` are the tensors that its skip connection sees.
     pub(super) fn run(&mut self, region: &Region, sizes: Sizes, x: &[E], beside: &[&[E]]) -> Vec<E> {
         let filters = sizes.filters;
         self.before.put(region, |pixel, values| doubled(&x[pixel * filters..][..filters], values));

@@ -20,7 +20,7 @@ pub(super) struct Layers<E> {
     large: Vec<Plane<E>>,
     /// What the growing layers have made: of the half level, of the whole one.
     grown: Vec<Grown<E>>,
-    /// Of each level, what its layers on the way up made of the region that was computed last.
+    /// For each level, the outputs of its layers on the way up at the region computed last.
     ups: [Vec<Vec<E>>; 3],
     /// The same on the way down, in the order they are computed.
     downs: [Vec<Vec<E>>; 3],

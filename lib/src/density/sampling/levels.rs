@@ -27,7 +27,7 @@ impl<E: Element> Between<E> {
         Self { kernel: conv.kernel, weights: view(&weight).to_vec(), filters: bias.len(), bias, conv }
     }
 
-    /// A convolution of stride 2 at a region of the smaller level, of what the larger one has computed.
+    /// A convolution of stride 2: a region of the smaller level from what the larger level has computed.
     pub(super) fn shrink(&self, plane: &Plane<E>, region: &Region) -> Vec<E> {
         let [kh, kw] = self.kernel;
         let depth = kh * kw * self.filters;
@@ -76,7 +76,7 @@ impl<E: Element> Between<E> {
     }
 }
 
-/// What a growing layer has made so far, (N, H, W, F), without its bias.
+/// What a growing layer has computed so far, (N, H, W, F), without its bias.
 pub(super) struct Grown<E> {
     pub(super) values: Vec<E>,
     pub(super) size: (usize, usize),

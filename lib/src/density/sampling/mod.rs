@@ -1,8 +1,8 @@
-//! Images drawn pixel by pixel, row by row, x_i ~ p(x_i | x_1 … x_(i-1), h); every layer keeps what it has computed, so that a pixel
-//! costs a pixel's work (Ramachandran et al. 2017) and each product is one that a full pass makes too.
+//! Images drawn pixel by pixel, row by row, x_i ~ p(x_i | x_1 … x_(i-1), h); every layer keeps what it has computed, so that each pixel
+//! is computed only once (Ramachandran et al. 2017), by the same products as in a full pass.
 //!
-//! `u` depends on rows above alone and is computed a row at a time, `ul` a pixel at a time; the half and the quarter level where a
-//! row or pixel of theirs begins. Draws are keyed by the image's number and pixel: batches and shards change nothing.
+//! `u` depends only on the rows above and is computed row by row, `ul` pixel by pixel; the half and quarter levels are computed
+//! where one of their rows or pixels begins. Draws are keyed by the image's number and pixel: batches and shards change nothing.
 //!
 //! ```
 //! use obverse::density::sampling::{Draws, sample};
@@ -46,11 +46,11 @@ pub struct Draws {
     pub seed: u64,
     /// The number of the first image: each image has draws of its own.
     pub first: usize,
-    /// Divides logits and multiplies scales: below 1 images are more likely than the model's, at 1 they are its samples.
+    /// Divides logits and multiplies scales: at 1 images are samples of the model, below 1 they are more likely ones.
     pub temperature: f64,
 }
 
-/// Images, (N, H, W, C), each drawn from p(x | h); of `given` images the upper rows are kept.
+/// Images, (N, H, W, C), each drawn from p(x | h); of each image in `given`, the upper rows are kept.
 pub fn sample<E: Element>(
     model: &PixelCnn<E>,
     images: usize,

@@ -19,7 +19,7 @@ impl Region {
     }
 }
 
-/// What a layer's kernel sees, of all images, with the zeros around it: the last rows, one more than the kernel has, in turn,
+/// The input of a layer's kernel for all images, with the zeros around it: a ring of the last rows, one more than the kernel has,
 /// (N, kh + 1, left + W + right, C).
 pub(super) struct Plane<E> {
     pub(super) values: Vec<E>,
@@ -44,7 +44,7 @@ impl<E: Element> Plane<E> {
         ((row + u) % self.rows * self.width + column) * self.channels
     }
 
-    /// The places of a region's pixels, an image after the other.
+    /// Fills the pixels of a region, image by image.
     pub(super) fn put(&mut self, region: &Region, mut fill: impl FnMut(usize, &mut [E])) {
         let count = region.pixels() * self.channels;
         let row = (region.row + self.top) % self.rows;

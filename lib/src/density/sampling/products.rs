@@ -56,7 +56,7 @@ impl<E: Element> Kernel<E> {
         }
     }
 
-    /// rows (+)= W * values for a kernel of one pixel; `values` one row a pixel.
+    /// rows (+)= W * values for a kernel of one pixel; `values` has one row per pixel.
     pub(super) fn apply_pointwise(&self, values: &[E], rows: &mut [E], write: Write) {
         let count = values.len() / self.channels;
         let weights = Matrix::new(&self.weights, self.channels, self.outputs());

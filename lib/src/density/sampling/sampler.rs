@@ -1,4 +1,4 @@
-//! The pixels of a batch of images in order, each from what was kept of those before it.
+//! The pixels of a batch of images in order, each computed from what was kept of those before it.
 
 use super::blocks::{Projection, Sizes};
 use super::layers::{Layers, down, up};
@@ -10,7 +10,7 @@ use crate::ops::causal::elu;
 use crate::ops::product::Write;
 use crate::tensor::{Batch, Element};
 
-/// A model that computes a pixel's distribution from what it keeps of the pixels before.
+/// A model that computes a pixel's distribution from what it kept of the pixels before.
 pub struct Sampler<E: Element> {
     architecture: Architecture,
     sizes: Sizes,
@@ -47,7 +47,7 @@ impl<E: Element> Sampler<E> {
         }
     }
 
-    /// Goes through the pixels in order. `choose` is told each one's number and the parameters of its distribution, (N, P), and gives
+    /// Goes through the pixels in order. `choose` gets each pixel's number and the parameters of its distribution, (N, P), and returns
     /// the pixel's values, (N, C).
     pub fn run(mut self, mut choose: impl FnMut(usize, &[E]) -> Vec<u8>) {
         for row in 0..self.architecture.height {
@@ -85,7 +85,7 @@ impl<E: Element> Sampler<E> {
         rows
     }
 
-    /// Computes what depends on the rows above alone.
+    /// Computes what depends only on the rows above.
     fn row(&mut self, row: usize) {
         let levels = (0..3).take_while(|&level| row.is_multiple_of(1 << level)).count();
         let width = self.sizes.levels[0].1;

@@ -22,14 +22,14 @@ impl Examples {
     /// Images, with the file of their conditions.
     ///
     /// # Errors
-    /// Images that are not 8-bit; conditions that are neither vectors nor maps, or as many as other images.
+    /// Images that are not 8-bit; conditions that are neither vectors nor maps, or not one per image.
     pub fn new(images: ImageFile, condition: Option<Reader>) -> Result<Self> {
         images.reader().require_dtype(&[Dtype::U8])?;
         let condition = condition.map(|reader| {
             reader.require_dtype(&[Dtype::F32, Dtype::F64])?;
             let file = reader.path().display().to_string();
             if reader.rows() != images.count() {
-                let expected = format!("{} rows, one an image", images.count());
+                let expected = format!("{} rows, one per image", images.count());
                 return Err(Error::Mismatch { file, expected, found: format!("{} rows", reader.rows()) });
             }
             let condition = Condition::of_rows(&file, reader.row_shape())?;
@@ -38,8 +38,8 @@ impl Examples {
         Ok(Self { images, condition: condition.transpose()?, unit: 1.0 })
     }
 
-    /// The same, with conditions divided by their root mean square, so that a projection learns from features of any size alike: of
-    /// a layer's information that changes nothing.
+    /// The same, with conditions divided by their root mean square, so that a projection learns equally well from features of any scale.
+    /// This does not change the information in a layer.
     ///
     /// # Errors
     /// Conditions that cannot be read or are not finite.
@@ -52,7 +52,7 @@ impl Examples {
             squares += values.iter().map(|value| value * value).sum::<f64>();
         }
         let unit = (squares / (reader.rows() * reader.row_len()).max(1) as f64).sqrt();
-        // Of conditions that are all zero there is nothing to learn.
+        // Conditions that are all zero are left as they are.
         self.unit = if unit > 0.0 { unit } else { 1.0 };
         Ok(self)
     }

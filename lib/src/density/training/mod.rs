@@ -193,7 +193,7 @@ impl<E: Element + Scalar> Trainee for Training<'_, E> {
         if finite && nll.is_finite() {
             self.step(&gradients, position);
         }
-        // Gradients that are no numbers would spoil the parameters before the loss tells: they count as a loss that is none.
+        // NaN gradients would spoil the parameters before the loss shows it, so they count as a NaN loss.
         Ok(vec![("train_nll", if finite { nll } else { f64::NAN })])
     }
 

@@ -8,7 +8,7 @@ use crate::train::schedule::Pace;
 /// The hyper-parameters of a training.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Settings {
-    /// Adam's, over the run.
+    /// Adam's settings over the run.
     pub pace: Pace,
     /// The share of a block's activations that is dropped.
     pub dropout: f64,

@@ -28,14 +28,14 @@ pub enum Atom {
         /// The node.
         node: String,
     },
-    /// The resemblance to one direction, the same for all images.
+    /// The similarity to one direction, the same for all images.
     Direction {
         /// The node.
         node: String,
         /// A vector, (F).
         file: PathBuf,
     },
-    /// The resemblance to a target, a row an image.
+    /// The similarity to a target, one row per image.
     Targets {
         /// The node.
         node: String,

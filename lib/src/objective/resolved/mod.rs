@@ -1,7 +1,7 @@
-//! An objective met with a network: its value for each image of a batch, and the cotangents that raise it.
+//! An objective for a given network: its value for each image of a batch, and the cotangents that raise it.
 //!
 //! A value is a sum over terms; what raises it comes as cotangents of nodes, for the network's pullback, and as a cotangent of
-//! the images for penalties. An image's value and cotangents depend on no other image, but for diversity.
+//! the images for penalties. An image's value and cotangents do not depend on other images, except for diversity.
 //!
 //! ```
 //! use dfdx::prelude::NoneTape;
@@ -41,7 +41,7 @@ pub use error::{Error, Result};
 pub use nodes::Judged;
 pub use term::Comparison;
 
-/// What some images are made for, by one network: one expression, or one after the other.
+/// What images are optimised for, with one network: one expression, or several, each for its own images.
 #[derive(Clone, Debug)]
 pub struct Objective {
     entries: Vec<Entry>,
@@ -49,7 +49,7 @@ pub struct Objective {
 }
 
 impl Objective {
-    /// An expression met with a network's graph, for `images` images; files of targets hold a row for each of them. Rows are
+    /// An expression resolved for a network's graph and `images` images; files of targets hold one row for each of them. Rows are
     /// scaled to unit norm.
     ///
     /// # Errors

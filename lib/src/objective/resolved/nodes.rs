@@ -7,7 +7,7 @@ use crate::objective::significance::significance;
 use crate::ops::product::{Matrix, Write, product};
 use crate::tensor::{Batch, Element, batch, image_len, shape, view};
 
-/// What a batch of images is worth.
+/// The objective's values for a batch of images, and their gradients.
 #[derive(Clone, Debug)]
 pub struct Judged<E: Element> {
     /// The objective of each image.

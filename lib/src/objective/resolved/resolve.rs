@@ -62,7 +62,7 @@ fn check(node: &str, holds: bool, wrong: impl FnOnce() -> (String, String)) -> R
     Err(Error::Place { node: node.to_string(), expected, found })
 }
 
-/// The node that holds a score a class.
+/// The node that holds one score per class.
 fn logits(graph: &Graph, class: usize) -> Result<usize> {
     let single = || if graph.outputs.len() == 1 { graph.outputs.keys().next() } else { None };
     match graph.outputs.get_key_value("logits").map(|(name, _)| name).or_else(single) {
@@ -71,8 +71,8 @@ fn logits(graph: &Graph, class: usize) -> Result<usize> {
     }
 }
 
-/// Rows of unit norm of a file: one for all images, or one an image. Rows may be shorter than the node has channels: they are
-/// about the first of them.
+/// The rows of a file, scaled to unit norm: one for all images, or one per image. Rows may be shorter than the node has channels; they
+/// then apply to the first channels.
 fn directions(file: &Path, size: Size, images: usize) -> Result<Vec<Vec<f64>>> {
     let reader = Reader::open(file)?;
     let (count, length) = match reader.shape() {
@@ -81,11 +81,11 @@ fn directions(file: &Path, size: Size, images: usize) -> Result<Vec<Vec<f64>>> {
         other => return Err(wrong(file, "directions (N, F) or (F)".into(), format!("shape {other:?}"))),
     };
     if length == 0 || length > size.channels {
-        let expected = format!("at most {} features a direction, the node's channels", size.channels);
+        let expected = format!("at most {} features per direction, the node's channels", size.channels);
         return Err(wrong(file, expected, length.to_string()));
     }
     if count != images {
-        let expected = if images == 1 { "one direction".into() } else { format!("{images} directions, one an image") };
+        let expected = if images == 1 { "one direction".into() } else { format!("{images} directions, one per image") };
         return Err(wrong(file, expected, count.to_string()));
     }
     let values: Vec<f64> = reader.read_row_range_as_float_at(0, reader.rows())?;

@@ -27,12 +27,12 @@ pub(super) enum Term {
     TotalVariation,
 }
 
-/// A term for the images of a range; the weight runs over them.
+/// A term for the images of a range; the weight changes linearly over them.
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
     pub(super) images: Range<usize>,
     pub(super) weight: Weight,
-    /// The node, of quantities of one.
+    /// The node, for quantities of a node.
     pub(super) place: Option<usize>,
     pub(super) term: Term,
 }

@@ -7,12 +7,12 @@ use super::sums::{Sums, means, project};
 use crate::ops::accumulate;
 use crate::tensor::{Batch, Element, view};
 
-/// Adds a value a channel to a gradient.
+/// Adds one value per channel to a gradient.
 fn add_channels<E: Element>(target: &mut [E], value: impl Fn(usize) -> f64) {
     target.iter_mut().enumerate().for_each(|(channel, target)| *target += E::of(value(channel)));
 }
 
-/// Records how x, g and b receive their gradients from y's; `back` gives that of x and the sums for the others.
+/// Records the gradients of x, g and b for that of y; `back` gives that of x and the sums for the others.
 pub(super) fn record<E: Element, T: Tape<E, Cpu>>(
     tape: &mut T,
     x: &Batch<E>,
@@ -35,7 +35,7 @@ pub(super) fn record<E: Element, T: Tape<E, Cpu>>(
     });
 }
 
-/// Records how c and g receive their gradients from those of c g s.
+/// Records the gradients of c and g for that of c g s.
 pub(super) fn record_pullback<E: Element, T: Tape<E, Cpu>>(
     tape: &mut T,
     cotangent: &Batch<E>,
@@ -61,7 +61,7 @@ pub(super) fn record_pullback<E: Element, T: Tape<E, Cpu>>(
     });
 }
 
-/// Records how c, x and g receive their gradients from those of P(c).
+/// Records the gradients of c, x and g for that of P(c).
 pub(super) fn record_pullback_training<E: Element, T: Tape<E, Cpu>>(
     tape: &mut T,
     cotangent: &Batch<E>,

@@ -1,4 +1,4 @@
-//! Batch normalisation, y = g (x - m) s + b with s = 1 / sqrt(v + eps), a channel at a time; x (N, H, W, C), others (1, 1, 1, C).
+//! Batch normalisation, y = g (x - m) s + b with s = 1 / sqrt(v + eps), channel by channel; x (N, H, W, C), others (1, 1, 1, C).
 //!
 //! In training m and v are the mean and the (biased) variance of the batch, through which gradients flow; in inference they
 //! are running statistics, constants (Ioffe and Szegedy 2015; defaults and running statistics are PyTorch's).

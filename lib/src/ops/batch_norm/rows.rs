@@ -64,12 +64,12 @@ pub(super) fn normalised<E: Element>(
     batch(y, shape(x))
 }
 
-/// What `fill` makes of each pixel's channels of x.
+/// `fill` applied to each pixel's channels of x.
 fn in_rows<E: Element>(x: &[E], channels: usize, fill: impl Fn(&mut [E], &[E]) + Sync + Send) -> Vec<E> {
     in_rows_numbered(x, channels, |_, y, x| fill(y, x))
 }
 
-/// As [`in_rows`], told the pixel's number.
+/// As [`in_rows`]; `fill` also gets the pixel's number.
 fn in_rows_numbered<E: Element>(
     x: &[E],
     channels: usize,

@@ -8,7 +8,7 @@ use crate::tensor::{Batch, Element, batch, shape, view};
 pub struct Statistics {
     pub(super) mean: Vec<f64>,
     pub(super) variance: Vec<f64>,
-    /// Values a channel that they were taken from.
+    /// The number of values per channel that they were computed from.
     pub(super) count: usize,
 }
 

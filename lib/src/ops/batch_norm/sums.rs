@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use super::rows::each;
 use crate::tensor::{Batch, Element, shape, view};
 
-/// Rows whose sums are taken together: fixed, so that threads do not change a bit.
+/// Rows that are summed together: a fixed number, so that the number of threads does not change the result.
 const ROWS: usize = 1024;
 
 /// The means over a batch of K quantities of each channel; f is given the index of an element and its channel.
@@ -30,7 +30,7 @@ pub(super) fn means<const K: usize>(
     })
 }
 
-/// For each channel <c> and <c z>, and how many values they are means of.
+/// For each channel <c> and <c z>, and the number of values averaged.
 pub(super) struct Sums {
     pub(super) means: Vec<[f64; 2]>,
     pub(super) count: usize,

@@ -3,7 +3,7 @@
 use crate::tensor::Element;
 use crate::tensor::random::Stream;
 
-/// A share of activations that is left out; the others are scaled so that the mean stays (Srivastava et al. 2014).
+/// A share of activations that is left out; the others are scaled so that the mean stays the same (Srivastava et al. 2014).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Dropout {
     /// 16 random bits below this leave an activation out.

@@ -3,9 +3,9 @@
 //! A kernel that is shifted down sees its row and those above, as far to each side as it is wide; shifted right, pixels above and
 //! to the left; unshifted, 1 x 1, its pixel (Salimans et al. 2017). f is a term's activation; concat_elu doubles the channels.
 //!
-//! Activations are laid into a plane whose rows are parted by the padding's zeros. There the pixels under a row of the kernel are
-//! neighbours, and the patches of all positions a matrix whose rows overlap: no patch is copied, no zero tap computed, and no
-//! activation kept for the way back, where the plane is made again.
+//! Activations are laid into a plane with the padding's zeros between its rows. There the pixels under a row of the kernel are
+//! neighbours, and the patches of all positions are a matrix whose rows overlap: no patch is copied, and no
+//! activation is kept for the backward pass, which fills the plane again.
 //!
 //! ```
 //! use dfdx::prelude::NoneTape;

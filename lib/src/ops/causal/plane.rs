@@ -16,7 +16,7 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    /// Windows in a plane, those that reach over a row's end included; their results are dropped.
+    /// Windows in a plane, including those that reach over a row's end, whose results are dropped.
     pub(super) fn windows(self) -> usize {
         ((self.height.max(1)) - 1) * self.stride + self.width
     }
@@ -97,7 +97,7 @@ impl<E: Element> OwnedTerm<E> {
         }
     }
 
-    /// The patches under row `u` of the kernel, one row a window.
+    /// The patches under row `u` of the kernel, one row per window.
     pub(super) fn patches<'a>(&self, layout: Layout, plane: &'a [E], u: usize) -> Matrix<'a, E> {
         let channels = self.channels();
         let [_, kw] = self.kernel();
@@ -110,7 +110,7 @@ impl<E: Element> OwnedTerm<E> {
         Matrix::strided(&view(&self.weight)[u * kw * channels..], self.outputs(), kw * channels, kh * kw * channels)
     }
 
-    /// The kernel turned round, (kh, kw, O, C'): cotangents under it become those of f(x).
+    /// The kernel rotated by 180 degrees, (kh, kw, O, C'): it turns cotangents of y into those of f(x).
     pub(super) fn turned(&self) -> Vec<E> {
         let ([kh, kw], channels, outputs) = (self.kernel(), self.channels(), self.outputs());
         let taps = kh * kw;
@@ -123,7 +123,7 @@ impl<E: Element> OwnedTerm<E> {
         turned
     }
 
-    /// Adds the cotangents of f(x), in windows' order, times the slopes that the plane tells, to the gradients of the inputs.
+    /// Adds the cotangents of f(x), in windows' order, times the slopes read off the plane, to the gradients of the inputs.
     pub(super) fn fold(
         &self,
         layout: Layout,
@@ -171,7 +171,7 @@ impl<E: Element> OwnedTerm<E> {
         }
     }
 
-    /// The cotangents of f(x) in windows' order, of those of y in `delta`, which starts with `lead` pixels of zeros.
+    /// The cotangents of f(x), in windows' order, for those of y in `delta`, which starts with `lead` pixels of zeros.
     pub(super) fn cotangents(&self, layout: Layout, delta: &[E], lead: usize, turned: &[E], rows: &mut Vec<E>) {
         let ([kh, kw], channels, outputs) = (self.kernel(), self.channels(), self.outputs());
         let left = kw - 1 - self.shift.reach(self.kernel()).1;

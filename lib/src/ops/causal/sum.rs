@@ -8,7 +8,7 @@ use crate::ops::product::{Target, Write, product_in_place};
 use crate::ops::{InputGradient, accumulate};
 use crate::tensor::{Batch, Element, shape, view};
 
-/// Parts of a batch whose weight gradients are summed apart.
+/// Parts of a batch whose weight gradients are summed separately.
 const LANES: usize = 8;
 
 /// All that is summed.
@@ -17,7 +17,7 @@ pub(super) struct Sum<E: Element> {
     pub(super) biases: Vec<Batch<E>>,
 }
 
-/// Buffers a thread uses again and again.
+/// Buffers that a thread reuses.
 pub(super) struct Scratch<E> {
     plane: Vec<E>,
     rows: Vec<E>,
@@ -29,7 +29,7 @@ impl<E> Default for Scratch<E> {
     }
 }
 
-/// One lane's results: a sum a term for its weights, (kh, kw C', O), and for each image the sum of its cotangents, (O).
+/// One lane's results: for each term the gradient of its weights, (kh, kw C', O), and for each image the sum of its cotangents, (O).
 struct Lane<E> {
     weights: Vec<Vec<E>>,
     images: Vec<Vec<E>>,

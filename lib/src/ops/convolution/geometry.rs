@@ -1,4 +1,4 @@
-//! What a convolution's window, groups and sizes come to: rows, bands and tiles, and the convolution that is its adjoint.
+//! A convolution's sizes: rows, bands and tiles, and those of the convolution that is its adjoint.
 
 use std::ops::Range;
 
@@ -12,7 +12,7 @@ const TILE: usize = 1 << 17;
 const GATHER: usize = 8;
 /// See [`GATHER`].
 const SCATTER: usize = 16;
-/// Parts of a batch whose weight gradients are summed apart.
+/// Parts of a batch whose weight gradients are summed separately.
 const LANES: usize = 8;
 
 /// How a convolution slides, and how its channels are grouped.
@@ -96,7 +96,7 @@ impl Geometry {
         (TILE / (self.output.1 * self.depth()).max(1)).clamp(1, self.output.0.max(1))
     }
 
-    /// As [`Geometry::band`], a divisor of the rows there are: the next larger one, since weights pass through the cache once a band, unless
+    /// As [`Geometry::band`], rounded to a divisor of the number of rows: the next larger one, since weights pass through the cache once per band, unless
     /// that is much larger.
     pub(super) fn even_band(&self) -> usize {
         const LARGER: usize = 4;
@@ -112,7 +112,7 @@ impl Geometry {
         (0..rows).step_by(band).map(move |first| first..rows.min(first + band))
     }
 
-    /// Where in the outputs of images, of `inputs` values in all, these rows lie. Rows are fewer than all for one image only.
+    /// The range of these rows in the outputs of images with `inputs` values altogether. Only a single image is cut into bands of rows.
     pub(super) fn values(&self, rows: &Range<usize>, inputs: usize) -> Range<usize> {
         if rows.len() == self.output.0 {
             return 0..inputs / self.input_len() * self.output_len();

@@ -10,7 +10,7 @@ use crate::ops::product::{Target, Write, product_in_place};
 use crate::ops::{InputGradient, accumulate};
 use crate::tensor::{Batch, Element, shape, view};
 
-/// Records how W, b and x receive their gradients from y's.
+/// Records the gradients of W, b and x for that of y.
 #[expect(clippy::too_many_arguments, reason = "an operation's tensors and settings, named one by one")]
 pub(super) fn record_convolve<E: Element, T: Tape<E, Cpu>>(
     tape: &mut T,
@@ -59,8 +59,8 @@ pub(super) fn record_convolve<E: Element, T: Tape<E, Cpu>>(
     });
 }
 
-/// One lane's share of the gradients of W, of `length` values (returned), and of x, where it is wanted: added to the slice
-/// beside the way there.
+/// One lane's share of the gradients: that of W, `length` values, is returned; that of x, where it is wanted, is added to the
+/// slice given with its [`Backward`].
 fn backward_lane<E: Element>(
     geometry: &Geometry,
     delta: &[E],
@@ -85,7 +85,7 @@ fn backward_lane<E: Element>(
     sum
 }
 
-/// Records how W and the cotangent receive their gradients from those of the adjoint's result.
+/// Records the gradients of W and of the cotangent for that of the adjoint's result.
 pub(super) fn record_adjoint<E: Element, T: Tape<E, Cpu>>(
     tape: &mut T,
     cotangent: &Batch<E>,

@@ -1,10 +1,10 @@
 //! Convolution, y = rectify(W * x + b), and its exact adjoint; x (N, H, W, C), y (N, H', W', O), W (O, kh, kw, C / groups).
 //!
 //! `y[n, i, j, o] = rectify(b[o] + sum W[o, u, v, c] x[n, s i + d u - p, s j + d v - p, c])`. For a group of images, or a band
-//! of one, that fits in cache the patches are gathered channels-last, one row a position, and multiplied by W in one product;
+//! of one, that fits in cache the patches are gathered channels-last, one row per position, and multiplied by W in one product;
 //! bias and slope are applied while the result is in cache. The adjoint multiplies first and scatters; with stride 1, where that
-//! costs less, it is the convolution by the kernel turned round. Gradients of W are summed over a fixed number of lanes,
-//! in order, so that threads do not change a bit.
+//! costs less, it is the convolution with the kernel rotated by 180 degrees. Gradients of W are summed over a fixed number of lanes,
+//! in order, so that the number of threads does not change the result.
 //!
 //! ```
 //! use dfdx::prelude::NoneTape;
@@ -78,7 +78,7 @@ pub fn convolve<E: Element>(
 
 /// The transposed convolution: the cotangent of x for a cotangent of y = rectify(W * x + b).
 ///
-/// `slopes` are y itself and the rectifier's slope; y may be one image that stands for all. `size` is x's height and
+/// `slopes` are y itself and the rectifier's slope; y may be one image that serves the whole batch. `size` is x's height and
 /// width. Without slopes this is the linear map whose matrix is that of the convolution transposed.
 pub fn adjoint<E: Element>(
     tape: &mut impl Tape<E, Cpu>,
@@ -91,7 +91,7 @@ pub fn adjoint<E: Element>(
     transposed(tape, cotangent, slopes, weight, convolution, size, InputGradient::Wanted)
 }
 
-/// As [`adjoint`], of an input that may be a constant.
+/// As [`adjoint`], for an input that may be a constant.
 pub(super) fn transposed<E: Element>(
     tape: &mut impl Tape<E, Cpu>,
     cotangent: &Batch<E>,

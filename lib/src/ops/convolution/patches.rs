@@ -8,7 +8,7 @@ use crate::ops::window::Window;
 use crate::tensor::Element;
 
 impl Geometry {
-    /// The patches of rows of a few images, or of fewer rows of one, a matrix row a position: of kh kw C / groups values.
+    /// The patches of all rows of a few images, or of a band of rows of one: one matrix row of kh kw C / groups values per position.
     pub(super) fn patches<'a, E: Element>(
         &self,
         x: &'a [E],

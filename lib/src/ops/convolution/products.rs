@@ -7,7 +7,7 @@ use crate::ops::product::{Matrix, Target, Write, product_in_place};
 use crate::tensor::{Element, transpose_images};
 
 impl Geometry {
-    /// W of each group transposed, in row order: as the products with patches read it, which would else turn it round for every tile.
+    /// W of each group transposed, in row order: as the products with patches read it. Otherwise they would transpose it for every tile.
     pub(super) fn columns<E: Element>(&self, weight: &[E]) -> Vec<E> {
         transpose_images(weight, self.group_outputs(), self.depth())
     }
@@ -113,7 +113,7 @@ impl<'a, E: Element> Backward<'a, E> {
     }
 }
 
-/// Buffers a thread uses again and again.
+/// Buffers that a thread reuses.
 pub(super) struct Scratch<E> {
     pub(super) patches: Vec<E>,
     pub(super) delta: Vec<E>,

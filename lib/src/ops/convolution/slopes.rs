@@ -19,7 +19,7 @@ pub(crate) fn finish<E: Element>(y: &mut [E], bias: Option<&[E]>, slope: Option<
     }
 }
 
-/// The slopes of a rectifier, told by the signs of its output; one image may stand for all.
+/// The slopes of a rectifier, read off the signs of its output; one image may serve the whole batch.
 #[derive(Clone)]
 pub(crate) struct Slopes<E: Element> {
     y: Batch<E>,

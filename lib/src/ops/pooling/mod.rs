@@ -1,4 +1,4 @@
-//! The largest value or the mean of each window, a channel at a time; x (N, H, W, C), y (N, H', W', C).
+//! The largest value or the mean of each window, channel by channel; x (N, H, W, C), y (N, H', W', C).
 //!
 //! max: y[i, j] = max x[s i + u - p, s j + v - p] over the taps inside the image. average: the sum over the same taps,
 //! divided by their number or by that of all taps, padding included. Ceil mode, ties and divisors are PyTorch's.
@@ -50,7 +50,7 @@ pub fn max_pool_pullback<E: Element>(
     windows.hand_down(view(cotangent), view(x), &largest, &mut result);
     let result = batch(result, (images, h, w, c));
     let x = x.clone();
-    // Who won is constant almost everywhere, so x itself receives no gradient.
+    // Which pixel is largest is constant almost everywhere, so x itself receives no gradient.
     record_transpose(tape, cotangent, &result, move |upstream| windows.hand_up(upstream, view(&x), &largest));
     result
 }

@@ -4,7 +4,7 @@ use super::specification::Chart;
 use crate::report::scale::{NARROW, Scale, widened};
 use crate::report::{Error, Result};
 
-/// The ends of an axis: those asked for, or those of the data and a twentieth more.
+/// The ends of an axis: those given, or those of the data and a twentieth more.
 pub(super) fn range(axis: &'static str, chart: &Chart, which: usize) -> Result<[f64; 2]> {
     let scale = chart.scales[which];
     let values = chart.series.iter().flat_map(|series| {

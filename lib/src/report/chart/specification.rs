@@ -24,13 +24,13 @@ pub struct Chart {
     pub series: Vec<Series>,
     /// Lines or dots.
     pub mark: Mark,
-    /// Of the horizontal and the vertical axis.
+    /// The scales of the horizontal and the vertical axis.
     pub scales: [Scale; 2],
-    /// What stands below x = 0, 1, 2 … instead of numbers, where both axes are linear; may be empty.
+    /// Labels below x = 0, 1, 2 … instead of numbers, where both axes are linear; may be empty.
     pub places: Vec<String>,
-    /// Beside the axes; may be empty.
+    /// Names of the axes; may be empty.
     pub names: [String; 2],
-    /// What stands above; may be empty.
+    /// The title above; may be empty.
     pub title: String,
     /// Ends of the axes; where there are none, those of the data and a little more.
     pub ranges: [Option<[f64; 2]>; 2],

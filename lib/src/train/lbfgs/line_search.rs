@@ -22,7 +22,7 @@ impl<E> Trial<E> {
     }
 }
 
-/// What a line search came to.
+/// The result of a line search.
 pub(super) struct Found<E> {
     pub(super) trial: Option<Trial<E>>,
     pub(super) evaluations: usize,
@@ -100,7 +100,7 @@ impl<'a, E: Element, F> LineSearch<'a, E, F> {
         self.ended(low)
     }
 
-    /// The best point where a search gave up: it counts if it is lower than the start.
+    /// The best point when the search gives up: accepted if it is lower than the start.
     fn ended<X>(self, best: Trial<E>) -> Result<Found<E>, X> {
         let lower = best.along > 0.0 && best.value < self.state.value;
         Ok(Found { trial: lower.then_some(best), evaluations: self.evaluations })

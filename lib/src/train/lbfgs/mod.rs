@@ -79,7 +79,7 @@ impl<E: Element> Lbfgs<E> {
         }
     }
 
-    /// One iteration, if no limit is met before or after; which one is, if any.
+    /// One iteration, unless a limit is met already; returns the limit met before or after it, if any.
     ///
     /// # Errors
     /// Those of `f`.
@@ -96,12 +96,12 @@ impl<E: Element> Lbfgs<E> {
         let Some(trial) = self.searched(settings, f)? else { return Ok(Some(Stop::Stalled)) };
         self.accept(trial, settings.history);
         let gain = before - self.state.value;
-        // Where rounding hides the decrease, the gradient alone can tell of progress.
+        // Where rounding hides the decrease, only the gradient shows progress.
         let stalled = gain < limits.stall * before.abs() || (gain <= 0.0 && self.gradient_norm() >= norm_before);
         Ok(self.met(limits).or(stalled.then_some(Stop::Stalled)))
     }
 
-    /// The limit that the search stands at.
+    /// The limit that the search has reached.
     fn met(&self, limits: &Limits) -> Option<Stop> {
         let norm = self.gradient_norm();
         if !(self.state.value.is_finite() && norm.is_finite()) {
@@ -115,7 +115,7 @@ impl<E: Element> Lbfgs<E> {
         met.into_iter().find_map(|(met, stop)| met.then_some(stop))
     }
 
-    /// A better point along the quasi-Newton direction or, where there is none, along the gradient, the memory forgotten.
+    /// A better point along the quasi-Newton direction or, where there is none, along the gradient after clearing the memory.
     fn searched<X>(
         &mut self,
         settings: &LbfgsSettings,
@@ -157,7 +157,7 @@ impl<E: Element> Lbfgs<E> {
         direction
     }
 
-    /// Moves to the point and remembers the way, unless it tells of no positive curvature.
+    /// Moves to the point and remembers the step, unless its curvature is not positive.
     fn accept(&mut self, trial: Trial<E>, history: usize) {
         let state = &mut self.state;
         let step = difference(&trial.x, &state.x);

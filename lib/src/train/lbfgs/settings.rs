@@ -7,14 +7,14 @@ pub struct LbfgsSettings {
     pub history: usize,
     /// c1: the share of the predicted decrease that a step must bring.
     pub decrease: f64,
-    /// c2: the share of the slope that may be left.
+    /// c2: the share of the slope that may remain.
     pub curvature: f64,
     /// Evaluations of one line search.
     pub line_search: usize,
 }
 
 impl Default for LbfgsSettings {
-    /// Nocedal & Wright's: c1 1e-4, c2 0.9. History 10, and 25 evaluations a search.
+    /// Nocedal & Wright's: c1 1e-4, c2 0.9. History 10, and 25 evaluations per search.
     fn default() -> Self {
         Self { history: 10, decrease: 1e-4, curvature: 0.9, line_search: 25 }
     }
@@ -25,9 +25,9 @@ impl Default for LbfgsSettings {
 pub struct Limits {
     /// At a gradient of this Euclidean norm or less.
     pub gradient_norm: f64,
-    /// After so many iterations, since the start.
+    /// After this many iterations since the start.
     pub iterations: u64,
-    /// After so many evaluations, since the start; a line search begun before is ended.
+    /// After this many evaluations since the start; a line search under way is completed.
     pub evaluations: u64,
     /// When an iteration lowers the value by less than this share of it.
     pub stall: f64,
@@ -49,7 +49,7 @@ pub enum Stop {
     Iterations,
     /// As many evaluations as allowed.
     Evaluations,
-    /// The value hardly moves, or no step lowers it in the numbers' precision.
+    /// The value hardly changes, or no step lowers it within the precision of the numbers.
     Stalled,
     /// The start's value or gradient is not finite.
     NotFinite,

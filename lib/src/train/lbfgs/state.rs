@@ -1,6 +1,6 @@
-//! What a search knows.
+//! The state of a search.
 
-/// All there is to know of a search: kept by a checkpoint, it goes on to the same bits.
+/// The whole state of a search: resumed from it, the search continues bit for bit.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LbfgsState<E> {
     /// The point.

@@ -1,8 +1,8 @@
 //! Ascent: s <- s + step along dO/ds, for images x = image(s) that a network sees through random transforms.
 //!
-//! O is the objective at the network's nodes plus penalties on the image. Plain steps have a fixed length an image, s + rate
-//! g / |g|, so that a vanishing gradient stops nothing; Adam's are its own. What the network's activations tell is pulled back
-//! to s without the derivative of any weight.
+//! O is the objective at the network's nodes plus penalties on the image. Plain steps have a fixed length per image, s + rate
+//! g / |g|, so that a vanishing gradient does not stop the ascent; Adam has its own step size. Cotangents of the activations are pulled back
+//! to s without computing gradients of the weights.
 //!
 //! Sources: "Feature visualisation" (Olah et al. 2017); generative-model regularisation, section 1.2; inverse feature
 //! visualisation, section 3.2.
@@ -69,7 +69,7 @@ pub enum Optimiser {
         /// The learning rate.
         learning_rate: f64,
     },
-    /// Steps of this length along the gradient, an image each.
+    /// Steps of this length along the gradient, image by image.
     Normalised {
         /// The Euclidean length of a step.
         length: f64,
@@ -219,7 +219,7 @@ impl<E: Element> Ascent<'_, E> {
         Ok(Evaluation { values, cosines: judged.cosines, gradient, norms })
     }
 
-    /// The searches by L-BFGS from where the steps ended, for [`Ascent::polish`]: one an image, one of all where the objective is joint.
+    /// The searches by L-BFGS from where the steps ended, for [`Ascent::polish`]: one per image, or one for all images where the objective is joint.
     ///
     /// # Errors
     /// A network that does not compute the objective's nodes.

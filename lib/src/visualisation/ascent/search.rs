@@ -4,14 +4,14 @@ use crate::objective::resolved::Result;
 use crate::tensor::Element;
 use crate::train::lbfgs::{Lbfgs, LbfgsSettings, Limits};
 
-/// A search by L-BFGS: of one image, or of all.
+/// A search by L-BFGS: for one image, or for all.
 #[derive(Clone, Debug)]
 pub struct Search<E> {
     /// Where it is.
     pub lbfgs: Lbfgs<E>,
     /// The objective and the norm of the gradient after each iteration.
     pub trace: Vec<[f64; 2]>,
-    /// Whether it has come to a limit.
+    /// Whether it has reached a limit.
     pub ended: bool,
 }
 

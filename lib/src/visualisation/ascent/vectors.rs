@@ -7,7 +7,7 @@ pub(super) fn sum<E: Element>(mut a: Batch<E>, b: &Batch<E>) -> Batch<E> {
     a
 }
 
-/// s += length gradient / norm, where there is a gradient. In f64: of subnormal gradients the factor is beyond single precision.
+/// s += length gradient / norm, where there is a gradient. In f64: for subnormal gradients the factor is outside single precision.
 pub(super) fn step_along<E: Element>(s: &mut [E], gradient: &[E], norm: f64, length: f64) {
     if norm > 0.0 {
         s.iter_mut().zip(gradient).for_each(|(s, gradient)| *s += E::of(length * (gradient.wide() / norm)));
