@@ -253,7 +253,7 @@ impl<E: Element + Scalar> Adversary<E> {
     ///
     /// # Errors
     /// Networks that do not compute their outputs.
-    pub fn update_generator(
+    pub(crate) fn update_generator(
         &mut self,
         encoder: &Network<E>,
         heads: &Heads,
@@ -286,7 +286,12 @@ impl<E: Element + Scalar> Adversary<E> {
     ///
     /// # Errors
     /// A discriminator that does not compute its score.
-    pub fn update_discriminator(&mut self, round: &Round<E>, fakes: &Batch<E>, adam: &AdamSettings) -> Result<f64> {
+    pub(crate) fn update_discriminator(
+        &mut self,
+        round: &Round<E>,
+        fakes: &Batch<E>,
+        adam: &AdamSettings,
+    ) -> Result<f64> {
         let (mode, factor) = (Mode::Training(round.stream), round.factor);
         if self.settings.fakes == Fakes::Reconstructions {
             return self.discriminator.update_on_both([round.x, fakes], mode, factor, adam);

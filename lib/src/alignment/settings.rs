@@ -27,7 +27,7 @@ use crate::train::schedule::{Pace, Schedule};
 use crate::train::{Error, Result};
 
 /// The limit of the weights: the loss is unstable where w^2 > 2 (section 7.2).
-pub const WEIGHT_LIMIT: f64 = std::f64::consts::SQRT_2;
+pub(crate) const WEIGHT_LIMIT: f64 = std::f64::consts::SQRT_2;
 
 /// Where the recovery starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -67,7 +67,7 @@ impl Inputs<'_> {
         };
         if reader.rows() != images.count() {
             let found = format!("{} rows; tap the layer with these images", reader.rows());
-            return Err(wrong(format!("{} rows, one an image", images.count()), found));
+            return Err(wrong(format!("{} rows, one per image", images.count()), found));
         }
         let layer = match self {
             Self::Images(inputs) => {

@@ -149,7 +149,7 @@ fn signed(vector: Vec<f64>, response: &[f64]) -> Vec<f64> {
 }
 
 /// [(k + 1) I - k f f^T / |f|^2] L, n x n.
-pub fn gradient_matrix(at: &Linearisation, power: u32) -> Mat<f64> {
+pub(crate) fn gradient_matrix(at: &Linearisation, power: u32) -> Mat<f64> {
     let (n, k) = (at.features(), f64::from(power));
     let square = dot(&at.response, &at.response);
     let along: Vec<f64> =

@@ -24,7 +24,7 @@ use super::{InputGradient, record_transpose};
 use crate::tensor::{Batch, Element, Shape, batch, shape, view};
 
 /// Whether a convolution of this window, reading images enlarged twice, is one that this module computes.
-pub fn is_enlarging(window: &Window) -> bool {
+pub(crate) fn is_enlarging(window: &Window) -> bool {
     let same = |kernel: usize, before: usize, after: usize| kernel == 2 * before + 1 && before == after && before > 0;
     let Window { kernel, stride, padding, dilation } = *window;
     let kept = same(kernel[0], padding.top, padding.bottom) && same(kernel[1], padding.left, padding.right);

@@ -102,7 +102,7 @@ pub fn squared_error<E: Element>(tape: &mut impl Tape<E, Cpu>, a: &Batch<E>, b: 
 
 /// factor sum (ln(1 + e^l) - x l) over all elements: the cross entropy of sigmoid(l) where x, in 0..1, is the truth. Its slope
 /// sigmoid(l) - x does not vanish where the sigmoid saturates at the wrong end, as that of a squared error does.
-pub fn binary_cross_entropy<E: Element>(
+pub(crate) fn binary_cross_entropy<E: Element>(
     tape: &mut impl Tape<E, Cpu>,
     logits: &Batch<E>,
     x: &Batch<E>,
@@ -126,7 +126,7 @@ pub fn binary_cross_entropy<E: Element>(
 }
 
 /// `sum_n weights[n] KL(N(mu[n], e^log_var[n]) || N(0, 1))`; mu and log_var (N, 1, 1, Z), a weight for each example.
-pub fn gaussian_divergence<E: Element>(
+pub(crate) fn gaussian_divergence<E: Element>(
     tape: &mut impl Tape<E, Cpu>,
     mu: &Batch<E>,
     log_var: &Batch<E>,

@@ -36,7 +36,7 @@ pub fn rectified<E: Element>(estimate: &Batch<E>, biases: &[f64]) -> Batch<E> {
 
 impl<E: Element> Layer<E> {
     /// 2 / (alpha rho m) W^T x, (N, 1, 1, n), for x (N, 1, 1, m).
-    pub fn linear_estimate(&self, x: &Batch<E>) -> Batch<E> {
+    pub(crate) fn linear_estimate(&self, x: &Batch<E>) -> Batch<E> {
         let factor = E::of(2.0 / (self.alpha * self.kept * self.visible() as f64));
         let scaled = batch(view(x).iter().map(|&x| factor * x).collect(), shape(x));
         adjoint(&mut NoneTape, &scaled, None, &self.weight)

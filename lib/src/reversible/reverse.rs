@@ -32,9 +32,9 @@ use crate::ops::dropout::dropout;
 use crate::ops::normalise::normalise;
 use crate::tensor::{Batch, Element, batch, shape, view};
 
-/// A step backwards.
+/// What one node is reversed by.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Step {
+enum Reversed {
     /// The weights of the node at this place, transposed, then scale and bias.
     Layer { place: usize, below_rectifier: bool },
     /// The node's transposed map, times a factor.
@@ -58,7 +58,7 @@ pub struct Fit<E: Element> {
 #[derive(Clone, Debug)]
 pub struct Reverse {
     start: usize,
-    steps: Vec<Step>,
+    steps: Vec<Reversed>,
 }
 
 impl Reverse {
@@ -89,12 +89,12 @@ impl Reverse {
             // The rectifier or dropout of the representation itself has been passed.
             steps.extend(
                 step(graph, place)?
-                    .filter(|step| place != start || matches!(step, Step::Layer { .. } | Step::Spread { .. })),
+                    .filter(|step| place != start || matches!(step, Reversed::Layer { .. } | Reversed::Spread { .. })),
             );
             at = source;
         }
         if pixels_are_rectified(graph) {
-            steps.push(Step::Rectify { slope: 0.0 });
+            steps.push(Reversed::Rectify { slope: 0.0 });
         }
         mark_rectified(&mut steps);
         Ok(Self { start, steps })
@@ -107,8 +107,8 @@ impl Reverse {
 
     /// The scales and biases of the generative model, one per layer on the path.
     pub fn model_fits<E: Element>(&self, network: &Network<E>) -> Vec<Fit<E>> {
-        let fit = |step: &Step| match *step {
-            Step::Layer { place, below_rectifier } => Some(model_fit(network, place, below_rectifier)),
+        let fit = |step: &Reversed| match *step {
+            Reversed::Layer { place, below_rectifier } => Some(model_fit(network, place, below_rectifier)),
             _ => None,
         };
         self.steps.iter().filter_map(fit).collect()
@@ -157,7 +157,7 @@ impl Reverse {
 
     /// Layers with weights on the way.
     fn layers(&self) -> usize {
-        self.steps.iter().filter(|step| matches!(step, Step::Layer { .. })).count()
+        self.steps.iter().filter(|step| matches!(step, Reversed::Layer { .. })).count()
     }
 
     /// Goes down the path; `fit` gives scale and bias of the layer at a place from its W^T y.
@@ -173,22 +173,22 @@ impl Reverse {
         let mut x = representation.clone();
         for step in &self.steps {
             x = match (*step, mode) {
-                (Step::Layer { place, .. }, _) => {
+                (Reversed::Layer { place, .. }, _) => {
                     let back = network.transposed(tape, place, &x).ok_or_else(|| no_reverse(graph, place))?;
                     let fit = fit(place, &back)?;
                     let (_, height, width, channels) = shape(&back);
                     let bias = batch(view(&fit.bias).repeat(height * width), (1, height, width, channels));
                     combine(tape, E::of(fit.scale), &back, E::one(), &bias)
                 }
-                (Step::Spread { place, factor }, _) => {
+                (Reversed::Spread { place, factor }, _) => {
                     let back = network.transposed(tape, place, &x).ok_or_else(|| no_reverse(graph, place))?;
                     if factor == 1.0 { back } else { combine(tape, E::of(factor), &back, E::zero(), &back) }
                 }
-                (Step::Rectify { slope }, _) => activate(tape, &x, Activation::LeakyRelu { slope }),
-                (Step::Drop { place, p }, Mode::Training(stream)) => {
+                (Reversed::Rectify { slope }, _) => activate(tape, &x, Activation::LeakyRelu { slope }),
+                (Reversed::Drop { place, p }, Mode::Training(stream)) => {
                     dropout(tape, &x, p, stream.branch(&graph.nodes[place].name))
                 }
-                (Step::Drop { .. }, Mode::Inference) => x,
+                (Reversed::Drop { .. }, Mode::Inference) => x,
             };
         }
         Ok(match graph.input.normalisation() {
@@ -218,25 +218,25 @@ fn below(graph: &Graph, place: usize) -> Result<usize> {
 }
 
 /// A node's step backwards; none where it is the identity at best.
-fn step(graph: &Graph, place: usize) -> Result<Option<Step>> {
+fn step(graph: &Graph, place: usize) -> Result<Option<Reversed>> {
     let op = &graph.nodes[place].op;
     Ok(Some(match op {
         Op::Conv2d { .. } | Op::ConvTranspose2d { .. } | Op::Linear { .. } => {
-            Step::Layer { place, below_rectifier: false }
+            Reversed::Layer { place, below_rectifier: false }
         }
-        Op::Flatten | Op::Reshape { .. } => Step::Spread { place, factor: 1.0 },
+        Op::Flatten | Op::Reshape { .. } => Reversed::Spread { place, factor: 1.0 },
         Op::AvgPool2d { .. } => {
             // A mean goes back to every pixel that it is the mean of.
             let area = op.window().map_or(1, |window| window.kernel[0] * window.kernel[1]);
-            Step::Spread { place, factor: area as f64 }
+            Reversed::Spread { place, factor: area as f64 }
         }
         Op::GlobalAvgPool => {
             let size = graph.input_size(place);
-            Step::Spread { place, factor: (size.height * size.width) as f64 }
+            Reversed::Spread { place, factor: (size.height * size.width) as f64 }
         }
-        Op::Dropout { p } => Step::Drop { place, p: *p },
+        Op::Dropout { p } => Reversed::Drop { place, p: *p },
         _ => match op.rectifier() {
-            Some(slope) => Step::Rectify { slope },
+            Some(slope) => Reversed::Rectify { slope },
             None => return Err(no_reverse(graph, place)),
         },
     }))
@@ -255,12 +255,12 @@ fn no_reverse(graph: &Graph, place: usize) -> Error {
 }
 
 /// Marks the layers whose result a rectifier follows before the next layer.
-fn mark_rectified(steps: &mut [Step]) {
+fn mark_rectified(steps: &mut [Reversed]) {
     let mut rectified = false;
     for step in steps.iter_mut().rev() {
         match step {
-            Step::Rectify { .. } => rectified = true,
-            Step::Layer { below_rectifier, .. } => *below_rectifier = std::mem::take(&mut rectified),
+            Reversed::Rectify { .. } => rectified = true,
+            Reversed::Layer { below_rectifier, .. } => *below_rectifier = std::mem::take(&mut rectified),
             _ => {}
         }
     }

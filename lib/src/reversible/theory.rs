@@ -208,7 +208,7 @@ fn measure(sizes: Sizes, quantities: &[Quantity], effort: Effort, repetition: u6
 ///
 /// # Errors
 /// A decomposition that does not converge.
-pub fn spectral_error(layer: &Layer<f64>) -> Result<f64> {
+pub(crate) fn spectral_error(layer: &Layer<f64>) -> Result<f64> {
     let (n, m) = (layer.hidden(), layer.visible());
     let identity: Batch<f64> = {
         let values = (0..n * n).map(|place| f64::from(u8::from(place % (n + 1) == 0))).collect();

@@ -100,7 +100,7 @@ impl SquaredError {
     }
 
     /// The same metrics as those of a test part: `test_mse`, …
-    pub fn test_metrics(&self) -> Map<String, Value> {
+    pub(crate) fn test_metrics(&self) -> Map<String, Value> {
         self.metrics().into_iter().map(|(name, value)| (format!("test_{name}"), value)).collect()
     }
 }

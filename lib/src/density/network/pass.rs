@@ -74,8 +74,8 @@ pub(in crate::density) struct Pass<'a, E: Element, T> {
     pub(super) role: Role,
 }
 
-/// A convolution and what it sees.
-type Part<'a, E> = (Conv, &'a [&'a Batch<E>], Feed);
+/// A convolution in a sum: its parameters, its inputs and their activation.
+type Summand<'a, E> = (Conv, &'a [&'a Batch<E>], Feed);
 
 impl<E: Element, T: Tape<E, Cpu>> Pass<'_, E, T> {
     /// From images in [-1, 1] to the parameters of their pixels' distributions.
@@ -143,7 +143,7 @@ impl<E: Element, T: Tape<E, Cpu>> Pass<'_, E, T> {
     /// c1 = conv_in(x) + skip(beside), c2 = conv_out(c1) + condition, y = x + a sigmoid(b).
     fn gated(&mut self, gated: Gated, level: usize, x: &Batch<E>, beside: &[&Batch<E>]) -> Batch<E> {
         let first = [x];
-        let mut parts: Vec<Part<E>> = vec![(gated.conv_in, &first, Feed::ConcatElu)];
+        let mut parts: Vec<Summand<E>> = vec![(gated.conv_in, &first, Feed::ConcatElu)];
         parts.extend(gated.skip.map(|skip| (skip, beside, Feed::ConcatElu)));
         let c = self.sum(&parts, InputGradient::Wanted);
         let c = self.closed(gated, level, &c);
@@ -189,17 +189,17 @@ impl<E: Element, T: Tape<E, Cpu>> Pass<'_, E, T> {
     }
 
     /// The sum of convolutions, biases included.
-    fn sum(&mut self, parts: &[Part<E>], gradient: InputGradient) -> Batch<E> {
-        for &(conv, inputs, feed) in parts {
+    fn sum(&mut self, summands: &[Summand<E>], gradient: InputGradient) -> Batch<E> {
+        for &(conv, inputs, feed) in summands {
             self.prepare(conv, 1.0, |pass, weight| pass.alone(weight, conv, inputs, feed));
         }
-        let weights: Vec<Batch<E>> = parts.iter().map(|part| self.weight(part.0)).collect();
-        let terms: Vec<Term<E>> = parts
+        let weights: Vec<Batch<E>> = summands.iter().map(|summand| self.weight(summand.0)).collect();
+        let terms: Vec<Term<E>> = summands
             .iter()
             .zip(&weights)
             .map(|(&(conv, inputs, feed), weight)| Term { inputs, weight, shift: conv.shift, feed, gradient })
             .collect();
-        let biases: Vec<&Batch<E>> = parts.iter().map(|part| &self.parameters[part.0.v + 2]).collect();
+        let biases: Vec<&Batch<E>> = summands.iter().map(|summand| &self.parameters[summand.0.v + 2]).collect();
         causal(self.tape, &terms, &biases)
     }
 

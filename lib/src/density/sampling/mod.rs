@@ -99,23 +99,5 @@ fn draw<E: Element>(architecture: &Architecture, parameters: &[E], uniforms: &[f
     }
 }
 
-/// The parameters of each pixel's distribution, (N, H, W, P), when the pixels before are those given: what [`PixelCnn::forward`]
-/// computes in one pass, computed as in sampling.
-pub fn teacher_forced<E: Element>(model: &PixelCnn<E>, pixels: &[u8], condition: Option<&Batch<E>>) -> Vec<E> {
-    let architecture = *model.architecture();
-    let (channels, dimensions, count) = (architecture.channels, architecture.dimensions(), architecture.outputs());
-    let images = pixels.len() / dimensions;
-    let area = architecture.height * architecture.width;
-    let mut result = vec![E::zero(); images * area * count];
-    Sampler::new(model, images, condition).run(|pixel, outputs| {
-        for (image, outputs) in outputs.chunks_exact(count).enumerate() {
-            result[(image * area + pixel) * count..][..count].copy_from_slice(outputs);
-        }
-        let place = |image: usize| image * dimensions + pixel * channels;
-        (0..images).flat_map(|image| pixels[place(image)..place(image) + channels].to_vec()).collect()
-    });
-    result
-}
-
 #[cfg(test)]
 mod tests;

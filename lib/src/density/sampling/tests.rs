@@ -7,6 +7,24 @@ use crate::ops::InputGradient;
 use crate::store::npy::Scalar;
 use crate::tensor::{shape, view};
 
+/// The parameters of each pixel's distribution, (N, H, W, P), when the pixels before are those given: what [`PixelCnn::forward`]
+/// computes in one pass, computed as in sampling.
+fn teacher_forced<E: Element>(model: &PixelCnn<E>, pixels: &[u8], condition: Option<&Batch<E>>) -> Vec<E> {
+    let architecture = *model.architecture();
+    let (channels, dimensions, count) = (architecture.channels, architecture.dimensions(), architecture.outputs());
+    let images = pixels.len() / dimensions;
+    let area = architecture.height * architecture.width;
+    let mut result = vec![E::zero(); images * area * count];
+    Sampler::new(model, images, condition).run(|pixel, outputs| {
+        for (image, outputs) in outputs.chunks_exact(count).enumerate() {
+            result[(image * area + pixel) * count..][..count].copy_from_slice(outputs);
+        }
+        let place = |image: usize| image * dimensions + pixel * channels;
+        (0..images).flat_map(|image| pixels[place(image)..place(image) + channels].to_vec()).collect()
+    });
+    result
+}
+
 /// The largest difference between what sampling and a full pass compute, over pixels within the images.
 fn difference<E: Element + Scalar>(architecture: Architecture) -> f64 {
     let (model, pixels, condition) = example::<E>(architecture, 3);

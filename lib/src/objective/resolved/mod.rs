@@ -130,7 +130,7 @@ impl Objective {
 
     /// The penalties on images (N, H, W, C), number `rows` of the objective: their share of the values, and the cotangent of
     /// the images where there is any penalty.
-    pub fn judge_images<E: Element>(&self, images: &Batch<E>, rows: &[usize]) -> (Vec<f64>, Option<Batch<E>>) {
+    pub(crate) fn judge_images<E: Element>(&self, images: &Batch<E>, rows: &[usize]) -> (Vec<f64>, Option<Batch<E>>) {
         let mut values = vec![0.0; rows.len()];
         let mut cotangent = vec![E::zero(); view(images).len()];
         let mut any = false;

@@ -36,7 +36,7 @@ pub fn max_pool<E: Element>(tape: &mut impl Tape<E, Cpu>, x: &Batch<E>, pooling:
 
 /// The cotangent of x for a cotangent of [`max_pool`]: each value goes to the pixel that won. Where `x` is one image, it
 /// stands for all of them.
-pub fn max_pool_pullback<E: Element>(
+pub(crate) fn max_pool_pullback<E: Element>(
     tape: &mut impl Tape<E, Cpu>,
     cotangent: &Batch<E>,
     x: &Batch<E>,
@@ -70,7 +70,7 @@ pub fn average_pool<E: Element>(
 
 /// The cotangent of x for a cotangent of [`average_pool`]: each value is spread over its window. `size` is x's height and
 /// width.
-pub fn average_pool_pullback<E: Element>(
+pub(crate) fn average_pool_pullback<E: Element>(
     tape: &mut impl Tape<E, Cpu>,
     cotangent: &Batch<E>,
     pooling: Pooling,

@@ -26,7 +26,7 @@ pub struct Picture {
 }
 
 /// Whether an output is a picture.
-pub fn is_picture(path: &str) -> bool {
+pub(crate) fn is_picture(path: &str) -> bool {
     path.ends_with(".png") || path.ends_with(".svg")
 }
 

@@ -83,7 +83,7 @@ impl<E: Element> Lbfgs<E> {
     ///
     /// # Errors
     /// Those of `f`.
-    pub fn iterate<X>(
+    pub(crate) fn iterate<X>(
         &mut self,
         settings: &LbfgsSettings,
         limits: &Limits,
