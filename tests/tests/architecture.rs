@@ -47,10 +47,10 @@ fn tokens(source: &str) -> Vec<&str> {
             rest[start..].find(&end).map_or(rest.len(), |found| start + found + end.len())
         } else if rest.starts_with('"') {
             quoted(rest, b'"')
-        } else if rest.starts_with('\'') {
+        } else if let Some(after) = rest.strip_prefix('\'') {
             // A character, or else the tick of a lifetime.
-            let length = rest.chars().nth(1).map_or(0, char::len_utf8);
-            let is_character = rest[1..].starts_with('\\') || rest[1 + length..].starts_with('\'');
+            let length = after.chars().next().map_or(0, char::len_utf8);
+            let is_character = after.starts_with('\\') || after[length..].starts_with('\'');
             if is_character { quoted(rest, b'\'') } else { 1 }
         } else if is_word(bytes[at]) {
             let length = rest.bytes().take_while(|&byte| is_word(byte)).count();

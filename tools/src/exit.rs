@@ -14,6 +14,7 @@ use obverse::store;
 
 use crate::interrupt::Interrupted;
 use crate::request::Request;
+use crate::wording::Flags;
 
 const FAILED: u8 = 1;
 const BAD_INPUT: u8 = 2;
@@ -22,6 +23,7 @@ const INTERRUPTED: u8 = 130;
 const STACK: usize = 8 << 20;
 
 static TOOL: OnceLock<&str> = OnceLock::new();
+static FLAGS: OnceLock<Flags> = OnceLock::new();
 
 /// The name of the running tool.
 pub fn tool_name() -> &'static str {
@@ -53,6 +55,7 @@ fn parse<A: clap::Parser>(name: &'static str) -> Result<(A, Option<NonZeroUsize>
     let mut command = A::command().name(name);
     let matches = command.try_get_matches_from_mut(std::env::args_os())?;
     Request::of(&command, &matches).set_current();
+    FLAGS.get_or_init(|| Flags::of(&command, &matches));
     let lowest = std::iter::successors(Some(&matches), |matches| Some(matches.subcommand()?.1)).last();
     let threads = lowest.and_then(|matches| matches.try_get_one("threads").ok()?.copied());
     let memory = lowest.and_then(|matches| matches.try_get_one("memory").ok()?.copied());
@@ -128,7 +131,8 @@ pub fn conclude(error: &anyhow::Error) -> u8 {
         return 0;
     }
     let code = exit_code(error);
-    complain(&message(error));
+    let message = message(error);
+    complain(&FLAGS.get().map_or_else(|| message.clone(), |flags| flags.reword(&message)));
     code
 }
 

@@ -23,6 +23,7 @@ pub mod request;
 mod task;
 pub mod tools;
 mod training;
+mod wording;
 
 use clap::CommandFactory;
 

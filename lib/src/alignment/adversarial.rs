@@ -4,7 +4,7 @@
 //! (paper) or sigma (published code); L_D = |1 - D(x)|^2 + |-1 - D(G)|^2. The Wasserstein critic, which the paper names as
 //! the alternative: L_G = -D(G), L_D = D(G) - D(x), the critic's weights clipped (Arjovsky et al. 2017).
 //!
-//! The generator's gradient comes down through D, and through E, as a pullback: no gradient of theirs is computed for it.
+//! The generator's gradient comes down through D, and through E, as a pullback: the gradients of their weights are not computed.
 //!
 //! ```
 //! use obverse::alignment::{adversarial::Refiner, training::one_hot};
@@ -36,7 +36,7 @@ use crate::train::discriminator::Discriminator;
 use crate::train::run::Losses;
 use crate::train::{Error, Result};
 
-/// Which statistic of the encoder the perceptual loss compares, beside the mean.
+/// Which statistic of the encoder the perceptual loss compares, besides the mean.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Spread {
@@ -62,7 +62,7 @@ impl Spread {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Fakes {
-    /// G(r_hat) of the batch, beside its real images in one update (equation 8).
+    /// G(r_hat) of the batch, together with its real images in one update (equation 8).
     #[default]
     Reconstructions,
     /// G of recoveries from fresh draws of the prior, in an update of its own (published code).
@@ -77,7 +77,7 @@ pub struct AdversarialSettings {
     pub rule: Rule,
     /// Weight of the perceptual loss.
     pub lambda: f64,
-    /// What it compares beside the mean.
+    /// What it compares besides the mean.
     pub spread: Spread,
     /// What the discriminator is shown.
     pub fakes: Fakes,
@@ -117,11 +117,11 @@ impl AdversarialSettings {
     /// A value outside its range, with the range.
     pub fn check(&self) -> Result<()> {
         if !(self.lambda >= 0.0 && self.lambda.is_finite()) {
-            return Err(Error::Settings(format!("--lambda: expected a number of at least 0, found {}", self.lambda)));
+            return Err(Error::Settings(format!("`lambda`: expected a number of at least 0, found {}", self.lambda)));
         }
         if !(self.critic_limit > 0.0 && self.critic_limit.is_finite()) {
             let found = self.critic_limit;
-            return Err(Error::Settings(format!("--critic-limit: expected a positive number, found {found}")));
+            return Err(Error::Settings(format!("`critic_limit`: expected a positive number, found {found}")));
         }
         Ok(())
     }
@@ -253,7 +253,7 @@ impl<E: Element + Scalar> Adversary<E> {
     ///
     /// # Errors
     /// Networks that do not compute their outputs.
-    pub fn update_generator(
+    pub(crate) fn update_generator(
         &mut self,
         encoder: &Network<E>,
         heads: &Heads,
@@ -282,11 +282,16 @@ impl<E: Element + Scalar> Adversary<E> {
         Ok((loss, image))
     }
 
-    /// One update of the discriminator on real images beside fakes, or two, one on each; returns the loss.
+    /// One update of the discriminator on real images and fakes together, or one update on each; returns the loss.
     ///
     /// # Errors
     /// A discriminator that does not compute its score.
-    pub fn update_discriminator(&mut self, round: &Round<E>, fakes: &Batch<E>, adam: &AdamSettings) -> Result<f64> {
+    pub(crate) fn update_discriminator(
+        &mut self,
+        round: &Round<E>,
+        fakes: &Batch<E>,
+        adam: &AdamSettings,
+    ) -> Result<f64> {
         let (mode, factor) = (Mode::Training(round.stream), round.factor);
         if self.settings.fakes == Fakes::Reconstructions {
             return self.discriminator.update_on_both([round.x, fakes], mode, factor, adam);
@@ -300,7 +305,7 @@ impl<E: Element + Scalar> Adversary<E> {
         Ok(total)
     }
 
-    /// One round: the generator learns to pass, then the discriminator to tell. `prior` holds a recovery and its one-hot
+    /// One round: an update of the generator, then of the discriminator. `prior` holds a recovery and its one-hot
     /// classes from fresh draws of the prior, where the discriminator is shown those.
     ///
     /// # Errors
@@ -323,7 +328,7 @@ impl<E: Element + Scalar> Adversary<E> {
         Ok(vec![("generator", generator / round.factor), ("discriminator", discriminator / round.factor)])
     }
 
-    /// Writes both networks beside the encoder in `folder`, as `generator` and `discriminator`.
+    /// Writes both networks next to the encoder in `folder`, as `generator` and `discriminator`.
     ///
     /// # Errors
     /// A file that cannot be written.

@@ -245,7 +245,7 @@ impl<'a, E: Element + Scalar> LocalAlignment<'a, E> {
 ///
 /// # Errors
 /// Images that cannot be read.
-pub fn local_recovery_error<E: Element + Scalar>(
+pub(crate) fn local_recovery_error<E: Element + Scalar>(
     chain: &Chain<E>,
     settings: &Settings,
     data: &Dataset,

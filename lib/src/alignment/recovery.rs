@@ -1,4 +1,4 @@
-//! Recovering images from latents by Algorithm 1's inner loop, on a tape or not.
+//! Recovering images from latents by the inner loop of Algorithm 1, with or without a tape.
 //!
 //! L = 1/2 sum_k w_k |t_k - h_k(r)|^2 over the outputs h_k that a recovery aims at; r <- r - tau dL/dr, T times, then
 //! optionally the sigmoid of r. The gradient of L is a pullback, made of tape operations, so the tape differentiates it
@@ -31,7 +31,7 @@ use crate::ops::arithmetic::combine;
 use crate::ops::gaussian::{exponential, multiply};
 use crate::tensor::{Batch, Element};
 
-/// How r follows from what it aims at.
+/// How images are recovered from targets.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Recovery {
     /// Gradient steps on the input, T.
@@ -42,15 +42,15 @@ pub struct Recovery {
     pub sigmoid: bool,
 }
 
-/// An output of the encoder and what it shall become.
+/// An output of the encoder and its target.
 #[derive(Clone, Copy, Debug)]
 pub struct Aim<'a, E: Element> {
     /// The place of the output's node.
     pub node: usize,
-    /// The place of a log-variance: the output counts with its deviation added, mu + e^(log_var / 2), as in the published
+    /// The place of a log-variance: the output is taken as mu + e^(log_var / 2), its mean plus its deviation, as in the published
     /// code.
     pub log_var: Option<usize>,
-    /// What the output shall become, (N, 1, 1, F).
+    /// The target, (N, 1, 1, F).
     pub target: &'a Batch<E>,
     /// Its weight in L.
     pub weight: f64,

@@ -1,6 +1,6 @@
-//! Approximating a function reversibly (section 3.2): f(x) is learned, and a latent z beside it keeps what f forgets.
+//! Approximating a function reversibly (section 3.2): f(x) is learned, together with a latent z that keeps what f forgets.
 //!
-//! L = 1/2 |z_x - z_r|^2 + alpha/2 |f_x - f_r|^2; with `--tau 2` that is equation 3. C = |y - f_x|^2 + |x - r_hat|^2
+//! L = 1/2 |z_x - z_r|^2 + alpha/2 |f_x - f_r|^2; with tau = 2 that is equation 3. C = |y - f_x|^2 + |x - r_hat|^2
 //! (equation 4), means over the batch. Without a latent only f is learned, and inverting it is plain gradient descent.
 //!
 //! ```
@@ -42,7 +42,7 @@ use crate::train::adam::Adam;
 use crate::train::checkpoint::{self, Position};
 use crate::train::run::{Losses, Trainee};
 
-/// A network with an output "f" in training, and with one "z" where it shall be reversible.
+/// The training of a network with an output "f", and an output "z" if it is to be reversible.
 pub struct Regression<'a, E: Element> {
     network: Network<E>,
     adam: Adam<E>,

@@ -27,7 +27,7 @@ use crate::train::schedule::{Pace, Schedule};
 use crate::train::{Error, Result};
 
 /// The limit of the weights: the loss is unstable where w^2 > 2 (section 7.2).
-pub const WEIGHT_LIMIT: f64 = std::f64::consts::SQRT_2;
+pub(crate) const WEIGHT_LIMIT: f64 = std::f64::consts::SQRT_2;
 
 /// Where the recovery starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -91,7 +91,8 @@ pub struct Settings {
     /// Where the recovery starts.
     pub start: Start,
     /// Pixels are clamped to this range first.
-    pub input_range: Option<[f64; 2]>,
+    #[serde(rename = "input_range")]
+    pub clamp_inputs: Option<[f64; 2]>,
     /// Adam's learning rate.
     pub learning_rate: f64,
     /// How it changes.
@@ -152,7 +153,7 @@ impl Settings {
             tau: 1.0,
             sigmoid: false,
             start: Start::Uniform,
-            input_range: None,
+            clamp_inputs: None,
             learning_rate: 1e-5,
             schedule: Schedule::Constant,
             betas: [0.9, 0.999],
@@ -170,7 +171,7 @@ impl Settings {
         Self {
             sigmoid: true,
             start: Start::Zeros,
-            input_range: Some([0.01, 0.99]),
+            clamp_inputs: Some([0.01, 0.99]),
             learning_rate: 1e-4,
             betas: [0.5, 0.999],
             clamp: Clamp::Weights,
@@ -188,29 +189,29 @@ impl Settings {
     pub fn check(self) -> Result<Self> {
         let fail = |what: String| Err(Error::Settings(what));
         if self.steps == 0 {
-            return fail("--steps: expected at least 1, found 0".into());
+            return fail("`steps`: expected at least 1, found 0".into());
         }
         if !(self.tau > 0.0 && self.tau.is_finite()) {
-            return fail(format!("--tau: expected a positive number, found {}", self.tau));
+            return fail(format!("`tau`: expected a positive number, found {}", self.tau));
         }
         if !(self.learning_rate > 0.0 && self.learning_rate.is_finite()) {
-            return fail(format!("--learning-rate: expected a positive number, found {}", self.learning_rate));
+            return fail(format!("`learning_rate`: expected a positive number, found {}", self.learning_rate));
         }
         if !self.betas.iter().all(|beta| (0.0..1.0).contains(beta)) {
-            return fail(format!("--betas: expected two numbers in [0, 1), found {:?}", self.betas));
+            return fail(format!("`betas`: expected two numbers in [0, 1), found {:?}", self.betas));
         }
         if !(self.alpha >= 0.0 && self.alpha.is_finite()) {
-            return fail(format!("--alpha: expected a number of at least 0, found {}", self.alpha));
+            return fail(format!("`alpha`: expected a number of at least 0, found {}", self.alpha));
         }
         if let Beta::Fixed(beta) = self.beta
             && !(beta >= 0.0 && beta.is_finite())
         {
-            return fail(format!("--beta: expected uniform or a number of at least 0, found {beta}"));
+            return fail(format!("`beta`: expected uniform or a number of at least 0, found {beta}"));
         }
         self.adversarial.check()?;
-        match self.input_range {
+        match self.clamp_inputs {
             Some([low, high]) if low.partial_cmp(&high) != Some(std::cmp::Ordering::Less) => {
-                fail(format!("--clamp-inputs: expected low < high, found {low},{high}"))
+                fail(format!("`clamp_inputs`: expected low < high, found {low},{high}"))
             }
             _ => Ok(self),
         }

@@ -41,7 +41,7 @@ pub struct Heads {
     pub log_var: Option<usize>,
     /// "class", the linear classifier of section 3.4.
     pub class: Option<usize>,
-    /// "f", the function that a regression learns beside its latent (section 3.2).
+    /// "f", the function that a regression learns together with its latent (section 3.2).
     pub value: Option<usize>,
 }
 
@@ -71,7 +71,7 @@ impl Heads {
     }
 }
 
-/// What the outputs shall become, a row an image.
+/// The targets of the outputs, one row per image.
 #[derive(Clone, Copy, Debug)]
 pub struct Wanted<'a, E: Element> {
     /// The latent, (N, 1, 1, Z).
@@ -154,7 +154,7 @@ pub fn step<E: Element>(
     let trace = encoder.forward(&mut tape, examples.x, Mode::Inference, InputGradient::Unwanted);
     let latents = encoder.value(&trace, heads.latent)?.clone();
     let log_variances = heads.log_var.map(|place| encoder.value(&trace, place).cloned()).transpose()?;
-    // Its activations are free from here on, but for what the tape needs.
+    // From here on its activations are freed, except for those that the tape needs.
     drop(trace);
     let drawn = log_variances.as_ref().zip(draw);
     let z = match drawn {

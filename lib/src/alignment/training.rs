@@ -98,7 +98,7 @@ impl<'a, E: Element + Scalar> Alignment<'a, E> {
     /// Pixels of a batch, clamped to the settings' range.
     fn pixels(&self, rows: &[usize]) -> Result<Batch<E>> {
         let mut values: Vec<E> = self.examples.images.batch(rows)?;
-        if let Some([low, high]) = self.settings.input_range {
+        if let Some([low, high]) = self.settings.clamp_inputs {
             values.iter_mut().for_each(|value| *value = value.max(E::of(low)).min(E::of(high)));
         }
         let (h, w, c) = image_size(self.network.graph());
@@ -204,7 +204,7 @@ pub fn count_classes(labels: &LabelFile) -> Result<usize> {
     let labels = labels.batch(&rows)?;
     match labels.iter().find(|label| !(0..MOST).contains(*label)) {
         Some(label) => {
-            Err(Error::Settings(format!("--labels: expected classes from 0 to {}, found {label}", MOST - 1)))
+            Err(Error::Settings(format!("`labels`: expected classes from 0 to {}, found {label}", MOST - 1)))
         }
         None => Ok(labels.iter().max().map_or(0, |&largest| largest as usize + 1)),
     }

@@ -117,7 +117,7 @@ impl<'a, E: Element + Scalar> Autoencoder<'a, E> {
         })
     }
 
-    /// Writes both networks, the decoder as `decoder` beside the encoder; those of the best epoch, where there is a validation
+    /// Writes both networks, the decoder as `decoder` next to the encoder; those of the best epoch, where there is a validation
     /// part.
     ///
     /// # Errors

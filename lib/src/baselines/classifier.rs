@@ -169,20 +169,20 @@ impl<'a, E: Element + Scalar> Classifier<'a, E> {
     }
 }
 
-/// The class that a row of logits tells: the place of the largest, the first of equals.
+/// The predicted class: the index of the largest logit, the first among equals.
 pub fn largest<E: Element>(row: &[E]) -> usize {
     (1..row.len()).fold(0, |best, k| if row[k] > row[best] { k } else { best })
 }
 
-/// How many rows of logits tell their label.
+/// How many rows of logits predict their label.
 fn right<E: Element>(logits: &Batch<E>, labels: &[usize]) -> f64 {
-    let told = view(logits).chunks_exact(image_len(logits)).map(largest);
-    told.zip(labels).filter(|(class, label)| class == *label).count() as f64
+    let predicted = view(logits).chunks_exact(image_len(logits)).map(largest);
+    predicted.zip(labels).filter(|(class, label)| class == *label).count() as f64
 }
 
 /// The cross entropy, with labels that fit none of the logits as an error of the arguments.
 fn entropy<E: Element>(tape: &mut impl Tape<E, Cpu>, logits: &Batch<E>, labels: &[usize]) -> Result<Batch<E>> {
-    cross_entropy(tape, logits, labels).map_err(|error| Error::Settings(format!("--labels: {error}")))
+    cross_entropy(tape, logits, labels).map_err(|error| Error::Settings(format!("`labels`: {error}")))
 }
 
 impl<E: Element + Scalar> Trainee for Classifier<'_, E> {

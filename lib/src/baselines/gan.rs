@@ -65,7 +65,7 @@ impl<'a, E: Element + Scalar> Gan<'a, E> {
         Ok(Self { generator, discriminator, generator_adam, image, pace, seed, images })
     }
 
-    /// Writes both networks, the discriminator as `discriminator` beside the generator.
+    /// Writes both networks, the discriminator as `discriminator` next to the generator.
     ///
     /// # Errors
     /// A file that cannot be written.

@@ -50,7 +50,7 @@ pub struct Fitted {
 /// Fits the layer from parameters `start`; `decay` is d.
 ///
 /// # Errors
-/// Labels that are not as many as the features, or not below `classes`.
+/// Labels that are not one per row of features, or not below `classes`.
 pub fn fit(examples: Examples, start: Vec<f64>, decay: f64, limits: &Limits) -> Result<Fitted, loss::Error> {
     let mut evaluate = |parameters: &[f64]| value(examples, parameters, decay);
     let mut lbfgs = Lbfgs::start(start, &mut evaluate)?;

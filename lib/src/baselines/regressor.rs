@@ -49,14 +49,14 @@ pub enum Inputs<'a> {
     Layer(&'a Reader),
 }
 
-/// What a network is given, and the images it shall make of it.
+/// The inputs of a network, and the images it should compute from them.
 pub type Pairs<'a> = (Inputs<'a>, &'a ImageFile);
 
 impl Inputs<'_> {
     /// The size of a row, checked against the images.
     ///
     /// # Errors
-    /// Rows that are no numbers, of another number than the images, or neither vectors nor maps.
+    /// Rows that are not numbers, not one per image, or neither vectors nor maps.
     pub fn size(self, images: &ImageFile) -> Result<Size> {
         let reader = match self {
             Self::Images(inputs) => inputs.reader(),
@@ -67,7 +67,7 @@ impl Inputs<'_> {
         };
         if reader.rows() != images.count() {
             let found = format!("{} rows; tap the layer with these images", reader.rows());
-            return Err(wrong(format!("{} rows, one an image", images.count()), found));
+            return Err(wrong(format!("{} rows, one per image", images.count()), found));
         }
         let layer = match self {
             Self::Images(inputs) => {
@@ -135,7 +135,7 @@ impl<'a, E: Element + Scalar> Regressor<'a, E> {
         Ok(Self { network, adam, image, pace, seed, examples, held_out, best: Best::default() })
     }
 
-    /// Divides the first layer's weights by the root mean square of what it is given, so that its outputs start as large as an
+    /// Divides the first layer's weights by the root mean square of its inputs, so that its outputs start as large as an
     /// initialisation wants them of inputs of size 1: logits are ten times that.
     ///
     /// # Errors

@@ -114,7 +114,7 @@ impl Placement {
         let canvas = ranges.canvas as f64;
         if right - left > canvas || bottom - top > canvas {
             let found = format!("image {index} covering {:.1} x {:.1}", right - left, bottom - top);
-            let expected = format!("images whose ink fits on a canvas of {} pixels (see --canvas)", ranges.canvas);
+            let expected = format!("images whose ink fits on a canvas of {} pixels (see `canvas`)", ranges.canvas);
             return Err(Error::request("affine", expected, found));
         }
         let translation = (within(-left, canvas - right, draws[4]), within(-top, canvas - bottom, draws[5]));
@@ -235,7 +235,7 @@ mod tests {
     fn ink_that_does_not_fit_and_a_broken_source_are_errors() {
         let ranges = Ranges { canvas: 20, ..Ranges::default() };
         let error = variants(rings(1), "train", &ranges, 1, 0).unwrap().examples.next().unwrap().unwrap_err();
-        assert!(error.to_string().contains("--canvas"), "{error}");
+        assert!(error.to_string().contains("`canvas`"), "{error}");
         let broken = vec![ring(0), Err(Error::damaged("x", "more", "less"))];
         let images = Images { shape: DIGIT, count: None, examples: Box::new(broken.into_iter()) };
         let variants: Vec<_> = variants(images, "train", &Ranges::default(), 1, 0).unwrap().examples.collect();

@@ -23,7 +23,7 @@ pub fn wanted(name: &str) -> bool {
     name.ends_with(".mat")
 }
 
-/// The parts `train`, `test` and `validation`, as many as are there; batches follow in the order of their numbers.
+/// Those of the parts `train`, `test` and `validation` that exist; batches follow in the order of their numbers.
 ///
 /// # Errors
 /// No such files, or files that break the format.
@@ -53,7 +53,7 @@ pub fn open(source: Source) -> Result<Vec<Part>> {
     Ok(parts)
 }
 
-/// The part that a file belongs to, told by its path: `test_batches/7.mat`, `validation.mat`.
+/// The part that a file belongs to, by its path: `test_batches/7.mat`, `validation.mat`.
 fn part_of(name: &str) -> &'static str {
     let folder = name.rsplit('/').nth(1).unwrap_or_default();
     match (base_name(name), folder) {

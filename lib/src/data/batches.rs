@@ -37,7 +37,7 @@ impl ImageFile {
         Self::new(Reader::open(path)?)
     }
 
-    /// Takes an array that is open, be it a file or standard input.
+    /// Uses an open array, from a file or from standard input.
     ///
     /// # Errors
     /// An array of another rank or type, or whose images are empty.

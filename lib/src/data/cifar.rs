@@ -39,7 +39,7 @@ pub fn wanted(name: &str) -> bool {
     name.starts_with("data_batch_") || name.starts_with("test_batch")
 }
 
-/// The parts `train` (five batches) and `test`, from the binary version where it is there, else the Python one. A
+/// The parts `train` (five batches) and `test`, from the binary version if it exists, otherwise the Python one. A
 /// source that is a single file gives that batch alone.
 ///
 /// # Errors
@@ -109,7 +109,7 @@ fn pickled(file: &str, bytes: &[u8]) -> Result<Vec<Example>> {
             file,
             format!("{} (a pickled CIFAR batch)", error.expected),
             found,
-            "check --format and the file",
+            "check `format` and the file",
         )
     })?;
     let missing = |key: &str| Error::malformed(file, "a CIFAR batch", format!("no usable {key:?}"), "check the file");
@@ -141,7 +141,7 @@ mod tests {
     use crate::data::testing::mirror;
     use crate::store::npy;
 
-    /// Reads a sample and holds it against the lossless images from `first` on.
+    /// Reads a sample and compares it with the lossless images from `first` on.
     fn agrees_with_lossless(test: &str, name: &str, first: usize, count: usize) {
         let (Some(sample), Some(truth)) = (mirror(test, name), mirror(test, "cifar10")) else { return };
         let images = npy::read::<u8>(&truth.join("train-first-4000-lossless-images.npy")).unwrap();

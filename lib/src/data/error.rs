@@ -34,7 +34,7 @@ pub enum Error {
     /// A request that cannot be carried out as it stands.
     #[error("{operation}: expected {expected}, found {found}")]
     Request {
-        /// The operation asked for.
+        /// The operation requested.
         operation: &'static str,
         /// What it accepts.
         expected: String,

@@ -213,7 +213,7 @@ impl Decoder<'_> {
         let (shape, pixels) = self.resized(shape, pixels);
         match self.shape {
             Some(expected) if expected != shape => {
-                let advice = "make them equal with --resize, --crop or --channels";
+                let advice = "make them equal with `resize`, `crop` or `channels`";
                 Err(Error::malformed(&file, format!("an image of {expected} as the first"), shape, advice))
             }
             _ => Ok((shape, pixels)),
@@ -226,7 +226,7 @@ impl Decoder<'_> {
         let wanted =
             self.options.channels.or(self.shape.map(|shape| shape.channels)).unwrap_or(if grey { 1 } else { 3 });
         if wanted == 1 && !grey && self.options.channels.is_none() {
-            let advice = "choose with --channels 1 or --channels 3";
+            let advice = "choose `channels` 1 or 3";
             return Err(Error::malformed(file, "a grey image as the first", "one in colour", advice));
         }
         let (height, width) = (image.height() as usize, image.width() as usize);
@@ -243,7 +243,7 @@ impl Decoder<'_> {
         let Some(side) = self.options.crop else { return Ok((shape, pixels)) };
         if side > shape.height || side > shape.width {
             let expected = format!("at least {side} x {side} pixels to crop");
-            return Err(Error::malformed(file, expected, shape, "choose a smaller --crop"));
+            return Err(Error::malformed(file, expected, shape, "choose a smaller `crop`"));
         }
         let (top, left) = ((shape.height - side) / 2, (shape.width - side) / 2);
         let mut cropped = Vec::with_capacity(shape.channels * side * side);
@@ -338,11 +338,11 @@ mod tests {
         save(folder.path(), "a.png", grey(1, 4, 4));
         save(folder.path(), "b.png", grey(1, 5, 4));
         let error = read(folder.path(), Options::default()).unwrap_err().to_string();
-        assert!(error.contains("b.png") && error.contains("--resize"), "{error}");
+        assert!(error.contains("b.png") && error.contains("`resize`"), "{error}");
         let options = Options { resize: Some((4, Filter::Lanczos)), ..Options::default() };
         assert_eq!(read(folder.path(), options).unwrap()[0].1.len(), 2);
         save(folder.path(), "b.png", image::RgbImage::from_pixel(4, 4, image::Rgb([1, 2, 3])));
-        assert!(read(folder.path(), options).unwrap_err().to_string().contains("--channels"));
+        assert!(read(folder.path(), options).unwrap_err().to_string().contains("`channels`"));
     }
 
     #[test]

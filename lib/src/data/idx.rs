@@ -39,7 +39,7 @@ impl<R: Read> Reader<R> {
         let magic = read_exactly(file, &mut stream, 4, "idx header")?;
         if magic[..3] != [0, 0, TYPE_U8] || magic[3] == 0 {
             let found = format!("{magic:02x?}");
-            return Err(Error::malformed(file, "an idx file of u8 (00 00 08 …)", found, "check --format and the file"));
+            return Err(Error::malformed(file, "an idx file of u8 (00 00 08 …)", found, "check `format` and the file"));
         }
         let bytes = read_exactly(file, &mut stream, 4 * magic[3] as usize, "idx header")?;
         let dimensions: Vec<usize> = bytes.chunks_exact(4).map(big_endian).collect();

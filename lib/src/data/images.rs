@@ -186,7 +186,7 @@ pub(crate) fn labelled(
     })
 }
 
-/// Column-major planes (C, W, H), as MATLAB stores an image, to rows (C, H, W).
+/// Converts column-major planes (C, W, H), as MATLAB stores an image, to rows (C, H, W).
 pub(crate) fn from_columns(shape: Shape, columns: &[u8]) -> Vec<u8> {
     let mut pixels = Vec::with_capacity(columns.len());
     for plane in columns.chunks_exact(shape.height * shape.width) {

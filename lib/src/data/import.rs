@@ -64,7 +64,7 @@ impl Format {
         }
     }
 
-    /// The files of this format in the folder or archive at `path`, or the one file there with its labels beside it.
+    /// The files of this format in the folder or archive at `path`, or the single file there with its labels next to it.
     ///
     /// # Errors
     /// Those of [`Source::open`].
@@ -116,8 +116,8 @@ impl Format {
 /// The classes of datasets of digits.
 const DIGITS: [&str; 10] = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"];
 
-/// The digests of what `source` reads: of the archive or the single file (and its neighbour), of each file of a folder,
-/// or, where a folder has more than 100, of all of them together.
+/// The digests of the files of `source`: one for the archive, or the single file and its neighbour; one for each file of a folder,
+/// or a single one for all files of a folder of more than 100.
 ///
 /// # Errors
 /// Files that cannot be read.

@@ -17,7 +17,7 @@ use serde::Deserialize;
 use super::import::Format;
 use super::{Error, Result};
 
-/// The word that stands for a digest nobody has published.
+/// The word in place of a digest that was never published.
 pub const UNVERIFIED: &str = "unverified";
 
 /// The manifests of the suite.
@@ -33,7 +33,7 @@ const MANIFESTS: [&str; 9] = [
     include_str!("../../../data/inception.toml"),
 ];
 
-/// What is known of a dataset before it is fetched.
+/// What is known about a dataset before it is fetched.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
@@ -41,7 +41,7 @@ pub struct Manifest {
     pub name: String,
     /// The format of its files.
     pub format: Format,
-    /// The names of its classes, where the files themselves do not tell.
+    /// The names of its classes, where the files do not hold them.
     pub classes: Option<Vec<String>>,
     /// The licence its makers state.
     pub licence: Option<String>,
@@ -49,7 +49,7 @@ pub struct Manifest {
     pub citation: String,
     /// Where the sizes and digests below come from.
     pub digests: String,
-    /// How a user comes by files that have no address.
+    /// How to get files that have no address.
     pub own_copy: Option<String>,
     /// The files.
     pub files: Vec<RemoteFile>,
@@ -69,12 +69,12 @@ pub struct RemoteFile {
     pub size: Option<u64>,
     /// The sha256 of its bytes in hexadecimal, or [`UNVERIFIED`].
     pub sha256: String,
-    /// Further digests under which the same content is known, compressed otherwise.
+    /// Further digests of the same content, compressed differently.
     #[serde(default)]
     pub repacked_sha256: Vec<String>,
-    /// The sha256 of what is in it, for a gzip file that others may have compressed otherwise.
+    /// The sha256 of what is in it, for a gzip file that others may have compressed differently.
     pub unpacked_sha256: Option<String>,
-    /// True for files that are only fetched when all are asked for.
+    /// True for files that are fetched only if all files are requested.
     #[serde(default)]
     pub optional: bool,
 }

@@ -124,7 +124,7 @@ fn whole(file: &str, value: f64) -> Result<i64> {
 
 fn check_header(file: &str, stream: &mut impl Read) -> Result<()> {
     let header = read_up_to(file, stream, 128)?;
-    let advice = "check --format and the file; MATLAB 7.3 files must be saved again with -v7";
+    let advice = "check `format` and the file; MATLAB 7.3 files must be saved again with -v7";
     if !header.starts_with(b"MATLAB 5.0") || header.len() < 128 {
         let start = String::from_utf8_lossy(&header[..header.len().min(10)]).into_owned();
         return Err(Error::malformed(file, "a MATLAB 5 file", format!("{start:?}"), advice));

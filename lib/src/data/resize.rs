@@ -13,7 +13,7 @@ use super::{Error, Example, Images, Result, Shape};
 const PRECISION: u32 = 32 - 8 - 2;
 /// Images resized in parallel before they are given out in order.
 const BLOCK: usize = 256;
-/// The largest side that can be asked for.
+/// The largest side allowed.
 const LARGEST: usize = 4096;
 
 /// A resampling filter.
@@ -133,7 +133,7 @@ impl Images {
     }
 }
 
-/// An error for a side that nobody means.
+/// An error for a side that is too large.
 pub(crate) fn check_size(size: usize) -> Result<()> {
     if (1..=LARGEST).contains(&size) {
         Ok(())

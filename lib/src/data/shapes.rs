@@ -20,11 +20,11 @@ use super::{Error, Example, Part, Result, Shape};
 use crate::tensor::random::Stream;
 
 /// The outlines, in the order of their classes.
-pub const SHAPES: [&str; 4] = ["line", "square", "circle", "triangle"];
+pub(crate) const SHAPES: [&str; 4] = ["line", "square", "circle", "triangle"];
 /// How an outline is drawn, in the order of the classes.
-pub const STYLES: [&str; 3] = ["single", "double", "filled"];
+pub(crate) const STYLES: [&str; 3] = ["single", "double", "filled"];
 /// The colours, in the order of the classes.
-pub const COLOURS: [&str; 5] = ["white", "blue", "green", "red", "rainbow"];
+pub(crate) const COLOURS: [&str; 5] = ["white", "blue", "green", "red", "rainbow"];
 /// The number of classes.
 pub const CLASSES: usize = SHAPES.len() * STYLES.len() * COLOURS.len();
 
@@ -88,7 +88,7 @@ struct Figure {
     shape: usize,
     style: usize,
     colour: usize,
-    /// Of the circle; the other figures have about its area.
+    /// The radius of the circle; the other figures have about the same area.
     radius: f64,
     /// The centre, x to the right and y down.
     centre: (f64, f64),

@@ -13,7 +13,7 @@ use crate::store::npy::write;
 use crate::tensor::random::Stream;
 
 /// Points of the test part, evenly spaced, ends included.
-pub const TEST_POINTS: usize = 1000;
+pub(crate) const TEST_POINTS: usize = 1000;
 
 /// sin(3 pi x).
 pub fn sine(x: f32) -> f32 {

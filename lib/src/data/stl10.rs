@@ -1,4 +1,4 @@
-//! STL-10: `train_X.bin`, `test_X.bin`, `unlabeled_X.bin` of u8, an image 3 x 96 x 96 with each plane column-major;
+//! STL-10: `train_X.bin`, `test_X.bin`, `unlabeled_X.bin` of u8, images of 3 x 96 x 96 with each plane column-major;
 //! `train_y.bin`, `test_y.bin` with labels 1 to 10. Source: Coates, Ng, Lee 2011, the dataset's page.
 //!
 //! ```
@@ -25,7 +25,7 @@ pub fn wanted(name: &str) -> bool {
     matches!(base_name(name), "train_X.bin" | "train_y.bin" | "test_X.bin" | "test_y.bin" | "unlabeled_X.bin")
 }
 
-/// The parts `train`, `test` and `unlabeled`, as many as are there. Labels begin at 0.
+/// Those of the parts `train`, `test` and `unlabeled` that exist. Labels begin at 0.
 ///
 /// # Errors
 /// No such files, or files that break the format.

@@ -20,7 +20,7 @@ pub fn wanted(name: &str) -> bool {
     FILES.iter().any(|(file, _)| base_name(name) == *file)
 }
 
-/// The parts `train`, `test` and `extra`, as many as are there. Labels are the digits: 10 becomes 0.
+/// Those of the parts `train`, `test` and `extra` that exist. Labels are the digits: 10 becomes 0.
 ///
 /// # Errors
 /// No such files, or files that break the format.

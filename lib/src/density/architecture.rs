@@ -35,9 +35,9 @@ const LARGEST: usize = 4096;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Likelihood {
-    /// A softmax over the 256 values, of one channel.
+    /// A softmax over the 256 values, for one channel.
     Softmax,
-    /// A discretised mixture of this many logistics, of one or three channels.
+    /// A discretised mixture of this many logistics, for one or three channels.
     LogisticMixture(usize),
 }
 
@@ -45,7 +45,7 @@ pub enum Likelihood {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Condition {
-    /// Vectors of so many features, projected linearly to biases.
+    /// Vectors of this many features, projected linearly to biases.
     Vector(usize),
     /// Maps of (channels, height, width), resized and projected by 1 x 1 convolutions to spatial biases.
     Maps(usize, usize, usize),
@@ -95,7 +95,7 @@ pub struct Architecture {
     pub width: usize,
     /// Filters of each layer.
     pub filters: usize,
-    /// Gated blocks a level on the way down.
+    /// Gated blocks per level on the way down.
     pub blocks: usize,
     /// The likelihood of a pixel.
     pub likelihood: Likelihood,
@@ -144,7 +144,7 @@ impl Architecture {
         [1, 2, 4].map(|factor| (height / factor, width / factor))
     }
 
-    /// Outputs a pixel: the parameters of its distribution.
+    /// Outputs per pixel: the parameters of its distribution.
     pub fn outputs(&self) -> usize {
         self.mixture().map_or(categorical::VALUES, Mixture::parameters)
     }

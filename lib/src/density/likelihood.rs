@@ -26,7 +26,7 @@ use crate::ops::categorical::categorical;
 use crate::ops::logistic_mixture::logistic_mixture;
 use crate::tensor::{Batch, Element};
 
-/// The negative log-likelihood of each image, in nats; `pixels` are (N, H, W, C), as many as `outputs` are images.
+/// The negative log-likelihood of each image, in nats; `pixels` are (N, H, W, C), for as many images as `outputs`.
 pub fn negative_log_likelihood<E: Element>(
     tape: &mut impl Tape<E, Cpu>,
     architecture: &Architecture,

@@ -69,7 +69,7 @@ pub enum Error {
         /// What the file holds.
         found: String,
     },
-    /// Parameters, or the description beside them.
+    /// Parameters, or their description.
     #[error("{0}")]
     Net(#[from] net::Error),
     /// A dataset.

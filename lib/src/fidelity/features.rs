@@ -24,13 +24,13 @@ use crate::ops::InputGradient;
 use crate::ops::upsample::bilinear;
 use crate::tensor::{Batch, batch, channels_first, channels_last, shape, view};
 
-/// How images come to the network's size.
+/// How images are resized for the network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Resize {
     /// As pytorch-fid: bilinear with half-pixel centres, without antialiasing.
     Bilinear,
-    /// As clean-fid: bicubic with antialiasing, a channel at a time, in floats, clipped; and 128 as the middle grey.
+    /// As in clean-fid: bicubic with antialiasing, channel by channel, in floats, clipped; and 128 as the middle grey.
     Clean,
     /// Not at all: images must have the network's size.
     None,

@@ -105,7 +105,7 @@ fn kernel(product: f64, dimension: f64) -> f64 {
     (product / dimension + 1.0).powi(3)
 }
 
-/// Of each row of `a` the sum of its kernel with all of `b`.
+/// For each row of `a` the sum of its kernel with all rows of `b`.
 fn sums(a: Features, b: Features) -> Vec<f64> {
     let (dimension, columns) = (a.dimension(), b.count());
     let right = Matrix::new(b.rows(), columns, dimension).transposed();

@@ -25,13 +25,13 @@ const BLOCK: usize = 128;
 /// The four shares.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Manifold {
-    /// Of the generated images, how many are like real ones.
+    /// The share of generated images that are like real ones.
     pub precision: f64,
-    /// Of the real images, how many are like generated ones.
+    /// The share of real images that are like generated ones.
     pub recall: f64,
     /// How many real neighbourhoods a generated image lies in, over k; may pass 1.
     pub density: f64,
-    /// Of the real neighbourhoods, how many have a generated image in them.
+    /// The share of real neighbourhoods that contain a generated image.
     pub coverage: f64,
 }
 
@@ -39,11 +39,11 @@ pub struct Manifold {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Memberships {
     k: usize,
-    /// Of each generated image, the number of real balls it lies in.
+    /// For each generated image, the number of real balls it lies in.
     real_balls: Vec<usize>,
-    /// Of each real image, whether it lies in a generated ball.
+    /// For each real image, whether it lies in a generated ball.
     recalled: Vec<bool>,
-    /// Of each real image, whether a generated image lies in its ball.
+    /// For each real image, whether a generated image lies in its ball.
     covered: Vec<bool>,
 }
 
@@ -70,28 +70,33 @@ impl Memberships {
     }
 }
 
-/// Compares generated with real images by their `k` nearest neighbours.
+/// Compares generated with real images by their `neighbours` nearest neighbours.
 ///
 /// # Errors
-/// No more than `k` rows on a side, features of different lengths.
-pub fn memberships(real: Features, generated: Features, k: usize) -> Result<Memberships> {
+/// No more than `neighbours` rows on a side, features of different lengths.
+pub fn memberships(real: Features, generated: Features, neighbours: usize) -> Result<Memberships> {
     real.require_alike(generated)?;
     let fewest = real.count().min(generated.count());
-    if fewest <= k {
-        return Err(Error::TooFew { needed: k + 1, found: fewest, what: "neighbourhoods (--neighbours)" });
+    if fewest <= neighbours {
+        return Err(Error::TooFew { needed: neighbours + 1, found: fewest, what: "neighbourhoods (`neighbours`)" });
     }
-    let (balls, generated_balls) = (radii(real, k), radii(generated, k));
-    // A generated image a row, then a real image a row.
+    let (balls, generated_balls) = (radii(real, neighbours), radii(generated, neighbours));
+    // One generated image per row, then one real image per row.
     let real_balls = distances(generated, real, |row| row.iter().zip(&balls).filter(|(d, ball)| d < ball).count());
     let seen = distances(real, generated, |row| {
         let recalled = row.iter().zip(&generated_balls).any(|(distance, ball)| distance < ball);
         (recalled, row.iter().fold(f64::INFINITY, |nearest, &distance| nearest.min(distance)))
     });
     let covered = seen.iter().zip(&balls).map(|((_, nearest), ball)| nearest < ball).collect();
-    Ok(Memberships { k, real_balls, recalled: seen.into_iter().map(|(recalled, _)| recalled).collect(), covered })
+    Ok(Memberships {
+        k: neighbours,
+        real_balls,
+        recalled: seen.into_iter().map(|(recalled, _)| recalled).collect(),
+        covered,
+    })
 }
 
-/// Of each row the squared distance of its `k`-th nearest other row.
+/// For each row the squared distance to its `k`-th nearest other row.
 fn radii(features: Features, k: usize) -> Vec<f64> {
     // The row itself is among them, at no distance.
     distances(features, features, |row| *row.select_nth_unstable_by(k, f64::total_cmp).1)

@@ -49,7 +49,7 @@ impl Moments {
     ///
     /// # Errors
     /// Fewer than two rows, a covariance of another size than the mean's.
-    pub fn from_covariance(count: usize, mean: Vec<f64>, covariance: Vec<f64>) -> Result<Self> {
+    pub(crate) fn from_covariance(count: usize, mean: Vec<f64>, covariance: Vec<f64>) -> Result<Self> {
         let dimension = mean.len();
         if count < 2 {
             return Err(Error::TooFew { needed: 2, found: count, what: "a covariance" });

@@ -1,9 +1,9 @@
-//! The critical space, Algorithm 1: what is left of R^n without the directions that no image's response can be moved along.
+//! The critical space, Algorithm 1: R^n without the directions along which no image's response can change.
 //!
-//! Of each sampled Jacobian the left singular vectors are taken whose singular value, relative to the largest, is below a
+//! Each sampled Jacobian gives the left singular vectors whose singular value, relative to the largest, is below a
 //! threshold; two of these subspaces at a time are merged until one is left, by the spherical interpolation of principal
 //! vectors less than 45 degrees apart (see [`super::subspace`]), weighted by how many were merged before. Its complement is
-//! the critical space. Nested intervals of thresholds find every dimension that there is, and known objectives the best.
+//! the critical space. Nested intervals of thresholds find every possible dimension, and known objectives the best one.
 //!
 //! Source: inverse feature visualisation, sections 2.2 and 3.5.
 //!
@@ -28,7 +28,7 @@ use super::prediction::predict;
 use super::subspace::Subspace;
 use super::{Error, Result};
 
-/// Singular values below this share of the largest count as small, where nothing else is asked: every dimension is tried.
+/// The default share of the largest singular value below which one counts as small: every dimension is tried.
 pub const LARGEST_THRESHOLD: f64 = 1.0;
 
 /// Thresholds that are tried before intervals are nested.
@@ -37,12 +37,12 @@ const PLACES: usize = 32;
 /// The left singular vectors of sampled Jacobians.
 #[derive(Clone, Debug)]
 pub struct Samples {
-    /// Of each sample its vectors, n x n, and their singular values relative to the largest, both descending.
+    /// For each sample its vectors, n x n, and their singular values relative to the largest, both descending.
     samples: Vec<(Mat<f64>, Vec<f64>)>,
     features: usize,
 }
 
-/// The factor by which a threshold may grow without another dimension, where nothing else is asked.
+/// The default factor by which a threshold must grow without changing the dimension.
 pub const STABILITY: f64 = 1.5;
 
 /// A critical space, and the thresholds that give its dimension.
@@ -96,8 +96,8 @@ impl Samples {
 
     /// The critical spaces that thresholds up to `largest` give, by nested intervals; the largest space first, which is that of
     /// threshold 0: all of R^n. The dimension may fall and rise again with the threshold, so the search begins with thirty-two of
-    /// them. Of the dimensions those stay that hold while the threshold grows by the factor `stability`: what a narrower interval
-    /// gives cuts through singular values that noise alone keeps apart.
+    /// them. A dimension is kept if it stays the same while the threshold grows by the factor `stability`: a narrower interval
+    /// separates singular values that differ only by noise.
     ///
     /// # Errors
     /// A decomposition that does not converge.
@@ -117,7 +117,7 @@ impl Samples {
             }
         }
         let tried: Vec<(usize, usize)> = tried.into_iter().collect();
-        // Of each dimension the run of neighbouring places that holds longest.
+        // For each dimension the longest run of neighbouring places that give it.
         let ends = |run: &[(usize, usize)]| [intervals[run[0].0][0], intervals[run[run.len() - 1].0][1]];
         let growth = |[low, high]: [f64; 2]| high / low;
         let mut runs: BTreeMap<usize, &[(usize, usize)]> = BTreeMap::new();

@@ -1,6 +1,6 @@
-//! How near predictions come to what images were made for: angles in degrees, distributions of them, outliers.
+//! How close predictions are to the objectives that images were made for: angles in degrees, their distributions, outliers.
 //!
-//! With a critical space both vectors are projected to it first: shifts perpendicular to it cannot be told (section 2.2). Source:
+//! With a critical space both vectors are projected onto it first: shifts perpendicular to it cannot be observed (section 2.2). Source:
 //! inverse feature visualisation, sections 3.4 and 3.5.
 
 use serde::Serialize;

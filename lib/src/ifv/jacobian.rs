@@ -1,9 +1,9 @@
 //! The response f (n) of an image, and its Jacobian J = df/ds (n x P) at the image's parameters s.
 //!
-//! One forward pass keeps its trace; cotangents, one a feature, are pulled back a block at a time through aggregation, network and
-//! parameterisation, for all of which the one image stands. What follows needs J J^T alone, so J is reduced to L (n x n) with
+//! One forward pass keeps its trace; cotangents, one per feature, are pulled back in blocks through aggregation, network and
+//! parameterisation, all at the same image. What follows needs only J J^T, so J is reduced to L (n x n) with
 //! J J^T = L L^T: J = L Q^T by Householder reflections in f64, which, unlike the product, does not square the condition
-//! number. Columns are reduced in fixed lanes, so that threads do not change a bit.
+//! number. Columns are reduced in fixed lanes, so that the number of threads does not change the result.
 //!
 //! Source: inverse feature visualisation, sections 2 and 3.3.
 //!

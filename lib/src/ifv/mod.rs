@@ -71,7 +71,7 @@ pub enum Error {
     },
     /// Samples that hold the same thing twice.
     #[error(
-        "{what}: expected different ones, found row {second} equal to row {first}; each sample must tell something new"
+        "{what}: expected different ones, found row {second} equal to row {first}; each sample must add something new"
     )]
     Identical {
         /// Objectives or images.

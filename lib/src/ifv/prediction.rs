@@ -32,13 +32,13 @@ use super::{Error, Result, dot, norm};
 pub struct Prediction {
     /// w, (n), of unit norm.
     pub objective: Vec<f64>,
-    /// The singular values of Q^T A, descending, (m); of a relative prediction those of A over D, infinite for features without one.
+    /// The singular values of Q^T A, descending, (m); for a relative prediction those of A over D, infinite for features without one.
     pub singular_values: Vec<f64>,
     /// Their left singular vectors as directions of features, n x m, orthonormal.
     pub vectors: Mat<f64>,
     /// What features are multiplied by to be such a direction, (n): 1, or the diagonal of D.
     pub scales: Vec<f64>,
-    /// |w^T A|; of a relative prediction over |D w|.
+    /// |w^T A|; for a relative prediction divided by |D w|.
     pub residual: f64,
 }
 
@@ -98,7 +98,7 @@ pub fn predict(at: &Linearisation, power: u32, space: &Subspace) -> Result<Predi
 /// # Errors
 /// A Jacobian of zero; a decomposition that does not converge.
 pub fn predict_relative(at: &Linearisation, power: u32) -> Result<Prediction> {
-    /// A gradient this small beside the largest is none.
+    /// A gradient this small relative to the largest counts as zero.
     const LEAST: f64 = 1e-9;
     let n = at.features();
     let lengths: Vec<f64> = (0..n).map(|i| at.factor.row(i).norm_l2()).collect();
@@ -149,7 +149,7 @@ fn signed(vector: Vec<f64>, response: &[f64]) -> Vec<f64> {
 }
 
 /// [(k + 1) I - k f f^T / |f|^2] L, n x n.
-pub fn gradient_matrix(at: &Linearisation, power: u32) -> Mat<f64> {
+pub(crate) fn gradient_matrix(at: &Linearisation, power: u32) -> Mat<f64> {
     let (n, k) = (at.features(), f64::from(power));
     let square = dot(&at.response, &at.response);
     let along: Vec<f64> =

@@ -37,7 +37,7 @@ pub fn canonical(seed: u64, count: usize, features: usize) -> Vec<usize> {
 }
 
 /// The nonnegative vector of unit norm and of this sparseness that is nearest to `x`.
-pub fn with_sparseness(x: &[f64], sparseness: f64) -> Vec<f64> {
+pub(crate) fn with_sparseness(x: &[f64], sparseness: f64) -> Vec<f64> {
     let n = x.len();
     let root = (n as f64).sqrt();
     let sum = root - sparseness.clamp(0.0, 1.0) * (root - 1.0);

@@ -37,9 +37,9 @@ pub struct Subspace {
 pub struct Principal {
     /// Radians, ascending.
     pub angles: Vec<f64>,
-    /// Of the first subspace, a column an angle.
+    /// The vectors of the first subspace, one column per angle.
     pub left: Mat<f64>,
-    /// Of the second.
+    /// Those of the second.
     pub right: Mat<f64>,
 }
 
@@ -102,7 +102,7 @@ impl Subspace {
         Self { basis: self.basis.qr().compute_Q().subcols(m, n - m).to_owned() }
     }
 
-    /// The principal angles to another subspace, as many as the smaller has dimensions.
+    /// The principal angles to another subspace, as many as the dimension of the smaller one.
     ///
     /// # Errors
     /// A decomposition that does not converge.
@@ -126,7 +126,7 @@ impl Subspace {
         Ok(principal)
     }
 
-    /// What the two have in common, roughly: of each pair of principal vectors less than 45 degrees apart, the vector a share `t`
+    /// The approximate intersection: for each pair of principal vectors less than 45 degrees apart, the vector at a share `t`
     /// of the way from this subspace's to the other's, on the sphere.
     ///
     /// # Errors
@@ -152,7 +152,7 @@ fn near_pairs(space: &Subspace, right: MatRef<f64>) -> Result<Principal> {
     }
     let inside = |vectors: MatRef<f64>| space.basis() * (space.basis().transpose() * vectors);
     let (sines, vectors) = right_singular(&(right - inside(right)))?;
-    // Singular values descend, angles shall ascend.
+    // Singular values descend, angles ascend.
     let turned = right * vectors;
     let right = Mat::from_fn(n, count, |i, j| turned[(i, count - 1 - j)]);
     let projected = inside(right.as_ref());

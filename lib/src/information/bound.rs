@@ -39,22 +39,22 @@ impl From<Estimate> for Measure {
 }
 
 impl Estimate {
-    /// The estimate of `resamples` resampled means; the same seed draws the same images, so that models are compared alike.
+    /// The estimate by `bootstrap` resampled means; the same seed draws the same images, so that models are compared alike.
     ///
     /// # Errors
     /// Fewer than two images, or no resamples.
-    pub fn of(values: &[f64], resamples: usize, seed: u64) -> Result<Self> {
+    pub fn of(values: &[f64], bootstrap: usize, seed: u64) -> Result<Self> {
         let count = values.len();
         if count < 2 {
             return Err(Error::TooFew { what: "an interval", needed: 2, found: count });
         }
-        if resamples == 0 {
-            return Err(Error::Settings("--bootstrap: expected at least 1 resample, found 0".into()));
+        if bootstrap == 0 {
+            return Err(Error::Settings("`bootstrap`: expected at least 1 resample, found 0".into()));
         }
         let mean = values.iter().sum::<f64>() / count as f64;
         let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (count - 1) as f64;
         let mut means: Vec<f64> =
-            (0..resamples as u64).into_par_iter().map(|number| resampled(values, seed, number)).collect();
+            (0..bootstrap as u64).into_par_iter().map(|number| resampled(values, seed, number)).collect();
         means.sort_by(f64::total_cmp);
         let tail = 0.5 * (1.0 - COVERAGE);
         let interval = [quantile(&means, tail), quantile(&means, 1.0 - tail)];
@@ -86,7 +86,7 @@ pub fn differences(a: &[f64], b: &[f64]) -> Result<Vec<f64>> {
     Ok(a.iter().zip(b).map(|(a, b)| a - b).collect())
 }
 
-/// Bits per dimension from nats an image, -nats / (D ln 2): of a log-likelihood it is how many bits a subpixel costs.
+/// The factor from nats per image to bits per dimension, -1 / (D ln 2): for a log-likelihood, the bits per subpixel.
 pub fn bits_per_dimension(dimensions: usize) -> f64 {
     -1.0 / (dimensions as f64 * std::f64::consts::LN_2)
 }

@@ -29,21 +29,21 @@ pub enum Squash {
     Range(f64, f64),
 }
 
-/// The entropy of rows in `bins` equal bins a feature.
+/// The entropy of rows in `bins` equal bins per feature.
 ///
 /// # Errors
 /// No rows, no bins or more than 65536, an empty range.
 pub fn binned(h: &[f64], features: usize, bins: usize, squash: Squash) -> Result<f64> {
     let rows = rows(h, features, 1, "bins")?;
     if !(1..=1 << 16).contains(&bins) {
-        return Err(Error::Settings(format!("--bins: expected 1 to 65536, found {bins}")));
+        return Err(Error::Settings(format!("`bins`: expected 1 to 65536, found {bins}")));
     }
     let (low, high) = match squash {
         Squash::Tanh => (-1.0, 1.0),
         Squash::Range(low, high) => (low, high),
     };
     if !(low < high && (high - low).is_finite()) {
-        return Err(Error::Settings(format!("--range: expected low < high, found {low},{high}")));
+        return Err(Error::Settings(format!("`range`: expected low < high, found {low},{high}")));
     }
     let bin = |value: f64| {
         let value = if squash == Squash::Tanh { value.tanh() } else { value };
@@ -96,7 +96,7 @@ pub fn kernel_bounds(h: &[f64], features: usize, noise_variance: f64) -> Result<
 /// No more than k rows, k of 0, a k-th neighbour at distance 0.
 pub fn neighbour_entropy(h: &[f64], features: usize, k: usize) -> Result<f64> {
     if k == 0 {
-        return Err(Error::Settings("--k: expected at least 1, found 0".into()));
+        return Err(Error::Settings("`k`: expected at least 1, found 0".into()));
     }
     let rows = rows(h, features, k + 1, "neighbours")?;
     let mut nearest = vec![Nearest::new(k + 1); rows];
@@ -141,7 +141,7 @@ fn check_variance(variance: f64) -> Result<()> {
     if variance > 0.0 && variance.is_finite() {
         return Ok(());
     }
-    Err(Error::Settings(format!("--noise-variance: expected a positive number, found {variance}")))
+    Err(Error::Settings(format!("`noise_variance`: expected a positive number, found {variance}")))
 }
 
 #[cfg(test)]
@@ -182,7 +182,7 @@ mod tests {
         let h: Vec<f64> = Stream::new(0, "h", 0).normal(0..8000);
         let found = neighbour_entropy(&h, 2, 4).unwrap();
         assert!((found - gaussian_entropy(2, 1.0)).abs() < 0.06, "{found}");
-        // Noise of variance 1 beside a signal of variance 3: I = log 2 a dimension.
+        // Noise of variance 1 and a signal of variance 3: I = log 2 per dimension.
         let signal: Vec<f64> = h.iter().map(|value| 3f64.sqrt() * value).collect();
         let information = neighbour_information(&signal, 2, 4, 1.0, 1).unwrap();
         assert!((information - 4f64.ln()).abs() < 0.08, "{information}");

@@ -34,7 +34,7 @@ pub enum Error {
     /// Rows that coincide, whose logarithm of distance is no number.
     #[error(
         "row {row}: its neighbour number {k} lies at distance 0, so the entropy is -infinity; values that repeat have no density: \
-         measure them with noise (--noise-variance), or by bins"
+         measure them with noise (`noise_variance`), or by bins"
     )]
     Coincident {
         /// The row.
@@ -43,7 +43,7 @@ pub enum Error {
         k: usize,
     },
     /// Lists that belong to different images.
-    #[error("expected {expected} log-likelihoods, one an image, found {found}; compare models on the same images")]
+    #[error("expected {expected} log-likelihoods, one per image, found {found}; compare models on the same images")]
     Unpaired {
         /// Those of the first.
         expected: usize,

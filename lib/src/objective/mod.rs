@@ -1,7 +1,7 @@
-//! What is optimised in feature visualisation: what an image is made for, of what it is made, and the random transformations
-//! under which it must hold.
+//! What is optimised in feature visualisation: the objective, the parameters of an image, and the random transformations
+//! that the image is made robust to.
 //!
-//! [`expression`] reads what a user writes, [`resolved`] meets it with a network and gives values and cotangents. Nothing here is
+//! [`expression`] reads what a user writes, [`resolved`] looks it up in a network and gives values and cotangents. Nothing here is
 //! on a tape: each has its two directions written out, since one point is pulled back for many cotangents.
 //!
 //! ```

@@ -4,7 +4,7 @@
 //! going the right way for odd k. Where cos > 0.1: dpsi/df = cos^k ((k + 1) w - k (w.f / |f|^2) f).
 
 /// Lucid's floor of the cosine.
-pub const FLOOR: f64 = 0.1;
+pub(crate) const FLOOR: f64 = 0.1;
 
 /// psi_w(f), its gradient, and the cosine.
 #[derive(Clone, Debug, PartialEq)]

@@ -21,7 +21,7 @@ use super::accumulate;
 use crate::tensor::{Batch, Element, GRAIN, batch, filled_in_chunks, shape, view};
 
 /// PyTorch's default slope of a leaky rectifier below zero.
-pub const LEAKY_SLOPE: f64 = 0.01;
+pub(crate) const LEAKY_SLOPE: f64 = 0.01;
 
 /// An activation function.
 #[derive(Clone, Copy, Debug, PartialEq)]

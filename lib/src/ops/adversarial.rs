@@ -1,6 +1,6 @@
-//! What a generator and a discriminator make of scores, (N, 1, 1, 1): losses and their cotangents.
+//! The losses of a generator and a discriminator, and their cotangents, from scores (N, 1, 1, 1).
 //!
-//! Least squares: (1 - D)^2 of what shall pass as real, (-1 - D)^2 of fakes (feature alignment, equations 7 and 8; Mao et
+//! Least squares: (1 - D)^2 for real images, or fakes that should pass as real; (-1 - D)^2 for fakes (feature alignment, equations 7 and 8; Mao et
 //! al. 2017). Wasserstein: -D and D.
 //!
 //! ```

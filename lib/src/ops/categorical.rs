@@ -1,4 +1,4 @@
-//! Negative log-likelihood of 8-bit pixels under a softmax over their 256 values, in nats an image; (N, H, W, 256) -> (N, 1, 1, 1).
+//! Negative log-likelihood of 8-bit pixels under a softmax over their 256 values, in nats per image; (N, H, W, 256) -> (N, 1, 1, 1).
 //!
 //! `nll = sum over pixels of ln sum_k e^l[k] - l[x]` (van den Oord et al. 2016). Logits may reach beyond the images, at the bottom
 //! and to the right: what lies there does not count.

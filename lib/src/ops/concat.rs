@@ -52,7 +52,7 @@ pub fn slice<E: Element>(tape: &mut impl Tape<E, Cpu>, x: &Batch<E>, range: Rang
 }
 
 /// The cotangent of x for a cotangent of [`slice()`]: zero in the other of x's `channels`.
-pub fn slice_pullback<E: Element>(
+pub(crate) fn slice_pullback<E: Element>(
     tape: &mut impl Tape<E, Cpu>,
     cotangent: &Batch<E>,
     channels: usize,
@@ -71,7 +71,11 @@ pub fn concat_elu<E: Element>(tape: &mut impl Tape<E, Cpu>, x: &Batch<E>) -> Bat
 }
 
 /// The cotangent of x for a cotangent of [`concat_elu`]. Where `x` is one image, it stands for all of them.
-pub fn concat_elu_pullback<E: Element>(tape: &mut impl Tape<E, Cpu>, cotangent: &Batch<E>, x: &Batch<E>) -> Batch<E> {
+pub(crate) fn concat_elu_pullback<E: Element>(
+    tape: &mut impl Tape<E, Cpu>,
+    cotangent: &Batch<E>,
+    x: &Batch<E>,
+) -> Batch<E> {
     let both = both_signs(tape, x);
     let cotangent = pullback(tape, cotangent, &both, Activation::Elu);
     let (n, h, w, c) = shape(&cotangent);

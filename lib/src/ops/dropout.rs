@@ -43,7 +43,7 @@ pub fn pullback<E: Element>(
     result
 }
 
-/// Which of so many elements are kept: all but a share `p`. The bits themselves are compared, so that f32 and f64 have one mask.
+/// Which of this many elements are kept: all but a share `p`. The bits themselves are compared, so that f32 and f64 have one mask.
 fn mask(length: usize, p: f64, stream: &Stream) -> Vec<bool> {
     let limit = (p * 2f64.powi(64)) as u64;
     let mut mask = vec![false; length];

@@ -1,8 +1,8 @@
 //! Convolution of images enlarged twice by repetition, without enlarging them: y = rectify(W * nearest_2(x) + b).
 //!
-//! Of an enlarged image's pixels neighbours are equal, so the taps of W that fall on equal ones are summed first: outputs of even
-//! and odd rows and columns, four phases, are convolutions of x itself by kernels of about half the height and width. Of 3 x 3 taps 4
-//! remain. W has an odd kernel, stride 1 and the padding that keeps a size.
+//! Neighbouring pixels of an enlarged image are equal, so the taps of W that fall on equal pixels are summed first. Outputs in even
+//! and odd rows and columns, four phases, are convolutions of x itself by kernels of about half the height and width: of 3 x 3 taps, 4
+//! remain. W has an odd kernel, stride 1 and the padding that keeps the size.
 //!
 //! ```
 //! use dfdx::prelude::NoneTape;
@@ -24,7 +24,7 @@ use super::{InputGradient, record_transpose};
 use crate::tensor::{Batch, Element, Shape, batch, shape, view};
 
 /// Whether a convolution of this window, reading images enlarged twice, is one that this module computes.
-pub fn is_enlarging(window: &Window) -> bool {
+pub(crate) fn is_enlarging(window: &Window) -> bool {
     let same = |kernel: usize, before: usize, after: usize| kernel == 2 * before + 1 && before == after && before > 0;
     let Window { kernel, stride, padding, dilation } = *window;
     let kept = same(kernel[0], padding.top, padding.bottom) && same(kernel[1], padding.left, padding.right);

@@ -94,7 +94,7 @@ impl<E: Element> Kernel<(&[E], &[E], usize, &mut [E])> for GateSlopes {
             let ((for_a, for_b), (a, b)) = (gradient.split_at_mut(features), c.split_at(features));
             let tiles = for_a.chunks_mut(TILE).zip(for_b.chunks_mut(TILE)).zip(a.chunks(TILE).zip(b.chunks(TILE)));
             for (((for_a, for_b), (a, b)), upstream) in tiles.zip(upstream.chunks(TILE)) {
-                // A loop for each result: of one for both no compiler makes vectors.
+                // One loop per result: the compiler does not vectorise one loop for both.
                 let mut open = [E::zero(); TILE];
                 open.iter_mut().zip(b).for_each(|(open, &b)| *open = sigmoid(b));
                 for ((for_a, &open), &upstream) in for_a.iter_mut().zip(&open).zip(upstream) {

@@ -1,4 +1,4 @@
-//! Negative log-likelihood of 8-bit pixels under discretised mixtures of logistics, in nats an image; (N, H, W, P) -> (N, 1, 1, 1).
+//! Negative log-likelihood of 8-bit pixels under discretised mixtures of logistics, in nats per image; (N, H, W, P) -> (N, 1, 1, 1).
 //!
 //! x is scaled to [-1, 1]; a value's mass is sigmoid((x + 1/255 - mu) / s) - sigmoid((x - 1/255 - mu) / s), with open tails at 0 and
 //! 255. P: M mixture logits; then for each colour M means, M log scales (-7 at least) and, of three colours, M coefficients: green's

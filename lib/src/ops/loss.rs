@@ -76,7 +76,7 @@ pub fn cross_entropy<E: Element>(
     Ok(loss)
 }
 
-/// The number of classes, at least 1, if the labels are as many as the rows of logits of this shape and below it.
+/// The number of classes, at least 1, if there is one label per row of logits of this shape, each below the number of classes.
 fn check_labels((n, h, w, classes): Shape, labels: &[usize]) -> Result<usize, Error> {
     let (expected, found) = (n * h * w, labels.len());
     if found != expected {
@@ -102,7 +102,7 @@ pub fn squared_error<E: Element>(tape: &mut impl Tape<E, Cpu>, a: &Batch<E>, b: 
 
 /// factor sum (ln(1 + e^l) - x l) over all elements: the cross entropy of sigmoid(l) where x, in 0..1, is the truth. Its slope
 /// sigmoid(l) - x does not vanish where the sigmoid saturates at the wrong end, as that of a squared error does.
-pub fn binary_cross_entropy<E: Element>(
+pub(crate) fn binary_cross_entropy<E: Element>(
     tape: &mut impl Tape<E, Cpu>,
     logits: &Batch<E>,
     x: &Batch<E>,
@@ -126,7 +126,7 @@ pub fn binary_cross_entropy<E: Element>(
 }
 
 /// `sum_n weights[n] KL(N(mu[n], e^log_var[n]) || N(0, 1))`; mu and log_var (N, 1, 1, Z), a weight for each example.
-pub fn gaussian_divergence<E: Element>(
+pub(crate) fn gaussian_divergence<E: Element>(
     tape: &mut impl Tape<E, Cpu>,
     mu: &Batch<E>,
     log_var: &Batch<E>,

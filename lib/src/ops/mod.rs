@@ -1,4 +1,4 @@
-//! Differentiable operations on dfdx's tape, one idea a file, and the one matrix product under them.
+//! Differentiable operations on dfdx's tape, one idea per file, and the one matrix product under them.
 //!
 //! Every operation takes the tape, then its tensors, channels last; [`NoneTape`](dfdx::prelude::NoneTape) runs the same
 //! code without recording. An operation that a network can hold has a `pullback`, its transposed derivative, made of tape
@@ -54,7 +54,7 @@ use rayon::prelude::*;
 
 use crate::tensor::{Batch, Element, GRAIN};
 
-/// Whether anything upstream of an operation's input wants its gradient; the images a network is trained on do not.
+/// Whether the gradient of an operation's input is needed; that of the images a network is trained on is not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InputGradient {
     /// The input's gradient is computed.
@@ -65,7 +65,7 @@ pub enum InputGradient {
 
 /// Work on slices that [`vectorised`] runs; its `run` is `#[inline(always)]`, so that it is compiled for each width of vectors.
 pub(crate) trait Kernel<A> {
-    /// What it makes of its arguments.
+    /// The result.
     type Output;
 
     /// Does the work.

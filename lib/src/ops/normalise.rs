@@ -1,4 +1,4 @@
-//! The normalisation of a network's input, y = (x - mean) / std, a channel at a time; x and y (N, H, W, C).
+//! The normalisation of a network's input, y = (x - mean) / std, channel by channel; x and y (N, H, W, C).
 //!
 //! mean and std are constants of the data a network was trained on; the pullback of a cotangent is cotangent / std.
 //!

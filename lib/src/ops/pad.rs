@@ -1,4 +1,4 @@
-//! Zeros around an image and channels of zeros beside its own, (N, H, W, C) -> (N, H + top + bottom, W + left + right,
+//! Zeros around an image, and extra channels of zeros, (N, H, W, C) -> (N, H + top + bottom, W + left + right,
 //! C + before + after), and the cut that undoes it. Both move values, and each is the other's transpose.
 //!
 //! ```

@@ -211,7 +211,7 @@ impl<E> Shared<E> {
     }
 }
 
-/// A gemm a block of the depth, on this thread; `c` points at a matrix of a.rows x b.columns, rows `row_stride` apart.
+/// One gemm per block of the depth, on this thread; `c` points at a matrix of a.rows x b.columns, rows `row_stride` apart.
 fn sequential<E: Element>(c: *mut E, row_stride: usize, a: Matrix<E>, b: Matrix<E>, write: Write) {
     debug_assert_eq!(a.columns, b.rows);
     let blocks = a.columns.div_ceil(DEPTH).max(1);

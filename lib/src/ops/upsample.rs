@@ -27,7 +27,11 @@ pub fn nearest<E: Element>(tape: &mut impl Tape<E, Cpu>, x: &Batch<E>, factor: u
 }
 
 /// The cotangent of x for a cotangent of [`nearest`]: the sum of each block.
-pub fn nearest_pullback<E: Element>(tape: &mut impl Tape<E, Cpu>, cotangent: &Batch<E>, factor: usize) -> Batch<E> {
+pub(crate) fn nearest_pullback<E: Element>(
+    tape: &mut impl Tape<E, Cpu>,
+    cotangent: &Batch<E>,
+    factor: usize,
+) -> Batch<E> {
     let (n, h, w, c) = shape(cotangent);
     let small = (n, h / factor, w / factor, c);
     let result = batch(sum_blocks(view(cotangent), small, factor), small);
@@ -45,7 +49,7 @@ pub fn bilinear<E: Element>(tape: &mut impl Tape<E, Cpu>, x: &Batch<E>, size: (u
 }
 
 /// The cotangent of x for a cotangent of [`bilinear`]. `size` is x's height and width.
-pub fn bilinear_pullback<E: Element>(
+pub(crate) fn bilinear_pullback<E: Element>(
     tape: &mut impl Tape<E, Cpu>,
     cotangent: &Batch<E>,
     size: (usize, usize),

@@ -1,6 +1,6 @@
 //! Weight normalisation, w = g v / |v|, the norm over all weights of one output (Salimans & Kingma 2016).
 //!
-//! Shapes: of a convolution v (O, kh, kw, C), of a transposed one v (C, kh, kw, O); g (1, 1, 1, O).
+//! Shapes: v (O, kh, kw, C) for a convolution, (C, kh, kw, O) for a transposed one; g (1, 1, 1, O).
 //!
 //! ```
 //! use dfdx::prelude::NoneTape;

@@ -21,7 +21,7 @@ pub struct Differences {
     pub largest: f64,
 }
 
-/// The differences of the first `count` images of two files, the second less the first, in a mean over channels, of values in 0..1.
+/// The differences of the first `count` images of two files, the second minus the first, averaged over channels, for values in 0..1.
 /// `largest` is the difference with the full colour, or else the largest there is.
 ///
 /// # Errors

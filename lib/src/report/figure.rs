@@ -55,7 +55,7 @@ pub(super) trait Pen {
     fn draw<DB: DrawingBackend>(&self, root: &DrawingArea<DB, Shift>) -> std::result::Result<(), String>;
 }
 
-/// The two backends, of what can be drawn with any.
+/// A [`Pen`] with both backends: it can be boxed.
 trait Drawing: Send + Sync {
     fn bitmap(&self, root: &DrawingArea<BitMapBackend<'_>, Shift>) -> std::result::Result<(), String>;
     fn vectors(&self, root: &DrawingArea<SVGBackend<'_>, Shift>) -> std::result::Result<(), String>;
@@ -135,7 +135,7 @@ where
     Y: Ranged<ValueType = f64> + ValueFormatter<f64>,
 {
     let (x, y) = (frame.plotting_area().get_x_range(), frame.plotting_area().get_y_range());
-    // Ticks of equal ratios are told apart by their first digits.
+    // Ticks with equal ratios differ in their first digits.
     let write = |value: f64, scale: Scale, span: f64| match scale {
         Scale::Linear => number(value, span),
         Scale::Logarithmic => number(value, value),
@@ -160,7 +160,7 @@ where
         .map_err(say)
 }
 
-/// A number as one would write it beside a tick of an axis that spans so much: its digits tell neighbours apart.
+/// A number as written at a tick of an axis with this span, with enough digits to distinguish neighbours.
 fn number(value: f64, span: f64) -> String {
     let size = value.abs();
     if size < span * 1e-9 {

@@ -53,7 +53,7 @@ pub struct View {
 }
 
 impl View {
-    /// Whether so many channels are one image, grey or coloured, and not each one of its own.
+    /// Whether this many channels are one image, grey or coloured, and not one image each.
     pub fn is_one_image(channels: usize) -> bool {
         matches!(channels, 1 | 3)
     }

@@ -9,10 +9,10 @@ use crate::statistics::{Interval, Measure};
 use crate::store;
 use crate::store::sidecar::Sidecar;
 
-/// The measures of each epoch that a training folder holds.
+/// The file in a training folder with the metrics of each epoch.
 pub(super) const EPOCHS: &str = "metrics.jsonl";
 
-/// A metric that the sidecar of an output holds, with the interval that stands beside it; half of it is 0 where there is none.
+/// A metric from the sidecar of an output, with half the width of its interval; 0 where there is none.
 ///
 /// # Errors
 /// `Store` without a sidecar; `Metric` for one that does not hold this number.

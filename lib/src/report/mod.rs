@@ -77,7 +77,7 @@ pub enum Error {
         columns: usize,
     },
     /// The picture would not fit in memory.
-    #[error("expected a picture of at most {limit} pixels, found {width} x {height}; lower --count, --scale or --size")]
+    #[error("expected a picture of at most {limit} pixels, found {width} x {height}; lower `count`, `scale` or `size`")]
     Large {
         /// The most that is drawn.
         limit: usize,
@@ -87,7 +87,7 @@ pub enum Error {
         height: usize,
     },
     /// An array holds more values than are drawn.
-    #[error("{path}: expected at most {limit} rows to plot, found {found}; take a part with npy-cat --rows")]
+    #[error("{path}: expected at most {limit} rows to plot, found {found}; draw a part of them")]
     Long {
         /// The file.
         path: PathBuf,
@@ -132,7 +132,7 @@ pub enum Error {
         found: f64,
     },
     /// Title, numbers and legend leave no room for the points.
-    #[error("expected a picture with room for the points beside the legend, found {width} x {height}; raise --size")]
+    #[error("expected a picture with room for the points beside the legend, found {width} x {height}; raise `size`")]
     Crowded {
         /// Width of the picture.
         width: usize,

@@ -60,7 +60,7 @@ impl Series {
     }
 }
 
-/// Reads an array of one number a row: (N), (N, 1), (N, 1, 1, 1).
+/// Reads an array of one number per row: (N), (N, 1), (N, 1, 1, 1).
 ///
 /// # Errors
 /// `Long` for too many rows; `Store` for another shape, values that are not finite and files that fail.
@@ -68,7 +68,7 @@ pub fn read_curve(reader: &mut Reader) -> Result<Vec<f64>> {
     read_columns(reader, 1, "a curve (N) or (N, 1) of at least one value")
 }
 
-/// Reads an array of two numbers a row: (N, 2), (N, 2, 1, 1).
+/// Reads an array of two numbers per row: (N, 2), (N, 2, 1, 1).
 ///
 /// # Errors
 /// `Long` for too many rows; `Store` for another shape, values that are not finite and files that fail.
@@ -92,7 +92,7 @@ fn read_columns(reader: &mut Reader, columns: usize, expected: &str) -> Result<V
     Ok(values)
 }
 
-/// Points as one series a class, named by its number, in order of the numbers; a label for each point.
+/// Points as one series per class, named by its number, in order of the numbers; a label for each point.
 pub fn classes(points: &[[f64; 2]], labels: &[i64]) -> Vec<Series> {
     let mut classes: BTreeMap<i64, Vec<[f64; 2]>> = BTreeMap::new();
     points.iter().zip(labels).for_each(|(&point, &label)| classes.entry(label).or_default().push(point));

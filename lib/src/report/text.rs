@@ -6,7 +6,7 @@ use font8x8::{BASIC_FONTS, GREEK_FONTS, LATIN_FONTS, UnicodeFonts};
 use image::{Rgb, RgbImage};
 
 /// Pixels of a character, in width and height, before enlarging.
-pub const CHARACTER: usize = 8;
+pub(crate) const CHARACTER: usize = 8;
 
 const INK: Rgb<u8> = Rgb([0; 3]);
 

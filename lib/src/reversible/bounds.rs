@@ -1,7 +1,7 @@
 //! How well h can be recovered: relative errors |h - h^| / |h| of a layer of n hidden and m visible features, k of h's not zero, a
 //! share rho of x's kept.
 //!
-//! The notes state orders of magnitude; beside them stand the constants that the proofs' Gaussian sums have. Source: reverse
+//! The notes state orders of magnitude; the constants here are those of the Gaussian sums in the proofs. Source: reverse
 //! nets, Theorems 3.1 and 3.2, Lemma 3.3.
 //!
 //! ```

@@ -26,7 +26,7 @@ pub fn bias(epsilon: f64, norm: f64, k: usize) -> f64 {
     -epsilon * norm / (k as f64).sqrt()
 }
 
-/// relu(estimate + b), (N, 1, 1, n), a bias a row.
+/// relu(estimate + b), (N, 1, 1, n), one bias per row.
 pub fn rectified<E: Element>(estimate: &Batch<E>, biases: &[f64]) -> Batch<E> {
     let n = image_len(estimate).max(1);
     let rows = view(estimate).chunks_exact(n).zip(biases);
@@ -36,7 +36,7 @@ pub fn rectified<E: Element>(estimate: &Batch<E>, biases: &[f64]) -> Batch<E> {
 
 impl<E: Element> Layer<E> {
     /// 2 / (alpha rho m) W^T x, (N, 1, 1, n), for x (N, 1, 1, m).
-    pub fn linear_estimate(&self, x: &Batch<E>) -> Batch<E> {
+    pub(crate) fn linear_estimate(&self, x: &Batch<E>) -> Batch<E> {
         let factor = E::of(2.0 / (self.alpha * self.kept * self.visible() as f64));
         let scaled = batch(view(x).iter().map(|&x| factor * x).collect(), shape(x));
         adjoint(&mut NoneTape, &scaled, None, &self.weight)

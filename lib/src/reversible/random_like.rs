@@ -1,5 +1,5 @@
-//! Whether a network's layers are like random matrices (Claim 2.1): their singular values beside Marchenko & Pastur's law, the
-//! correlation of W^T W x with x beside that of random weights, and how sparse its hidden layers are.
+//! Whether a network's layers are like random matrices (Claim 2.1): their singular values compared with Marchenko & Pastur's law, the
+//! correlation of W^T W x with x compared with that of random weights, and how sparse its hidden layers are.
 //!
 //! W is a layer's matrix of outputs x (inputs of one output), its entries of root mean square s; the singular values of a random one
 //! over s sqrt(larger side) lie in [1 - sqrt g, 1 + sqrt g], g the smaller side over the larger. Source: reverse nets, section 2.
@@ -156,7 +156,7 @@ fn root_mean_square<E: Element>(values: &[E]) -> f64 {
     (square / values.len().max(1) as f64).sqrt()
 }
 
-/// What a layer does with images.
+/// How a layer acts on images.
 #[derive(Clone, Debug, Serialize)]
 pub struct Activity {
     /// The node.
@@ -192,7 +192,7 @@ struct Layer {
 }
 
 impl<E: Element> Activities<E> {
-    /// None yet, of a network; `seed` draws the random weights.
+    /// Nothing measured yet; `seed` draws the random weights.
     pub fn new(network: &Network<E>, seed: u64) -> Self {
         let graph = network.graph();
         let rectifier = |place: usize| {
@@ -263,7 +263,7 @@ fn cosines<E: Element>(network: &Network<E>, place: usize, x: &Batch<E>) -> f64 
     view(x).chunks_exact(length).zip(view(&back).chunks_exact(length)).map(cosine).sum()
 }
 
-/// How many values are not zero or, of a leaky rectifier, above it.
+/// How many values are not zero or, for a leaky rectifier, above zero.
 fn active<E: Element>(x: &Batch<E>) -> f64 {
     view(x).iter().filter(|&&value| value > E::zero()).count() as f64
 }

@@ -1,11 +1,11 @@
-//! A network run backwards by its own weights: from what a node computes, layer by layer, to an image.
+//! A network run backwards with its own weights: from the output of a node, layer by layer, to an image.
 //!
-//! A layer y = r(W x + c) is reversed by x = r(scale W^T y + b), as the generative model has it; r is the rectifier of the layer
+//! A layer y = r(W x + c) is reversed by x = r(scale W^T y + b), as in the generative model; r is the rectifier of the layer
 //! below, and of pixels whose lowest value is 0. Where dropout lies between, it drops again in training. Scales and biases are
-//! estimated on images (least squares, a scale a layer and a bias a channel, each layer from what the layers above give), or those of
+//! estimated on images (least squares, one scale per layer and one bias per channel, each layer from the layers above), or those of
 //! the model: no bias, and the scale for which W x gives back y, 2 / |W_i|^2 below a rectifier and 1 / |W_i|^2 elsewhere.
 //!
-//! Source: reverse nets, sections 2 and 4; convolutions, which they leave open, by the pullback's transposed convolution.
+//! Source: reverse nets, sections 2 and 4; convolutions, which the notes leave open, by the pullback's transposed convolution.
 //!
 //! ```
 //! use dfdx::prelude::NoneTape;
@@ -33,9 +33,9 @@ use crate::ops::dropout::dropout;
 use crate::ops::normalise::normalise;
 use crate::tensor::{Batch, Element, batch, shape, view};
 
-/// A step backwards.
+/// What one node is reversed by.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Step {
+enum Reversed {
     /// The weights of the node at this place, transposed, then scale and bias.
     Layer { place: usize, below_rectifier: bool },
     /// The node's transposed map, times a factor.
@@ -59,11 +59,11 @@ pub struct Fit<E: Element> {
 #[derive(Clone, Debug)]
 pub struct Reverse {
     start: usize,
-    steps: Vec<Step>,
+    steps: Vec<Reversed>,
 }
 
 impl Reverse {
-    /// The way from the layer below the softmax, the rectifier that "logits" reads (through dropout or not); of a network without
+    /// The path from the layer below the softmax, the rectifier that "logits" reads (with or without dropout); for a network without
     /// logits from its only output.
     ///
     /// # Errors
@@ -90,12 +90,12 @@ impl Reverse {
             // The rectifier or dropout of the representation itself has been passed.
             steps.extend(
                 step(graph, place)?
-                    .filter(|step| place != start || matches!(step, Step::Layer { .. } | Step::Spread { .. })),
+                    .filter(|step| place != start || matches!(step, Reversed::Layer { .. } | Reversed::Spread { .. })),
             );
             at = source;
         }
         if pixels_are_rectified(graph) {
-            steps.push(Step::Rectify { slope: 0.0 });
+            steps.push(Reversed::Rectify { slope: 0.0 });
         }
         mark_rectified(&mut steps);
         Ok(Self { start, steps })
@@ -106,16 +106,16 @@ impl Reverse {
         self.start
     }
 
-    /// The scales and biases of the generative model, one a layer on the way.
+    /// The scales and biases of the generative model, one per layer on the path.
     pub fn model_fits<E: Element>(&self, network: &Network<E>) -> Vec<Fit<E>> {
-        let fit = |step: &Step| match *step {
-            Step::Layer { place, below_rectifier } => Some(model_fit(network, place, below_rectifier)),
+        let fit = |step: &Reversed| match *step {
+            Reversed::Layer { place, below_rectifier } => Some(model_fit(network, place, below_rectifier)),
             _ => None,
         };
         self.steps.iter().filter_map(fit).collect()
     }
 
-    /// Images (N, H, W, C) of representations, as the node at the start computes them; `fits` are one a layer on the way.
+    /// Images (N, H, W, C) of representations, as the node at the start computes them; `fits` holds one per layer on the path.
     ///
     /// # Errors
     /// Another number of fits.
@@ -158,10 +158,10 @@ impl Reverse {
 
     /// Layers with weights on the way.
     fn layers(&self) -> usize {
-        self.steps.iter().filter(|step| matches!(step, Step::Layer { .. })).count()
+        self.steps.iter().filter(|step| matches!(step, Reversed::Layer { .. })).count()
     }
 
-    /// Goes the way; `fit` tells scale and bias of the layer at a place from its W^T y.
+    /// Goes down the path; `fit` gives scale and bias of the layer at a place from its W^T y.
     fn walk<E: Element, T: Tape<E, Cpu>>(
         &self,
         tape: &mut T,
@@ -174,22 +174,22 @@ impl Reverse {
         let mut x = representation.clone();
         for step in &self.steps {
             x = match (*step, mode) {
-                (Step::Layer { place, .. }, _) => {
+                (Reversed::Layer { place, .. }, _) => {
                     let back = network.transposed(tape, place, &x).ok_or_else(|| no_reverse(graph, place))?;
                     let fit = fit(place, &back)?;
                     let (_, height, width, channels) = shape(&back);
                     let bias = batch(view(&fit.bias).repeat(height * width), (1, height, width, channels));
                     combine(tape, E::of(fit.scale), &back, E::one(), &bias)
                 }
-                (Step::Spread { place, factor }, _) => {
+                (Reversed::Spread { place, factor }, _) => {
                     let back = network.transposed(tape, place, &x).ok_or_else(|| no_reverse(graph, place))?;
                     if factor == 1.0 { back } else { combine(tape, E::of(factor), &back, E::zero(), &back) }
                 }
-                (Step::Rectify { slope }, _) => activate(tape, &x, Activation::LeakyRelu { slope }),
-                (Step::Drop { place, p }, Mode::Training(stream)) => {
+                (Reversed::Rectify { slope }, _) => activate(tape, &x, Activation::LeakyRelu { slope }),
+                (Reversed::Drop { place, p }, Mode::Training(stream)) => {
                     dropout(tape, &x, p, stream.branch(&graph.nodes[place].name))
                 }
-                (Step::Drop { .. }, Mode::Inference) => x,
+                (Reversed::Drop { .. }, Mode::Inference) => x,
             };
         }
         Ok(match graph.input.normalisation() {
@@ -219,25 +219,25 @@ fn below(graph: &Graph, place: usize) -> Result<usize> {
 }
 
 /// A node's step backwards; none where it is the identity at best.
-fn step(graph: &Graph, place: usize) -> Result<Option<Step>> {
+fn step(graph: &Graph, place: usize) -> Result<Option<Reversed>> {
     let op = &graph.nodes[place].op;
     Ok(Some(match op {
         Op::Conv2d { .. } | Op::ConvTranspose2d { .. } | Op::Linear { .. } => {
-            Step::Layer { place, below_rectifier: false }
+            Reversed::Layer { place, below_rectifier: false }
         }
-        Op::Flatten(Flatten) | Op::Reshape { .. } => Step::Spread { place, factor: 1.0 },
+        Op::Flatten(Flatten) | Op::Reshape { .. } => Reversed::Spread { place, factor: 1.0 },
         Op::AvgPool2d { .. } => {
             // A mean goes back to every pixel that it is the mean of.
             let area = op.window().map_or(1, |window| window.kernel[0] * window.kernel[1]);
-            Step::Spread { place, factor: area as f64 }
+            Reversed::Spread { place, factor: area as f64 }
         }
         Op::GlobalAvgPool(GlobalAvgPool) => {
             let size = graph.input_size(place);
-            Step::Spread { place, factor: (size.height * size.width) as f64 }
+            Reversed::Spread { place, factor: (size.height * size.width) as f64 }
         }
-        Op::Dropout(Dropout { p }) => Step::Drop { place, p: *p },
+        Op::Dropout(Dropout { p }) => Reversed::Drop { place, p: *p },
         _ => match op.rectifier() {
-            Some(slope) => Step::Rectify { slope },
+            Some(slope) => Reversed::Rectify { slope },
             None => return Err(no_reverse(graph, place)),
         },
     }))
@@ -247,7 +247,7 @@ fn no_reverse(graph: &Graph, place: usize) -> Error {
     let node = &graph.nodes[place];
     let operation = node.to_json()["op"].as_str().unwrap_or_default().to_string();
     let reason = match node.op {
-        Op::MaxPool2d { .. } => "it does not tell where the largest value stood; use strides or average pooling",
+        Op::MaxPool2d { .. } => "it does not keep the position of the largest value; use strides or average pooling",
         Op::BatchNorm { .. } => "in training it depends on the batch; fold it into its layer, or leave it out",
         Op::Concat(Concat) | Op::Add(Add) => "its inputs do not follow from their sum or sequence",
         _ => "expected convolutions, linear layers, rectifiers, dropout, average pooling and changes of shape",
@@ -256,12 +256,12 @@ fn no_reverse(graph: &Graph, place: usize) -> Error {
 }
 
 /// Marks the layers whose result a rectifier follows before the next layer.
-fn mark_rectified(steps: &mut [Step]) {
+fn mark_rectified(steps: &mut [Reversed]) {
     let mut rectified = false;
     for step in steps.iter_mut().rev() {
         match step {
-            Step::Rectify { .. } => rectified = true,
-            Step::Layer { below_rectifier, .. } => *below_rectifier = std::mem::take(&mut rectified),
+            Reversed::Rectify { .. } => rectified = true,
+            Reversed::Layer { below_rectifier, .. } => *below_rectifier = std::mem::take(&mut rectified),
             _ => {}
         }
     }
@@ -297,7 +297,7 @@ fn fit<E: Element>(x: &Batch<E>, back: &Batch<E>) -> Fit<E> {
     let pairs = || of_x.iter().zip(&of_back);
     let covariance = product - pairs().map(|(x, back)| x * back).sum::<f64>() / rows;
     let variance = square - of_back.iter().map(|back| back * back).sum::<f64>() / rows;
-    // Where nothing comes back nothing is told: the mean alone is left.
+    // If W^T y is constant, only the mean can be estimated.
     let scale = if variance > f64::EPSILON * square { covariance / variance } else { 0.0 };
     let bias = pairs().map(|(x, back)| E::of((x - scale * back) / rows)).collect();
     Fit { scale, bias: batch(bias, (1, 1, 1, channels)) }

@@ -1,7 +1,7 @@
-//! How the errors of recovery grow with n, m, k and rho, measured on random layers beside what the theorems state.
+//! How the errors of recovery grow with n, m, k and rho, measured on random layers and compared with the theorems.
 //!
-//! A repetition draws W, hidden variables and dropout anew; errors are means over its hidden variables. Exponents p of error = c
-//! value^p are fitted a repetition. Source: reverse nets, Theorems 3.1 and 3.2, Lemma 3.3.
+//! Each repetition draws new W, hidden variables and dropout; errors are means over its hidden variables. Exponents p of error = c
+//! value^p are fitted for each repetition. Source: reverse nets, Theorems 3.1 and 3.2, Lemma 3.3.
 //!
 //! ```
 //! use obverse::reversible::model::Sizes;
@@ -155,7 +155,7 @@ pub fn curves(variable: Variable, values: &[f64], sizes: Sizes, effort: Effort) 
     }
     let known: Vec<Quantity> = Quantity::ALL.into_iter().filter(|q| q.stated(variable).is_some()).collect();
     let all = values.iter().map(|&value| variable.set(sizes, value).check()).collect::<Result<Vec<_>>>()?;
-    // A row a repetition, an error a value and quantity.
+    // One row per repetition, one error per value and quantity.
     let rows = (0..effort.repetitions).map(|repetition| {
         all.iter().map(|&sizes| measure(sizes, &known, effort, repetition)).collect::<Result<Vec<_>>>()
     });
@@ -208,7 +208,7 @@ fn measure(sizes: Sizes, quantities: &[Quantity], effort: Effort, repetition: u6
 ///
 /// # Errors
 /// A decomposition that does not converge.
-pub fn spectral_error(layer: &Layer<f64>) -> Result<f64> {
+pub(crate) fn spectral_error(layer: &Layer<f64>) -> Result<f64> {
     let (n, m) = (layer.hidden(), layer.visible());
     let identity: Batch<f64> = {
         let values = (0..n * n).map(|place| f64::from(u8::from(place % (n + 1) == 0))).collect();
@@ -270,7 +270,7 @@ mod tests {
         curves.into_iter().find(|curve| curve.quantity == quantity).unwrap()
     }
 
-    /// Of a fixed h the mean square of the error is (n + 1) / m; of any h the error is at the edge of the spectrum.
+    /// For a fixed h the mean square of the error is (n + 1) / m; for any h the error is at the edge of the spectrum.
     #[test]
     fn theorem_3_1_holds_for_a_fixed_h_and_the_edge_of_the_spectrum_for_any() {
         let fixed = curve(Variable::N, &[30.0, 60.0, 120.0], Quantity::Linear);

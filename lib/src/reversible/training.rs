@@ -1,6 +1,6 @@
 //! SHADOW: at each update the images' shadows x~ = reverse(forward(x)) join the batch with x's labels.
 //!
-//! The network is run backwards from the layer below the softmax with the rectifiers and dropout of the way, each mask drawn anew;
+//! The network is run backwards from the layer below the softmax with the rectifiers and dropout on the path, each mask drawn again;
 //! scales and biases are estimated on the batch. Attached, gradients also go through x~ to the weights that made it; detached, x~ is an
 //! example like any other. Source: reverse nets, sections 2 and 4.
 //!

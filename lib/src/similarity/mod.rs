@@ -10,7 +10,7 @@ pub enum Metric {
     L1,
     /// Root of the sum of (a - b)^2.
     L2,
-    /// 1 - SSIM, of images of this many channels, rows and columns.
+    /// 1 - SSIM, for images of this many channels, rows and columns.
     Ssim {
         /// Channels.
         channels: usize,

@@ -21,7 +21,7 @@ pub struct Neighbour {
     pub distance: f64,
 }
 
-/// The nearest rows seen so far, of one query.
+/// The nearest rows seen so far for one query.
 #[derive(Clone, Debug)]
 pub struct Nearest {
     k: usize,
@@ -34,7 +34,7 @@ impl Nearest {
         Self { k, found: Vec::with_capacity(k + 1) }
     }
 
-    /// Takes a row in, if it is among the nearest; of equally far rows the first taken stays before.
+    /// Adds a row if it is among the nearest; among equally distant rows the first one added comes first.
     pub fn take(&mut self, neighbour: Neighbour) {
         let place = self.found.partition_point(|found| found.distance <= neighbour.distance);
         if place < self.k {

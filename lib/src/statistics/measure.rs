@@ -39,8 +39,8 @@ impl From<Interval> for Measure {
 }
 
 impl Measure {
-    /// A mean of `count` independent values, of which the standard error is known; its interval is Student's. Of a single value nothing
-    /// is known but itself.
+    /// The mean of `count` independent values with a known standard error; its interval is Student's. A single value has
+    /// no interval.
     pub fn of_mean(value: f64, standard_error: f64, count: usize) -> Self {
         if count < 2 {
             return Self { value, ..Self::default() };

@@ -61,7 +61,7 @@ impl Interval {
     }
 }
 
-/// The value below which Student's t of so many degrees of freedom, at least 1, lies with probability 0.975.
+/// The 0.975 quantile of Student's t with this many degrees of freedom, at least 1.
 fn student(degrees: usize) -> f64 {
     StudentsT::new(0.0, 1.0, degrees as f64).map_or(f64::NAN, |student| student.inverse_cdf(0.975))
 }

@@ -1,4 +1,4 @@
-//! The allocator of programs that compute with tensors, told to keep the pages of freed buffers.
+//! The allocator for programs that compute with tensors: it keeps the pages of freed buffers.
 //!
 //! ```
 //! use obverse::tensor::memory::{MiMalloc, keep_pages};

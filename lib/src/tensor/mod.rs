@@ -178,7 +178,7 @@ pub fn view<E: Element>(x: &Batch<E>) -> &[E] {
         shape(x)
     );
     // SAFETY: `first` and `last` are elements of the tensor's one buffer (indexing checks it), `last + 1` is the shape's
-    // number of values, and so many lie from the first to the last.
+    // number of values, which is what lies from the first to the last.
     unsafe { std::slice::from_raw_parts(first, last + 1) }
 }
 

@@ -23,14 +23,14 @@ use crate::tensor::{Batch, Element, GRAIN, view, view_mut};
 pub struct AdamSettings {
     /// The learning rate; schedules change it from update to update.
     pub learning_rate: f64,
-    /// Decay of the first and second moment an update.
+    /// Decays of the first and second moment per update.
     pub betas: (f64, f64),
     /// Added to the root of the second moment.
     pub epsilon: f64,
 }
 
 impl AdamSettings {
-    /// PyTorch's defaults, but for the learning rate.
+    /// PyTorch's defaults, except for the learning rate.
     pub fn with_rate(learning_rate: f64) -> Self {
         Self { learning_rate, betas: (0.9, 0.999), epsilon: 1e-8 }
     }

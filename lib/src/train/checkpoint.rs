@@ -1,4 +1,4 @@
-//! Checkpoints: everything a run needs to go on to the bit. A folder, exchanged whole: arrays in memory order, and
+//! Checkpoints: everything a run needs to continue bit for bit. A folder, replaced as a whole: arrays in memory order, and
 //! `run.json` with the position, the identity of the run (what it trains, on what, how) and the digest of every file.
 //!
 //! Random streams are counter-based, so a position is two numbers: the epoch and the update.
@@ -79,7 +79,7 @@ impl Checkpoint {
     /// Puts a checkpoint in place of the one before.
     ///
     /// # Errors
-    /// A file that cannot be written, or that somebody else has put there.
+    /// A file that cannot be written, or that is not the checkpoint's.
     pub fn write(&self, position: &Position, save: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
         // What is damaged is ours to replace.
         match seal::content(&self.folder) {
@@ -97,10 +97,10 @@ impl Checkpoint {
         Ok(folder.commit()?)
     }
 
-    /// The position of the checkpoint there is, whose files are what was written; `None` where there is none.
+    /// The position of the checkpoint, whose files are verified; `None` where there is none.
     ///
     /// # Errors
-    /// A checkpoint of another request, with the keys that differ; one that is damaged; files of somebody else.
+    /// A checkpoint of another request, with the keys that differ; one that is damaged; files that are not the checkpoint's.
     pub fn find(&self) -> Result<Option<Position>> {
         atomic::restore(&self.folder);
         let Some(content) = seal::content(&self.folder)? else { return Ok(None) };
@@ -238,7 +238,7 @@ mod tests {
                 bad[place] ^= 1;
                 fs::write(&path, &bad).unwrap();
                 match checkpoint.find() {
-                    // In `run.json` it may hit the name of a file, which is then nobody's.
+                    // In `run.json` it may change the name of a file, which then does not belong to the checkpoint.
                     Err(error) if name == "run.json" => {
                         assert!(error.to_string().contains("net.checkpoint/"), "{error}")
                     }
@@ -258,7 +258,7 @@ mod tests {
         written(folder.path());
         let other = Checkpoint::of(&folder.path().join("net"), json!({"request": {"epochs": 11, "seed": 0}}));
         let error = other.find().unwrap_err().to_string();
-        assert!(error.contains("request.epochs 10 -> 11") && error.contains("--restart"), "{error}");
+        assert!(error.contains("request.epochs 10 -> 11") && error.contains("`restart`"), "{error}");
         other.remove().unwrap();
         assert_eq!(other.find().unwrap(), None);
     }

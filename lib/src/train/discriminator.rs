@@ -56,7 +56,7 @@ impl<E: Element + Scalar> Discriminator<E> {
     }
 
     /// The same, with gamma / 2 times the mean of |dD/dx|^2 over real images in its loss (R1, Mescheder et al. 2018, equation 9).
-    pub fn penalised(self, gamma: f64) -> Self {
+    pub(crate) fn penalised(self, gamma: f64) -> Self {
         Self { gamma, ..self }
     }
 
@@ -101,11 +101,11 @@ impl<E: Element + Scalar> Discriminator<E> {
         Ok((loss + view(&penalty)[0].wide(), self.network.take_gradients(&mut gradients)))
     }
 
-    /// One update on real images beside fakes; returns the loss.
+    /// One update on real images and fakes; returns the loss.
     ///
     /// # Errors
     /// As [`Discriminator::judge`].
-    pub fn update_on_both(
+    pub(crate) fn update_on_both(
         &mut self,
         [real, fakes]: [&Batch<E>; 2],
         mode: Mode,

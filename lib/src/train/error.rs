@@ -8,7 +8,7 @@ use crate::{data, net, store};
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A checkpoint that does not parse.
-    #[error("{path}: a damaged checkpoint ({reason}); give --restart to begin anew")]
+    #[error("{path}: a damaged checkpoint ({reason}); `restart` begins anew")]
     Checkpoint {
         /// The file.
         path: PathBuf,
@@ -16,14 +16,16 @@ pub enum Error {
         reason: String,
     },
     /// A file where the checkpoint's own belong.
-    #[error("{path}: expected only the files of a checkpoint in its folder; move this one away, or choose another -o")]
+    #[error(
+        "{path}: expected only the files of a checkpoint in its folder; move this one away, or choose another output"
+    )]
     Foreign {
         /// The file.
         path: PathBuf,
     },
     /// A checkpoint of another request.
     #[error(
-        "{path}: the checkpoint of another request: {differences}; give --restart to discard it, or choose another -o"
+        "{path}: the checkpoint of another request: {differences}; `restart` discards it, or choose another output"
     )]
     OtherRequest {
         /// The checkpoint's folder.

@@ -1,4 +1,4 @@
-//! How far recovered images are from the originals: squared errors a pixel, with the spread of their mean over images.
+//! How far recovered images are from the originals: squared errors per pixel, with the spread of their mean over images.
 //!
 //! ```
 //! use obverse::train::evaluation::SquaredError;
@@ -42,7 +42,7 @@ pub struct SquaredError {
 }
 
 impl SquaredError {
-    /// The error of what `recover` makes of batches (N, H, W, C) of images, whose rows in the file it is told.
+    /// The error of `recover`, which gets batches (N, H, W, C) of images and their rows in the file.
     ///
     /// # Errors
     /// Images that cannot be read, and what `recover` says.
@@ -100,7 +100,7 @@ impl SquaredError {
     }
 
     /// The same metrics as those of a test part: `test_mse`, …
-    pub fn test_metrics(&self) -> Map<String, Value> {
+    pub(crate) fn test_metrics(&self) -> Map<String, Value> {
         self.metrics().into_iter().map(|(name, value)| (format!("test_{name}"), value)).collect()
     }
 }

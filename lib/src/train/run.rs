@@ -1,4 +1,4 @@
-//! The loop: epochs of shuffled batches, an evaluation after each or after so many updates, checkpoints, and a watcher that shows progress and may stop it.
+//! The loop: epochs of shuffled batches, an evaluation after each or after a number of updates, checkpoints, and a watcher that shows progress and may stop it.
 //!
 //! What is trained implements [`Trainee`]; the loop knows nothing of losses or networks. An update depends on the seed,
 //! the position and the rows alone, so a run that was killed and resumed ends with the same bytes.
@@ -38,13 +38,13 @@ pub trait Trainee {
     /// Data that cannot be read.
     fn update(&mut self, position: &Position, rows: &[usize]) -> Result<Losses>;
 
-    /// Metrics at the end of an epoch, or of a round where the loop has rounds, beside the losses.
+    /// Metrics at the end of an epoch, or of a round where the loop has rounds, besides the losses.
     ///
     /// # Errors
     /// Data that cannot be read.
     fn evaluate(&mut self, epoch: u64) -> Result<Map<String, Value>>;
 
-    /// Whether the run shall end before its last update, as early stopping does.
+    /// Whether the run ends before its last update, as early stopping does.
     fn has_converged(&self) -> bool {
         false
     }
@@ -62,7 +62,7 @@ pub trait Trainee {
     fn restore(&mut self, folder: &Path) -> Result<()>;
 }
 
-/// Who watches a run.
+/// An observer of a run.
 pub trait Watch {
     /// After each update. `Break` finishes the run with a checkpoint.
     fn updated(&mut self, position: &Position, losses: &Losses) -> ControlFlow<()>;
@@ -90,19 +90,19 @@ pub enum Outcome {
 pub struct Loop {
     /// Passes over the examples.
     pub epochs: u64,
-    /// Examples an update; the last batch of an epoch may be smaller.
+    /// Examples per update; the last batch of an epoch may be smaller.
     pub batch: usize,
-    /// Examples in all.
+    /// The number of examples.
     pub examples: usize,
     /// Keys the order of the examples.
     pub seed: u64,
     /// Time between checkpoints.
     pub every: Duration,
-    /// How far it goes within its epochs, and when it looks around.
+    /// When it evaluates, pauses and ends.
     pub rounds: Rounds,
 }
 
-/// When a loop evaluates and ends, in updates; where nothing is said, at the ends of epochs.
+/// When a loop evaluates and ends, in updates; by default at the ends of epochs.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Rounds {
     /// Updates between evaluations.
@@ -114,7 +114,7 @@ pub struct Rounds {
 }
 
 impl Loop {
-    /// Updates an epoch.
+    /// Updates per epoch.
     pub fn updates_per_epoch(&self) -> u64 {
         self.examples.div_ceil(self.batch.max(1)) as u64
     }
@@ -178,7 +178,7 @@ impl Loop {
         }
     }
 
-    /// Checks that this loop can have come to a position.
+    /// Checks that this loop can have reached a position.
     fn check(&self, position: &Position, checkpoint: &Checkpoint) -> Result<()> {
         let length = self.updates_per_epoch();
         let update = position.epoch.checked_mul(length).and_then(|before| before.checked_add(position.batch));
@@ -192,7 +192,7 @@ impl Loop {
         let beyond = position.epoch > self.epochs || self.rounds.most.is_some_and(|most| position.update > most);
         if position.batch <= length && update == Some(position.update) && beyond {
             let differences = format!(
-                "it has come to epoch {}, update {}, beyond the end asked for",
+                "it is at epoch {}, update {}, beyond the end of this run",
                 position.epoch + 1,
                 position.update
             );
@@ -227,7 +227,7 @@ impl Loop {
     }
 }
 
-/// Whether so many updates are done.
+/// Whether this many updates are done.
 fn reached(updates: Option<u64>, position: &Position) -> bool {
     updates.is_some_and(|updates| position.update >= updates)
 }

@@ -9,24 +9,24 @@ use super::checkpoint::Position;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Schedule {
-    /// It does not.
+    /// The learning rate stays the same.
     #[default]
     Constant,
     /// Times `decay` after each epoch.
     PerEpoch {
-        /// Factor an epoch.
+        /// Factor per epoch.
         decay: f64,
     },
     /// Times `decay` after each update.
     PerUpdate {
-        /// Factor an update.
+        /// Factor per update.
         decay: f64,
     },
     /// Times `decay` after every `epochs` epochs.
     Steps {
         /// Epochs between drops.
         epochs: u64,
-        /// Factor of a drop.
+        /// Factor per drop.
         decay: f64,
     },
     /// Half a cosine from 1 to 0 over the whole run.

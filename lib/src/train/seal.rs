@@ -1,5 +1,5 @@
-//! Sealed folders: `run.json` holds what is to be known, the digest of every file beside it, and its own. What was flipped, cut short
-//! or put there by somebody else is noticed before anything is read, overwritten or removed.
+//! Sealed folders: `run.json` holds the content, the digest of every other file, and its own. A file that was changed, cut short
+//! or added is noticed before anything is read, overwritten or removed.
 //!
 //! ```
 //! use obverse::train::seal;
@@ -68,7 +68,7 @@ pub fn content(folder: &Path) -> Result<Option<Map<String, Value>>> {
     Ok(Some(content))
 }
 
-/// Checks the files of a sealed folder, of which `content` is known.
+/// Checks the files of a sealed folder against its `content`.
 ///
 /// # Errors
 /// `Checkpoint`, naming the file that is damaged or missing.
@@ -84,7 +84,7 @@ pub fn verify(folder: &Path, content: &Map<String, Value>) -> Result<()> {
     Ok(())
 }
 
-/// Removes a sealed folder and what killed runs left beside it, if all in it is the suite's.
+/// Removes a sealed folder and what killed runs left next to it, if it holds only its own files.
 ///
 /// # Errors
 /// `Foreign` where it is not; a folder that cannot be removed.
@@ -98,7 +98,7 @@ pub fn remove(folder: &Path) -> Result<()> {
     Ok(atomic::remove_folder(folder)?)
 }
 
-/// The digest of what is known, but for the digest itself.
+/// The digest of the content without the digest itself.
 fn of_content(content: &Map<String, Value>) -> String {
     let mut content = content.clone();
     content.remove(SEAL);

@@ -21,7 +21,7 @@ use crate::tensor::{Batch, Element};
 /// The shadows of a batch.
 #[derive(Clone, Debug)]
 pub struct Shadows<E: Element> {
-    /// One an example, (N, H, W, C).
+    /// One per example, (N, H, W, C).
     pub x: Batch<E>,
     /// Whether gradients go through them to the network that made them.
     pub gradient: InputGradient,

@@ -182,7 +182,7 @@ impl Arguments {
         });
         let training = &self.training;
         Settings {
-            input_range: self.clamp_inputs.map_or(preset.input_range, |InputRange(range)| range),
+            clamp_inputs: self.clamp_inputs.map_or(preset.clamp_inputs, |InputRange(range)| range),
             learning_rate: training.learning_rate.unwrap_or(preset.learning_rate),
             schedule: training.schedule.unwrap_or(preset.schedule),
             betas: training.betas.unwrap_or(preset.betas),

@@ -6,6 +6,16 @@
 //! differentiate it again. One test goes over the examples of every room and holds both directions to finite differences.
 //!
 //! A new operation is a file here and a line in the list below; `layer_norm.rs` would be the file, `layer_norm::LayerNorm` the line.
+//!
+//! ```
+//! use obverse::net::op::{Conv2d, Op};
+//! use obverse::net::Size;
+//! // Settings that are not given are PyTorch's.
+//! let op: Op = serde_json::from_str(r#"{"op": "conv2d", "channels": 8, "kernel": 3, "padding": 1}"#)?;
+//! assert!(matches!(&op, Op::Conv2d(Conv2d { groups: 1, bias: true, .. })));
+//! assert_eq!(op.parameters(&[Size::new(3, 32, 32)])[0].shape, [8, 3, 3, 3]);
+//! # Ok::<(), serde_json::Error>(())
+//! ```
 
 mod activation;
 mod add;

@@ -1,9 +1,9 @@
 //! A network from coordinates to colours whose weights are s (compositional pattern-producing network).
 //!
 //! A pixel's x and y, each evenly spaced over ±sqrt 3 so that their deviation is 1, pass 8 layers of 24 linear units, each
-//! followed by a = atan(z), of which a / 0.67 and (a^2 - 0.45) / 0.396 go on, both of mean 0 and deviation 1 for a standard
-//! normal z (without the shift the means pile up over the layers until every pixel is alike), then a linear layer and a
-//! sigmoid. s holds each layer's weight (outputs, inputs) and bias. Source: Mordvintsev et al. 2018; sizes, constants and
+//! followed by a = atan(z). The next layer gets a / 0.67 and (a^2 - 0.45) / 0.396, both of mean 0 and deviation 1 for a standard
+//! normal z (without the shift the means pile up over the layers until all pixels are alike). A linear layer and a
+//! sigmoid follow. s holds each layer's weight (outputs, inputs) and bias. Source: Mordvintsev et al. 2018; sizes, constants and
 //! initial values are Lucid's `image_cppn`.
 
 use std::ops::Range;
@@ -45,7 +45,7 @@ struct Layer {
     bias: Range<usize>,
 }
 
-/// What a block of pixels leaves in the layers: each layer's inputs and the linear units z.
+/// What the layers keep of a block of pixels: each layer's inputs and its linear units z.
 struct Activity<E> {
     inputs: Vec<Vec<E>>,
     units: Vec<Vec<E>>,
@@ -119,7 +119,7 @@ impl Cppn {
 }
 
 impl Layer {
-    /// z = W x + b, a row for each of `pixels`.
+    /// z = W x + b, one row for each of `pixels`.
     fn forward<E: Element>(&self, s: &[E], x: &[E], pixels: usize) -> Vec<E> {
         let mut z: Vec<E> = s[self.bias.clone()].repeat(pixels);
         let weight = Matrix::new(&s[self.weight.clone()], self.outputs, self.inputs).transposed();

@@ -1,9 +1,9 @@
 //! Planes by their half spectra: b(s) = irfft2(w s), s (C, H, W/2 + 1, 2) for each image, real and imaginary parts.
 //!
 //! Unscaled, w makes the transform orthonormal; scaled, as in Lucid's `fft_image`, w = sqrt(H W) / (4 max(f, 1 / max(H, W)))
-//! over irfft2's H W, f in cycles a pixel, so that low frequencies move more (Olah et al. 2017; inverse feature
-//! visualisation, section 3.7, uses both). Of a real plane's bins some are conjugates of each other or real: s has more
-//! values than the plane, and the superfluous ones get no gradient or an equal one.
+//! over irfft2's H W, f in cycles per pixel, so that low frequencies move more (Olah et al. 2017; inverse feature
+//! visualisation, section 3.7, uses both). Some bins of a real plane are conjugates of each other, or real: s has more
+//! values than the plane, and the redundant ones get no gradient or the same one.
 
 use super::spectrum::Spectrum;
 use super::squashed::{Basis, Planes};

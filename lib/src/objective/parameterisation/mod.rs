@@ -1,4 +1,4 @@
-//! How an image is made of unconstrained parameters s: images (N, H, W, C) of s (N, 1, 1, P).
+//! How images (N, H, W, C) are computed from unconstrained parameters s (N, 1, 1, P).
 //!
 //! Optimisers want a vector space, images live in a box; a map between them makes one problem of the other (inverse
 //! feature visualisation, section 2, after Olah et al. 2017). [`Parameterisation::at`] evaluates a map and keeps what its

@@ -55,7 +55,7 @@ impl Spectrum {
         (0..height).flat_map(|_| (0..half(width)).map(move |column| if alone(column) { 1.0 } else { 2.0 })).collect()
     }
 
-    /// The frequency of each bin, in cycles a pixel.
+    /// The frequency of each bin, in cycles per pixel.
     pub fn frequencies(&self) -> Vec<f64> {
         let (height, width) = self.sizes();
         let along = |index: usize, length: usize| index.min(length - index) as f64 / length as f64;

@@ -57,7 +57,7 @@ impl Pipeline {
         Applied { steps, from: (height, width), to: self.network, channels: self.channels }
     }
 
-    fn steps(&self, stream: Stream, image: usize) -> Vec<Step> {
+    fn steps(&self, stream: Stream, image: usize) -> Vec<Stage> {
         let count = DRAWS * self.transforms.len();
         let draws: Vec<f64> = stream.uniform(image * count..(image + 1) * count);
         let drawn = self.transforms.iter().zip(&self.sizes).zip(draws.chunks_exact(DRAWS)).enumerate();
@@ -67,13 +67,13 @@ impl Pipeline {
         };
         let last = self.sizes[self.transforms.len()];
         let fitting = (last != self.network).then(|| (Kind::Gather(Gather::centred(last, self.network)), self.network));
-        drawn.map(step).chain(fitting).map(|(kind, to)| Step { kind, to }).collect()
+        drawn.map(step).chain(fitting).map(|(kind, to)| Stage { kind, to }).collect()
     }
 }
 
 /// A transformation drawn for one image.
 #[derive(Clone, Debug)]
-struct Step {
+struct Stage {
     kind: Kind,
     /// Height and width after it.
     to: (usize, usize),
@@ -120,7 +120,7 @@ fn step(
     }
 }
 
-impl Step {
+impl Stage {
     fn forward<E: Element>(&self, x: &[E], channels: usize) -> Vec<E> {
         let mut y = vec![E::zero(); self.to.0 * self.to.1 * channels];
         match &self.kind {
@@ -156,7 +156,7 @@ impl Step {
 #[derive(Clone, Debug)]
 pub struct Applied {
     /// For each image, its transformations.
-    steps: Vec<Vec<Step>>,
+    steps: Vec<Vec<Stage>>,
     from: (usize, usize),
     to: (usize, usize),
     channels: usize,
@@ -186,7 +186,7 @@ impl Applied {
         &self,
         x: &Batch<E>,
         size: (usize, usize),
-        map: impl Fn(&[Step], &[E]) -> Vec<E> + Sync + Send,
+        map: impl Fn(&[Stage], &[E]) -> Vec<E> + Sync + Send,
     ) -> Batch<E> {
         let (n, h, w, c) = shape(x);
         debug_assert!(self.steps.len() == 1 || self.steps.len() == n, "drawn for these images");

@@ -32,7 +32,7 @@ impl Blur {
         Self { height, width, weights: values.into_iter().map(|value| value / sum).collect() }
     }
 
-    /// The axes along which one image is blurred, of rows, then of columns.
+    /// The axes along which one image is blurred: along rows, then along columns.
     fn axes(&self, channels: usize) -> [Axis; 2] {
         let across = Axis { length: self.width, stride: channels };
         [across, Axis { length: self.height, stride: self.width * channels }]
@@ -53,7 +53,7 @@ impl Blur {
         self.pass(across, |to, from, weight| add(&mut x[from], &between[to], weight), y.len());
     }
 
-    /// Calls `run` with the ranges of a place of the result, of one it reads, and the weight, for all of them in order.
+    /// Calls `run` in order with each range of the result, a range that it reads, and the weight.
     fn pass<E: Element>(
         &self,
         Axis { length, stride }: Axis,

@@ -1,4 +1,4 @@
-//! Whole pixels moved: pixel (i, j) of the result is pixel (rows[i], columns[j]) of the image, or grey where there is none.
+//! Whole pixels moved: pixel (i, j) of the result is pixel (rows[i], columns[j]) of the image, or grey outside it.
 //!
 //! Crops, margins, mirrored margins and translations are such pairs of lists.
 

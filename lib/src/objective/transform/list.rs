@@ -9,7 +9,7 @@ use super::{Error, Result};
 const LUCID: &str = "pad:12,jitter:8,scale:0.9..1.1,rotate:-10..10,jitter:4";
 /// Generative-model regularisation, section 3.3.
 const CLARKE: &str = "translate:0..20,rotate:0..360";
-/// The widest margin, the longest way and the broadest blur that can be asked for, in pixels.
+/// The largest margin, shift and blur allowed, in pixels.
 const LARGEST: usize = 1024;
 
 /// From the first number to the second, which is no smaller.
@@ -48,7 +48,7 @@ pub(super) enum Transform {
     Pad(usize),
     /// A mirrored margin, in pixels.
     Reflect(usize),
-    /// A crop smaller by so many pixels.
+    /// A crop smaller by this many pixels.
     Jitter(usize),
     /// Whole pixels down and right, the least and the most.
     Translate(usize, usize),

@@ -45,7 +45,7 @@ mod warp;
 pub use applied::{Applied, Pipeline};
 pub use list::Transforms;
 
-/// What surrounds an image.
+/// How an image is continued beyond its edges.
 const GREY: f64 = 0.5;
 
 /// An error of a list of transformations.

@@ -1,4 +1,4 @@
-//! What a paper claims, beside what was measured: a TOML file of claims, each with the outputs and the metric that answer it.
+//! What a paper claims, next to what was measured: a TOML file of claims, each with the outputs and the metric to compare.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -89,7 +89,7 @@ fn row(claim: &Claim, entries: &[Entry]) -> Row {
     Row { claim: claim.clone(), ours, found }
 }
 
-/// The number of a metric; of a list its median.
+/// The value of a metric; for a list its median.
 fn value(entry: &Entry, name: &str) -> Option<f64> {
     let pointer = format!("/{}", name.replace('.', "/"));
     let metrics = Value::Object(entry.sidecar.metrics.clone());

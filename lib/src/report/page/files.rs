@@ -114,7 +114,7 @@ pub fn read(folder: &Path, page: &Path) -> Result<(Vec<Entry>, Vec<Problem>)> {
     Ok((entries, problems))
 }
 
-/// Sidecars: `run.json`, and the `.json` beside a name that has an extension of its own. Checkpoints and hidden folders are left out.
+/// Sidecars: `run.json`, and NAME.json where NAME has an extension of its own. Checkpoints and hidden folders are left out.
 fn list(folder: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
     for entry in fs::read_dir(folder).map_err(store::Error::read(folder))? {
         let entry = entry.map_err(store::Error::read(folder))?;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::files::Entry;
 use super::pictures::is_picture;
 
-/// Of a box, and from one to the next.
+/// Width and height of a box, and the distances from one to the next.
 const WIDTH: usize = 190;
 const HEIGHT: usize = 34;
 const ACROSS: usize = 250;

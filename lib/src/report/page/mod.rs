@@ -66,7 +66,7 @@ impl Run {
         self.entries.len()
     }
 
-    /// What is broken, a line each.
+    /// What is broken, one line each.
     pub fn problems(&self) -> impl Iterator<Item = String> {
         self.problems.iter().map(|problem| format!("{}: {}", problem.path, problem.what))
     }

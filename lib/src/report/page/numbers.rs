@@ -28,7 +28,7 @@ fn grouped(value: f64) -> String {
 }
 
 /// Seconds as a person says them.
-pub fn duration(seconds: f64) -> String {
+pub(crate) fn duration(seconds: f64) -> String {
     match seconds {
         _ if seconds < 1.0 => format!("{:.0} ms", seconds * 1e3),
         _ if seconds < 90.0 => format!("{seconds:.1} s"),

@@ -17,16 +17,16 @@ pub struct Picture {
     pub path: String,
     /// All of it, as `data:`.
     pub source: String,
-    /// Its natural size, of a picture of pixels.
+    /// Its size in pixels, if it is made of pixels.
     pub size: Option<(u32, u32)>,
-    /// What it shows, for those who do not see it.
+    /// What it shows, for readers who cannot see it.
     pub alternative: String,
-    /// What stands below it beside its path.
+    /// The caption below it, next to its path.
     pub words: String,
 }
 
 /// Whether an output is a picture.
-pub fn is_picture(path: &str) -> bool {
+pub(crate) fn is_picture(path: &str) -> bool {
     path.ends_with(".png") || path.ends_with(".svg")
 }
 

@@ -1,4 +1,4 @@
-//! A table of metrics a tool: a row an output.
+//! A table of metrics for each tool, with one row per output.
 
 use super::files::Entry;
 use super::numbers;
@@ -12,7 +12,7 @@ pub struct Table<'a> {
     pub tool: &'a str,
     /// Names of metrics, in the order they appear.
     pub columns: Vec<String>,
-    /// An output each, with a text a column, empty where it has none.
+    /// One output per row, with a text for each column, empty where it has none.
     pub rows: Vec<(&'a Entry, Vec<String>)>,
 }
 

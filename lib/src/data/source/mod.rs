@@ -1,0 +1,146 @@
+//! Where a dataset's files lie: a folder, a tar (plain, gzip or zstd), a zip, or one file. Names are relative to it.
+//!
+//! Nothing is unpacked under a name from an archive: compressed members go to one unnamed temporary file and are read
+//! by position, so that any order of reading works and no path outside the source is ever used.
+
+mod archive;
+mod folder;
+mod name;
+mod place;
+mod spool;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+use flate2::bufread::MultiGzDecoder;
+
+use super::{Error, Result};
+use crate::store::budget::open_file;
+use archive::{Kind, kind, tar_entries, zip_entries};
+use folder::{folder_entries, single_entry};
+use place::{Place, Span};
+
+pub(crate) use name::base_name;
+
+/// The files of a dataset, by their names relative to the folder or archive.
+pub struct Source {
+    path: PathBuf,
+    single: bool,
+    entries: BTreeMap<String, Place>,
+}
+
+impl AsRef<Source> for Source {
+    fn as_ref(&self) -> &Source {
+        self
+    }
+}
+
+impl Source {
+    /// The files of the folder, archive or single file at `path` whose names satisfy `wanted`.
+    ///
+    /// # Errors
+    /// A path that cannot be read, a damaged archive, an archive's member or a link that leads outside.
+    pub fn open(path: &Path, wanted: impl Fn(&str) -> bool) -> Result<Self> {
+        let metadata = fs::metadata(path).map_err(|source| Error::read(path, source))?;
+        if metadata.is_dir() {
+            let entries = folder_entries(path, &wanted)?;
+            return Ok(Self { path: path.to_path_buf(), single: false, entries });
+        }
+        let entries = match kind(path)? {
+            Kind::Tar(compression) => tar_entries(path, compression, &wanted)?,
+            Kind::Zip => zip_entries(path, &wanted)?,
+            Kind::Other => return Ok(Self { path: path.to_path_buf(), single: true, entries: single_entry(path) }),
+        };
+        Ok(Self { path: path.to_path_buf(), single: false, entries })
+    }
+
+    /// Several files as one source: an archive's members get its name as their folder, other files keep theirs.
+    ///
+    /// # Errors
+    /// Those of [`Source::open`].
+    pub fn gather(folder: &Path, files: &[PathBuf], wanted: impl Fn(&str) -> bool) -> Result<Self> {
+        let mut entries = BTreeMap::new();
+        for path in files {
+            let source = Self::open(path, &wanted)?;
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let stem = name.split('.').next().unwrap_or_default();
+            let place = |name: String| if source.single { name } else { format!("{stem}/{name}") };
+            entries.extend(source.entries.into_iter().map(|(name, file)| (place(name), file)));
+        }
+        Ok(Self { path: folder.to_path_buf(), single: false, entries })
+    }
+
+    /// The folder, archive or file itself.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The files on disk that are read: the archive, or the files themselves.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let file = |place: &Place| match place {
+            Place::File(path) => path.clone(),
+            Place::Span { .. } => self.path.clone(),
+        };
+        let mut files: Vec<PathBuf> = self.entries.values().map(file).collect();
+        files.dedup();
+        files
+    }
+
+    /// True where the source is one file that is no archive.
+    pub fn is_single(&self) -> bool {
+        self.single
+    }
+
+    /// The names of the files, sorted by their bytes.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.entries.keys().map(String::as_str)
+    }
+
+    /// The first name whose last component satisfies `wanted`.
+    pub fn find(&self, wanted: impl Fn(&str) -> bool) -> Option<String> {
+        self.names().find(|name| wanted(base_name(name))).map(str::to_string)
+    }
+
+    /// Takes in the file `name` (and `name.gz`) of the same folder where it exists, a file of
+    /// labels next to a file of images.
+    pub(crate) fn take_in_neighbour(&mut self, name: &str) {
+        for name in [name.to_string(), format!("{name}.gz")] {
+            let path = self.path.with_file_name(&name);
+            if path.is_file() {
+                self.entries.insert(name, Place::File(path));
+            }
+        }
+    }
+
+    /// How a message names the file `name`.
+    pub(crate) fn describe(&self, name: &str) -> String {
+        match self.entries.get(name) {
+            Some(Place::File(path)) => path.display().to_string(),
+            _ => format!("{}: {name}", self.path.display()),
+        }
+    }
+
+    /// The bytes of the file `name`, with gzip undone where its content is gzip.
+    pub(crate) fn stream(&self, name: &str) -> Result<Box<dyn BufRead + Send>> {
+        let failed = |source| Error::read(self.describe(name), source);
+        let mut stream: BufReader<Box<dyn Read + Send>> = BufReader::with_capacity(1 << 16, self.raw(name)?);
+        let compressed = stream.fill_buf().map_err(failed)?.starts_with(&[0x1f, 0x8b]);
+        Ok(if compressed { Box::new(BufReader::new(MultiGzDecoder::new(stream))) } else { Box::new(stream) })
+    }
+
+    /// The bytes of the file `name` as they are stored.
+    fn raw(&self, name: &str) -> Result<Box<dyn Read + Send>> {
+        match self.entries.get(name) {
+            Some(Place::File(path)) => Ok(Box::new(open_file(path)?)),
+            Some(Place::Span { file, start, length }) => {
+                Ok(Box::new(Span { file: file.clone(), position: *start, end: start + length }))
+            }
+            None => Err(Error::damaged(&self.describe(name), "a file of this name", "none")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

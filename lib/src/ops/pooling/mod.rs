@@ -1,0 +1,88 @@
+//! The largest value or the mean of each window, channel by channel; x (N, H, W, C), y (N, H', W', C).
+//!
+//! max: y[i, j] = max x[s i + u - p, s j + v - p] over the taps inside the image. average: the sum over the same taps,
+//! divided by their number or by that of all taps, padding included. Ceil mode, ties and divisors are PyTorch's.
+//!
+//! ```
+//! use dfdx::prelude::NoneTape;
+//! use obverse::tensor::{batch, view};
+//! use obverse::ops::pooling::{Divisor, Pooling, average_pool, max_pool};
+//! let x = batch(vec![1.0f64, 2.0, 3.0, 6.0], (1, 2, 2, 1));
+//! let whole = Pooling::whole(2, 2);
+//! assert_eq!(view(&max_pool(&mut NoneTape, &x, whole)), [6.0]);
+//! assert_eq!(view(&average_pool(&mut NoneTape, &x, whole, Divisor::Inside)), [3.0]);
+//! ```
+
+mod windows;
+
+use dfdx::prelude::{Cpu, Tape};
+
+use super::{record_added, record_transpose};
+use crate::tensor::{Batch, Element, batch, shape, view};
+use windows::Windows;
+
+pub use windows::{Divisor, End, Pooling};
+
+/// The largest value of each window; a NaN is larger than any number.
+pub fn max_pool<E: Element>(tape: &mut impl Tape<E, Cpu>, x: &Batch<E>, pooling: Pooling) -> Batch<E> {
+    let windows = Windows::new(pooling, shape(x));
+    let y = batch(windows.largest(view(x)), windows.output_shape(shape(x).0));
+    let (kept, largest) = (x.clone(), y.clone());
+    record_added(tape, x, &y, move |upstream, gradient| {
+        windows.hand_down(upstream, view(&kept), view(&largest), gradient);
+    });
+    y
+}
+
+/// The cotangent of x for a cotangent of [`max_pool`]: each value goes to the pixel that won. Where `x` is one image, it
+/// stands for all of them.
+pub(crate) fn max_pool_pullback<E: Element>(
+    tape: &mut impl Tape<E, Cpu>,
+    cotangent: &Batch<E>,
+    x: &Batch<E>,
+    pooling: Pooling,
+) -> Batch<E> {
+    let windows = Windows::new(pooling, shape(x));
+    let (_, h, w, c) = shape(x);
+    let images = shape(cotangent).0;
+    let largest = windows.largest(view(x));
+    let mut result = vec![E::zero(); images * windows.input_len];
+    windows.hand_down(view(cotangent), view(x), &largest, &mut result);
+    let result = batch(result, (images, h, w, c));
+    let x = x.clone();
+    // Which pixel is largest is constant almost everywhere, so x itself receives no gradient.
+    record_transpose(tape, cotangent, &result, move |upstream| windows.hand_up(upstream, view(&x), &largest));
+    result
+}
+
+/// The mean of each window.
+pub fn average_pool<E: Element>(
+    tape: &mut impl Tape<E, Cpu>,
+    x: &Batch<E>,
+    pooling: Pooling,
+    divisor: Divisor,
+) -> Batch<E> {
+    let windows = Windows::new(pooling, shape(x));
+    let y = batch(windows.average(view(x), divisor), windows.output_shape(shape(x).0));
+    record_transpose(tape, x, &y, move |upstream| windows.spread(upstream, divisor));
+    y
+}
+
+/// The cotangent of x for a cotangent of [`average_pool`]: each value is spread over its window. `size` is x's height and
+/// width.
+pub(crate) fn average_pool_pullback<E: Element>(
+    tape: &mut impl Tape<E, Cpu>,
+    cotangent: &Batch<E>,
+    pooling: Pooling,
+    divisor: Divisor,
+    size: (usize, usize),
+) -> Batch<E> {
+    let (n, _, _, c) = shape(cotangent);
+    let windows = Windows::new(pooling, (n, size.0, size.1, c));
+    let result = batch(windows.spread(view(cotangent), divisor), (n, size.0, size.1, c));
+    record_transpose(tape, cotangent, &result, move |upstream| windows.average(upstream, divisor));
+    result
+}
+
+#[cfg(test)]
+mod tests;
