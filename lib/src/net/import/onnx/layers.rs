@@ -2,8 +2,9 @@
 
 use ndarray::ArrayD;
 
+use super::Translation;
 use super::shapes::places;
-use super::{Computed, Known, Site, Translation, Value};
+use super::site::{Computed, Known, Site, Value};
 use crate::net::error::Result;
 use crate::net::op::{
     Add, Asinh, AvgPool2d, BatchNorm, Clip, Conv2d, Elu, GlobalAvgPool, LeakyRelu, Linear, MaxPool2d, Op, Pair, Relu,

@@ -32,6 +32,7 @@ mod constants;
 mod layers;
 mod names;
 mod shapes;
+mod site;
 #[cfg(test)]
 mod tests;
 
@@ -40,8 +41,9 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use ndarray::ArrayD;
 
 use self::constants::folded;
+use self::site::{Computed, Known, Site, Value};
 use super::unfit;
-use crate::net::error::{Error, Result};
+use crate::net::error::Result;
 use crate::net::graph::{Graph, INPUT, InputSpec, Node};
 use crate::net::network::Network;
 use crate::net::op::{Flatten, Op, Reshape};
@@ -71,86 +73,8 @@ pub fn load(model: &Model, size: Option<Size>) -> Result<Imported> {
     translation.finish()
 }
 
-/// An operation of the file, and the name of the node that it becomes.
-struct Site<'m> {
-    model: &'m Model,
-    node: &'m onnx::Node,
-    name: String,
-}
-
-impl Site<'_> {
-    fn refused(&self, expected: impl Into<String>, found: impl ToString) -> Error {
-        let name = if self.node.name.is_empty() { &self.name } else { &self.node.name };
-        Error::Onnx {
-            path: self.model.path.clone(),
-            node: format!("\"{name}\" ({})", self.node.operation),
-            expected: expected.into(),
-            found: found.to_string(),
-        }
-    }
-
-    /// A setting that has a default.
-    fn integer(&self, name: &str, default: i64) -> i64 {
-        self.node.integer(name).unwrap_or(default)
-    }
-
-    /// Refuses another value of a setting than the one that has a counterpart.
-    fn require(&self, name: &str, expected: i64) -> Result<()> {
-        match self.integer(name, expected) {
-            found if found == expected => Ok(()),
-            found => Err(self.refused(format!("{name} {expected}"), found)),
-        }
-    }
-
-    /// The name of input number `which`, where it is not left out.
-    fn input(&self, which: usize) -> Option<&str> {
-        self.node.inputs.get(which).map(String::as_str).filter(|name| !name.is_empty())
-    }
-}
-
 /// What memory is asked for.
 const HELD: &str = "its constants, its parameters and what it computes";
-
-/// What a name of the file stands for.
-#[derive(Clone)]
-enum Value {
-    Constant(Constant),
-    Computed(Computed),
-}
-
-/// The same, borrowed.
-enum Known<'a> {
-    Constant(&'a Constant),
-    Computed(&'a Computed),
-}
-
-/// What a node computes: its name and size, and what ONNX calls its axes after the batch.
-#[derive(Clone)]
-struct Computed {
-    node: String,
-    size: Size,
-    axes: Vec<usize>,
-}
-
-impl Computed {
-    /// An image, or a vector of ONNX's shape (N, C, 1, 1).
-    fn image(node: String, size: Size) -> Self {
-        Self { node, size, axes: vec![size.channels, size.height, size.width] }
-    }
-
-    fn elements(&self) -> usize {
-        self.axes.iter().product()
-    }
-
-    /// The shape in ONNX, for so many images.
-    fn shape(&self, batch: usize) -> Vec<usize> {
-        [&[batch], self.axes.as_slice()].concat()
-    }
-
-    fn with_axes(&self, axes: Vec<usize>) -> Value {
-        Value::Computed(Self { axes, ..self.clone() })
-    }
-}
 
 struct Translation<'m> {
     model: &'m Model,
@@ -427,7 +351,7 @@ fn input_size(model: &Model, input: &onnx::Input, size: Option<Size>) -> Result<
         return Ok((size, axes));
     }
     let axes = input.shape[1..].iter().copied().collect::<Option<Vec<_>>>().ok_or_else(|| {
-        unfit(&model.path, format!("the size of \"{}\"", input.name), "axes left open; say it with --input-size C,H,W")
+        unfit(&model.path, format!("the size of \"{}\"", input.name), "axes left open; give `input_size`, as C,H,W")
     })?;
     let size = Size::try_from(axes.clone()).map_err(|found| unfit(&model.path, expected(), found))?;
     Ok((size, axes))

@@ -197,7 +197,7 @@ fn inputs_are_one_and_have_a_size() {
     let relu = || vec![node("Relu", &["x"], "y", &[])];
     let mut open = model([3, 8, 8], relu(), &[]);
     open.inputs[0].shape[2] = None;
-    assert!(load(&open, None).expect_err("open").to_string().contains("--input-size"));
+    assert!(load(&open, None).expect_err("open").to_string().contains("`input_size`"));
     let size = Size::new(3, 6, 7);
     assert_eq!(load(&open, Some(size)).expect("a size").network.graph().input.shape, size);
     open.inputs.push(Input { name: "other".into(), shape: Vec::new() });
