@@ -1,7 +1,7 @@
 //! Local feature alignment (section 3.5): each layer learns to recover its own input from its own output.
 //!
-//! Training (Algorithm 2), layer by layer: z = layer(x), r from r0 by T steps on 1/2 |z - layer(r)|^2, C_l = |x - r|^2 moves
-//! that layer alone, and asinh(z), detached, is the next layer's x: no gradient and no activation outlives its layer.
+//! Training (Algorithm 2), layer by layer: z = layer(x), r from r0 by T steps on 1/2 |z - layer(r)|^2, C_l = |x - r|^2 trains
+//! only that layer, and asinh(z), detached, is the next layer's x: gradients and activations are kept for one layer only.
 //! Inversion (Algorithm 3), last layer first: r from r0 by the same steps, sinh of r is the target of the layer before.
 //!
 //! ```
@@ -37,7 +37,7 @@ use crate::train::checkpoint::{self, Position};
 use crate::train::evaluation::SquaredError;
 use crate::train::run::{Losses, Trainee};
 
-/// A network cut into layers that learn alone.
+/// A network split into layers that are trained separately.
 #[derive(Clone, Debug)]
 pub struct Chain<E: Element> {
     graph: Graph,
@@ -58,7 +58,7 @@ impl<E: Element> Layer<E> {
         &self.network
     }
 
-    /// The layer's network, its parameters to be changed in place.
+    /// The layer's network, mutable.
     pub fn network_mut(&mut self) -> &mut Network<E> {
         &mut self.network
     }
@@ -143,12 +143,12 @@ impl<E: Element> Chain<E> {
         &self.layers
     }
 
-    /// The layers, to be trained.
+    /// The layers, mutable.
     pub fn layers_mut(&mut self) -> &mut [Layer<E>] {
         &mut self.layers
     }
 
-    /// The whole network again, of the layers' parameters.
+    /// The whole network, with the layers' parameters.
     pub fn network(&self) -> Network<E> {
         let parameters = self.layers.iter().flat_map(|layer| layer.network.parameters().iter().cloned()).collect();
         Network::assembled(self.graph.clone(), parameters)

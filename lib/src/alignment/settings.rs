@@ -1,4 +1,4 @@
-//! The hyper-parameters of alignment: what the paper says, what its authors' code does, and what a user may change.
+//! The hyper-parameters of alignment: those of the paper, those of its authors' code, and what a user may change.
 //!
 //! `paper` is section 4 with equations 5 to 9; `published-code` the authors' repository (MNIST and CIFAR-10).
 //!
@@ -102,7 +102,7 @@ pub struct Settings {
     /// Which parameters are clamped.
     pub clamp: Clamp,
     /// Whether the squared error and the divergence are sums over the batch, the error halved, as in the published code,
-    /// or means over its examples. Adam sees no difference but in how the two are balanced.
+    /// or means over its examples. For Adam this only changes the balance of the two.
     #[serde(default)]
     pub halved_sums: bool,
     /// Weight of an example's divergence, in variational modes.
@@ -217,7 +217,7 @@ impl Settings {
         }
     }
 
-    /// How r follows from z.
+    /// How r is recovered from z.
     pub fn recovery(&self) -> Recovery {
         Recovery { steps: self.steps, tau: self.tau, sigmoid: self.sigmoid }
     }
@@ -227,7 +227,7 @@ impl Settings {
         Pace { learning_rate: self.learning_rate, schedule: self.schedule, betas: self.betas, updates }
     }
 
-    /// How an update of `count` examples weighs the squared error.
+    /// The objective of an update of `count` examples.
     pub fn objective(&self, count: usize) -> Objective {
         let factor = if self.halved_sums { 0.5 } else { 1.0 / count.max(1) as f64 };
         Objective { recovery: self.recovery(), weights: self.weights(), factor }

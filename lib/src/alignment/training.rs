@@ -1,7 +1,7 @@
 //! Training by feature alignment, modes `fa`, `vfa` and `vfa-gan`: what one update does, and the error on a test set.
 //!
-//! An update draws r0 (and, in variational modes, eps and beta), recovers the batch from its latents, moves the encoder
-//! down its cost by Adam, clamped to ±sqrt 2 (equation 9), and then lets generator and discriminator play a round.
+//! An update draws r0 (and, in variational modes, eps and beta), recovers the batch from its latents, updates the encoder
+//! by Adam with weights clamped to ±sqrt 2 (equation 9), and then updates the generator and the discriminator.
 //!
 //! ```
 //! use obverse::alignment::settings::Settings;
@@ -39,7 +39,7 @@ use crate::train::evaluation::SquaredError;
 use crate::train::run::{Losses, Trainee};
 use crate::train::{Error, Result};
 
-/// Images to learn from or to be tested on, with their classes where a class head learns them.
+/// Images for training or testing, with their classes where a class head learns them.
 #[derive(Clone, Copy, Debug)]
 pub struct Dataset<'a> {
     /// The images.
@@ -177,7 +177,7 @@ impl<'a, E: Element + Scalar> Alignment<'a, E> {
 
 /// The one-hot classes of a batch, (N, 1, 1, K), each `strength` high.
 ///
-/// A label that is no class gives a row of zeros; [`count_classes`] refuses such files before.
+/// A label that is not a class gives a row of zeros; [`count_classes`] rejects such files earlier.
 pub fn one_hot<E: Element>(labels: &[i64], classes: usize, strength: f64) -> Batch<E> {
     let mut values = vec![E::zero(); labels.len() * classes];
     for (row, &label) in labels.iter().enumerate() {
@@ -197,7 +197,7 @@ fn labels_of<E: Element>(data: &Dataset, graph: &Graph, heads: &Heads, rows: &[u
 /// The number of classes of a file of labels: one more than the largest.
 ///
 /// # Errors
-/// A label below 0, or so large that it can be no class.
+/// A label that is negative or too large for a class.
 pub fn count_classes(labels: &LabelFile) -> Result<usize> {
     const MOST: i64 = 1 << 16;
     let rows: Vec<usize> = (0..labels.count()).collect();
@@ -237,7 +237,7 @@ pub fn recovery_error<E: Element + Scalar>(
     })
 }
 
-/// What a node of the encoder computes of a batch: its latents, (N, 1, 1, Z).
+/// The output of a node of the encoder for a batch: its latents, (N, 1, 1, Z).
 ///
 /// # Errors
 /// A node that the network does not compute.

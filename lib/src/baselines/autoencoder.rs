@@ -1,7 +1,7 @@
 //! Autoencoders: x_hat = D(z) with z = E(x); variational (Kingma & Welling 2014) where E has a log-variance.
 //!
 //! C = mean_n( R(x, x_hat) + beta KL(N(mu, sigma^2) || N(0, 1)) ), z = mu + eps sigma; beta 0 and z = mu without one. R is
-//! |x - x_hat|^2, or the binary cross entropy of x_hat's pixels, which a decoder that ends in a sigmoid can always learn by.
+//! |x - x_hat|^2, or the binary cross entropy of x_hat's pixels, whose gradient does not vanish for a decoder that ends in a sigmoid.
 //!
 //! ```
 //! use obverse::baselines::autoencoder::decode;
@@ -46,7 +46,7 @@ pub enum Reconstruction {
     CrossEntropy,
 }
 
-/// What an autoencoder makes small.
+/// What an autoencoder minimises.
 #[derive(Clone, Copy, Debug)]
 pub struct Cost {
     /// R.
@@ -64,7 +64,7 @@ pub struct Autoencoder<'a, E: Element> {
     latent: usize,
     log_var: Option<usize>,
     image: usize,
-    /// What the decoder's last sigmoid reads, where the cost is of it.
+    /// The input of the decoder's last sigmoid, where the cost needs it.
     logits: Option<usize>,
     beta: f64,
     pace: Pace,
@@ -78,7 +78,7 @@ impl<'a, E: Element + Scalar> Autoencoder<'a, E> {
     /// An encoder with an output "z", or "mu" and "log_var", and a decoder with one "image".
     ///
     /// # Errors
-    /// A network without those outputs; a cross entropy of an image that no sigmoid makes.
+    /// A network without those outputs; cross entropy for a decoder that does not end in a sigmoid.
     pub fn new(
         encoder: Network<E>,
         decoder: Network<E>,

@@ -49,7 +49,7 @@ pub struct Classifier<'a, E: Element> {
     shadowing: Option<Box<dyn Shadowing<E> + 'a>>,
 }
 
-/// How a classifier does on a part of the data.
+/// How well a classifier does on a part of the data.
 #[derive(Clone, Copy, Debug, Default)]
 struct Judged {
     /// The mean cross entropy.
@@ -110,7 +110,7 @@ impl<'a, E: Element + Scalar> Classifier<'a, E> {
         networks.collect()
     }
 
-    /// The classifier: of the best epoch, where there is a validation part.
+    /// The classifier, of the best epoch if there is a validation part.
     pub fn network(&self) -> Network<E> {
         self.best.network(0, &self.network)
     }
@@ -139,7 +139,7 @@ impl<'a, E: Element + Scalar> Classifier<'a, E> {
         Ok(Judged { loss: sums.loss / count, accuracy: sums.accuracy / count, kept: sums.kept / count })
     }
 
-    /// The loss of a batch on the tape, with that of its shadows; what is reported of it, summed over examples.
+    /// The loss of a batch on the tape, including its shadows; and the reported losses, summed over examples.
     fn loss(
         &self,
         tape: &mut OwnedTape<E, Cpu>,

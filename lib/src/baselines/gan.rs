@@ -1,6 +1,6 @@
-//! A generative adversarial network (Goodfellow et al. 2014): a decoder that makes images of normal draws, and the
+//! A generative adversarial network (Goodfellow et al. 2014): a decoder that makes images from normal draws, and the
 //! discriminator of Table 10, with least-squares losses (Mao et al. 2017) and a penalty on the discriminator's slope (Mescheder et
-//! al. 2018), without which it outruns a generator that has no batch normalisation.
+//! al. 2018), without which the discriminator learns too fast for a generator without batch normalisation.
 //!
 //! An image is reconstructed by a search: argmin_z |x - G(z)|^2, by Adam (section 4).
 //!
@@ -115,7 +115,7 @@ impl<E: Element + Scalar> Trainee for Gan<'_, E> {
     }
 }
 
-/// A search for the latents whose images come nearest.
+/// A search for the latents whose images are closest to given ones.
 #[derive(Clone, Copy, Debug)]
 pub struct Search {
     /// Updates by Adam.

@@ -1,6 +1,6 @@
 //! Networks fitted to images, x_hat = f(h), by the squared error L = mean |x - f(h)|^2.
 //!
-//! h is what a layer computes of the images (point-estimate inversion, Nash et al. 2019, equation 3), or other images.
+//! h is the output of a layer for the images (point-estimate inversion, Nash et al. 2019, equation 3), or other images.
 //!
 //! ```
 //! use obverse::baselines::regressor::Inputs;
@@ -37,10 +37,10 @@ use crate::train::run::{Losses, Trainee};
 use crate::train::schedule::Pace;
 use crate::train::{Error, Result};
 
-/// Rows whose size a first layer is scaled by, from the first.
+/// The number of rows from which the scale of the first layer is computed.
 const SCALED_BY: usize = 1024;
 
-/// What a network is given, row by row.
+/// The inputs of a network, row by row.
 #[derive(Clone, Copy, Debug)]
 pub enum Inputs<'a> {
     /// Images.
@@ -136,7 +136,7 @@ impl<'a, E: Element + Scalar> Regressor<'a, E> {
     }
 
     /// Divides the first layer's weights by the root mean square of its inputs, so that its outputs start as large as an
-    /// initialisation wants them of inputs of size 1: logits are ten times that.
+    /// initialisation expects for inputs of size 1; logits are ten times larger.
     ///
     /// # Errors
     /// Rows that cannot be read.
@@ -151,7 +151,7 @@ impl<'a, E: Element + Scalar> Regressor<'a, E> {
         Ok(self)
     }
 
-    /// The network: of the best epoch, where there is a validation part.
+    /// The network, of the best epoch if there is a validation part.
     pub fn network(&self) -> Network<E> {
         self.best.network(0, &self.network)
     }

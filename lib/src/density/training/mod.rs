@@ -1,7 +1,7 @@
 //! Training by maximum likelihood, L = -mean log p(x | h) (Nash et al. 2019, equation 4): Adam, Polyak averages of the parameters,
 //! early stopping on validation images.
 //!
-//! What is validated and kept are the averages: a <- d a + (1 - d) p after update t (Salimans et al. 2017), where d is at most
+//! The averages are validated and kept: a <- d a + (1 - d) p after update t (Salimans et al. 2017), where d is at most
 //! (1 + t) / (10 + t), as in TensorFlow's averages.
 //!
 //! ```
@@ -99,18 +99,18 @@ impl<'a, E: Element + Scalar> Training<'a, E> {
         Ok(Self { model, average, adam, settings, seed, examples, validation, best: Best::default() })
     }
 
-    /// The model of the averages: of the least validation loss, where there are validation images. It takes conditions as they are in
+    /// The model with the averaged parameters: those of the smallest validation loss, if there are validation images. It takes conditions as they are in
     /// their file.
     pub fn model(&self) -> PixelCnn<E> {
         self.of_parameters(self.best.parameters(0).unwrap_or(&self.average))
     }
 
-    /// The metrics of the least validation loss, where there are validation images.
+    /// The metrics of the smallest validation loss, if there are validation images.
     pub fn best_metrics(&self) -> Map<String, Value> {
         self.best.metrics()
     }
 
-    /// A model of trained parameters, whose projections divide by the conditions' unit themselves.
+    /// A model with trained parameters, whose projections divide by the conditions' unit.
     fn of_parameters(&self, parameters: &[Batch<E>]) -> PixelCnn<E> {
         let mut model = self.model.clone();
         model.parameters_mut().clone_from_slice(parameters);
@@ -155,7 +155,7 @@ impl<'a, E: Element + Scalar> Training<'a, E> {
 }
 
 /// The averages' decay at update `update`, from 1: the first averages would otherwise hold the initial parameters for thousands of
-/// updates, so early ones reach back over a tenth of the training alone.
+/// updates, so early averages reach back over only a tenth of the training.
 fn averaging(decay: f64, update: u64) -> f64 {
     decay.min((1.0 + update as f64) / (10.0 + update as f64))
 }
