@@ -34,6 +34,7 @@ use crate::tensor::{Batch, Element, batch, shape, view};
 use crate::train::Result;
 use crate::train::adam::Adam;
 use crate::train::checkpoint::{self, Position};
+use crate::train::course::Course;
 use crate::train::evaluation::SquaredError;
 use crate::train::run::{Losses, Trainee};
 
@@ -214,24 +215,22 @@ pub struct LocalAlignment<'a, E: Element> {
     chain: Chain<E>,
     adams: Vec<Adam<E>>,
     settings: Settings,
-    seed: u64,
-    updates: u64,
+    course: Course,
     examples: Dataset<'a>,
     test: Option<Dataset<'a>>,
 }
 
 impl<'a, E: Element + Scalar> LocalAlignment<'a, E> {
-    /// A chain to be trained on `examples` for `updates` updates and evaluated on `test`.
+    /// A chain to be trained on `examples` and evaluated on `test`.
     pub fn new(
         chain: Chain<E>,
         settings: Settings,
-        seed: u64,
-        updates: u64,
+        course: Course,
         examples: Dataset<'a>,
         test: Option<Dataset<'a>>,
     ) -> Self {
         let adams = chain.layers.iter().map(|layer| Adam::new(layer.network.parameters())).collect();
-        Self { chain, adams, settings, seed, updates, examples, test }
+        Self { chain, adams, settings, course, examples, test }
     }
 
     /// The chain.
@@ -260,9 +259,9 @@ impl<E: Element + Scalar> Trainee for LocalAlignment<'_, E> {
     fn update(&mut self, position: &Position, rows: &[usize]) -> Result<Losses> {
         let (h, w, c) = image_size(&self.chain.graph);
         let mut x = batch(self.examples.images.batch::<E>(rows)?, (rows.len(), h, w, c));
-        let adam = self.settings.pace(self.updates).at(position);
+        let adam = self.course.adam(position);
         let objective = self.settings.objective(rows.len());
-        let stream = Stream::new(self.seed, "start", position.update);
+        let stream = self.course.stream("start", position.update);
         let mut total = 0.0;
         for (number, (layer, moments)) in self.chain.layers.iter_mut().zip(&mut self.adams).enumerate() {
             let stream = stream.branch(&format!("layer {number}"));
@@ -279,7 +278,7 @@ impl<E: Element + Scalar> Trainee for LocalAlignment<'_, E> {
 
     fn evaluate(&mut self, _: u64) -> Result<Map<String, Value>> {
         let Some(test) = &self.test else { return Ok(Map::new()) };
-        Ok(local_recovery_error(&self.chain, &self.settings, test, self.seed)?.test_metrics())
+        Ok(local_recovery_error(&self.chain, &self.settings, test, self.course.seed)?.test_metrics())
     }
 
     fn save(&self, folder: &Path) -> Result<()> {

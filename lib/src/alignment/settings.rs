@@ -23,6 +23,7 @@ use super::step::{AimWeights, Objective};
 use crate::net;
 use crate::tensor::random::Stream;
 use crate::tensor::{Batch, Element, batch, zeros};
+use crate::train::course::Course;
 use crate::train::schedule::{Pace, Schedule};
 use crate::train::{Error, Result};
 
@@ -222,9 +223,10 @@ impl Settings {
         Recovery { steps: self.steps, tau: self.tau, sigmoid: self.sigmoid }
     }
 
-    /// Adam's settings over a run of `updates` updates.
-    pub fn pace(&self, updates: u64) -> Pace {
-        Pace { learning_rate: self.learning_rate, schedule: self.schedule, betas: self.betas, updates }
+    /// Adam's settings over a run of `updates` updates, and the run's seed.
+    pub fn course(&self, updates: u64, seed: u64) -> Course {
+        let pace = Pace { learning_rate: self.learning_rate, schedule: self.schedule, betas: self.betas, updates };
+        Course { pace, seed }
     }
 
     /// The objective of an update of `count` examples.

@@ -35,6 +35,7 @@ use crate::tensor::random::Stream;
 use crate::tensor::{Batch, Element, batch, shape, view};
 use crate::train::adam::{Adam, AdamSettings};
 use crate::train::checkpoint::{self, Position};
+use crate::train::course::Course;
 use crate::train::evaluation::SquaredError;
 use crate::train::run::{Losses, Trainee};
 use crate::train::{Error, Result};
@@ -54,15 +55,14 @@ pub struct Alignment<'a, E: Element> {
     adam: Adam<E>,
     adversary: Option<Adversary<E>>,
     settings: Settings,
-    seed: u64,
-    updates: u64,
+    course: Course,
     examples: Dataset<'a>,
     test: Option<Dataset<'a>>,
     heads: Heads,
 }
 
 impl<'a, E: Element + Scalar> Alignment<'a, E> {
-    /// An encoder to be trained on `examples` for `updates` updates and evaluated on `test`; variational where it has an
+    /// An encoder to be trained on `examples` and evaluated on `test`; variational where it has an
     /// output "log_var".
     ///
     /// # Errors
@@ -71,14 +71,13 @@ impl<'a, E: Element + Scalar> Alignment<'a, E> {
         network: Network<E>,
         adversary: Option<Adversary<E>>,
         settings: Settings,
-        seed: u64,
-        updates: u64,
+        course: Course,
         examples: Dataset<'a>,
         test: Option<Dataset<'a>>,
     ) -> Result<Self> {
         let heads = Heads::of(network.graph())?;
         let adam = Adam::new(network.parameters());
-        Ok(Self { network, adam, adversary, settings, seed, updates, examples, test, heads })
+        Ok(Self { network, adam, adversary, settings, course, examples, test, heads })
     }
 
     /// The encoder.
@@ -92,7 +91,7 @@ impl<'a, E: Element + Scalar> Alignment<'a, E> {
     }
 
     fn stream(&self, purpose: &str, update: u64) -> Stream {
-        Stream::new(self.seed, purpose, update)
+        self.course.stream(purpose, update)
     }
 
     /// Pixels of a batch, clamped to the settings' range.
@@ -250,7 +249,7 @@ impl<E: Element + Scalar> Trainee for Alignment<'_, E> {
     fn update(&mut self, position: &Position, rows: &[usize]) -> Result<Losses> {
         let x = self.pixels(rows)?;
         let labels = labels_of(&self.examples, self.network.graph(), &self.heads, rows)?;
-        let adam = self.settings.pace(self.updates).at(position);
+        let adam = self.course.adam(position);
         let step = self.align(position.update, &x, labels.as_ref(), &adam)?;
         let pixels = (view(&x).len() / rows.len()) as f64;
         let mut losses: Losses = vec![("train_mse", step.squared_error / pixels)];
@@ -264,7 +263,7 @@ impl<E: Element + Scalar> Trainee for Alignment<'_, E> {
 
     fn evaluate(&mut self, _: u64) -> Result<Map<String, Value>> {
         let Some(test) = &self.test else { return Ok(Map::new()) };
-        Ok(recovery_error(&self.network, &self.settings, test, self.seed)?.test_metrics())
+        Ok(recovery_error(&self.network, &self.settings, test, self.course.seed)?.test_metrics())
     }
 
     fn save(&self, folder: &Path) -> Result<()> {

@@ -26,14 +26,13 @@ use crate::ops::gaussian::{exponential, multiply};
 use crate::ops::loss::{binary_cross_entropy, gaussian_divergence, squared_error};
 use crate::store::npy::Scalar;
 use crate::store::sidecar::metric;
-use crate::tensor::random::Stream;
 use crate::tensor::{Batch, Element, backward, batch, shape, view};
 use crate::train::adam::Adam;
 use crate::train::best::Best;
 use crate::train::checkpoint::{self, Position};
+use crate::train::course::Course;
 use crate::train::evaluation::{HeldOut, SquaredError};
 use crate::train::run::{Losses, Trainee};
-use crate::train::schedule::Pace;
 use crate::train::{Error, Result};
 
 /// R: how far a reconstruction is from its image.
@@ -67,8 +66,7 @@ pub struct Autoencoder<'a, E: Element> {
     /// The input of the decoder's last sigmoid, where the cost needs it.
     logits: Option<usize>,
     beta: f64,
-    pace: Pace,
-    seed: u64,
+    course: Course,
     images: &'a ImageFile,
     held_out: HeldOut<&'a ImageFile>,
     best: Best<E>,
@@ -82,7 +80,8 @@ impl<'a, E: Element + Scalar> Autoencoder<'a, E> {
     pub fn new(
         encoder: Network<E>,
         decoder: Network<E>,
-        (cost, pace, seed): (Cost, Pace, u64),
+        cost: Cost,
+        course: Course,
         images: &'a ImageFile,
         held_out: HeldOut<&'a ImageFile>,
     ) -> Result<Self> {
@@ -108,8 +107,7 @@ impl<'a, E: Element + Scalar> Autoencoder<'a, E> {
             image,
             logits,
             beta: cost.beta,
-            pace,
-            seed,
+            course,
             images,
             held_out,
             best: Best::default(),
@@ -145,14 +143,14 @@ impl<E: Element + Scalar> Trainee for Autoencoder<'_, E> {
         let (count, size) = (rows.len(), self.encoder.graph().input.shape);
         let x = batch(self.images.batch::<E>(rows)?, (count, size.height, size.width, size.channels));
         let mut tape = OwnedTape::default();
-        let mode = Mode::Training(Stream::new(self.seed, "dropout", position.update));
+        let mode = Mode::Training(self.course.stream("dropout", position.update));
         let trace = self.encoder.forward(&mut tape, &x, mode, InputGradient::Unwanted);
         let mu = self.encoder.value(&trace, self.latent)?.clone();
         let log_var = self.log_var.map(|place| self.encoder.value(&trace, place).cloned()).transpose()?;
         let z = match &log_var {
             None => mu.clone(),
             Some(log_var) => {
-                let noise = Stream::new(self.seed, "noise", position.update).normal(0..view(&mu).len());
+                let noise = self.course.stream("noise", position.update).normal(0..view(&mu).len());
                 let deviation = exponential(&mut tape, log_var, 0.5);
                 let shift = multiply(&mut tape, &deviation, &batch(noise, shape(&mu)));
                 combine(&mut tape, E::one(), &mu, E::one(), &shift)
@@ -177,7 +175,7 @@ impl<E: Element + Scalar> Trainee for Autoencoder<'_, E> {
             cost = combine(&mut tape, E::one(), &cost, E::one(), &divergence);
         }
         let mut gradients = backward(tape, &cost, vec![E::one()]);
-        let adam = self.pace.at(position);
+        let adam = self.course.adam(position);
         for (network, moments) in
             [(&mut self.encoder, &mut self.encoder_adam), (&mut self.decoder, &mut self.decoder_adam)]
         {

@@ -49,6 +49,7 @@ use crate::train;
 use crate::train::adam::Adam;
 use crate::train::best::Best;
 use crate::train::checkpoint::{self, Position};
+use crate::train::course::Course;
 use crate::train::run::{Losses, Trainee};
 
 pub use examples::Examples;
@@ -65,7 +66,7 @@ pub struct Training<'a, E: Element> {
     average: Vec<Batch<E>>,
     adam: Adam<E>,
     settings: Settings,
-    seed: u64,
+    course: Course,
     examples: &'a Examples,
     validation: Option<&'a Examples>,
     best: Best<E>,
@@ -96,7 +97,8 @@ impl<'a, E: Element + Scalar> Training<'a, E> {
         let mode = mode(&settings, Stream::new(seed, "fitting", 0));
         let model = PixelCnn::random(architecture, seed)?.fitted_to(&pixels, condition.as_ref(), mode);
         let (average, adam) = (model.parameters().to_vec(), Adam::new(model.parameters()));
-        Ok(Self { model, average, adam, settings, seed, examples, validation, best: Best::default() })
+        let course = Course { pace: settings.pace, seed };
+        Ok(Self { model, average, adam, settings, course, examples, validation, best: Best::default() })
     }
 
     /// The model with the averaged parameters: those of the smallest validation loss, if there are validation images. It takes conditions as they are in
@@ -127,7 +129,7 @@ impl<'a, E: Element + Scalar> Training<'a, E> {
     fn gradients(&self, update: u64, rows: &[usize]) -> Result<(f64, Vec<Vec<E>>)> {
         let (pixels, condition) = self.examples.batch::<E>(rows)?;
         let mut tape = OwnedTape::default();
-        let mode = mode(&self.settings, Stream::new(self.seed, "dropout", update));
+        let mode = mode(&self.settings, self.course.stream("dropout", update));
         let nll = self.model.negative_log_likelihood(&mut tape, &pixels, condition.as_ref(), mode);
         let share = E::of(1.0 / rows.len() as f64);
         let mut gradients = backward(tape, &nll, vec![share; rows.len()]);
@@ -138,7 +140,7 @@ impl<'a, E: Element + Scalar> Training<'a, E> {
 
     fn step(&mut self, gradients: &[Vec<E>], position: &Position) {
         self.adam.advance();
-        let adam = self.settings.pace.at(position);
+        let adam = self.course.adam(position);
         let decay = averaging(self.settings.polyak, self.updates());
         let (keep, take) = (E::of(decay), E::of(1.0 - decay));
         let parameters = self.model.parameters_mut().iter_mut().zip(&mut self.average);
