@@ -1,4 +1,4 @@
-//! A generator that refines recoveries, and the discriminator that teaches it (section 3.4).
+//! A generator that refines recoveries, and the discriminator that trains it (section 3.4).
 //!
 //! Least squares (equations 7 and 8): L_G = |1 - D(G(r_hat))|^2 + lambda (|mu(x) - mu(G)|^2 + |s(x) - s(G)|^2), s = sigma^2
 //! (paper) or sigma (published code); L_D = |1 - D(x)|^2 + |-1 - D(G)|^2. The Wasserstein critic, which the paper names as
@@ -58,7 +58,7 @@ impl Spread {
     }
 }
 
-/// What the discriminator is shown as fakes.
+/// The fakes that the discriminator sees.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Fakes {
@@ -73,13 +73,13 @@ pub enum Fakes {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct AdversarialSettings {
-    /// How scores are judged.
+    /// The loss of the scores.
     pub rule: Rule,
     /// Weight of the perceptual loss.
     pub lambda: f64,
     /// What it compares besides the mean.
     pub spread: Spread,
-    /// What the discriminator is shown.
+    /// The fakes that the discriminator sees.
     pub fakes: Fakes,
     /// Whether the discriminator has the batch normalisation of Table 10.
     pub batch_norm: bool,
@@ -168,7 +168,7 @@ pub struct Round<'a, E: Element> {
     pub statistics: Option<[&'a Batch<E>; 2]>,
     /// The weight of an example's loss: 1/N for means, 1/2 for halved sums.
     pub factor: f64,
-    /// Keys dropout, were there any.
+    /// Keys dropout, if there is any.
     pub stream: Stream,
 }
 
@@ -181,7 +181,7 @@ pub struct Adversary<E: Element> {
     settings: AdversarialSettings,
 }
 
-/// A generator and the places that matter in it.
+/// A generator and the places of its inputs and outputs.
 #[derive(Clone, Debug)]
 pub struct Refiner<E: Element> {
     network: Network<E>,
@@ -224,7 +224,7 @@ impl<E: Element> Refiner<E> {
         self.network.forward_given(tape, r, &given, mode, InputGradient::Unwanted)
     }
 
-    /// G(r) as in training; the running statistics move.
+    /// G(r) as in training; the running statistics are updated.
     fn refine_in_training(&mut self, r: &Batch<E>, labels: Option<&Batch<E>>, mode: Mode) -> net::Result<Batch<E>> {
         let trace = self.forward(&mut NoneTape, r, labels, mode);
         self.network.keep_running_statistics(&trace);
@@ -306,7 +306,7 @@ impl<E: Element + Scalar> Adversary<E> {
     }
 
     /// One round: an update of the generator, then of the discriminator. `prior` holds a recovery and its one-hot
-    /// classes from fresh draws of the prior, where the discriminator is shown those.
+    /// classes from fresh draws of the prior, where the discriminator sees those.
     ///
     /// # Errors
     /// As the two updates.
@@ -324,7 +324,7 @@ impl<E: Element + Scalar> Adversary<E> {
             Some((r, labels)) => self.generator.refine_in_training(r, labels, Mode::Training(round.stream))?,
         };
         let discriminator = self.update_discriminator(round, &fakes, adam)?;
-        // Reported as sums over examples, whatever their weight.
+        // Reported as unweighted sums over examples.
         Ok(vec![("generator", generator / round.factor), ("discriminator", discriminator / round.factor)])
     }
 

@@ -1,20 +1,20 @@
-//! Ways between latents: linear, along great circles, and over the square between four corners; rows (N, Z).
+//! Paths between latents: straight, along great circles, and over the square between four corners; rows (N, Z).
 
 use crate::tensor::Element;
 
-/// How the way between two latents runs.
+/// The path between two latents.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Path {
     /// Straight: (1 - t) a + t b.
     #[default]
     Linear,
     /// Along the great circle between their directions, lengths in proportion (Shoemake 1985): where the prior is a
-    /// Gaussian its draws lie near a sphere, which straight ways cut.
+    /// Gaussian its draws lie near a sphere, which straight paths leave.
     Spherical,
 }
 
 impl Path {
-    /// The latent at `t` in [0, 1] on the way from `a` to `b`.
+    /// The latent at `t` in [0, 1] on the path from `a` to `b`.
     ///
     /// ```
     /// use obverse::alignment::latents::Path;

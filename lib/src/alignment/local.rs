@@ -1,7 +1,7 @@
 //! Local feature alignment (section 3.5): each layer learns to recover its own input from its own output.
 //!
-//! Training (Algorithm 2), layer by layer: z = layer(x), r from r0 by T steps on 1/2 |z - layer(r)|^2, C_l = |x - r|^2 moves
-//! that layer alone, and asinh(z), detached, is the next layer's x: no gradient and no activation outlives its layer.
+//! Training (Algorithm 2), layer by layer: z = layer(x), r from r0 by T steps on 1/2 |z - layer(r)|^2, C_l = |x - r|^2 trains
+//! only that layer, and asinh(z), detached, is the next layer's x: gradients and activations are kept for one layer only.
 //! Inversion (Algorithm 3), last layer first: r from r0 by the same steps, sinh of r is the target of the layer before.
 //!
 //! ```
@@ -35,10 +35,11 @@ use crate::tensor::{Batch, Element, batch, shape, view};
 use crate::train::Result;
 use crate::train::adam::Adam;
 use crate::train::checkpoint::{self, Position};
+use crate::train::course::Course;
 use crate::train::evaluation::SquaredError;
 use crate::train::run::{Losses, Trainee};
 
-/// A network cut into layers that learn alone.
+/// A network split into layers that are trained separately.
 #[derive(Clone, Debug)]
 pub struct Chain<E: Element> {
     graph: Graph,
@@ -59,7 +60,7 @@ impl<E: Element> Layer<E> {
         &self.network
     }
 
-    /// The layer's network, its parameters to be changed in place.
+    /// The layer's network, mutable.
     pub fn network_mut(&mut self) -> &mut Network<E> {
         &mut self.network
     }
@@ -144,12 +145,12 @@ impl<E: Element> Chain<E> {
         &self.layers
     }
 
-    /// The layers, to be trained.
+    /// The layers, mutable.
     pub fn layers_mut(&mut self) -> &mut [Layer<E>] {
         &mut self.layers
     }
 
-    /// The whole network again, of the layers' parameters.
+    /// The whole network, with the layers' parameters.
     pub fn network(&self) -> Network<E> {
         let parameters = self.layers.iter().flat_map(|layer| layer.network.parameters().iter().cloned()).collect();
         Network::assembled(self.graph.clone(), parameters)
@@ -215,24 +216,22 @@ pub struct LocalAlignment<'a, E: Element> {
     chain: Chain<E>,
     adams: Vec<Adam<E>>,
     settings: Settings,
-    seed: u64,
-    updates: u64,
+    course: Course,
     examples: Dataset<'a>,
     test: Option<Dataset<'a>>,
 }
 
 impl<'a, E: Element + Scalar> LocalAlignment<'a, E> {
-    /// A chain to be trained on `examples` for `updates` updates and evaluated on `test`.
+    /// A chain to be trained on `examples` and evaluated on `test`.
     pub fn new(
         chain: Chain<E>,
         settings: Settings,
-        seed: u64,
-        updates: u64,
+        course: Course,
         examples: Dataset<'a>,
         test: Option<Dataset<'a>>,
     ) -> Self {
         let adams = chain.layers.iter().map(|layer| Adam::new(layer.network.parameters())).collect();
-        Self { chain, adams, settings, seed, updates, examples, test }
+        Self { chain, adams, settings, course, examples, test }
     }
 
     /// The chain.
@@ -261,9 +260,9 @@ impl<E: Element + Scalar> Trainee for LocalAlignment<'_, E> {
     fn update(&mut self, position: &Position, rows: &[usize]) -> Result<Losses> {
         let (h, w, c) = image_size(&self.chain.graph);
         let mut x = batch(self.examples.images.batch::<E>(rows)?, (rows.len(), h, w, c));
-        let adam = self.settings.pace(self.updates).at(position);
+        let adam = self.course.adam(position);
         let objective = self.settings.objective(rows.len());
-        let stream = Stream::new(self.seed, "start", position.update);
+        let stream = self.course.stream("start", position.update);
         let mut total = 0.0;
         for (number, (layer, moments)) in self.chain.layers.iter_mut().zip(&mut self.adams).enumerate() {
             let stream = stream.branch(&format!("layer {number}"));
@@ -280,7 +279,7 @@ impl<E: Element + Scalar> Trainee for LocalAlignment<'_, E> {
 
     fn evaluate(&mut self, _: u64) -> Result<Map<String, Value>> {
         let Some(test) = &self.test else { return Ok(Map::new()) };
-        Ok(local_recovery_error(&self.chain, &self.settings, test, self.seed)?.test_metrics())
+        Ok(local_recovery_error(&self.chain, &self.settings, test, self.course.seed)?.test_metrics())
     }
 
     fn save(&self, folder: &Path) -> Result<()> {

@@ -1,4 +1,4 @@
-//! How near the weights of a network are to orthogonal (appendix 7.2): feature alignment drives W^T W towards I.
+//! How close a network's weights are to orthogonal (appendix 7.2): feature alignment drives W^T W towards I.
 //!
 //! A layer's weight is a matrix W of outputs x (inputs of one output). Where it has fewer rows than columns W^T W cannot be I,
 //! and W W^T is taken: the smaller of the two Gram matrices, n x n.

@@ -1,6 +1,6 @@
 //! Recovering images from latents by the inner loop of Algorithm 1, with or without a tape.
 //!
-//! L = 1/2 sum_k w_k |t_k - h_k(r)|^2 over the outputs h_k that a recovery aims at; r <- r - tau dL/dr, T times, then
+//! L = 1/2 sum_k w_k |t_k - h_k(r)|^2 over the outputs h_k with targets t_k; r <- r - tau dL/dr, T times, then
 //! optionally the sigmoid of r. The gradient of L is a pullback, made of tape operations, so the tape differentiates it
 //! again.
 //!

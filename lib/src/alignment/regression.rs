@@ -15,7 +15,9 @@
 //! let targets = Reader::open(&folder.path().join("train-targets.npy"))?;
 //! let graph = architectures::perceptron(Size::new(1, 1, 1), &[("f", 1), ("z", 1)])?;
 //! let network = Network::<f32>::initialised(graph, Initialisation::Uniform, 0);
-//! let mut regression = Regression::new(network, Settings::paper(), 0, 1, &inputs, &targets)?;
+//! let settings = Settings::paper();
+//! let course = settings.course(1, 0);
+//! let mut regression = Regression::new(network, settings, course, &inputs, &targets)?;
 //! let losses = regression.update(&Position::default(), &[0, 1, 2, 3])?;
 //! assert_eq!(losses.iter().map(|(name, _)| *name).collect::<Vec<_>>(), ["fit", "recovery"]);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -35,11 +37,11 @@ use crate::ops::InputGradient;
 use crate::ops::arithmetic::combine;
 use crate::ops::loss::squared_error;
 use crate::store::npy::{Reader, Scalar, require_finite};
-use crate::tensor::random::Stream;
 use crate::tensor::{Batch, Element, backward, batch, view};
 use crate::train::Result;
 use crate::train::adam::Adam;
 use crate::train::checkpoint::{self, Position};
+use crate::train::course::Course;
 use crate::train::run::{Losses, Trainee};
 
 /// The training of a network with an output "f", and an output "z" if it is to be reversible.
@@ -47,8 +49,7 @@ pub struct Regression<'a, E: Element> {
     network: Network<E>,
     adam: Adam<E>,
     settings: Settings,
-    seed: u64,
-    updates: u64,
+    course: Course,
     inputs: &'a ImageFile,
     targets: &'a Reader,
     heads: Heads,
@@ -62,15 +63,14 @@ impl<'a, E: Element + Scalar> Regression<'a, E> {
     pub fn new(
         network: Network<E>,
         settings: Settings,
-        seed: u64,
-        updates: u64,
+        course: Course,
         inputs: &'a ImageFile,
         targets: &'a Reader,
     ) -> Result<Self> {
         network.graph().output("f")?;
         let heads = Heads::of(network.graph())?;
         let adam = Adam::new(network.parameters());
-        Ok(Self { network, adam, settings, seed, updates, inputs, targets, heads })
+        Ok(Self { network, adam, settings, course, inputs, targets, heads })
     }
 
     /// The network.
@@ -123,10 +123,10 @@ impl<E: Element + Scalar> Trainee for Regression<'_, E> {
         let (h, w, c) = image_size(self.network.graph());
         let x = batch(self.inputs.batch::<E>(rows)?, (rows.len(), h, w, c));
         let y = self.targets(rows)?;
-        let stream = Stream::new(self.seed, "start", position.update);
+        let stream = self.course.stream("start", position.update);
         let r = self.settings.start.draw(&stream, 0, rows.len(), (h, w, c));
         let (fit, recovered, gradients) = self.step(&x, &y, &r, 1.0 / rows.len() as f64)?;
-        let adam = self.settings.pace(self.updates).at(position);
+        let adam = self.course.adam(position);
         self.adam.step(&mut self.network, &gradients, &adam, |name| self.settings.limit(name));
         let mut losses: Losses = vec![("fit", fit)];
         losses.extend(self.heads.value.map(|_| ("recovery", recovered)));

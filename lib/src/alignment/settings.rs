@@ -1,4 +1,4 @@
-//! The hyper-parameters of alignment: what the paper says, what its authors' code does, and what a user may change.
+//! The hyper-parameters of alignment: those of the paper, those of its authors' code, and what a user may change.
 //!
 //! `paper` is section 4 with equations 5 to 9; `published-code` the authors' repository (MNIST and CIFAR-10).
 //!
@@ -23,6 +23,7 @@ use super::step::{AimWeights, Objective};
 use crate::net;
 use crate::tensor::random::Stream;
 use crate::tensor::{Batch, Element, batch, zeros};
+use crate::train::course::Course;
 use crate::train::schedule::{Pace, Schedule};
 use crate::train::{Error, Result};
 
@@ -102,7 +103,7 @@ pub struct Settings {
     /// Which parameters are clamped.
     pub clamp: Clamp,
     /// Whether the squared error and the divergence are sums over the batch, the error halved, as in the published code,
-    /// or means over its examples. Adam sees no difference but in how the two are balanced.
+    /// or means over its examples. For Adam this only changes the balance of the two.
     #[serde(default)]
     pub halved_sums: bool,
     /// Weight of an example's divergence, in variational modes.
@@ -217,17 +218,18 @@ impl Settings {
         }
     }
 
-    /// How r follows from z.
+    /// How r is recovered from z.
     pub fn recovery(&self) -> Recovery {
         Recovery { steps: self.steps, tau: self.tau, sigmoid: self.sigmoid }
     }
 
-    /// Adam's settings over a run of `updates` updates.
-    pub fn pace(&self, updates: u64) -> Pace {
-        Pace { learning_rate: self.learning_rate, schedule: self.schedule, betas: self.betas, updates }
+    /// Adam's settings over a run of `updates` updates, and the run's seed.
+    pub fn course(&self, updates: u64, seed: u64) -> Course {
+        let pace = Pace { learning_rate: self.learning_rate, schedule: self.schedule, betas: self.betas, updates };
+        Course { pace, seed }
     }
 
-    /// How an update of `count` examples weighs the squared error.
+    /// The objective of an update of `count` examples.
     pub fn objective(&self, count: usize) -> Objective {
         let factor = if self.halved_sums { 0.5 } else { 1.0 / count.max(1) as f64 };
         Objective { recovery: self.recovery(), weights: self.weights(), factor }

@@ -1,7 +1,7 @@
-//! One update of an encoder: its cost, and the derivatives of the cost, the second-order ones through the recovery included.
+//! One update of an encoder: its cost, and the derivatives of the cost, the including the second-order ones through the recovery.
 //!
 //! Plain (Algorithm 1): C = factor sum (x - r_hat)^2 with z = E(x). Variational (equations 5 and 6): z = mu + eps sigma,
-//! sigma = e^(log_var / 2), and C grows by sum_n beta_n KL(N(mu_n, sigma_n^2) || N(0, 1)).
+//! sigma = e^(log_var / 2), and C gains sum_n beta_n KL(N(mu_n, sigma_n^2) || N(0, 1)).
 //!
 //! ```
 //! use obverse::alignment::recovery::Recovery;
@@ -61,7 +61,7 @@ impl Heads {
         }
     }
 
-    /// What a recovery aims at, each where there is a head for it.
+    /// The targets of a recovery, for the heads that exist.
     pub fn aims<'a, E: Element>(&self, wanted: &Wanted<'a, E>, weights: &AimWeights) -> Vec<Aim<'a, E>> {
         let latent = Aim { log_var: self.log_var.filter(|_| weights.deviated), ..Aim::at(self.latent, wanted.z) };
         let class = self.class.zip(wanted.labels).map(|(class, labels)| Aim::at(class, labels));
@@ -82,7 +82,7 @@ pub struct Wanted<'a, E: Element> {
     pub values: Option<&'a Batch<E>>,
 }
 
-/// How the outputs count in L.
+/// The weights of the outputs in L.
 #[derive(Clone, Copy, Debug)]
 pub struct AimWeights {
     /// Whether z_r = mu_r + sigma_r, as in the published code, rather than mu_r.
@@ -91,7 +91,7 @@ pub struct AimWeights {
     pub alpha: f64,
 }
 
-/// What a variational update draws, and how its divergence counts.
+/// The random draws of a variational update, and the weights of its divergence.
 #[derive(Clone, Debug)]
 pub struct Draw<E: Element> {
     /// eps, standard normal, (N, 1, 1, Z).
@@ -124,11 +124,11 @@ pub struct Step<E: Element> {
     pub squared_error: f64,
     /// Sum of the weighted divergences.
     pub divergence: f64,
-    /// dC / dparameters, a parameter each, in the network's order.
+    /// dC / dparameters, one per parameter, in the network's order.
     pub gradients: Vec<Vec<E>>,
 }
 
-/// How recoveries are made and weighed.
+/// How recoveries are computed and weighted.
 #[derive(Clone, Copy, Debug)]
 pub struct Objective {
     /// The inner loop.

@@ -1,7 +1,7 @@
 //! Training by feature alignment, modes `fa`, `vfa` and `vfa-gan`: what one update does, and the error on a test set.
 //!
-//! An update draws r0 (and, in variational modes, eps and beta), recovers the batch from its latents, moves the encoder
-//! down its cost by Adam, clamped to ±sqrt 2 (equation 9), and then lets generator and discriminator play a round.
+//! An update draws r0 (and, in variational modes, eps and beta), recovers the batch from its latents, updates the encoder
+//! by Adam with weights clamped to ±sqrt 2 (equation 9), and then updates the generator and the discriminator.
 //!
 //! ```
 //! use obverse::alignment::settings::Settings;
@@ -35,11 +35,12 @@ use crate::tensor::random::Stream;
 use crate::tensor::{Batch, Element, batch, shape, view};
 use crate::train::adam::{Adam, AdamSettings};
 use crate::train::checkpoint::{self, Position};
+use crate::train::course::Course;
 use crate::train::evaluation::SquaredError;
 use crate::train::run::{Losses, Trainee};
 use crate::train::{Error, Result};
 
-/// Images to learn from or to be tested on, with their classes where a class head learns them.
+/// Images for training or testing, with their classes where a class head learns them.
 #[derive(Clone, Copy, Debug)]
 pub struct Dataset<'a> {
     /// The images.
@@ -54,15 +55,14 @@ pub struct Alignment<'a, E: Element> {
     adam: Adam<E>,
     adversary: Option<Adversary<E>>,
     settings: Settings,
-    seed: u64,
-    updates: u64,
+    course: Course,
     examples: Dataset<'a>,
     test: Option<Dataset<'a>>,
     heads: Heads,
 }
 
 impl<'a, E: Element + Scalar> Alignment<'a, E> {
-    /// An encoder to be trained on `examples` for `updates` updates and evaluated on `test`; variational where it has an
+    /// An encoder to be trained on `examples` and evaluated on `test`; variational where it has an
     /// output "log_var".
     ///
     /// # Errors
@@ -71,14 +71,13 @@ impl<'a, E: Element + Scalar> Alignment<'a, E> {
         network: Network<E>,
         adversary: Option<Adversary<E>>,
         settings: Settings,
-        seed: u64,
-        updates: u64,
+        course: Course,
         examples: Dataset<'a>,
         test: Option<Dataset<'a>>,
     ) -> Result<Self> {
         let heads = Heads::of(network.graph())?;
         let adam = Adam::new(network.parameters());
-        Ok(Self { network, adam, adversary, settings, seed, updates, examples, test, heads })
+        Ok(Self { network, adam, adversary, settings, course, examples, test, heads })
     }
 
     /// The encoder.
@@ -92,7 +91,7 @@ impl<'a, E: Element + Scalar> Alignment<'a, E> {
     }
 
     fn stream(&self, purpose: &str, update: u64) -> Stream {
-        Stream::new(self.seed, purpose, update)
+        self.course.stream(purpose, update)
     }
 
     /// Pixels of a batch, clamped to the settings' range.
@@ -177,7 +176,7 @@ impl<'a, E: Element + Scalar> Alignment<'a, E> {
 
 /// The one-hot classes of a batch, (N, 1, 1, K), each `strength` high.
 ///
-/// A label that is no class gives a row of zeros; [`count_classes`] refuses such files before.
+/// A label that is not a class gives a row of zeros; [`count_classes`] rejects such files earlier.
 pub fn one_hot<E: Element>(labels: &[i64], classes: usize, strength: f64) -> Batch<E> {
     let mut values = vec![E::zero(); labels.len() * classes];
     for (row, &label) in labels.iter().enumerate() {
@@ -197,7 +196,7 @@ fn labels_of<E: Element>(data: &Dataset, graph: &Graph, heads: &Heads, rows: &[u
 /// The number of classes of a file of labels: one more than the largest.
 ///
 /// # Errors
-/// A label below 0, or so large that it can be no class.
+/// A label that is negative or too large for a class.
 pub fn count_classes(labels: &LabelFile) -> Result<usize> {
     const MOST: i64 = 1 << 16;
     let rows: Vec<usize> = (0..labels.count()).collect();
@@ -237,7 +236,7 @@ pub fn recovery_error<E: Element + Scalar>(
     })
 }
 
-/// What a node of the encoder computes of a batch: its latents, (N, 1, 1, Z).
+/// The output of a node of the encoder for a batch: its latents, (N, 1, 1, Z).
 ///
 /// # Errors
 /// A node that the network does not compute.
@@ -250,7 +249,7 @@ impl<E: Element + Scalar> Trainee for Alignment<'_, E> {
     fn update(&mut self, position: &Position, rows: &[usize]) -> Result<Losses> {
         let x = self.pixels(rows)?;
         let labels = labels_of(&self.examples, self.network.graph(), &self.heads, rows)?;
-        let adam = self.settings.pace(self.updates).at(position);
+        let adam = self.course.adam(position);
         let step = self.align(position.update, &x, labels.as_ref(), &adam)?;
         let pixels = (view(&x).len() / rows.len()) as f64;
         let mut losses: Losses = vec![("train_mse", step.squared_error / pixels)];
@@ -264,7 +263,7 @@ impl<E: Element + Scalar> Trainee for Alignment<'_, E> {
 
     fn evaluate(&mut self, _: u64) -> Result<Map<String, Value>> {
         let Some(test) = &self.test else { return Ok(Map::new()) };
-        Ok(recovery_error(&self.network, &self.settings, test, self.seed)?.test_metrics())
+        Ok(recovery_error(&self.network, &self.settings, test, self.course.seed)?.test_metrics())
     }
 
     fn save(&self, folder: &Path) -> Result<()> {

@@ -1,7 +1,7 @@
 //! Autoencoders: x_hat = D(z) with z = E(x); variational (Kingma & Welling 2014) where E has a log-variance.
 //!
 //! C = mean_n( R(x, x_hat) + beta KL(N(mu, sigma^2) || N(0, 1)) ), z = mu + eps sigma; beta 0 and z = mu without one. R is
-//! |x - x_hat|^2, or the binary cross entropy of x_hat's pixels, which a decoder that ends in a sigmoid can always learn by.
+//! |x - x_hat|^2, or the binary cross entropy of x_hat's pixels, whose gradient does not vanish for a decoder that ends in a sigmoid.
 //!
 //! ```
 //! use obverse::baselines::autoencoder::decode;
@@ -27,14 +27,13 @@ use crate::ops::gaussian::{exponential, multiply};
 use crate::ops::loss::{binary_cross_entropy, gaussian_divergence, squared_error};
 use crate::store::npy::Scalar;
 use crate::store::sidecar::metric;
-use crate::tensor::random::Stream;
 use crate::tensor::{Batch, Element, backward, batch, shape, view};
 use crate::train::adam::Adam;
 use crate::train::best::Best;
 use crate::train::checkpoint::{self, Position};
+use crate::train::course::Course;
 use crate::train::evaluation::{HeldOut, SquaredError};
 use crate::train::run::{Losses, Trainee};
-use crate::train::schedule::Pace;
 use crate::train::{Error, Result};
 
 /// R: how far a reconstruction is from its image.
@@ -47,7 +46,7 @@ pub enum Reconstruction {
     CrossEntropy,
 }
 
-/// What an autoencoder makes small.
+/// What an autoencoder minimises.
 #[derive(Clone, Copy, Debug)]
 pub struct Cost {
     /// R.
@@ -65,11 +64,10 @@ pub struct Autoencoder<'a, E: Element> {
     latent: usize,
     log_var: Option<usize>,
     image: usize,
-    /// What the decoder's last sigmoid reads, where the cost is of it.
+    /// The input of the decoder's last sigmoid, where the cost needs it.
     logits: Option<usize>,
     beta: f64,
-    pace: Pace,
-    seed: u64,
+    course: Course,
     images: &'a ImageFile,
     held_out: HeldOut<&'a ImageFile>,
     best: Best<E>,
@@ -79,11 +77,12 @@ impl<'a, E: Element + Scalar> Autoencoder<'a, E> {
     /// An encoder with an output "z", or "mu" and "log_var", and a decoder with one "image".
     ///
     /// # Errors
-    /// A network without those outputs; a cross entropy of an image that no sigmoid makes.
+    /// A network without those outputs; cross entropy for a decoder that does not end in a sigmoid.
     pub fn new(
         encoder: Network<E>,
         decoder: Network<E>,
-        (cost, pace, seed): (Cost, Pace, u64),
+        cost: Cost,
+        course: Course,
         images: &'a ImageFile,
         held_out: HeldOut<&'a ImageFile>,
     ) -> Result<Self> {
@@ -109,8 +108,7 @@ impl<'a, E: Element + Scalar> Autoencoder<'a, E> {
             image,
             logits,
             beta: cost.beta,
-            pace,
-            seed,
+            course,
             images,
             held_out,
             best: Best::default(),
@@ -146,14 +144,14 @@ impl<E: Element + Scalar> Trainee for Autoencoder<'_, E> {
         let (count, size) = (rows.len(), self.encoder.graph().input.shape);
         let x = batch(self.images.batch::<E>(rows)?, (count, size.height, size.width, size.channels));
         let mut tape = OwnedTape::default();
-        let mode = Mode::Training(Stream::new(self.seed, "dropout", position.update));
+        let mode = Mode::Training(self.course.stream("dropout", position.update));
         let trace = self.encoder.forward(&mut tape, &x, mode, InputGradient::Unwanted);
         let mu = self.encoder.value(&trace, self.latent)?.clone();
         let log_var = self.log_var.map(|place| self.encoder.value(&trace, place).cloned()).transpose()?;
         let z = match &log_var {
             None => mu.clone(),
             Some(log_var) => {
-                let noise = Stream::new(self.seed, "noise", position.update).normal(0..view(&mu).len());
+                let noise = self.course.stream("noise", position.update).normal(0..view(&mu).len());
                 let deviation = exponential(&mut tape, log_var, 0.5);
                 let shift = multiply(&mut tape, &deviation, &batch(noise, shape(&mu)));
                 combine(&mut tape, E::one(), &mu, E::one(), &shift)
@@ -178,7 +176,7 @@ impl<E: Element + Scalar> Trainee for Autoencoder<'_, E> {
             cost = combine(&mut tape, E::one(), &cost, E::one(), &divergence);
         }
         let mut gradients = backward(tape, &cost, vec![E::one()]);
-        let adam = self.pace.at(position);
+        let adam = self.course.adam(position);
         for (network, moments) in
             [(&mut self.encoder, &mut self.encoder_adam), (&mut self.decoder, &mut self.decoder_adam)]
         {

@@ -25,9 +25,9 @@ use crate::tensor::{Batch, Element, backward, batch, image_len, view};
 use crate::train::adam::Adam;
 use crate::train::best::Best;
 use crate::train::checkpoint::{self, Position};
+use crate::train::course::Course;
 use crate::train::evaluation::{EVALUATED, HeldOut};
 use crate::train::run::{Losses, Trainee};
-use crate::train::schedule::Pace;
 use crate::train::shadowing::Shadowing;
 use crate::train::snapshots::Snapshots;
 use crate::train::{Error, Result};
@@ -40,8 +40,7 @@ pub struct Classifier<'a, E: Element> {
     network: Network<E>,
     adam: Adam<E>,
     logits: usize,
-    pace: Pace,
-    seed: u64,
+    course: Course,
     examples: Labelled<'a>,
     held_out: HeldOut<Labelled<'a>>,
     best: Best<E>,
@@ -49,7 +48,7 @@ pub struct Classifier<'a, E: Element> {
     shadowing: Option<Box<dyn Shadowing<E> + 'a>>,
 }
 
-/// How a classifier does on a part of the data.
+/// How well a classifier does on a part of the data.
 #[derive(Clone, Copy, Debug, Default)]
 struct Judged {
     /// The mean cross entropy.
@@ -67,8 +66,7 @@ impl<'a, E: Element + Scalar> Classifier<'a, E> {
     /// A network without it.
     pub fn new(
         network: Network<E>,
-        pace: Pace,
-        seed: u64,
+        course: Course,
         examples: Labelled<'a>,
         held_out: HeldOut<Labelled<'a>>,
     ) -> Result<Self> {
@@ -78,8 +76,7 @@ impl<'a, E: Element + Scalar> Classifier<'a, E> {
             network,
             adam,
             logits,
-            pace,
-            seed,
+            course,
             examples,
             held_out,
             best: Best::default(),
@@ -110,7 +107,7 @@ impl<'a, E: Element + Scalar> Classifier<'a, E> {
         networks.collect()
     }
 
-    /// The classifier: of the best epoch, where there is a validation part.
+    /// The classifier, of the best epoch if there is a validation part.
     pub fn network(&self) -> Network<E> {
         self.best.network(0, &self.network)
     }
@@ -139,7 +136,7 @@ impl<'a, E: Element + Scalar> Classifier<'a, E> {
         Ok(Judged { loss: sums.loss / count, accuracy: sums.accuracy / count, kept: sums.kept / count })
     }
 
-    /// The loss of a batch on the tape, with that of its shadows; what is reported of it, summed over examples.
+    /// The loss of a batch on the tape, including its shadows; and the reported losses, summed over examples.
     fn loss(
         &self,
         tape: &mut OwnedTape<E, Cpu>,
@@ -190,12 +187,12 @@ impl<E: Element + Scalar> Trainee for Classifier<'_, E> {
         self.snapshots.offer(position.update, self.network.parameters());
         let (x, labels) = self.batch(self.examples, rows)?;
         let mut tape = OwnedTape::default();
-        let stream = Stream::new(self.seed, "dropout", position.update);
+        let stream = self.course.stream("dropout", position.update);
         let trace = self.network.forward(&mut tape, &x, Mode::Training(stream), InputGradient::Unwanted);
         let (loss, losses) = self.loss(&mut tape, &trace, &labels, (position, stream))?;
         let mut gradients = backward(tape, &loss, vec![E::one()]);
         let gradients = self.network.take_gradients(&mut gradients);
-        self.adam.step(&mut self.network, &gradients, &self.pace.at(position), |_| None);
+        self.adam.step(&mut self.network, &gradients, &self.course.adam(position), |_| None);
         self.network.keep_running_statistics(&trace);
         Ok(losses)
     }

@@ -1,6 +1,6 @@
-//! A generative adversarial network (Goodfellow et al. 2014): a decoder that makes images of normal draws, and the
+//! A generative adversarial network (Goodfellow et al. 2014): a decoder that makes images from normal draws, and the
 //! discriminator of Table 10, with least-squares losses (Mao et al. 2017) and a penalty on the discriminator's slope (Mescheder et
-//! al. 2018), without which it outruns a generator that has no batch normalisation.
+//! al. 2018), without which the discriminator learns too fast for a generator without batch normalisation.
 //!
 //! An image is reconstructed by a search: argmin_z |x - G(z)|^2, by Adam (section 4).
 //!
@@ -29,14 +29,13 @@ use crate::ops::InputGradient;
 use crate::ops::adversarial::Rule;
 use crate::ops::arithmetic::combine;
 use crate::store::npy::Scalar;
-use crate::tensor::random::Stream;
 use crate::tensor::{Batch, Element, backward, batch, shape, view};
 use crate::train::Result;
 use crate::train::adam::{Adam, AdamSettings};
 use crate::train::checkpoint::{self, Position};
+use crate::train::course::Course;
 use crate::train::discriminator::Discriminator;
 use crate::train::run::{Losses, Trainee};
-use crate::train::schedule::Pace;
 
 /// A generator and a discriminator in training.
 pub struct Gan<'a, E: Element> {
@@ -44,8 +43,7 @@ pub struct Gan<'a, E: Element> {
     discriminator: Discriminator<E>,
     generator_adam: Adam<E>,
     image: usize,
-    pace: Pace,
-    seed: u64,
+    course: Course,
     images: &'a ImageFile,
 }
 
@@ -57,12 +55,13 @@ impl<'a, E: Element + Scalar> Gan<'a, E> {
     pub fn new(
         generator: Network<E>,
         discriminator: Network<E>,
-        (pace, gamma, seed): (Pace, f64, u64),
+        gamma: f64,
+        course: Course,
         images: &'a ImageFile,
     ) -> Result<Self> {
         let (generator_adam, image) = (Adam::new(generator.parameters()), generator.graph().output("image")?);
         let discriminator = Discriminator::new(discriminator, Rule::LeastSquares, None)?.penalised(gamma);
-        Ok(Self { generator, discriminator, generator_adam, image, pace, seed, images })
+        Ok(Self { generator, discriminator, generator_adam, image, course, images })
     }
 
     /// Writes both networks, the discriminator as `discriminator` next to the generator.
@@ -93,8 +92,8 @@ impl<E: Element + Scalar> Trainee for Gan<'_, E> {
         let (count, size) = (rows.len(), self.discriminator.network().graph().input.shape);
         let features = self.generator.graph().input.shape.channels;
         let x = batch(self.images.batch::<E>(rows)?, (count, size.height, size.width, size.channels));
-        let z = Stream::new(self.seed, "prior", position.update).normal(0..count * features);
-        let (mode, adam) = (Mode::Training(Stream::new(self.seed, "dropout", position.update)), self.pace.at(position));
+        let z = self.course.stream("prior", position.update).normal(0..count * features);
+        let (mode, adam) = (Mode::Training(self.course.stream("dropout", position.update)), self.course.adam(position));
         let (generator, fakes) = self.update_generator(&batch(z, (count, 1, 1, features)), mode, &adam)?;
         let judged = self.discriminator.update_on_both([&x, &fakes], mode, 1.0 / count as f64, &adam)?;
         let sum = count as f64;
@@ -116,7 +115,7 @@ impl<E: Element + Scalar> Trainee for Gan<'_, E> {
     }
 }
 
-/// A search for the latents whose images come nearest.
+/// A search for the latents whose images are closest to given ones.
 #[derive(Clone, Copy, Debug)]
 pub struct Search {
     /// Updates by Adam.

@@ -1,7 +1,7 @@
-//! A classifier's last layer alone, fitted to features x (N, F): the least mean softmax cross entropy of W x + b plus d / 2 (|W|^2 +
-//! |b|^2), by L-BFGS from where the layer stands.
+//! A classifier's last layer fitted to features x (N, F): it minimises the mean softmax cross entropy of W x + b plus d / 2 (|W|^2 +
+//! |b|^2), by L-BFGS from its current parameters.
 //!
-//! With d above 0 the problem is strictly convex, so the result is that of any start. Parameters are W (K, F), then b (K).
+//! With d above 0 the problem is strictly convex, so the result does not depend on the start. Parameters are W (K, F), then b (K).
 //!
 //! ```
 //! use obverse::baselines::head::{Examples, fit};
@@ -107,7 +107,7 @@ mod tests {
 
     #[test]
     fn the_optimum_is_the_same_from_any_start_and_rows_sum_to_zero() {
-        // The softmax does not see a common shift, so the decay takes it away; a class without examples has a row like the others'.
+        // The softmax ignores a common shift, so the decay removes it; a class without examples gets a row like the others.
         let (features, labels) = (features(), (0..COUNT).map(|row| row % (CLASSES - 1)).collect::<Vec<_>>());
         let examples = Examples { features: &features, labels: &labels, classes: CLASSES };
         let limits = Limits { iterations: 500, gradient_norm: 1e-10, ..Limits::default() };

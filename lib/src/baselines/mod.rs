@@ -1,4 +1,4 @@
-//! What feature alignment is compared with (section 5) on the same encoders: autoencoders, GANs; plain classifiers, whole or their last layer;
+//! What feature alignment is compared with (section 5) on the same encoders: autoencoders and GANs; classifiers, whole or only their last layer;
 //! and networks fitted to images.
 //!
 //! ```

@@ -1,6 +1,6 @@
 //! Networks fitted to images, x_hat = f(h), by the squared error L = mean |x - f(h)|^2.
 //!
-//! h is what a layer computes of the images (point-estimate inversion, Nash et al. 2019, equation 3), or other images.
+//! h is the output of a layer for the images (point-estimate inversion, Nash et al. 2019, equation 3), or other images.
 //!
 //! ```
 //! use obverse::baselines::regressor::Inputs;
@@ -27,20 +27,19 @@ use crate::ops::InputGradient;
 use crate::ops::loss::squared_error;
 use crate::store::npy::{Dtype, Reader, Scalar, require_finite};
 use crate::store::sidecar::metric;
-use crate::tensor::random::Stream;
 use crate::tensor::{Batch, Element, backward, batch, channels_last, view, view_mut};
 use crate::train::adam::Adam;
 use crate::train::best::Best;
 use crate::train::checkpoint::{self, Position};
+use crate::train::course::Course;
 use crate::train::evaluation::{HeldOut, SquaredError};
 use crate::train::run::{Losses, Trainee};
-use crate::train::schedule::Pace;
 use crate::train::{Error, Result};
 
-/// Rows whose size a first layer is scaled by, from the first.
+/// The number of rows from which the scale of the first layer is computed.
 const SCALED_BY: usize = 1024;
 
-/// What a network is given, row by row.
+/// The inputs of a network, row by row.
 #[derive(Clone, Copy, Debug)]
 pub enum Inputs<'a> {
     /// Images.
@@ -106,8 +105,7 @@ pub struct Regressor<'a, E: Element> {
     network: Network<E>,
     adam: Adam<E>,
     image: usize,
-    pace: Pace,
-    seed: u64,
+    course: Course,
     examples: Pairs<'a>,
     held_out: HeldOut<Pairs<'a>>,
     best: Best<E>,
@@ -118,12 +116,7 @@ impl<'a, E: Element + Scalar> Regressor<'a, E> {
     ///
     /// # Errors
     /// A network without it; rows that do not fit it.
-    pub fn new(
-        network: Network<E>,
-        (pace, seed): (Pace, u64),
-        examples: Pairs<'a>,
-        held_out: HeldOut<Pairs<'a>>,
-    ) -> Result<Self> {
+    pub fn new(network: Network<E>, course: Course, examples: Pairs<'a>, held_out: HeldOut<Pairs<'a>>) -> Result<Self> {
         let wanted = network.graph().input.shape;
         for (inputs, images) in [Some(examples), held_out.test, held_out.validation].into_iter().flatten() {
             let found = inputs.size(images)?;
@@ -132,11 +125,11 @@ impl<'a, E: Element + Scalar> Regressor<'a, E> {
             }
         }
         let (adam, image) = (Adam::new(network.parameters()), network.graph().output("image")?);
-        Ok(Self { network, adam, image, pace, seed, examples, held_out, best: Best::default() })
+        Ok(Self { network, adam, image, course, examples, held_out, best: Best::default() })
     }
 
     /// Divides the first layer's weights by the root mean square of its inputs, so that its outputs start as large as an
-    /// initialisation wants them of inputs of size 1: logits are ten times that.
+    /// initialisation expects for inputs of size 1; logits are ten times larger.
     ///
     /// # Errors
     /// Rows that cannot be read.
@@ -151,7 +144,7 @@ impl<'a, E: Element + Scalar> Regressor<'a, E> {
         Ok(self)
     }
 
-    /// The network: of the best epoch, where there is a validation part.
+    /// The network, of the best epoch if there is a validation part.
     pub fn network(&self) -> Network<E> {
         self.best.network(0, &self.network)
     }
@@ -184,14 +177,14 @@ impl<E: Element + Scalar> Trainee for Regressor<'_, E> {
         let shape = self.examples.1.shape();
         let x = batch(self.examples.1.batch::<E>(rows)?, (rows.len(), shape.height, shape.width, shape.channels));
         let mut tape = OwnedTape::default();
-        let mode = Mode::Training(Stream::new(self.seed, "dropout", position.update));
+        let mode = Mode::Training(self.course.stream("dropout", position.update));
         let h = self.rows(self.examples, rows)?;
         let trace = self.network.forward(&mut tape, &h, mode, InputGradient::Unwanted);
         let recovered = self.network.value(&trace, self.image)?;
         let loss = squared_error(&mut tape, recovered, &x, 1.0 / rows.len() as f64);
         let mut gradients = backward(tape, &loss, vec![E::one()]);
         let gradients = self.network.take_gradients(&mut gradients);
-        self.adam.step(&mut self.network, &gradients, &self.pace.at(position), |_| None);
+        self.adam.step(&mut self.network, &gradients, &self.course.adam(position), |_| None);
         self.network.keep_running_statistics(&trace);
         Ok(vec![("train_mse", view(&loss)[0].wide() * rows.len() as f64 / shape.len() as f64)])
     }

@@ -18,7 +18,7 @@ use rayon::prelude::*;
 use super::{Error, Example, Images, Result, Shape};
 use crate::tensor::random::Stream;
 
-/// Images warped in parallel before they are given out in order.
+/// Images that are warped in parallel at a time.
 const BLOCK: usize = 256;
 
 /// What to draw from. Each quantity is uniform in its range.

@@ -56,7 +56,7 @@ impl ImageFile {
         Ok(Self { reader, shape })
     }
 
-    /// Takes vectors, (N, F), as images of F channels and one pixel: what a network from vectors sees.
+    /// Uses vectors, (N, F), as images of F channels and one pixel: the input of a network on vectors.
     ///
     /// # Errors
     /// An array of another rank or type.
@@ -77,7 +77,7 @@ impl ImageFile {
         self.shape
     }
 
-    /// The file behind.
+    /// The file.
     pub fn reader(&self) -> &Reader {
         &self.reader
     }
@@ -153,7 +153,7 @@ impl LabelFile {
         Ok(Self { reader })
     }
 
-    /// The file behind.
+    /// The file.
     pub fn reader(&self) -> &Reader {
         &self.reader
     }

@@ -31,24 +31,24 @@ pub enum Error {
         /// What the operating system said.
         source: io::Error,
     },
-    /// A request that cannot be carried out as it stands.
+    /// A request that cannot be carried out.
     #[error("{operation}: expected {expected}, found {found}")]
     Request {
         /// The operation requested.
         operation: &'static str,
-        /// What it accepts.
+        /// What the operation accepts.
         expected: String,
-        /// What was asked.
+        /// What was requested.
         found: String,
     },
-    /// An address that does not give its file.
+    /// An address that does not return its file.
     #[error(
         "{address}: expected the file, found: {found}; try again (what has arrived is kept), or set OBVERSE_MIRROR"
     )]
     Fetch {
         /// The address.
         address: String,
-        /// What came instead.
+        /// What it returned.
         found: String,
     },
     /// An array or a folder that the store cannot read or write.
@@ -73,7 +73,7 @@ impl Error {
         Self::File { file: file.as_ref().display().to_string(), source }
     }
 
-    /// An address that does not give its file.
+    /// An address that does not return its file.
     pub(crate) fn fetch(address: &str, found: impl ToString) -> Self {
         Self::Fetch { address: address.to_string(), found: found.to_string() }
     }

@@ -28,7 +28,7 @@ use super::resize::{Filter, check_size, resize};
 use super::source::base_name;
 use super::{Error, Example, Part, Result, Shape, Source};
 
-/// Images decoded in parallel before they are given out in order.
+/// Images that are decoded in parallel at a time.
 const BLOCK: usize = 256;
 /// The largest encoded image that is read.
 const FILE_LIMIT: u64 = 1 << 28;
@@ -67,7 +67,7 @@ pub fn wanted(name: &str) -> bool {
 ///
 /// # Errors
 /// No images, class folders in one part and none in another, a first image that cannot be decoded, options out of
-/// range. In the stream: images that cannot be decoded or that differ in size where nothing makes them equal.
+/// range. In the stream: images that cannot be decoded, or that differ in size without a resize or crop.
 pub fn open(source: Source, options: Options) -> Result<(Vec<Part>, Option<Vec<String>>)> {
     let file = source.path().display().to_string();
     options.check()?;
@@ -146,7 +146,7 @@ fn part(folder: &str) -> Option<&'static str> {
     PARTS.iter().find(|(name, _)| folder.eq_ignore_ascii_case(name)).map(|(_, part)| *part)
 }
 
-/// The number of leading folders that all files share and that are no part's name.
+/// The number of leading folders that all files share and that do not name a part.
 fn common_folders(names: &[(Vec<&str>, &str)]) -> usize {
     let Some((first, _)) = names.first() else { return 0 };
     let shared = |depth: &usize| {
@@ -265,7 +265,7 @@ impl Decoder<'_> {
     }
 }
 
-/// Decodes an image whose claims about its size stay below the limits.
+/// Decodes an image if its claimed size is below the limits.
 fn decode_limited(file: &str, bytes: &[u8]) -> Result<DynamicImage> {
     let mut limits = Limits::default();
     limits.max_image_width = Some(SIDE_LIMIT);

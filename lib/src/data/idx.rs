@@ -44,7 +44,7 @@ impl<R: Read> Reader<R> {
         let bytes = read_exactly(file, &mut stream, 4 * magic[3] as usize, "idx header")?;
         let dimensions: Vec<usize> = bytes.chunks_exact(4).map(big_endian).collect();
         let (count, row) = (dimensions[0], dimensions[1..].to_vec());
-        // The row's size is held against the limit here; the count is held against the stream as it is read.
+        // The row's size is checked against the limit here, the count against the stream as it is read.
         Shape::checked(file, 1, 1, row.iter().try_fold(1, |a: usize, &b| a.checked_mul(b)).unwrap_or(0))?;
         Ok(Self { file: file.to_string(), stream, count, row, read: 0, failed: false })
     }

@@ -6,7 +6,7 @@ use std::io::Read;
 use super::resize::Filter;
 use super::{Error, Result};
 
-/// The most bytes one decoded image may have: 64 MiB, 4096 x 5461 in colour. Larger claims are taken for damage.
+/// The most bytes one decoded image may have: 64 MiB, 4096 x 5461 in colour. Larger claims count as damage.
 pub(crate) const IMAGE_LIMIT: usize = 1 << 26;
 
 /// The shape of one image.
@@ -26,7 +26,7 @@ impl Shape {
         self.channels * self.height * self.width
     }
 
-    /// True where an image has no pixel at all.
+    /// True where an image has no pixels.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -64,7 +64,7 @@ pub type Examples = Box<dyn Iterator<Item = Result<Example>> + Send>;
 pub struct Images {
     /// The shape of each.
     pub shape: Shape,
-    /// How many there should be, where that is known before they are read: for progress, and for nothing else.
+    /// The expected number, if it is known before reading; only used to show progress.
     pub count: Option<usize>,
     /// The images, in the order of their file.
     pub examples: Examples,
@@ -106,7 +106,7 @@ impl Part {
     }
 }
 
-/// Up to `length` bytes; fewer where the stream ends. Memory grows with what is there, not with what is asked.
+/// Up to `length` bytes; fewer where the stream ends. Memory grows with the bytes read, not with `length`.
 pub(crate) fn read_up_to(file: &str, stream: &mut impl Read, length: usize) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     stream.take(length as u64).read_to_end(&mut bytes).map_err(|source| Error::read(file, source))?;

@@ -38,7 +38,7 @@ pub enum Format {
     Affnist,
     /// Image files in folders named for their classes.
     Images,
-    /// A network's weights, which are no images: see [`crate::store::weights`].
+    /// A network's weights, which are not images: see [`crate::store::weights`].
     Weights,
 }
 

@@ -94,7 +94,7 @@ impl Manifest {
     /// All manifests.
     ///
     /// # Errors
-    /// None in a program whose tests pass: they are parsed as they were built in.
+    /// Cannot fail in a program whose tests pass: the manifests are built in.
     pub fn all() -> Result<Vec<Self>> {
         MANIFESTS.iter().map(|text| text.parse()).collect()
     }

@@ -3,7 +3,7 @@
 //!
 //! A file is a header of 128 bytes and elements: a tag (type, length), then data padded to 8 bytes. Type 15 is another
 //! element under zlib. Source: MathWorks, MAT-File Format, level 5. (The crate matfile reads whole files into memory
-//! and knows no structures; the tests hold this reader against it.)
+//! and does not read structures; the tests compare this reader with it.)
 
 use std::io::{self, Read};
 
@@ -80,7 +80,7 @@ impl Array {
         Ok(self.stream.take(self.length as u64))
     }
 
-    /// The values as integers: labels. Held against `count` before they are read.
+    /// The values as integers: labels. Their number is compared with `count` before they are read.
     pub(crate) fn integers(mut self, count: usize) -> Result<Vec<i64>> {
         if self.count() != count {
             return Err(Error::damaged(&self.file, format!("{count} labels"), self.count()));
@@ -164,7 +164,7 @@ impl Tag {
         }))
     }
 
-    /// The element's data, small by its nature, with its padding taken off the stream.
+    /// The data of a small element; its padding is skipped.
     fn small_data(self, file: &str, stream: &mut impl Read) -> Result<Vec<u8>> {
         if let Some(inline) = self.inline {
             return Ok(inline[..self.length].to_vec());

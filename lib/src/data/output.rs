@@ -81,7 +81,7 @@ impl Description {
         Self { format: FORMAT.to_string(), name: name.to_string(), ..Self::default() }
     }
 
-    /// Reads the description in `folder` and holds every file it names against it.
+    /// Reads the description in `folder` and checks every file that it names.
     ///
     /// # Errors
     /// No dataset there, a description that does not parse, files that are missing or of another shape.
@@ -168,10 +168,10 @@ impl PartDescription {
     }
 }
 
-/// Writes `parts` and the description, completed by them, into `folder`; `progress` hears of every image written.
+/// Writes `parts` and their description into `folder`; `progress` is called for every image written.
 ///
 /// # Errors
-/// What the streams say; a part without images, or where only some images have labels; a full disk.
+/// Errors of the streams; a part without images, or with labels for only some images; a full disk.
 pub fn write(
     folder: &Path,
     mut description: Description,

@@ -1,4 +1,4 @@
-//! Images one by one, from an array or from a folder or archive of files, each of whatever size it has.
+//! Images one by one, of any size, from an array or from a folder or archive of files.
 //!
 //! ```
 //! use obverse::data::pictures::Pictures;
@@ -70,7 +70,7 @@ impl Pictures {
         }
     }
 
-    /// The images at `rows`, each or why it cannot be read.
+    /// The images at `rows`, or for each the reason why it cannot be read.
     pub fn read(&self, rows: &[usize]) -> Vec<Result<Picture>> {
         match self {
             Self::File(file) => {

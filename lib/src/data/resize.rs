@@ -11,7 +11,7 @@ use super::{Error, Example, Images, Result, Shape};
 
 /// Fractional bits of a coefficient: 8 bits of the pixel and 2 of headroom are left of 32.
 const PRECISION: u32 = 32 - 8 - 2;
-/// Images resized in parallel before they are given out in order.
+/// Images that are resized in parallel at a time.
 const BLOCK: usize = 256;
 /// The largest side allowed.
 const LARGEST: usize = 4096;
@@ -55,7 +55,7 @@ fn sinc(x: f64) -> f64 {
 
 /// A pixel that is resampled as Pillow does it: bytes in fixed point (its modes L and RGB), floats in f64 (its mode F).
 pub trait Pixel: Copy {
-    /// How a weight of the filter is held.
+    /// The type of a weight of the filter.
     type Weight: Copy;
 
     /// A weight from its value.
@@ -112,7 +112,7 @@ pub fn resize<P: Pixel>(pixels: &[P], from: Shape, height: usize, width: usize, 
 }
 
 impl Images {
-    /// Every image at `size` x `size`, whatever its proportions were.
+    /// Every image at `size` x `size`, whatever its proportions.
     ///
     /// # Errors
     /// A size outside 1..=4096.

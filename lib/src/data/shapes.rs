@@ -28,7 +28,7 @@ pub(crate) const COLOURS: [&str; 5] = ["white", "blue", "green", "red", "rainbow
 /// The number of classes.
 pub const CLASSES: usize = SHAPES.len() * STYLES.len() * COLOURS.len();
 
-/// Below 16 pixels a double outline is one blot.
+/// Below 16 pixels the lines of a double outline merge.
 const SMALLEST: usize = 16;
 /// A canvas of 4096 x 4096 in colour has 48 MiB.
 const LARGEST: usize = 4096;
@@ -38,7 +38,7 @@ const RADII: (f64, f64) = (0.20, 0.34);
 const STROKE: f64 = 0.04;
 /// The distance between the two lines of a double outline, as a part of the figure's inner radius.
 const GAP: f64 = 0.45;
-/// Images drawn in parallel before they are given out in order.
+/// Images that are drawn in parallel at a time.
 const BLOCK: usize = 256;
 
 /// The names of the 60 classes, such as "rainbow double line" (class 9).

@@ -1,4 +1,4 @@
-//! The toy example of feature alignment, section 3.2: y = sin(3 pi x) on [-1, 1], many x to one y.
+//! The toy example of feature alignment, section 3.2: y = sin(3 pi x) on [-1, 1], with many x for each y.
 //!
 //! ```
 //! use obverse::data::sine::sine;

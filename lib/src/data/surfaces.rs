@@ -1,8 +1,8 @@
 //! Surfaces in scalar volumes, seen from the front: normals x, y, z, depth and mask, (5, H, W) f32, small and four times as large.
 //!
 //! A volume holds 3 to 8 Gaussian blobs v(p) = sum_i a_i exp(-|p - c_i|^2 / (2 r_i^2)) in [-1, 1]^3; the surface is v = 1. One ray per pixel goes
-//! in from z = 1 in steps and is halved where it meets the surface. The normal is -grad v / |grad v|, depth is (1 - z) / 2 in [0, 1],
-//! mask 1; where a ray meets nothing all five are 0. Both sizes are rendered, so that the small one is no blur of the other.
+//! in from z = 1 in steps; the step that meets the surface is bisected. The normal is -grad v / |grad v|, depth is (1 - z) / 2 in [0, 1],
+//! mask 1; where a ray meets nothing all five are 0. Both sizes are rendered, so that the small one is not a blurred copy of the other.
 //!
 //! Source: Weiss et al. 2019, section 4, whose volumes are simulated; these are drawn.
 //!

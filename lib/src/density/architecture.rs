@@ -1,4 +1,4 @@
-//! What a model is: its images, its width and depth, the likelihood of a pixel, the condition; and the papers' presets.
+//! The architecture of a model: its images, width and depth, the likelihood of a pixel, the condition; and the papers' presets.
 //!
 //! Levels of H x W, H/2 x W/2 and H/4 x W/4; sides that are no multiple of 4 are padded at the bottom and to the right.
 //!
@@ -28,7 +28,7 @@ use crate::data::Shape;
 use crate::ops::categorical;
 use crate::ops::logistic_mixture::Mixture;
 
-/// The largest side, width or depth that is accepted: all products of sizes then fit.
+/// The largest side, width or depth that is accepted: so that products of sizes do not overflow.
 const LARGEST: usize = 4096;
 
 /// How a pixel's distribution is described.
@@ -55,7 +55,7 @@ impl Condition {
     /// The condition that rows of this shape are: (F) or (C, h, w).
     ///
     /// # Errors
-    /// Another number of axes, or an empty one: nothing that can be resized.
+    /// Another number of axes, or an empty axis.
     pub fn of_rows(file: &str, row_shape: &[usize]) -> Result<Self> {
         let condition = match *row_shape {
             [features] => Self::Vector(features),
@@ -133,7 +133,7 @@ impl Architecture {
         Shape { channels: self.channels, height: self.height, width: self.width }
     }
 
-    /// Subpixels of an image, C H W: what bits per dimension are counted over.
+    /// Subpixels of an image, C H W, over which bits per dimension are computed.
     pub fn dimensions(&self) -> usize {
         self.channels * self.height * self.width
     }

@@ -1,4 +1,4 @@
-//! A model as a folder: `params/<name>.npy` in PyTorch's layouts and `pixelcnn.json`, written last.
+//! A model saved as a folder: `params/<name>.npy` in PyTorch's layouts and `pixelcnn.json`, written last.
 //!
 //! The description holds the sizes, each parameter's shape and digest, and where the model comes from.
 

@@ -1,5 +1,5 @@
 //! Initial parameters: v and projections normal with deviation 0.05; g and b such that each convolution's outputs have mean 0 and
-//! deviation 1 on a batch of images, a block's second one 0.1 (Salimans & Kingma 2016, section 3; Salimans et al. 2017).
+//! deviation 1 on a batch of images, and 0.1 for a block's second one (Salimans & Kingma 2016, section 3; Salimans et al. 2017).
 
 use dfdx::prelude::NoneTape;
 
@@ -25,7 +25,7 @@ impl<E: Element> PixelCnn<E> {
         Ok(Self::assembled(architecture, layers, parameters))
     }
 
-    /// The same model with scales and biases that make what each layer computes of these images standard.
+    /// The same model with scales and biases that give each layer's outputs on these images mean 0 and deviation 1.
     pub fn fitted_to(mut self, pixels: &[u8], condition: Option<&Batch<E>>, mode: Mode) -> Self {
         let condition = condition.map(|condition| (condition, InputGradient::Unwanted));
         let x = self.scaled(pixels);

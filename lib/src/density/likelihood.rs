@@ -1,4 +1,4 @@
-//! -log p(x | h) of images, in nats, from what a model computes of them; (N, H, W, P) -> (N, 1, 1, 1).
+//! -log p(x | h) of images, in nats, from the outputs of a model; (N, H, W, P) -> (N, 1, 1, 1).
 //!
 //! ```
 //! use dfdx::prelude::NoneTape;

@@ -1,4 +1,4 @@
-//! PixelCNN++ (Salimans et al. 2017), conditional on what a network's layer computes (Nash et al. 2019): log p(x | h) of 8-bit images.
+//! PixelCNN++ (Salimans et al. 2017), conditional on the output of a network's layer (Nash et al. 2019): log p(x | h) of 8-bit images.
 //!
 //! Images are (N, H, W, C), 8-bit; a condition is a vector, (N, 1, 1, F), or feature maps, (N, h, w, C').
 //!

@@ -1,8 +1,8 @@
-//! Scales and biases that make what a layer computes of a batch standard (Salimans & Kingma 2016, section 3).
+//! Scales and biases that give a layer's outputs on a batch mean 0 and deviation 1 (Salimans & Kingma 2016, section 3).
 
 use crate::tensor::{Batch, Element, batch, shape, view};
 
-/// Outputs whose deviation is a smaller share of their size than this are constant.
+/// Outputs whose deviation is a smaller share of their size than this count as constant.
 const CONSTANT: f64 = 1e-3;
 
 /// g and b that give a convolution's outputs `y` mean 0 and standard deviation `scale`, channel by channel.
@@ -19,7 +19,7 @@ pub(super) fn standard<E: Element>(y: &Batch<E>, scale: f64) -> [Batch<E>; 2] {
     }
     let gain = |sum: f64, square: f64| {
         let (mean, variance) = (sum / count, square / count);
-        // An output that is constant over the batch, as where a level is a single pixel, says nothing of its scale: made standard, its
+        // An output that is constant over the batch, as where a level is a single pixel, has no scale: standardised, its
         // rounding errors would grow layer by layer. The small number is that of the authors' code.
         let constant = variance.sqrt() <= CONSTANT * (variance + mean * mean).sqrt();
         if constant { scale } else { scale / (variance + 1e-10).sqrt() }

@@ -65,11 +65,11 @@ impl FeatureMap {
         self.network.graph().input.shape
     }
 
-    /// The features (N, d) of pictures, each brought to the network's size; grey ones are taken as colour ones of three equal
+    /// The features (N, d) of pictures, each resized for the network; grey ones are treated as colour ones with three equal
     /// channels.
     ///
     /// # Errors
-    /// What the network wanted and what it found: channels, or a size without `resize`; the first such picture's number.
+    /// A picture with other channels, or of another size without `resize`: the number of the first one, expected and found.
     pub fn features(&self, pictures: &[Picture]) -> Result<Vec<f32>, Refusal> {
         let refused = |(number, picture): (usize, &Picture)| {
             self.refusal(picture.shape).map(|expected| Refusal { number, expected, found: picture.shape })
@@ -85,7 +85,7 @@ impl FeatureMap {
         Ok(trace.value(self.node).map(means).unwrap_or_default())
     }
 
-    /// Why a picture of this shape cannot be taken, if it cannot.
+    /// Why a picture of this shape is rejected, if it is.
     fn refusal(&self, picture: Shape) -> Option<String> {
         let input = self.input();
         if picture.channels != input.channels && (picture.channels, input.channels) != (1, 3) {
@@ -120,7 +120,7 @@ impl FeatureMap {
     }
 }
 
-/// A picture that the network cannot take.
+/// A picture that does not fit the network.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[error("image {number}: expected {expected}, found {}x{}x{}", found.channels, found.height, found.width)]
 pub struct Refusal {

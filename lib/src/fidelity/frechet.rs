@@ -5,7 +5,7 @@
 //! The last trace is the sum of the singular values of F1 F2^T for any factors C = F^T F. With a Cholesky factor C1 = L L^T it
 //! is the sum of the square roots of the eigenvalues of L^T C2 L, symmetric and not negative: no general square root, no
 //! imaginary part. Where a side has no more images than features its covariance has no Cholesky factor; its centred features
-//! divided by sqrt (n - 1) are a factor, and the singular values are taken themselves, exact whatever the rank.
+//! divided by sqrt (n - 1) are a factor, and the singular values are computed directly: exact for any rank.
 
 use faer::linalg::solvers::SelfAdjointEigen;
 use faer::{Mat, MatRef, Side};
@@ -14,7 +14,7 @@ use super::moments::Moments;
 use super::{Error, Features, Result};
 use crate::ops::product::{Matrix, Write, product};
 
-/// The distance, and what it is made of.
+/// The distance and its parts.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Frechet {
     /// |m1 - m2|^2.
@@ -24,7 +24,7 @@ pub struct Frechet {
 }
 
 impl Frechet {
-    /// The whole distance; not below 0, which rounding alone would reach.
+    /// The whole distance; clamped at 0, since rounding can make it negative.
     pub fn distance(self) -> f64 {
         (self.means + self.covariances).max(0.0)
     }
@@ -57,7 +57,7 @@ pub fn frechet_of_features(a: Features, b: Features) -> Result<Frechet> {
     Ok(Frechet { means: between(&a.mean, &b.mean), covariances })
 }
 
-/// The distance between two sets of which the moments are known.
+/// The distance between two sets, from their moments.
 ///
 /// Where both have no more images than features, [`frechet_of_features`] is more exact.
 ///
@@ -129,7 +129,7 @@ fn factor(covariance: &[f64], dimension: usize) -> Result<Vec<f64>> {
     Ok(in_rows(&|i, j| vectors[(i, j)] * roots[j]))
 }
 
-/// The sum of the square roots of the eigenvalues of L^T C L; those that rounding made are left out.
+/// The sum of the square roots of the eigenvalues of L^T C L; negative ones, which come from rounding, are left out.
 fn sum_of_roots(factor: &[f64], covariance: &[f64], dimension: usize) -> Result<f64> {
     let (lower, middle) = (Matrix::new(factor, dimension, dimension), Matrix::new(covariance, dimension, dimension));
     let mut half = vec![0.0; dimension * dimension];

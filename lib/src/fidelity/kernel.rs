@@ -15,7 +15,7 @@ use super::{Error, Features, Result};
 use crate::ops::product::{Matrix, Target, Write, product_in_place};
 use crate::tensor::random::Stream;
 
-/// Rows whose kernel with all others is computed at a time.
+/// Rows whose kernels with all others are computed at a time.
 const BLOCK: usize = 128;
 
 /// The distance over all images.
@@ -26,13 +26,13 @@ pub fn kernel_distance(a: Features, b: Features) -> Result<f64> {
     Ok(kernel_shares(a, b)?.distance())
 }
 
-/// What each image says to the distance: the mean of its kernel with the other images of its side, less that with the other
-/// side's. The distance is the sum of both sides' means of it.
+/// Each image's share of the distance: the mean of its kernel with the other images of its side, minus that with the other
+/// side's. The distance is the sum of both sides' mean shares.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Shares {
-    /// Of the first side.
+    /// Shares of the first side.
     pub a: Vec<f64>,
-    /// Of the second.
+    /// Shares of the second.
     pub b: Vec<f64>,
 }
 
@@ -42,7 +42,7 @@ impl Shares {
         mean(&self.a) + mean(&self.b)
     }
 
-    /// The distance that a draw of images would have, to first order: an image's share counts twice what it moves the mean by.
+    /// The distance of a resampled set of images, to first order: twice the change of an image's share counts.
     pub fn resampled(&self, a: &[usize], b: &[usize]) -> f64 {
         let moved = |shares: &[f64], rows: &[usize]| {
             rows.iter().map(|&row| shares[row]).sum::<f64>() / rows.len() as f64 - mean(shares)

@@ -29,13 +29,13 @@ pub struct Manifold {
     pub precision: f64,
     /// The share of real images that are like generated ones.
     pub recall: f64,
-    /// How many real neighbourhoods a generated image lies in, over k; may pass 1.
+    /// The mean number of real neighbourhoods that a generated image lies in, over k; it may exceed 1.
     pub density: f64,
     /// The share of real neighbourhoods that contain a generated image.
     pub coverage: f64,
 }
 
-/// What each image says to the four shares.
+/// What each image contributes to the four shares.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Memberships {
     k: usize,
@@ -98,11 +98,11 @@ pub fn memberships(real: Features, generated: Features, neighbours: usize) -> Re
 
 /// For each row the squared distance to its `k`-th nearest other row.
 fn radii(features: Features, k: usize) -> Vec<f64> {
-    // The row itself is among them, at no distance.
+    // The row itself is among them, at distance 0.
     distances(features, features, |row| *row.select_nth_unstable_by(k, f64::total_cmp).1)
 }
 
-/// What `take` makes of each row's squared distances to all of `to`.
+/// `take` applied to each row's squared distances to all rows of `to`.
 fn distances<T: Send>(from: Features, to: Features, take: impl Fn(&mut [f64]) -> T + Sync) -> Vec<T> {
     let (dimension, columns) = (from.dimension(), to.count());
     let square = |row: &[f64]| row.iter().map(|value| value * value).sum::<f64>();

@@ -1,6 +1,6 @@
 //! How far apart two sets of feature vectors are: Fréchet and kernel distances, precision and recall, with intervals.
 //!
-//! Features are rows (N, d) in f64; where they come from is the caller's affair. Randomised estimates take a seed.
+//! Features are rows (N, d) in f64; the caller computes them. Randomised estimates take a seed.
 //!
 //! ```
 //! use obverse::fidelity::{Features, frechet::frechet, moments::Moments};
@@ -23,10 +23,10 @@ pub mod statistics;
 /// Why a distance cannot be computed.
 #[derive(Debug, thiserror::Error, PartialEq)]
 pub enum Error {
-    /// Sets too small for what is asked.
+    /// Sets that are too small.
     #[error("{what}: expected at least {needed} images, found {found}; give more")]
     TooFew {
-        /// The smallest number that will do.
+        /// The smallest number needed.
         needed: usize,
         /// How many there are.
         found: usize,

@@ -1,7 +1,7 @@
 //! The mean and covariance of feature vectors, in one pass and flat memory, in f64; parts merge.
 //!
 //! Blocks of rows are centred on their own mean and joined by Chan, Golub and LeVeque's update (1979): no sum of squares is
-//! ever subtracted from another. Blocks are counted from the first row, so how rows arrive does not matter.
+//! ever subtracted from another. Blocks are counted from the first row, so the result does not depend on how rows arrive.
 //!
 //! ```
 //! use obverse::fidelity::moments::Moments;
@@ -33,12 +33,12 @@ pub struct Moments {
 }
 
 impl Moments {
-    /// Those of no rows.
+    /// The moments of no rows.
     pub fn empty(dimension: usize) -> Self {
         Self { count: 0, mean: vec![0.0; dimension], scatter: vec![0.0; dimension * dimension] }
     }
 
-    /// Those of `rows`, (N, d) in row order.
+    /// The moments of `rows`, (N, d) in row order.
     pub fn of(rows: &[f64], dimension: usize) -> Self {
         let mut accumulator = Accumulator::new(dimension);
         accumulator.add(rows);
@@ -117,7 +117,7 @@ impl Moments {
     }
 }
 
-/// Rows on their way into [`Moments`].
+/// [`Moments`] that are being accumulated.
 #[derive(Debug)]
 pub struct Accumulator {
     moments: Moments,

@@ -1,4 +1,4 @@
-//! How sure a distance is: bootstrap intervals, and the distance that infinitely many images would have.
+//! The uncertainty of a distance: bootstrap intervals, and the distance extrapolated to infinitely many images.
 //!
 //! ```
 //! use obverse::fidelity::resampling::{interval, resample};
@@ -27,7 +27,7 @@ pub struct Interval {
 
 /// The interval of `estimate` that covers `level` of the bootstrap's `replicates`, moved so that their mean is the estimate.
 ///
-/// Resampled sets repeat images, which moves a Fréchet distance as fewer images would: the replicates say how much the value
+/// Resampled sets repeat images, which shifts a Fréchet distance as fewer images would: the replicates show how much the value
 /// varies, not where it lies.
 pub fn interval(estimate: f64, replicates: &[f64], level: f64) -> Interval {
     let count = replicates.len() as f64;

@@ -19,7 +19,7 @@ use crate::store::npz::{self, Array, read};
 use crate::store::staged::Staged;
 use crate::store::{Error, Result};
 
-/// Where features come from: two sets can be compared where it is the same.
+/// Where features come from: only sets with the same origin can be compared.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Origin {
     /// The network's digest.
@@ -28,11 +28,11 @@ pub struct Origin {
     pub layer: String,
     /// How images were resized.
     pub resize: String,
-    /// What the features are called: `fid-2048` is the inception network's last layer and nothing else.
+    /// The name of the features: `fid-2048` is only the inception network's last layer.
     pub label: String,
 }
 
-/// Moments of features, and what is known of them.
+/// Moments of features, and their origin.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Statistics {
     /// Their mean and covariance.
@@ -44,7 +44,7 @@ pub struct Statistics {
 }
 
 impl Statistics {
-    /// A file of `mu` (d), `sigma` (d, d), `n` and `origin`, not in its place yet.
+    /// Writes `mu` (d), `sigma` (d, d), `n` and `origin` into a file that is not in its place yet.
     ///
     /// # Errors
     /// Fewer than two images, a file that cannot be written.

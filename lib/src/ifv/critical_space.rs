@@ -54,7 +54,7 @@ pub struct Candidate {
     pub thresholds: [f64; 2],
 }
 
-/// How a candidate does on known objectives, after projection to it, in degrees.
+/// How well a candidate does on known objectives, after projection onto it, in degrees.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Score {
     /// The median angle of prediction and target.
@@ -75,7 +75,7 @@ impl Samples {
         Ok(Self { samples, features })
     }
 
-    /// What all samples cannot move, for one threshold: Algorithm 1.
+    /// The directions along which no sample changes, for one threshold: Algorithm 1.
     ///
     /// # Errors
     /// A decomposition that does not converge.
@@ -103,7 +103,7 @@ impl Samples {
     /// A decomposition that does not converge.
     pub fn candidates(&self, largest: f64, stability: f64) -> Result<Vec<Candidate>> {
         let intervals = self.intervals(largest);
-        // Between thresholds nearer than this no dimension holds long enough.
+        // Between thresholds closer than this no dimension lasts long enough.
         let fine = 1.0 + (stability - 1.0) / 4.0;
         let mut tried = BTreeMap::new();
         let last = intervals.len() - 1;
@@ -165,7 +165,7 @@ fn threshold([low, high]: [f64; 2]) -> f64 {
     0.5 * (low + high)
 }
 
-/// A space that `count` were merged into, and one more, where there is one.
+/// Merges a space of `count` samples with another, if there is one.
 fn merged(pair: &[(Subspace, f64)]) -> Result<(Subspace, f64)> {
     match pair {
         [(a, in_a), (b, in_b)] => Ok((a.merged(b, in_b / (in_a + in_b))?, in_a + in_b)),
@@ -206,8 +206,8 @@ pub fn score(space: &Subspace, known: &[(Linearisation, Vec<f64>)], power: u32) 
     }
 }
 
-/// Which of these scores is best: the least angle of prediction relative to that of the response, since both shrink with the
-/// dimension. A space of one dimension, in which every angle is 0 or 180, has no say.
+/// Which of these scores is best: the smallest angle of prediction relative to that of the response, since both shrink with the
+/// dimension. A space of one dimension, in which every angle is 0 or 180, is ignored.
 pub fn best(candidates: &[(Candidate, Score)]) -> Option<usize> {
     let ratio = |score: &Score| score.prediction / score.response.max(f64::MIN_POSITIVE);
     let several = candidates.iter().enumerate().filter(|(_, (candidate, _))| candidate.space.dimension() > 1);

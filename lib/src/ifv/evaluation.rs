@@ -27,7 +27,7 @@ pub fn angle(a: &[f64], b: &[f64]) -> f64 {
     2.0 * length(-1.0).atan2(length(1.0)).to_degrees()
 }
 
-/// The angle between the projections of two vectors to a space.
+/// The angle between the projections of two vectors onto a space.
 pub fn projected_angle(space: &Subspace, a: &[f64], b: &[f64]) -> f64 {
     angle(&space.coordinates(a), &space.coordinates(b))
 }
@@ -48,7 +48,7 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// The distribution of these values, finite ones; `None` of none.
+    /// The distribution of these finite values; `None` if there are none.
     pub fn of(values: &[f64]) -> Option<Self> {
         let mut sorted = values.to_vec();
         sorted.sort_by(f64::total_cmp);
@@ -69,10 +69,10 @@ impl Summary {
     }
 }
 
-/// Refuses vectors of which two point the same way, (N, n) in row order; zeros of them all point the same way.
+/// Rejects vectors, (N, n) in row order, if two have the same direction; all zero vectors count as the same.
 ///
 /// # Errors
-/// Two of one direction.
+/// Two vectors of the same direction.
 pub fn require_different(what: &'static str, rows: &[f64], features: usize) -> Result<()> {
     let rows: Vec<&[f64]> = rows.chunks_exact(features.max(1)).collect();
     for (second, row) in rows.iter().enumerate() {
@@ -85,7 +85,7 @@ pub fn require_different(what: &'static str, rows: &[f64], features: usize) -> R
 }
 
 /// Which of these images changed too much when optimised again for their predictions (section 3.5): their similarity (SSIM) before
-/// and after is below `least`, or no number.
+/// and after is below `least` or NaN.
 pub fn outliers(similarities: &[f64], least: f64) -> Vec<usize> {
     let stable = |similarity: f64| similarity >= least;
     (0..similarities.len()).filter(|&row| !stable(similarities[row])).collect()

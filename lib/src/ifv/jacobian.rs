@@ -33,7 +33,7 @@ use crate::tensor::{Batch, Element, batch, shape, view};
 
 /// Cotangents pulled back at a time; memory grows with them.
 pub const BLOCK: usize = 16;
-/// Parts of the columns that are reduced apart.
+/// Parts of the columns that are reduced separately.
 const LANES: usize = 8;
 
 /// The map from an image's parameters to its response.
@@ -96,7 +96,7 @@ impl<'a, E: Element> Response<'a, E> {
         self.features
     }
 
-    /// The response and Jacobian at `s` (1, 1, 1, P), from `block` pullbacks at a time, which changes no bit.
+    /// The response and Jacobian at `s` (1, 1, 1, P), from `block` pullbacks at a time, whose number does not change the result.
     ///
     /// # Errors
     /// A network that does not compute the node.

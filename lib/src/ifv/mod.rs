@@ -3,7 +3,7 @@
 //! An image that feature visualisation made is stationary for psi_w(s) = (w.f) cos(w, f)^k, so w^T A = 0 with A = [(k + 1) I -
 //! k f f^T / |f|^2] J: the left singular vector of A with the smallest singular value is the prediction. [`jacobian`] finds f
 //! and J, [`prediction`] the vector; where J has left null vectors whatever the image, [`critical_space`] (Algorithm 1, on
-//! [`subspace`]) leaves them out. [`sampling`] draws objectives to try it on, [`evaluation`] says how well it went.
+//! [`subspace`]) removes them. [`sampling`] draws objectives for tests, [`evaluation`] compares predictions with them.
 //!
 //! Source: "Inverting the feature visualization process for feedforward neural networks".
 //!
@@ -36,7 +36,7 @@ pub enum Error {
         node: String,
         /// What is possible.
         expected: String,
-        /// What was asked for.
+        /// What was requested.
         found: usize,
     },
     /// Vectors of different lengths.
@@ -69,7 +69,7 @@ pub enum Error {
         /// The largest element of Q^T Q - I.
         found: f64,
     },
-    /// Samples that hold the same thing twice.
+    /// Samples that are the same.
     #[error(
         "{what}: expected different ones, found row {second} equal to row {first}; each sample must add something new"
     )]

@@ -3,10 +3,10 @@
 //! A = [(k + 1) I - k f f^T / |f|^2] J, n x P; with a critical space of orthonormal basis Q (n x m), Q times that vector of Q^T A. Left
 //! singular vectors of A are those of the same with L in the place of J (see [`super::jacobian`]).
 //!
-//! The least |w^T A| of all w of unit norm lies where gradients are small whatever w is: in channels that hardly ever fire, of many
-//! features nearly always. Relative predictions measure each feature by its own gradient |J_i|: they minimise |w^T A| / |D w|, D the
-//! diagonal matrix of the |J_i|, which no scale of a feature changes where k = 0. Features without a gradient take no part, and a small
-//! one is no solution by itself. What several features have in common, as the classes of a softmax, only a critical space leaves out.
+//! Over all w of unit norm, |w^T A| is smallest where gradients are small for any w: in channels that hardly ever fire; among many
+//! features there nearly always are some. Relative predictions scale each feature by its own gradient |J_i|: they minimise |w^T A| / |D w|, D the
+//! diagonal matrix of the |J_i|. For k = 0 the scale of a feature does not matter. Features without a gradient are left out, and a small
+//! gradient alone is not a solution. What several features share, such as the classes of a softmax, is only removed by a critical space.
 //!
 //! Source: inverse feature visualisation, section 2.1 and equations 2 to 4 (k lost in print); the relative ones are ours.
 //!
@@ -43,8 +43,8 @@ pub struct Prediction {
 }
 
 impl Prediction {
-    /// How clearly the smallest singular value stands apart, 1 - s_m / s_(m - 1): 1 for an exact optimum, 0 where two directions
-    /// would do equally well.
+    /// How far the smallest singular value is below the next, 1 - s_m / s_(m - 1): 1 for an exact optimum, 0 where two directions
+    /// are equally good.
     pub fn gap(&self) -> f64 {
         match self.singular_values.as_slice() {
             [.., before, last] if *before > 0.0 => 1.0 - last / before,
@@ -54,7 +54,7 @@ impl Prediction {
     }
 
     /// How far the image is from an optimum of the prediction: the residual relative to its root mean square over all directions
-    /// of the space. 0 is an optimum, 1 is no nearer to one than for an objective drawn at random.
+    /// of the space. 0 is an optimum; 1 is as far as for an objective drawn at random.
     pub fn distance_from_optimum(&self) -> f64 {
         let finite: Vec<f64> = self.singular_values.iter().copied().filter(|value| value.is_finite()).collect();
         let mean = dot(&finite, &finite) / finite.len() as f64;
@@ -93,7 +93,7 @@ pub fn predict(at: &Linearisation, power: u32, space: &Subspace) -> Result<Predi
     Ok(Prediction { objective, singular_values, vectors, scales: vec![1.0; n], residual: norm(&pulled) })
 }
 
-/// Predicts the objective of an image, each feature measured by its own gradient; `power` is k.
+/// Predicts the objective of an image, each feature scaled by its own gradient; `power` is k.
 ///
 /// # Errors
 /// A Jacobian of zero; a decomposition that does not converge.

@@ -1,7 +1,7 @@
 //! Objectives to try a method on: nonnegative, of unit norm, with a sparseness uniform in [0, 1]; and canonical ones.
 //!
-//! Hoyer's sparseness of x in R^n is (sqrt n - |x|_1 / |x|_2) / (sqrt n - 1): 0 where all entries are equal, 1 where one is left.
-//! A random vector is projected to the nonnegative vectors of unit norm with the sum that a sparseness asks for.
+//! Hoyer's sparseness of x in R^n is (sqrt n - |x|_1 / |x|_2) / (sqrt n - 1): 0 where all entries are equal, 1 where only one is not zero.
+//! A random vector is projected onto the nonnegative vectors of unit norm with the sum that belongs to a sparseness.
 //!
 //! Sources: inverse feature visualisation, section 3.2; Hoyer 2004, section 3.1.
 //!
@@ -21,7 +21,7 @@ pub fn sparseness(x: &[f64]) -> f64 {
     (root - x.iter().sum::<f64>() / norm(x)) / (root - 1.0)
 }
 
-/// Objective number `row` of a seed, (n) with n at least 2; it depends on no other.
+/// Objective number `row` of a seed, (n) with n at least 2; it does not depend on the others.
 pub fn objective(seed: u64, row: usize, features: usize) -> Vec<f64> {
     let stream = Stream::new(seed, "objectives", row as u64);
     let wanted: f64 = stream.branch("sparseness").uniform(0..1)[0];

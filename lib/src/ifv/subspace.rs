@@ -1,6 +1,6 @@
-//! Subspaces of R^n by orthonormal bases (n x m), the principal angles between two, and what Algorithm 1 makes of them.
+//! Subspaces of R^n by orthonormal bases (n x m), the principal angles between two, and how Algorithm 1 merges them.
 //!
-//! Angles and vectors as in Knyazev & Argentati 2002: cosines are the singular values of A^T B, which tell small angles to half
+//! Angles and vectors as in Knyazev & Argentati 2002: cosines are the singular values of A^T B, which give small angles to half
 //! the digits only; so where an angle is below 45 degrees it comes from its sine, a singular value of (I - A A^T) B.
 //!
 //! Source: inverse feature visualisation, section 2.2.
@@ -21,7 +21,7 @@ use faer::{Col, Mat, MatRef};
 
 use super::{Error, Result};
 
-/// How far the product of a basis with itself may be off the identity, f32's rounding over some hundred rows.
+/// The tolerance for Q^T Q = I: the rounding of f32 over some hundred rows.
 const ORTHONORMAL: f64 = 1e-4;
 /// An angle at which sin(t a) / sin a is t to f64's precision.
 const TINY: f64 = 1e-9;
@@ -93,7 +93,7 @@ impl Subspace {
         (0..self.dimension()).map(|j| vector.iter().enumerate().map(|(i, v)| v * self.basis[(i, j)]).sum()).collect()
     }
 
-    /// What is perpendicular to it: by reflections, since all singular values of a basis are 1, for which iterations need not end.
+    /// The orthogonal complement: by reflections, since all singular values of a basis are 1, for which iterations may not converge.
     pub fn complement(&self) -> Self {
         let (n, m) = (self.basis.nrows(), self.dimension());
         if m == 0 {

@@ -1,7 +1,7 @@
 //! The mean of log-likelihoods over images, with its standard error and a bootstrap interval; differences pair by pair.
 //!
-//! The interval is the percentile interval of means over images drawn with replacement (Efron 1979). It holds the variance of the
-//! test images, not that of training.
+//! The interval is the percentile interval of means over images drawn with replacement (Efron 1979). It covers the variance from the
+//! test images, not from training.
 //!
 //! ```
 //! use obverse::information::bound::{Estimate, bits_per_dimension};
@@ -26,7 +26,7 @@ const COVERAGE: f64 = 0.95;
 pub struct Estimate {
     /// The mean.
     pub mean: f64,
-    /// The standard deviation over images by the root of their number.
+    /// The standard deviation over images, divided by the root of their number.
     pub standard_error: f64,
     /// The bootstrap interval of 95%.
     pub interval: [f64; 2],
@@ -91,7 +91,7 @@ pub fn bits_per_dimension(dimensions: usize) -> f64 {
     -1.0 / (dimensions as f64 * std::f64::consts::LN_2)
 }
 
-/// The mean of as many values, drawn with replacement.
+/// The mean of as many values as there are, drawn with replacement.
 fn resampled(values: &[f64], seed: u64, number: u64) -> f64 {
     let draws = Stream::new(seed, "bootstrap", number).bits(0..values.len());
     let place = |bits: u64| ((u128::from(bits) * values.len() as u128) >> 64) as usize;

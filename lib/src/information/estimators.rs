@@ -20,12 +20,12 @@ use crate::similarity::Metric;
 use crate::similarity::nearest::{Nearest, search};
 use crate::tensor::random::Stream;
 
-/// How unbounded values come into the range that bins divide.
+/// How unbounded values are mapped to the range of the bins.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Squash {
     /// By the hyperbolic tangent, into [-1, 1].
     Tanh,
-    /// Not at all: bins divide this range, and what lies outside counts to the outermost.
+    /// Not mapped: bins divide this range, and values outside count in the outermost bins.
     Range(f64, f64),
 }
 
@@ -79,7 +79,7 @@ pub fn kernel_bounds(h: &[f64], features: usize, noise_variance: f64) -> Result<
                 .chunks_exact(features)
                 .map(|other| row.iter().zip(other).map(|(a, b)| (a - b) * (a - b)).sum())
                 .collect();
-            // A row's distance to itself is 0: the sum is at least 1, and needs no care for its size.
+            // A row's distance to itself is 0: the sum is at least 1 and cannot underflow.
             [8.0, 2.0].map(|factor| {
                 let mass: f64 = squares.iter().map(|square| (-square / (factor * noise_variance)).exp()).sum();
                 (mass / rows as f64).ln()
@@ -90,7 +90,7 @@ pub fn kernel_bounds(h: &[f64], features: usize, noise_variance: f64) -> Result<
     Ok(KernelBounds { lower: mean(0), upper: mean(1) })
 }
 
-/// The differential entropy of rows by their k-th neighbours, themselves not counted.
+/// The differential entropy of rows by their k-th neighbours, not counting themselves.
 ///
 /// # Errors
 /// No more than k rows, k of 0, a k-th neighbour at distance 0.

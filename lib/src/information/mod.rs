@@ -1,7 +1,7 @@
 //! How much a representation h knows of its input x: bounds by density models, and estimators without one.
 //!
-//! All in nats. H*(x|h) = -mean log p(x | h) >= H(x | h), so I(x; h) >= H(x) - H*(x|h) (Nash et al. 2019, equations 5 to 11). What
-//! fills the log-likelihoods is the caller's affair.
+//! All in nats. H*(x|h) = -mean log p(x | h) >= H(x | h), so I(x; h) >= H(x) - H*(x|h) (Nash et al. 2019, equations 5 to 11). The
+//! log-likelihoods come from the caller.
 //!
 //! ```
 //! // How far two bounds of one set of images are apart, pair by pair.
@@ -18,12 +18,12 @@ pub mod estimators;
 /// Why something cannot be measured.
 #[derive(Debug, thiserror::Error, PartialEq)]
 pub enum Error {
-    /// Too few rows for what is asked.
+    /// Too few rows.
     #[error("{what}: expected at least {needed} rows, found {found}; give more")]
     TooFew {
         /// What needs them.
         what: &'static str,
-        /// The smallest number that will do.
+        /// The smallest number needed.
         needed: usize,
         /// How many there are.
         found: usize,

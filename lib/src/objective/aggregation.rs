@@ -1,7 +1,7 @@
-//! Aggregation: activations a (N, H, W, C) to a feature response f (N, 1, 1, C), one number a channel.
+//! Aggregation: activations a (N, H, W, C) to a feature response f (N, 1, 1, C), one number per channel.
 //!
 //! Source: inverse feature visualisation, sections 2.3 and 3.2. A mean cancels what a preceding linear layer adds along an axis;
-//! max-pooling before it breaks the linearity, so that filters stay apart.
+//! max-pooling before it breaks the linearity, so that filters stay distinguishable.
 
 use dfdx::prelude::NoneTape;
 use serde::{Deserialize, Serialize};
@@ -59,7 +59,7 @@ impl Aggregation {
         }
     }
 
-    /// The cotangent of the activations for one of f, (N, 1, 1, C). Activations of one image stand for all cotangents.
+    /// The cotangent of the activations for one of f, (N, 1, 1, C). Activations of one image serve all cotangents.
     pub fn pullback<E: Element>(self, cotangent: &Batch<E>, activations: &Batch<E>) -> Batch<E> {
         let (n, (_, h, w, c)) = (shape(cotangent).0, shape(activations));
         match self {

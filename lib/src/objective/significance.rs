@@ -17,7 +17,7 @@ pub struct Significance {
     pub cosine: f64,
 }
 
-/// Judges a response by a target of as many features; `power` is k.
+/// Compares a response with a target of the same number of features; `power` is k.
 ///
 /// ```
 /// use obverse::objective::significance::significance;

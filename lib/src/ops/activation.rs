@@ -150,7 +150,7 @@ pub(crate) fn softplus<E: Element>(x: E) -> E {
 /// f(x), recorded on the tape.
 pub fn activate<E: Element>(tape: &mut impl Tape<E, Cpu>, x: &Batch<E>, activation: Activation) -> Batch<E> {
     let values = match activation {
-        // Known before the loop, so that the loop is vectors' work.
+        // Known before the loop, so that the loop is vectorised.
         Activation::LeakyRelu { slope } => {
             let slope = E::of(slope);
             map(view(x), |x| rectify(x, slope))
@@ -184,7 +184,7 @@ pub(crate) fn rectified<E: Element>(tape: &mut impl Tape<E, Cpu>, y: Batch<E>, r
     }
 }
 
-/// The cotangent of what a rectifier of that slope was given, where it gave `y` (or one image that stands for all).
+/// The cotangent of the input of a rectifier of that slope whose output is `y` (or one image for the whole batch).
 pub(crate) fn before_rectifier<E: Element>(
     tape: &mut impl Tape<E, Cpu>,
     cotangent: &Batch<E>,
@@ -243,7 +243,7 @@ fn record_product<E: Element, T: Tape<E, Cpu>>(
     }
     let (input, output, x) = (input.ghost(), output.ghost(), x.clone());
     tape.add_backward_op(move |gradients| {
-        // Taken, not put back: nothing earlier on the tape reads it, and its memory is free from here on.
+        // Taken, not put back: nothing earlier on the tape reads it, so its memory is freed here.
         let upstream = std::mem::take(&mut **gradients.get_or_alloc_mut(&output)?);
         let product = times_slopes(&upstream, view(&x), activation);
         accumulate(gradients.get_or_alloc_mut(&input)?, &product);

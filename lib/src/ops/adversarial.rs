@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::tensor::{Batch, Element, batch, shape, view};
 
-/// How scores are judged.
+/// The loss of scores.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Rule {

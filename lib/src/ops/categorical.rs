@@ -20,7 +20,7 @@ use crate::tensor::{Batch, Element, batch, shape, view};
 /// Values of a pixel.
 pub const VALUES: usize = 256;
 
-/// Partial sums of a row, so that it is summed in vectors.
+/// The number of partial sums of a row, so that the sum is vectorised.
 const WAYS: usize = 16;
 
 /// The negative log-likelihood of each image of one channel: `pixels` are (N, h, w), `size` is (h, w), h <= H, w <= W.
@@ -100,7 +100,7 @@ pub fn draw(logits: &[f64], uniform: f64, temperature: f64) -> usize {
             return value;
         }
     }
-    // Rounding has left nothing to the last value: it is the one that was meant.
+    // Rounding can leave a rest beyond the last value: then it is the one drawn.
     masses.len().saturating_sub(1)
 }
 

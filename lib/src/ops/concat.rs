@@ -21,7 +21,7 @@ use super::activation::{Activation, activate, pullback};
 use super::{accumulate, record_transpose};
 use crate::tensor::{Batch, Element, GRAIN, batch, filled_in_chunks, shape, view};
 
-/// The inputs' channels side by side; the inputs are as many images of one height and width.
+/// The inputs' channels side by side; the inputs have the same number of images, height and width.
 pub fn concat<E: Element>(tape: &mut impl Tape<E, Cpu>, inputs: &[&Batch<E>]) -> Batch<E> {
     let (n, h, w, _) = inputs.first().map_or((0, 0, 0, 0), |first| shape(first));
     for input in inputs {
@@ -51,7 +51,7 @@ pub fn slice<E: Element>(tape: &mut impl Tape<E, Cpu>, x: &Batch<E>, range: Rang
     y
 }
 
-/// The cotangent of x for a cotangent of [`slice()`]: zero in the other of x's `channels`.
+/// The cotangent of x for a cotangent of [`slice()`]: zero in the other channels of x, `channels` altogether.
 pub(crate) fn slice_pullback<E: Element>(
     tape: &mut impl Tape<E, Cpu>,
     cotangent: &Batch<E>,
@@ -102,7 +102,7 @@ fn mirrored<E: Element>(values: &[E], channels: usize) -> Vec<E> {
     })
 }
 
-/// The transpose of [`mirrored`]: each pixel's first `channels` less those after them.
+/// The transpose of [`mirrored`]: each pixel's first `channels` minus those after them.
 fn folded<E: Element>(values: &[E], channels: usize) -> Vec<E> {
     in_pixels(values.len() / (2 * channels), channels, |pixel, result| {
         let (plus, minus) = values[pixel * 2 * channels..][..2 * channels].split_at(channels);
@@ -125,7 +125,7 @@ fn placed<E: Element>(values: &[E], channels: usize, range: Range<usize>) -> Vec
     })
 }
 
-/// Pixels of `channels`, zeros that `fill` is handed with the pixel's number.
+/// Pixels of `channels` zeros, each passed to `fill` with the pixel's number.
 fn in_pixels<E: Element>(pixels: usize, channels: usize, fill: impl Fn(usize, &mut [E]) + Sync + Send) -> Vec<E> {
     let rows = GRAIN.div_ceil(channels.max(1));
     let nothing = || ();

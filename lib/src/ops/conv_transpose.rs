@@ -2,7 +2,7 @@
 //! rectifier; x (N, H, W, C), y (N, H', W', O), W (C, kh, kw, O), b (1, 1, 1, O).
 //!
 //! Output length along one axis: (length - 1) stride - before - after + kernel + output padding, where the output padding
-//! is less than the stride: it says which of the lengths that the convolution takes to `length` is meant.
+//! is less than the stride: it selects one of the lengths that the convolution maps to `length`.
 //!
 //! ```
 //! use dfdx::prelude::NoneTape;
@@ -62,7 +62,7 @@ pub fn pullback<E: Element>(
     convolve(tape, &delta, weight, None, None, convolution, InputGradient::Wanted)
 }
 
-/// Records how b and the product receive their gradients from y's.
+/// Records the gradients of b and of the product for that of y.
 fn record_finish<E: Element, T: Tape<E, Cpu>>(
     tape: &mut T,
     linear: &Batch<E>,

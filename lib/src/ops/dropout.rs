@@ -26,7 +26,7 @@ pub fn dropout<E: Element>(tape: &mut impl Tape<E, Cpu>, x: &Batch<E>, p: f64, s
 }
 
 /// The cotangent of x for a cotangent of [`dropout`]: the mask is its own transpose. `images` is the number of x's images:
-/// where it is one, its mask is that of all.
+/// where it is one, its mask serves all cotangents.
 pub fn pullback<E: Element>(
     tape: &mut impl Tape<E, Cpu>,
     cotangent: &Batch<E>,
@@ -61,7 +61,7 @@ fn add_masked<E: Element>(values: &[E], mask: &[bool], scale: E, result: &mut [E
         let parts = result.par_chunks_mut(GRAIN).zip(values.par_chunks(GRAIN)).zip(mask.par_chunks(GRAIN));
         parts.for_each(|((result, values), mask)| {
             for ((result, &value), &kept) in result.iter_mut().zip(values).zip(mask) {
-                // Scaled in any case: a choice between two values is vectors' work, a branch is not.
+                // Always scaled: a select is vectorised, a branch is not.
                 let scaled = value * scale;
                 *result += if kept { scaled } else { E::zero() };
             }

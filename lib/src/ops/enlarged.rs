@@ -189,7 +189,7 @@ fn interleaved<E: Element>(parts: [&[E]; 4], (n, h, w, c): Shape) -> Vec<E> {
     y
 }
 
-/// Records how the phases receive their gradients from those of y.
+/// Records the gradients of the phases for that of y.
 fn record_interleaved<E: Element, T: Tape<E, Cpu>>(tape: &mut T, parts: &[Batch<E>; 4], y: &Batch<E>) {
     if !T::OWNS_TAPE {
         return;

@@ -38,7 +38,7 @@ pub fn gate<E: Element>(tape: &mut impl Tape<E, Cpu>, x: &Batch<E>, c: &Batch<E>
     y
 }
 
-/// y of a few pixels: of x, c, F.
+/// y of a few pixels. Arguments: x, c, F, y.
 pub(crate) struct GatePixels;
 
 impl<E: Element> Kernel<(&[E], &[E], usize, &mut [E])> for GatePixels {

@@ -66,12 +66,12 @@ pub fn adjoint<E: Element>(
     x
 }
 
-/// A batch of vectors as a matrix, one row a vector.
+/// A batch of vectors as a matrix, one vector per row.
 fn rows<E: Element>(x: &Batch<E>) -> Matrix<'_, E> {
     Matrix::new(view(x), shape(x).0, image_len(x))
 }
 
-/// Records how W, b and x receive their gradients from y's.
+/// Records the gradients of W, b and x for that of y.
 fn record_linear<E: Element, T: Tape<E, Cpu>>(
     tape: &mut T,
     x: &Batch<E>,
@@ -103,7 +103,7 @@ fn record_linear<E: Element, T: Tape<E, Cpu>>(
     });
 }
 
-/// Records how W and the cotangent receive their gradients from those of the adjoint's result.
+/// Records the gradients of W and of the cotangent for that of the adjoint's result.
 fn record_adjoint<E: Element, T: Tape<E, Cpu>>(
     tape: &mut T,
     cotangent: &Batch<E>,

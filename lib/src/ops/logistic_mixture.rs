@@ -20,11 +20,11 @@ use super::loss::log_sum;
 use super::{accumulate, categorical};
 use crate::tensor::{Batch, Element, batch, shape, view};
 
-/// The least logarithm of a scale.
+/// The smallest log scale.
 const LEAST_LOG_SCALE: f64 = -7.0;
 /// Half the width of a value's bin.
 const HALF_BIN: f64 = 1.0 / 255.0;
-/// Where a bin's mass is below this, the density at its middle stands for it.
+/// Where a bin's mass is below this, it is taken from the density at its middle.
 const LEAST_MASS: f64 = 1e-5;
 
 /// How the parameters of a pixel are laid out.
@@ -80,8 +80,8 @@ pub fn scaled(value: u8) -> f64 {
     f64::from(value) / 127.5 - 1.0
 }
 
-/// The negative log-likelihood of each image: `pixels` are (N, h, w, colours), `size` is (h, w), h <= H, w <= W. What of the
-/// parameters lies beyond, at the bottom and to the right, does not count.
+/// The negative log-likelihood of each image: `pixels` are (N, h, w, colours), `size` is (h, w), h <= H, w <= W. Parameters
+/// beyond that, at the bottom and to the right, do not count.
 pub fn logistic_mixture<E: Element>(
     tape: &mut impl Tape<E, Cpu>,
     parameters: &Batch<E>,
@@ -107,7 +107,7 @@ pub fn logistic_mixture<E: Element>(
     nll
 }
 
-/// The values that uniform numbers draw from a pixel's mixture, one for the component and one for each colour; the temperature
+/// The values of a pixel drawn from its mixture by uniform numbers, one for the component and one for each colour; the temperature
 /// divides logits and multiplies scales.
 pub fn draw(mixture: Mixture, parameters: &[f64], uniforms: &[f64], temperature: f64) -> Vec<u8> {
     let component = categorical::draw(&parameters[..mixture.components], uniforms[0], temperature);

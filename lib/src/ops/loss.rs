@@ -1,4 +1,4 @@
-//! What training makes small; each a number, (1, 1, 1, 1), whose terms are summed in f64 in an order that threads do not change.
+//! Losses; each is a number, (1, 1, 1, 1), whose terms are summed in f64 in an order that does not depend on threads.
 //!
 //! Cross entropy: the mean over examples of `ln sum_k e^x[k] - x[label]`. Binary cross entropy of logits l and values x in 0..1:
 //! `factor sum (ln(1 + e^l) - x l)`. Squared error: `factor sum (a - b)^2`. Divergence
@@ -35,7 +35,7 @@ pub enum Error {
         /// Labels given.
         found: usize,
     },
-    /// A label is none of the classes.
+    /// A label is not one of the classes.
     #[error("cross entropy: expected labels below {classes}, the number of classes, found {label} in row {row}")]
     Label {
         /// Where it stands, from 0.
@@ -169,7 +169,7 @@ fn sum(count: usize, f: impl Fn(usize) -> f64 + Sync) -> f64 {
     blocks.iter().sum()
 }
 
-/// Records the gradients of a loss's inputs, which `back` makes of the loss's own.
+/// Records the gradients of a loss's inputs, which `back` computes from that of the loss.
 fn record<E: Element, T: Tape<E, Cpu>, const K: usize>(
     tape: &mut T,
     loss: &Batch<E>,

@@ -72,7 +72,7 @@ pub(crate) trait Kernel<A> {
     fn run(arguments: A) -> Self::Output;
 }
 
-/// Runs a kernel with the widest vectors that this processor has. Nothing is fused: the bits are those of any width.
+/// Runs a kernel with the widest vectors that this processor has. Nothing is fused, so the result is the same for any width.
 #[inline]
 pub(crate) fn vectorised<K: Kernel<A>, A>(arguments: A) -> K::Output {
     struct Call<K, A>(A, PhantomData<K>);
@@ -106,7 +106,7 @@ pub(crate) fn record_transpose<E: Element, T: Tape<E, Cpu>>(
     record_added(tape, input, output, |upstream, gradient| accumulate(gradient, &transpose(upstream)));
 }
 
-/// As [`record_transpose`], where `add` adds what the transpose makes of the output's gradient to the input's.
+/// As [`record_transpose`], where `add` adds the transpose of the output's gradient to the input's.
 pub(crate) fn record_added<E: Element, T: Tape<E, Cpu>>(
     tape: &mut T,
     input: &Batch<E>,
@@ -118,7 +118,7 @@ pub(crate) fn record_added<E: Element, T: Tape<E, Cpu>>(
     }
     let (input, output) = (input.ghost(), output.ghost());
     tape.add_backward_op(move |gradients| {
-        // Taken, not put back: nothing earlier on the tape reads it, and its memory is free from here on.
+        // Taken, not put back: nothing earlier on the tape reads it, so its memory is freed here.
         let upstream = std::mem::take(&mut **gradients.get_or_alloc_mut(&output)?);
         add(&upstream, gradients.get_or_alloc_mut(&input)?);
         Ok(())

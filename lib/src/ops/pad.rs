@@ -33,7 +33,7 @@ impl Frame {
         (n, h + top + bottom, w + left + right, c + self.channels[0] + self.channels[1])
     }
 
-    /// Of an image at least as large as the frame.
+    /// Cuts the frame off an image at least as large.
     fn inner(self, (n, h, w, c): Shape) -> Shape {
         let Padding { top, bottom, left, right } = self.padding;
         (n, h - top - bottom, w - left - right, c - self.channels[0] - self.channels[1])

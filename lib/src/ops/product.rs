@@ -10,7 +10,7 @@ use rayon::prelude::*;
 
 use crate::tensor::Element;
 
-/// Strips that C is cut into, at the most.
+/// The largest number of strips that C is cut into.
 const STRIPS: usize = 8;
 /// Strips are this many columns (or rows) wide, or a multiple: a whole number of gemm's own tiles.
 const STRIP_UNIT: usize = 64;

@@ -1,6 +1,6 @@
 //! Images moved down and to the right, y[i, j] = x[i - down, j - right], zero where that is outside; (N, H, W, C).
 //!
-//! What makes a causal convolution strictly causal (Salimans et al. 2017: `down_shift`, `right_shift`).
+//! This makes a causal convolution strictly causal (Salimans et al. 2017: `down_shift`, `right_shift`).
 //!
 //! ```
 //! use dfdx::prelude::NoneTape;

@@ -26,7 +26,7 @@ pub enum Outputs {
     Last,
 }
 
-/// Partial sums of a row, so that it is summed in vectors.
+/// The number of partial sums of a row, so that the sum is vectorised.
 const WAYS: usize = 8;
 
 impl Outputs {

@@ -50,7 +50,7 @@ pub(super) fn unit_of((width, height): (usize, usize)) -> i32 {
     (width / 640).min(height / 480).clamp(1, 64) as i32
 }
 
-/// What draws itself with any backend.
+/// Something that can be drawn with any backend.
 pub(super) trait Pen {
     fn draw<DB: DrawingBackend>(&self, root: &DrawingArea<DB, Shift>) -> std::result::Result<(), String>;
 }
@@ -111,7 +111,7 @@ impl Figure {
     }
 }
 
-/// The letters, once a process.
+/// The font, registered once per process.
 fn font() -> Result<()> {
     static REGISTERED: OnceLock<bool> = OnceLock::new();
     let register = || register_font("sans-serif", FontStyle::Normal, dejavu::sans::regular()).is_ok();
@@ -272,7 +272,7 @@ struct Margins {
 }
 
 impl Margins {
-    /// What share of the largest count each part of an axis has.
+    /// The count of each part of an axis, as a share of the largest.
     fn shares(&self, series: &Series, which: usize) -> [f64; COUNTS] {
         let [low, high] = self.ranges[which];
         let mut counts = [0.0; COUNTS];

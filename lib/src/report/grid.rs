@@ -34,18 +34,18 @@ pub struct Images {
 pub struct Layout {
     /// Cells in a row.
     pub columns: usize,
-    /// Picture pixels for a pixel of an image, in each direction.
+    /// Picture pixels per pixel of an image, in each direction.
     pub scale: usize,
-    /// What stands left of each row; rows beyond the list have none.
+    /// The captions left of the rows; rows beyond the list have none.
     pub row_captions: Vec<String>,
-    /// What stands below each image, cut to its width; images beyond the list have none.
+    /// The captions below the images, cut to their width; images beyond the list have none.
     pub captions: Vec<String>,
 }
 
-/// What is seen of an array's values.
+/// Which of an array's values are shown, and how.
 #[derive(Clone, Debug)]
 pub struct View {
-    /// The channels that are shown, all where there are none: one is grey, three are red, green and blue, of other numbers each is a
+    /// The channels that are shown, by default all: one is grey, three are red, green and blue; with other numbers each is a
     /// grey image of its own.
     pub channels: Option<Range<usize>>,
     /// The floats that are black and white.

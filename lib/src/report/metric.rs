@@ -1,4 +1,4 @@
-//! A metric of outputs, as sidecars and trainings keep it.
+//! A metric of outputs, from sidecars and training folders.
 
 use std::path::{Path, PathBuf};
 

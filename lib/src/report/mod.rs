@@ -46,7 +46,7 @@ pub enum Error {
         /// The shape of the array.
         found: Vec<usize>,
     },
-    /// An array that has not the channels to be shown.
+    /// An array without the channels to be shown.
     #[error("{path}: expected maps (N, C, H, W) with channels {wanted:?}, found shape {found:?}; choose others")]
     Channels {
         /// The file.
@@ -73,7 +73,7 @@ pub enum Error {
     Empty {
         /// Images given.
         images: usize,
-        /// Columns asked for.
+        /// Columns requested.
         columns: usize,
     },
     /// The picture would not fit in memory.
@@ -96,7 +96,7 @@ pub enum Error {
         /// Rows of the array.
         found: usize,
     },
-    /// What was measured of an output is something else.
+    /// An output has no such metric.
     #[error("{path}{line}: expected a number \"{metric}\", found {found}; choose one of these")]
     Metric {
         /// The sidecar, or the metrics of a training.
@@ -123,7 +123,7 @@ pub enum Error {
         /// Where it would end.
         high: f64,
     },
-    /// A logarithm of what has none.
+    /// A logarithm of a number that is not positive.
     #[error("{axis} axis: a logarithmic one takes positive numbers, found {found}; draw a linear one")]
     Logarithm {
         /// `x` or `y`.

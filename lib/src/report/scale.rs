@@ -1,21 +1,21 @@
-//! Linear and logarithmic axes: how they are widened, and where numbers stand on them.
+//! Linear and logarithmic axes: how they are widened, and where their ticks are.
 
 use std::fmt::Debug;
 
-/// The part of its larger end that a range spans at least.
+/// The smallest width of a range, relative to its larger end.
 pub(super) const NARROW: f64 = 1e-9;
 
-/// What is at equal distances on an axis.
+/// What equal distances on an axis mean.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Scale {
-    /// Numbers of equal differences.
+    /// Equal differences.
     #[default]
     Linear,
-    /// Numbers of equal ratios.
+    /// Equal ratios.
     Logarithmic,
 }
 
-/// A twentieth more on both sides; a single value lies in the middle.
+/// Widened by a twentieth on both sides; a single value lies in the middle.
 pub(super) fn widened([low, high]: [f64; 2], scale: Scale) -> [f64; 2] {
     let size = low.abs().max(high.abs());
     match scale {
@@ -29,7 +29,7 @@ pub(super) fn widened([low, high]: [f64; 2], scale: Scale) -> [f64; 2] {
     }
 }
 
-/// Where numbers stand on a logarithmic axis: at powers of ten, or where these are few at the fewest multiples of them that are three.
+/// The ticks of a logarithmic axis: powers of ten or, if these are few, multiples of them: as few as give three ticks.
 pub(super) fn logarithmic_places([low, high]: [f64; 2]) -> Vec<f64> {
     let (first, last) = (low.log10().floor() as i32, high.log10().floor() as i32);
     let sets: [Vec<f64>; 4] = [

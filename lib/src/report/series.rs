@@ -6,17 +6,17 @@ use super::{Error, Result};
 use crate::store;
 use crate::store::npy::{Reader, require_finite};
 
-/// Values of an array that are drawn at most: more than a picture has pixels, and some seconds of drawing.
+/// The largest number of values drawn: more than a picture has pixels, and some seconds of drawing.
 const MOST_VALUES: usize = 1 << 22;
 
 /// Points of one colour.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Series {
-    /// What the legend calls it. Without any name there is no legend.
+    /// Its name in the legend. Without any names there is no legend.
     pub name: String,
     /// (x, y), finite.
     pub points: Vec<[f64; 2]>,
-    /// Half the interval of each y; empty where nothing is known of it.
+    /// Half the interval of each y; empty where it is not known.
     pub halves: Vec<f64>,
     /// The number of its colour; a theory has that of its measurement.
     pub colour: usize,

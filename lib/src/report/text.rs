@@ -1,4 +1,4 @@
-//! Captions in a bitmap font of 8 x 8 pixels a character, enlarged by whole factors.
+//! Captions in a bitmap font of 8 x 8 pixels per character, enlarged by whole factors.
 //!
 //! Source: the public-domain fonts of the crate font8x8; a byte is a row, its lowest bit the leftmost pixel.
 

@@ -157,7 +157,7 @@ mod tests {
             }
         }
 
-        /// relu(alpha W h) and both estimates are homogeneous: a larger h is recovered as much larger.
+        /// relu(alpha W h) and both estimates are homogeneous: a scaled h is recovered with the same factor.
         #[test]
         fn a_scaled_hidden_variable_is_recovered_scaled(seed in 0u64..1000, scale in 0.1f64..10.0) {
             let sizes = Sizes { n: 20, m: 200, k: 3, kept: 0.7 };

@@ -1,4 +1,4 @@
-//! Reverse nets: a network's transposed weights run it backwards, and what they make of its representations trains it.
+//! Reverse nets: a network is run backwards with its transposed weights, and trained on the images this gives.
 //!
 //! [`model`] generates x = relu(alpha W h) * drop from sparse h and [`estimate`] recovers h by relu(W^T x + b), within the
 //! [`bounds`] of the theorems, which [`theory`] measures. Trained networks are compared with random matrices by
@@ -38,7 +38,7 @@ use crate::net;
 /// Why a network or a model cannot be run backwards.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A node whose input does not follow from its result.
+    /// A node whose input cannot be computed from its output.
     #[error("node \"{node}\": {operation} has no reverse: {reason}")]
     NoReverse {
         /// The node's name.

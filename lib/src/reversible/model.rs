@@ -34,7 +34,7 @@ pub struct Sizes {
 }
 
 impl Sizes {
-    /// The same sizes, if there is such a layer.
+    /// Checks that there is such a layer.
     ///
     /// # Errors
     /// k or m of 0, k above n, rho outside (0, 1].
@@ -83,7 +83,7 @@ impl<E: Element> Layer<E> {
         linear(&mut NoneTape, h, &self.weight, None, None, InputGradient::Unwanted)
     }
 
-    /// x = relu(alpha W h) * drop; `drop`, (N, 1, 1, m), holds 1 for what is kept and 0.
+    /// x = relu(alpha W h) * drop; `drop`, (N, 1, 1, m), is 1 for features that are kept, else 0.
     pub fn generate(&self, h: &Batch<E>, drop: &Batch<E>) -> Batch<E> {
         let active = linear(&mut NoneTape, h, &self.weight, None, Some(E::zero()), InputGradient::Unwanted);
         // A positive factor passes through the rectifier.
@@ -114,7 +114,7 @@ pub fn sparse<E: Element>(stream: &Stream, count: usize, sizes: Sizes) -> Batch<
     batch(h, (count, 1, 1, n))
 }
 
-/// Layers from the sparsest variables down to what is seen: each generates the next one's h.
+/// Layers from the sparsest variables down to the visible ones: each generates the next one's h.
 #[derive(Clone, Debug)]
 pub struct Model<E: Element> {
     layers: Vec<Layer<E>>,
@@ -144,7 +144,7 @@ impl<E: Element> Model<E> {
         &self.layers
     }
 
-    /// What each layer generates, the last of them x.
+    /// The output of each layer; the last one is x.
     pub fn generate(&self, h: &Batch<E>, stream: &Stream) -> Vec<Batch<E>> {
         let mut generated: Vec<Batch<E>> = Vec::with_capacity(self.layers.len());
         for (number, layer) in self.layers.iter().enumerate() {

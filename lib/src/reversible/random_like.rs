@@ -93,7 +93,7 @@ pub struct Spectrum {
     /// Scaled singular values, ascending.
     #[serde(skip)]
     pub values: Vec<f64>,
-    /// What the law expects of each.
+    /// The expected value of each.
     #[serde(skip)]
     pub expected: Vec<f64>,
 }
@@ -173,7 +173,7 @@ pub struct Activity {
     pub in_range: Option<bool>,
 }
 
-/// Sums over images of what their layers do.
+/// Sums over images of the measures of each layer.
 #[derive(Clone, Debug)]
 pub struct Activities<E: Element> {
     random: Network<E>,

@@ -55,7 +55,7 @@ pub struct Fit<E: Element> {
     pub bias: Batch<E>,
 }
 
-/// The way from a node back to the input.
+/// The path from a node back to the input.
 #[derive(Clone, Debug)]
 pub struct Reverse {
     start: usize,
@@ -67,7 +67,7 @@ impl Reverse {
     /// logits from its only output.
     ///
     /// # Errors
-    /// Several outputs and no logits; a node without reverse on the way.
+    /// Several outputs and no logits; a node on the path that cannot be reversed.
     pub fn of(graph: &Graph) -> Result<Self> {
         let start = match graph.output("logits") {
             Ok(logits) => below(graph, logits)?,
@@ -79,10 +79,10 @@ impl Reverse {
         Self::from(graph, start)
     }
 
-    /// The way from the node at `start`.
+    /// The path from the node at `start`.
     ///
     /// # Errors
-    /// A node without reverse on the way: it is named.
+    /// A node on the path that cannot be reversed; it is named.
     pub fn from(graph: &Graph, start: usize) -> Result<Self> {
         let (mut steps, mut at) = (Vec::new(), Some(start));
         while let Some(place) = at {
@@ -134,11 +134,11 @@ impl Reverse {
         })
     }
 
-    /// The images of a trace's own representations, with the scales and biases that these images themselves estimate; constants of
+    /// The images of a trace's own representations, with scales and biases estimated on these images; constants of
     /// the tape.
     ///
     /// # Errors
-    /// A trace that does not hold what the layers on the way were given.
+    /// A trace without the inputs of the layers on the path.
     pub fn fitted<E: Element>(
         &self,
         tape: &mut impl Tape<E, Cpu>,
@@ -156,7 +156,7 @@ impl Reverse {
         Ok((images, fits))
     }
 
-    /// Layers with weights on the way.
+    /// The number of layers with weights on the path.
     fn layers(&self) -> usize {
         self.steps.iter().filter(|step| matches!(step, Reversed::Layer { .. })).count()
     }
@@ -204,7 +204,7 @@ impl Reverse {
     }
 }
 
-/// Whether pixels are x of the model, which has no negative ones.
+/// Whether pixels can be the model's x, which is not negative.
 fn pixels_are_rectified(graph: &Graph) -> bool {
     graph.input.range[0] == 0.0 && graph.input.normalisation().is_none()
 }
@@ -218,7 +218,7 @@ fn below(graph: &Graph, place: usize) -> Result<usize> {
     }
 }
 
-/// A node's step backwards; none where it is the identity at best.
+/// How a node is reversed; `None` where it is ignored.
 fn step(graph: &Graph, place: usize) -> Result<Option<Reversed>> {
     let op = &graph.nodes[place].op;
     Ok(Some(match op {
@@ -227,7 +227,7 @@ fn step(graph: &Graph, place: usize) -> Result<Option<Reversed>> {
         }
         Op::Flatten(Flatten) | Op::Reshape { .. } => Reversed::Spread { place, factor: 1.0 },
         Op::AvgPool2d { .. } => {
-            // A mean goes back to every pixel that it is the mean of.
+            // A mean goes back to each of its pixels.
             let area = op.window().map_or(1, |window| window.kernel[0] * window.kernel[1]);
             Reversed::Spread { place, factor: area as f64 }
         }
@@ -255,7 +255,7 @@ fn no_reverse(graph: &Graph, place: usize) -> Error {
     Error::NoReverse { node: node.name.clone(), operation, reason }
 }
 
-/// Marks the layers whose result a rectifier follows before the next layer.
+/// Marks the layers that are followed by a rectifier before the next layer.
 fn mark_rectified(steps: &mut [Reversed]) {
     let mut rectified = false;
     for step in steps.iter_mut().rev() {

@@ -92,7 +92,7 @@ impl Quantity {
         }
     }
 
-    /// The order that the notes state, or of any h the edge of the spectrum.
+    /// The order that the notes state, or for any h the edge of the spectrum.
     pub fn bound(self, sizes: Sizes) -> f64 {
         match self {
             Self::Linear => bounds::linear(sizes.n, sizes.m),
@@ -101,7 +101,7 @@ impl Quantity {
         }
     }
 
-    /// The exponent that the notes state; `None` where the quantity does not know the variable.
+    /// The exponent that the notes state; `None` where the quantity does not depend on the variable.
     pub fn stated(self, variable: Variable) -> Option<f64> {
         match (self, variable) {
             (Self::Linear | Self::Spectral, Variable::N) => Some(0.5),
@@ -121,7 +121,7 @@ pub struct Effort {
     pub seed: u64,
     /// Independent repetitions, at least two.
     pub repetitions: u64,
-    /// Hidden variables a repetition.
+    /// Hidden variables per repetition.
     pub count: usize,
 }
 
@@ -144,7 +144,7 @@ pub struct Curve {
     pub stated: f64,
 }
 
-/// The curves of every quantity that knows the variable, the other sizes as given.
+/// The curves of every quantity that depends on the variable, with the other sizes as given.
 ///
 /// # Errors
 /// Sizes that make no layer, fewer than two repetitions or values, no hidden variables.

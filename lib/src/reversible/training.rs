@@ -38,7 +38,7 @@ pub struct Settings {
     pub attached: bool,
 }
 
-/// Settings and the way back of a network.
+/// Settings, and the path back through a network.
 #[derive(Clone, Debug)]
 pub struct Shadow {
     settings: Settings,
@@ -50,7 +50,7 @@ impl Shadow {
     /// Shadows of networks of this graph; `seed` draws dropout's masks.
     ///
     /// # Errors
-    /// A weight that is not positive; a node without reverse below the softmax.
+    /// A weight that is not positive; a node below the softmax that cannot be reversed.
     pub fn new(settings: Settings, graph: &Graph, seed: u64) -> Result<Self> {
         if !(settings.weight > 0.0 && settings.weight.is_finite()) {
             let found = settings.weight;
@@ -60,7 +60,7 @@ impl Shadow {
     }
 }
 
-/// The way was checked when it was made, so what is left are errors of networks.
+/// The path was checked when it was made, so only errors of networks are left.
 fn failed(error: Error) -> train::Error {
     match error {
         Error::Net(error) => error.into(),

@@ -38,7 +38,7 @@ impl Metric {
     }
 }
 
-/// The sum of `term` over two rows, in lanes side by side: a single sum would wait for each addition.
+/// The sum of `term` over two rows, in lanes side by side: a single sum would have to wait for each addition.
 fn summed(a: &[f64], b: &[f64], term: impl Fn(f64, f64) -> f64) -> f64 {
     const LANES: usize = 16;
     let (a, a_rest) = a.as_chunks::<LANES>();

@@ -52,7 +52,7 @@ impl Nearest {
 /// Values of a pool's rows that are compared with one query after another while they are in a core's cache.
 const BLOCK: usize = 1 << 15;
 
-/// Takes rows of a pool, `pool` (M, d) from row `first` on, into what `queries` (N, d) have found so far; d is at least 1.
+/// Compares rows of a pool, `pool` (M, d) from row `first` on, with `queries` (N, d), and updates their nearest rows; d is at least 1.
 pub fn search(metric: Metric, queries: &[f64], pool: &[f64], length: usize, first: usize, nearest: &mut [Nearest]) {
     let rows = (BLOCK / length).max(1);
     let part = nearest.len().div_ceil(rayon::current_num_threads()).max(1);

@@ -1,5 +1,5 @@
 //! Measured numbers as sidecars, `metrics.jsonl` and `--json` hold them: `K` is the number, `K_standard_error` its standard error,
-//! `K_interval` its interval of 95%, `[low, high]`. What is not known is left out.
+//! `K_interval` its interval of 95%, `[low, high]`. Unknown ones are left out.
 //!
 //! ```
 //! use obverse::statistics::Measure;
@@ -15,13 +15,13 @@ use serde_json::{Map, Value};
 use super::{Interval, student};
 use crate::store::sidecar::metric;
 
-/// What the standard error of `K` is named after it.
+/// The ending of the name of a standard error.
 pub const STANDARD_ERROR: &str = "_standard_error";
 
-/// What the interval of `K` is named after it.
+/// The ending of the name of an interval.
 pub const INTERVAL: &str = "_interval";
 
-/// A measured number, with what is known of how sure it is.
+/// A measured number with its uncertainty.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Measure {
     /// The number.
@@ -49,7 +49,7 @@ impl Measure {
         Self { value, standard_error: Some(standard_error), interval: Some([value - half, value + half]) }
     }
 
-    /// Adds it to what was measured.
+    /// Adds it to the metrics.
     pub fn insert(self, name: &str, metrics: &mut Map<String, Value>) {
         metrics.insert(name.to_owned(), metric(self.value));
         if let Some(error) = self.standard_error {
@@ -75,7 +75,7 @@ pub fn name_of(key: &str) -> Option<&str> {
     [STANDARD_ERROR, INTERVAL, "_error", "_half"].iter().find_map(|kind| key.strip_suffix(kind))
 }
 
-/// Whether what is named `spread` may be of the measure `name`.
+/// Whether `spread` may be the name of the uncertainty of the measure `name`.
 pub fn belongs(spread: &str, name: &str) -> bool {
     spread == name || name.strip_suffix(UNIT) == Some(spread)
 }

@@ -1,5 +1,5 @@
-//! How sure a number is: means over independent repetitions and slopes of straight lines, with intervals of 95% by Student's t; and
-//! the one way in which measured numbers are written ([`measure`]).
+//! The uncertainty of numbers: means over independent repetitions and slopes of straight lines, with intervals of 95% by Student's t; and
+//! the format of measured numbers ([`measure`]).
 //!
 //! ```
 //! use obverse::statistics::Interval;
@@ -14,7 +14,7 @@ use statrs::distribution::{ContinuousCDF, StudentsT};
 
 pub use measure::Measure;
 
-/// Values that are too few to say how sure their mean is.
+/// Too few values for an interval of their mean.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("values of an interval: expected at least 2, found {found}")]
 pub struct TooFew {
@@ -27,12 +27,12 @@ pub struct TooFew {
 pub struct Interval {
     /// The mean.
     pub mean: f64,
-    /// The interval is mean ± this.
+    /// Half the width of the interval: mean ± this.
     pub half: f64,
 }
 
 impl Interval {
-    /// The mean of independent, about normal values.
+    /// The mean of independent, roughly normal values.
     ///
     /// ```
     /// use obverse::statistics::Interval;
@@ -66,7 +66,7 @@ fn student(degrees: usize) -> f64 {
     StudentsT::new(0.0, 1.0, degrees as f64).map_or(f64::NAN, |student| student.inverse_cdf(0.975))
 }
 
-/// The slope of the least-squares line through points; NaN where they have one abscissa.
+/// The slope of the least-squares line through points; NaN where all x are equal.
 pub fn slope(points: &[[f64; 2]]) -> f64 {
     let count = points.len() as f64;
     let mean = |axis: usize| points.iter().map(|point| point[axis]).sum::<f64>() / count;
@@ -75,8 +75,8 @@ pub fn slope(points: &[[f64; 2]]) -> f64 {
     above / points.iter().map(|point| (point[0] - x).powi(2)).sum::<f64>()
 }
 
-/// The p of error = c value^p: the mean over repetitions of the slope of ln error over ln value. `errors` holds a row of errors, one
-/// a value, for each repetition.
+/// The p of error = c value^p: the mean over repetitions of the slope of ln error over ln value. `errors` has one row for each repetition, with one error
+/// per value.
 ///
 /// # Errors
 /// Fewer than two repetitions.

@@ -19,12 +19,12 @@ pub type Shape = (usize, usize, usize, usize);
 /// A batch of images or vectors, channels last, (N, H, W, C).
 pub type Batch<E> = Tensor<Shape, E, Cpu>;
 
-/// Elements below which splitting element-wise work over threads costs more than it saves.
+/// The number of elements below which splitting element-wise work over threads costs more than it saves.
 pub(crate) const GRAIN: usize = 1 << 14;
 
 /// The numbers a network computes with: f32, or f64 for gradient checks and ill-conditioned problems.
 pub trait Element: Dtype + Float + std::iter::Sum + bytemuck::Pod {
-    /// The name in a command line and a sidecar.
+    /// The name in command lines and sidecars.
     const NAME: &'static str;
 
     /// The nearest value of this type.
@@ -103,7 +103,7 @@ fn device() -> &'static Cpu {
     DEVICE.get_or_init(Cpu::default)
 }
 
-/// A tensor that takes over `values`, channels last. The caller has made as many values as the shape says.
+/// A tensor that takes over `values`, channels last; there must be as many as the shape says.
 pub fn batch<E: Element>(values: Vec<E>, shape: Shape) -> Batch<E> {
     let expected =
         [shape.0, shape.1, shape.2, shape.3].iter().try_fold(1usize, |product, &axis| product.checked_mul(axis));
@@ -116,7 +116,7 @@ pub fn zeros<E: Element>(shape: Shape) -> Batch<E> {
     batch(vec![E::zero(); shape.0 * shape.1 * shape.2 * shape.3], shape)
 }
 
-/// `length` values made a chunk at a time, in parallel: `fill` gets the thread's scratch, the chunk's number and the chunk.
+/// `length` values filled in chunks, in parallel: `fill` gets the thread's scratch, the chunk's number and the chunk.
 ///
 /// Each chunk is zeroed where it is filled, while it is in that core's cache, rather than all at once on one thread.
 #[allow(unsafe_code)]
@@ -182,7 +182,7 @@ pub fn view<E: Element>(x: &Batch<E>) -> &[E] {
     unsafe { std::slice::from_raw_parts(first, last + 1) }
 }
 
-/// The values in memory order, to be changed in place. Copied first where another tensor shares them.
+/// The values in memory order, mutable. Copied first if another tensor shares them.
 #[allow(unsafe_code)]
 pub fn view_mut<E: Element>(x: &mut Batch<E>) -> &mut [E] {
     let length = view(x).len();
@@ -213,7 +213,7 @@ pub fn channels_first<T: Copy + Send + Sync + Default>(values: &[T], shape: Shap
 
 /// Matrices of `rows` x `columns`, one after another, each transposed.
 pub(crate) fn transpose_images<T: Copy + Send + Sync + Default>(values: &[T], rows: usize, columns: usize) -> Vec<T> {
-    // Columns at a time: as many places written at once as a cache keeps apart.
+    // Columns at a time: the number of places written at once that a cache keeps apart.
     const STRIP: usize = 16;
     if rows == 1 || columns == 1 || values.is_empty() {
         return values.to_vec();
@@ -248,7 +248,7 @@ pub fn backward<E: Element>(mut tape: OwnedTape<E, Cpu>, root: &Batch<E>, cotang
     start.put_tape(tape).backward()
 }
 
-/// Takes the gradient of `x` out of `gradients`, zeros where nothing reached it.
+/// Takes the gradient of `x` out of `gradients`, zeros where no gradient reached it.
 pub fn gradient<E: Element>(gradients: &mut Gradients<E, Cpu>, x: &Batch<E>) -> Vec<E> {
     match gradients.get_or_alloc_mut(x) {
         Ok(found) => std::mem::take(&mut **found),

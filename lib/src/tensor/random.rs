@@ -1,5 +1,5 @@
-//! Counter-based random streams: a draw is a function of (seed, stream, step, index) and of nothing drawn before it,
-//! so that training resumes to the bit, shards agree with the whole, and threads cannot change a result.
+//! Counter-based random streams: a draw is a function of (seed, stream, step, index) and not of earlier draws,
+//! so that training resumes bit for bit, shards agree with the whole, and threads cannot change a result.
 //!
 //! ChaCha with 8 rounds, keyed by (seed, stream, step), read at word `2 * index`. Normals by Box and Muller.
 
@@ -33,7 +33,7 @@ impl Stream {
         Self { key }
     }
 
-    /// A stream of this one's own, for one of several purposes that share its seed and step.
+    /// A branch of this stream, for one of several purposes that share its seed and step.
     pub fn branch(&self, purpose: &str) -> Self {
         Self { key: *blake3::keyed_hash(&self.key, purpose.as_bytes()).as_bytes() }
     }

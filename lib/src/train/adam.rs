@@ -1,6 +1,6 @@
 //! Adam (Kingma & Ba 2015): m <- b1 m + (1 - b1) g, v <- b2 v + (1 - b2) g^2, p <- p - rate m^ / (sqrt v^ + eps).
 //!
-//! One pass over each parameter reads and writes all of it, the clamp of feature alignment's equation 9 included.
+//! One pass over each parameter does everything, including the clamp of feature alignment's equation 9.
 //!
 //! ```
 //! use obverse::tensor::{batch, view};
@@ -51,12 +51,12 @@ impl<E: Element> Adam<E> {
         Self { first: zeros(), second: zeros(), updates: 0 }
     }
 
-    /// Moments kept by a checkpoint.
+    /// Moments from a checkpoint.
     pub fn resumed(first: Vec<Vec<E>>, second: Vec<Vec<E>>, updates: u64) -> Self {
         Self { first, second, updates }
     }
 
-    /// The first and second moments, a parameter each, and the number of updates.
+    /// The first and second moments, one per parameter, and the number of updates.
     pub fn state(&self) -> (&[Vec<E>], &[Vec<E>], u64) {
         (&self.first, &self.second, self.updates)
     }

@@ -1,4 +1,4 @@
-//! The networks as they were after the epoch whose validation loss was least, with that epoch's metrics.
+//! The networks after the epoch with the smallest validation loss, with that epoch's metrics.
 //!
 //! ```
 //! use obverse::tensor::{batch, view};
@@ -25,7 +25,7 @@ use crate::tensor::{Batch, Element, view, view_mut};
 /// The file of the loss and the metrics within a checkpoint.
 const FILE: &str = "best.json";
 
-/// The best networks so far: none before the first epoch, or where nothing is validated.
+/// The best networks so far; none before the first epoch, or without validation.
 #[derive(Clone, Debug, Default)]
 pub struct Best<E: Element> {
     kept: Option<Kept<E>>,
@@ -40,14 +40,14 @@ struct Kept<E: Element> {
 }
 
 impl<E: Element + Scalar> Best<E> {
-    /// Keeps the networks if their validation loss is below all before; `metrics` are those of the epoch.
+    /// Keeps the networks if their validation loss is the smallest so far; `metrics` are those of the epoch.
     pub fn offer(&mut self, loss: f64, epoch: u64, metrics: &Map<String, Value>, networks: &[&Network<E>]) {
         let mut metrics = metrics.clone();
         metrics.insert("best_epoch".into(), (epoch + 1).into());
         self.offer_parameters(loss, metrics, || networks.iter().map(|network| network.parameters().to_vec()).collect());
     }
 
-    /// As [`Best::offer`], of parameters that belong to no [`Network`], and with all its metrics given.
+    /// As [`Best::offer`], for parameters outside a [`Network`], with all metrics given.
     pub fn offer_parameters(
         &mut self,
         loss: f64,
@@ -59,17 +59,17 @@ impl<E: Element + Scalar> Best<E> {
         }
     }
 
-    /// The parameters of set number `which` as they were kept; `None` where nothing was.
+    /// The kept parameters of set number `which`; `None` if none were kept.
     pub fn parameters(&self, which: usize) -> Option<&[Batch<E>]> {
         self.kept.as_ref().map(|kept| kept.parameters[which].as_slice())
     }
 
-    /// The metrics of the epoch that was kept; empty where none was.
+    /// The metrics of the kept epoch; empty if there is none.
     pub fn metrics(&self) -> Map<String, Value> {
         self.kept.as_ref().map(|kept| kept.metrics.clone()).unwrap_or_default()
     }
 
-    /// Network number `which` as it was kept; as it is, where nothing was.
+    /// Network number `which` with its kept parameters; unchanged if none were kept.
     pub fn network(&self, which: usize, network: &Network<E>) -> Network<E> {
         let mut network = network.clone();
         if let Some(kept) = &self.kept {
@@ -104,7 +104,7 @@ impl<E: Element + Scalar> Best<E> {
         self.restore_parameters(folder, networks.iter().map(|network| network.parameters().to_vec()).collect())
     }
 
-    /// As [`Best::restore`], of parameters of these shapes.
+    /// As [`Best::restore`], for parameters of these shapes.
     ///
     /// # Errors
     /// A file that is missing or damaged.

@@ -45,7 +45,7 @@ pub struct Position {
     pub metrics: Vec<Map<String, Value>>,
 }
 
-/// Where a run's checkpoints lie, and whose they are.
+/// The place of a run's checkpoints, and the identity of the run.
 #[derive(Clone, Debug)]
 pub struct Checkpoint {
     folder: PathBuf,
@@ -76,12 +76,12 @@ impl Checkpoint {
         &self.folder
     }
 
-    /// Puts a checkpoint in place of the one before.
+    /// Replaces the last checkpoint.
     ///
     /// # Errors
     /// A file that cannot be written, or that is not the checkpoint's.
     pub fn write(&self, position: &Position, save: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
-        // What is damaged is ours to replace.
+        // A damaged checkpoint may be replaced.
         match seal::content(&self.folder) {
             Ok(_) | Err(Error::Checkpoint { .. }) => {}
             Err(error) => return Err(error),
@@ -115,10 +115,10 @@ impl Checkpoint {
         Ok(Some(state.position))
     }
 
-    /// Removes the checkpoint, and what killed runs left of others, when the run's output is in place or the user wants it away.
+    /// Removes the checkpoint, and remains of killed runs, when the run's output is in place or the user asks for it.
     ///
     /// # Errors
-    /// A folder that cannot be removed, or that holds files of somebody else.
+    /// A folder that cannot be removed, or that holds other files.
     pub fn remove(&self) -> Result<()> {
         seal::remove(&self.folder)
     }
@@ -132,7 +132,7 @@ pub fn save<E: Element + Scalar>(folder: &Path, name: &str, network: &Network<E>
     save_parameters(folder, name, network.parameters(), adam)
 }
 
-/// As [`save`], of parameters that belong to no [`Network`].
+/// As [`save`], for parameters outside a [`Network`].
 ///
 /// # Errors
 /// A file that cannot be written.
@@ -180,7 +180,7 @@ pub fn restore_parameters<E: Element + Scalar>(
     Ok(Adam::resumed(first, second, updates[0]))
 }
 
-/// Writes one array of a checkpoint: that of `kind` of parameter number `which` of what `name` says.
+/// Writes one array of a checkpoint: the `kind` of parameter number `which` of `name`.
 pub(crate) fn write_values<T: Scalar>(folder: &Path, name: &str, which: usize, kind: &str, values: &[T]) -> Result<()> {
     write(&array_path(folder, name, which, kind), &[values.len()], values)?;
     Ok(())

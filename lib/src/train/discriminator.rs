@@ -1,7 +1,7 @@
-//! A discriminator in training: what it says of images, which way images should go to please it, and its own updates.
+//! A discriminator in training: the scores of images, their gradients for the generator, and its own updates.
 //!
-//! Images' gradients come down through it as a pullback, so that no gradient of its parameters is computed for a generator.
-//! A penalty on the slope at real images, gamma / 2 mean |dD/dx|^2, keeps it from outrunning the generator (R1, Mescheder et al.
+//! Gradients of images are a pullback, so that its parameters' gradients are not computed for the generator.
+//! A penalty on the slope at real images, gamma / 2 mean |dD/dx|^2, keeps it from learning too fast for the generator (R1, Mescheder et al.
 //! 2018).
 //!
 //! ```
@@ -65,7 +65,7 @@ impl<E: Element + Scalar> Discriminator<E> {
         &self.network
     }
 
-    /// The loss of fakes that want to pass, an example's weighed by `factor`, and the cotangent of the images.
+    /// The generator's loss of fakes, each weighted by `factor`, and the cotangent of the images.
     ///
     /// # Errors
     /// A network whose score does not depend on its images.
@@ -75,7 +75,7 @@ impl<E: Element + Scalar> Discriminator<E> {
         Ok((loss, self.network.gradient_at_input(&mut NoneTape, &trace, &[(self.score, &slope)])?))
     }
 
-    /// The loss of some images, the penalty on real ones included, and the gradients of the parameters; running statistics move.
+    /// The loss of some images, including the penalty on real ones, and the gradients of the parameters; running statistics are updated.
     ///
     /// # Errors
     /// None in a network that computes its score.

@@ -12,10 +12,10 @@ pub enum Error {
     Checkpoint {
         /// The file.
         path: PathBuf,
-        /// The parser's words.
+        /// The parser's message.
         reason: String,
     },
-    /// A file where the checkpoint's own belong.
+    /// A file in the checkpoint's folder that is not its own.
     #[error(
         "{path}: expected only the files of a checkpoint in its folder; move this one away, or choose another output"
     )]
@@ -33,7 +33,7 @@ pub enum Error {
         /// The keys that differ, with both values.
         differences: String,
     },
-    /// A loss that is no number.
+    /// A loss that is not finite.
     #[error("training diverged: the loss \"{loss}\" is {value} at update {update} (epoch {epoch}); {advice}")]
     Diverged {
         /// Which loss.
@@ -47,7 +47,7 @@ pub enum Error {
         /// What to do.
         advice: String,
     },
-    /// A request that makes no sense.
+    /// Settings that are not valid.
     #[error("{0}")]
     Settings(String),
     /// A network.
@@ -62,7 +62,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// A file that is none of a checkpoint's.
+    /// A file that does not belong to a checkpoint.
     pub(super) fn foreign(path: &Path) -> Self {
         Self::Foreign { path: path.to_owned() }
     }

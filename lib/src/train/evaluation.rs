@@ -20,12 +20,12 @@ use crate::tensor::{Batch, Element, batch, view};
 /// Images evaluated at a time.
 pub(crate) const EVALUATED: usize = 256;
 
-/// Parts of a dataset that nothing is trained on.
+/// Parts of a dataset that are not used for training.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct HeldOut<T> {
-    /// What errors are reported on.
+    /// The part that errors are reported on.
     pub test: Option<T>,
-    /// What chooses the epoch whose networks are kept: that of the least loss.
+    /// The part that selects the epoch whose networks are kept, by the smallest loss.
     pub validation: Option<T>,
 }
 
@@ -60,7 +60,7 @@ impl SquaredError {
         Ok(error)
     }
 
-    /// Adds the pixels of one image and of its recovery, in one order.
+    /// Adds the pixels of one image and of its recovery, in the same order.
     pub fn add_image<E: Element>(&mut self, x: &[E], r: &[E]) {
         let (mut plain, mut clipped) = (0.0, 0.0);
         for (&x, &r) in x.iter().zip(r) {

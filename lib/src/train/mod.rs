@@ -17,6 +17,7 @@
 pub mod adam;
 pub mod best;
 pub mod checkpoint;
+pub mod course;
 pub mod discriminator;
 mod error;
 pub mod evaluation;

@@ -1,6 +1,6 @@
 //! The loop: epochs of shuffled batches, an evaluation after each or after a number of updates, checkpoints, and a watcher that shows progress and may stop it.
 //!
-//! What is trained implements [`Trainee`]; the loop knows nothing of losses or networks. An update depends on the seed,
+//! Whatever is trained implements [`Trainee`]; the loop does not know losses or networks. An update depends on the seed,
 //! the position and the rows alone, so a run that was killed and resumed ends with the same bytes.
 //!
 //! ```
@@ -30,7 +30,7 @@ use crate::store::sidecar::metric;
 /// Losses by name, summed over the examples of a batch.
 pub type Losses = Vec<(&'static str, f64)>;
 
-/// What a loop trains.
+/// Something that a loop trains.
 pub trait Trainee {
     /// One update on the examples at `rows`; `position` keys its random streams.
     ///
@@ -70,7 +70,7 @@ pub trait Watch {
     /// After each evaluation, with its metrics.
     fn epoch(&mut self, metrics: &Map<String, Value>);
 
-    /// When a checkpoint was found and the run goes on from it.
+    /// When a checkpoint was found and the run continues from it.
     fn resumed(&mut self, position: &Position);
 }
 
@@ -79,7 +79,7 @@ pub trait Watch {
 pub enum Outcome {
     /// All epochs or updates are done, or the trainee has converged.
     Finished,
-    /// The run was to pause here; a checkpoint is written, and a longer run goes on from it.
+    /// The run pauses here; a checkpoint is written, and a longer run continues from it.
     Paused,
     /// The watcher stopped it; a checkpoint is written.
     Interrupted,
@@ -119,7 +119,7 @@ impl Loop {
         self.examples.div_ceil(self.batch.max(1)) as u64
     }
 
-    /// Trains to the end, from the checkpoint where there is one of this run. Returns the metrics of each evaluation.
+    /// Trains to the end, from this run's checkpoint if there is one. Returns the metrics of each evaluation.
     ///
     /// # Errors
     /// A loss that is not finite (the checkpoint from before is kept), data or files that fail.

@@ -34,7 +34,7 @@ pub enum Schedule {
 }
 
 impl Schedule {
-    /// Whether the rate at an update depends on how many follow: a longer run is then another training from its start.
+    /// Whether the rate at an update depends on the length of the run: a longer run then differs from its start.
     pub fn depends_on_length(self) -> bool {
         self == Self::Cosine
     }

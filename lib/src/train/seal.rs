@@ -26,7 +26,7 @@ use crate::store::{atomic, budget};
 const FILES: &str = "files";
 const SEAL: &str = "blake3";
 
-/// Seals a folder under construction, with what is to be known of it.
+/// Seals a folder under construction, with this content.
 ///
 /// # Errors
 /// A file that cannot be read or written.
@@ -41,7 +41,7 @@ pub fn seal(folder: &Path, mut content: Map<String, Value>) -> Result<()> {
     Ok(atomic::write(&path, &text)?)
 }
 
-/// What is known of a sealed folder, read without its files: none where there is no folder, or an empty one.
+/// The content of a sealed folder, read without its files; `None` if there is no folder, or an empty one.
 ///
 /// # Errors
 /// `Foreign` where the folder is not sealed or holds further files; `Checkpoint` where its `run.json` is damaged.
@@ -90,7 +90,7 @@ pub fn verify(folder: &Path, content: &Map<String, Value>) -> Result<()> {
 /// `Foreign` where it is not; a folder that cannot be removed.
 pub fn remove(folder: &Path) -> Result<()> {
     match content(folder) {
-        // What is damaged is still the suite's.
+        // A damaged folder is still ours.
         Ok(_) | Err(Error::Checkpoint { .. }) => {}
         Err(error) => return Err(error),
     }

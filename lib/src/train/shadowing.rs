@@ -1,4 +1,4 @@
-//! Examples made of a batch that join it under the same labels: shadows. `shadow` makes them, a classifier trains on them.
+//! Shadows: examples computed from a batch that join it under the same labels. A classifier trains on both.
 //!
 //! ```
 //! use obverse::net::{Size, architectures};
@@ -32,10 +32,10 @@ pub trait Shadowing<E: Element> {
     /// The weight of a shadow in the loss, where an example has 1.
     fn weight(&self) -> f64;
 
-    /// The shadows of the batch that the network's trace is of; `None` before there are any.
+    /// The shadows of the batch of this trace; `None` before there are any.
     ///
     /// # Errors
-    /// A network that it does not fit.
+    /// A network that does not fit.
     fn shadows(
         &self,
         tape: &mut OwnedTape<E, Cpu>,
@@ -47,6 +47,6 @@ pub trait Shadowing<E: Element> {
     /// The same at inference, (N, H, W, C).
     ///
     /// # Errors
-    /// A network that it does not fit.
+    /// A network that does not fit.
     fn at_inference(&self, network: &Network<E>, trace: &Trace<E>) -> Result<Batch<E>>;
 }

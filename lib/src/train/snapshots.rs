@@ -1,4 +1,4 @@
-//! Parameters as they were after chosen numbers of updates, kept until the run ends.
+//! Parameters after chosen numbers of updates, kept until the run ends.
 //!
 //! ```
 //! use obverse::tensor::{batch, view};
@@ -18,7 +18,7 @@ use super::error::Result;
 use crate::store::npy::Scalar;
 use crate::tensor::{Batch, Element, view, view_mut};
 
-/// The chosen updates, and what was kept of those that have passed.
+/// The chosen updates, and the parameters after those that have passed.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshots<E: Element> {
     wanted: Vec<u64>,
@@ -56,7 +56,7 @@ impl<E: Element + Scalar> Snapshots<E> {
         Ok(())
     }
 
-    /// Reads back what `save` wrote, of parameters of these shapes.
+    /// Reads back what `save` wrote, for parameters of these shapes.
     ///
     /// # Errors
     /// A file that is damaged.

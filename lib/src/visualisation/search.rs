@@ -1,7 +1,7 @@
-//! Search instead of gradients: many candidates are judged, the best few of each objective are kept.
+//! Search instead of gradients: many candidates are evaluated, and the best few of each objective are kept.
 //!
 //! Candidates are draws through a decoder, uniform in the box that the latents of training images span (generative-model
-//! regularisation, section 3.5: 500,000 in six dimensions), or images of a dataset. A candidate is known by its number, so a
+//! regularisation, section 3.5: 500,000 in six dimensions), or images of a dataset. A candidate is identified by its number, so a
 //! search in shards merges to the same result, and memory does not grow with it.
 //!
 //! ```
@@ -26,7 +26,7 @@ use crate::ops::InputGradient;
 use crate::tensor::random::Stream;
 use crate::tensor::{Batch, Element, batch};
 
-/// A candidate and what it reached.
+/// A candidate and its objective.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Found {
     /// The objective.
@@ -35,7 +35,7 @@ pub struct Found {
     pub candidate: u64,
 }
 
-/// The best candidates of an objective, the best first; of equals, that of the lower number.
+/// The best candidates of an objective, the best first; among equals, the lower number first.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Best {
     kept: Vec<Found>,
@@ -53,7 +53,7 @@ impl Best {
         &self.kept
     }
 
-    /// Keeps a candidate if it is among the best. One that is no number never is.
+    /// Keeps a candidate if it is among the best; NaN is never kept.
     pub fn offer(&mut self, found: Found) {
         let before =
             |kept: &Found| kept.value > found.value || (kept.value == found.value && kept.candidate < found.candidate);
@@ -78,12 +78,12 @@ impl Region {
         Self { low: vec![-1.0; features], high: vec![1.0; features] }
     }
 
-    /// A region that holds nothing yet.
+    /// An empty region.
     pub fn empty(features: usize) -> Self {
         Self { low: vec![f64::INFINITY; features], high: vec![f64::NEG_INFINITY; features] }
     }
 
-    /// Grows it to hold these latents, rows of as many features.
+    /// Extends it to these latents, rows with the same number of features.
     pub fn include(&mut self, latents: &[f64]) {
         for row in latents.chunks_exact(self.low.len()) {
             for ((low, high), &value) in self.low.iter_mut().zip(&mut self.high).zip(row) {
@@ -105,11 +105,11 @@ impl Region {
     }
 }
 
-/// What judges candidates: objectives of one image each, for images as they are.
+/// Evaluates candidates: objectives of one image each, without random transformations.
 pub struct Judge<'a, E: Element> {
     /// The network; the objectives' nodes are tapped.
     pub network: &'a Network<E>,
-    /// What images go through: nothing, or a change of size.
+    /// The transformations: none, or a change of size.
     pub plain: &'a Pipeline,
     /// The objectives.
     pub objectives: &'a [Objective],

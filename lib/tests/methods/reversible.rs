@@ -8,6 +8,7 @@ use obverse::store::npy::write;
 use obverse::tensor::random::Stream;
 use obverse::tensor::view;
 use obverse::train::checkpoint::Position;
+use obverse::train::course::Course;
 use obverse::train::evaluation::HeldOut;
 use obverse::train::run::{Losses, Trainee};
 use obverse::train::schedule::{Pace, Schedule};
@@ -28,7 +29,8 @@ fn trained(settings: Option<Settings>, epoch: u64) -> (Vec<f64>, Losses) {
     let network = Network::<f64>::initialised(graph(), Initialisation::He, 0);
     let pace = Pace { learning_rate: 1e-2, schedule: Schedule::Constant, betas: [0.9, 0.999], updates: 2 };
     let part = (&images, &labels);
-    let mut classifier = Classifier::new(network, pace, 0, part, HeldOut { test: None, validation: None }).unwrap();
+    let mut classifier =
+        Classifier::new(network, Course { pace, seed: 0 }, part, HeldOut { test: None, validation: None }).unwrap();
     if let Some(settings) = settings {
         classifier = classifier.with_shadows(Shadow::new(settings, &graph(), 0).unwrap());
     }

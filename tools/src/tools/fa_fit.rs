@@ -320,7 +320,7 @@ fn train<E: Element + Scalar>(
 ) -> anyhow::Result<()> {
     let training = &arguments.training;
     let (seed, examples) = (training.seed.seed, data.images.count());
-    let updates = training.total_updates(examples);
+    let course = settings.course(training.total_updates(examples), seed);
     let origin = json!({
         "tool": "fa-fit", "version": env!("CARGO_PKG_VERSION"), "mode": arguments.mode.name(), "settings": settings,
         "seed": seed, "epochs": training.epochs, "batch": training.batch, "image_size": image_size(&graph),
@@ -331,8 +331,7 @@ fn train<E: Element + Scalar>(
     match arguments.mode {
         Mode::Fa | Mode::Vfa | Mode::VfaGan => {
             let adversary = arguments.adversary(&settings, size, (classes, examples))?;
-            let mut trainee =
-                Alignment::new(network, adversary, settings, seed, updates, data.examples(), data.test())?;
+            let mut trainee = Alignment::new(network, adversary, settings, course, data.examples(), data.test())?;
             training.run(task, &arguments.output, examples, &mut trainee, |trainee, folder| {
                 trainee.network().save(folder, &origin)?;
                 trainee.adversary().map_or(Ok(()), |adversary| adversary.save_networks(folder, &origin))?;
@@ -341,7 +340,7 @@ fn train<E: Element + Scalar>(
         }
         Mode::Local => {
             let chain = Chain::of(&network)?;
-            let mut trainee = LocalAlignment::new(chain, settings, seed, updates, data.examples(), data.test());
+            let mut trainee = LocalAlignment::new(chain, settings, course, data.examples(), data.test());
             training.run(task, &arguments.output, examples, &mut trainee, |trainee, folder| {
                 let network = trainee.chain().network();
                 network.save(folder, &origin)?;
@@ -350,7 +349,7 @@ fn train<E: Element + Scalar>(
         }
         Mode::Regression => {
             let targets = data.targets.as_ref().context("--mode regression needs --targets")?;
-            let mut trainee = Regression::new(network, settings, seed, updates, &data.images, targets)?;
+            let mut trainee = Regression::new(network, settings, course, &data.images, targets)?;
             training.run(task, &arguments.output, examples, &mut trainee, |trainee, folder| {
                 trainee.network().save(folder, &origin)?;
                 Ok(counts(trainee.network().graph(), None))

@@ -21,6 +21,7 @@ use obverse::net::{Graph, Network, Size, architectures, srnet};
 use obverse::reversible::training::Shadow;
 use obverse::store::npy::Scalar;
 use obverse::tensor::Element;
+use obverse::train::course::Course;
 use obverse::train::schedule::Pace;
 use serde_json::{Value, json};
 
@@ -275,10 +276,10 @@ impl Arguments {
 fn train<E: Element + Scalar>(arguments: &Arguments, pace: Pace, data: &Data, task: Task) -> anyhow::Result<()> {
     let (training, output) = (&arguments.training, &arguments.output);
     let count_of_examples = data.train.images.count();
-    let seed = training.seed.seed;
+    let course = Course { pace, seed: training.seed.seed };
     let origin = json!({
         "tool": "net-fit", "version": env!("CARGO_PKG_VERSION"), "kind": format!("{:?}", arguments.kind).to_lowercase(),
-        "seed": seed, "epochs": training.epochs, "batch": training.batch, "pace": pace,
+        "seed": course.seed, "epochs": training.epochs, "batch": training.batch, "pace": pace,
     });
     let shape = data.train.images.shape();
     let (size, latent) = (Size::new(shape.channels, shape.height, shape.width), arguments.latent as usize);
@@ -287,7 +288,7 @@ fn train<E: Element + Scalar>(arguments: &Arguments, pace: Pace, data: &Data, ta
         Kind::Srnet => {
             let examples = data.train.enlarged().context("a srnet needs --targets")?;
             let network = arguments.initialised(srnet::graph(size)?, count_of_examples, 0)?;
-            let trainee = Regressor::<E>::new(network, (pace, seed), examples, data.held_out(Split::enlarged))?;
+            let trainee = Regressor::<E>::new(network, course, examples, data.held_out(Split::enlarged))?;
             fit_regressor(arguments, task, trainee, &origin)
         }
         Kind::Autoencoder | Kind::Vae => {
@@ -307,7 +308,8 @@ fn train<E: Element + Scalar>(arguments: &Arguments, pace: Pace, data: &Data, ta
             let mut trainee = Autoencoder::<E>::new(
                 encoder,
                 decoder,
-                (cost, pace, seed),
+                cost,
+                course,
                 &data.train.images,
                 data.held_out(|split| Some(&split.images)),
             )?;
@@ -328,7 +330,7 @@ fn train<E: Element + Scalar>(arguments: &Arguments, pace: Pace, data: &Data, ta
                 DISCRIMINATOR,
             )?;
             let count = generator.graph().parameter_count();
-            let mut trainee = Gan::<E>::new(generator, judge, (pace, arguments.gamma, seed), &data.train.images)?;
+            let mut trainee = Gan::<E>::new(generator, judge, arguments.gamma, course, &data.train.images)?;
             training.run(task, output, count_of_examples, &mut trainee, |trainee, folder| {
                 trainee.save_networks(folder, &origin)?;
                 Ok(with_parameters(Metrics::new(), count))
@@ -341,14 +343,15 @@ fn train<E: Element + Scalar>(arguments: &Arguments, pace: Pace, data: &Data, ta
                 count_of_examples,
                 DECODER,
             )?;
-            let trainee = Regressor::<E>::new(network, (pace, seed), examples, data.held_out(Split::conditioned))?;
+            let trainee = Regressor::<E>::new(network, course, examples, data.held_out(Split::conditioned))?;
             fit_regressor(arguments, task, trainee.scaled_to_inputs()?, &origin)
         }
         Kind::Classifier => {
             let examples = data.train.labelled().context("a classifier needs --labels")?;
             let graph = arguments.classifier(size, count_classes(examples.1)?)?;
             crate::require_images(examples.0, &graph)?;
-            let shadow = arguments.shadow.settings().map(|settings| Shadow::new(settings, &graph, seed)).transpose()?;
+            let shadow =
+                arguments.shadow.settings().map(|settings| Shadow::new(settings, &graph, course.seed)).transpose()?;
             let network = arguments.initialised(graph, count_of_examples, 0)?;
             let count = network.graph().parameter_count();
             let mut trainee = Classifier::<E>::new(network, pace, seed, examples, data.held_out(Split::labelled))?

@@ -10,12 +10,12 @@ use crate::store;
 
 /// Time to reach a server, and the longest silence while it sends.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Where the size is not known, nothing beyond this is believed to be a dataset: 64 GiB.
+/// The largest download where the size is not known: 64 GiB.
 const SIZE_LIMIT: u64 = 1 << 36;
 
 /// What a server answers to a request for the bytes from some position on.
 pub(super) struct Answer {
-    /// Where its bytes begin: what was asked, or 0 from a server that cannot resume.
+    /// Where its bytes begin: the requested position, or 0 from a server that cannot resume.
     pub(super) start: u64,
     pub(super) length: Option<u64>,
     body: Box<dyn Read>,

@@ -43,7 +43,7 @@ pub struct Request<'a> {
     pub recorded: &'a [SourceFile],
 }
 
-/// A file that is there and right.
+/// A file that exists and is correct.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Fetched {
     /// Where it is.
@@ -53,11 +53,11 @@ pub struct Fetched {
 }
 
 impl Request<'_> {
-    /// Fetches all files; `progress` hears a file's name, the bytes that are there and the bytes there will be.
+    /// Fetches all files; `progress` gets a file's name, the bytes so far and the expected total.
     ///
     /// # Errors
-    /// No address that works, files without an address that are not there, a wrong digest, a full disk. What has
-    /// arrived of an interrupted download is kept, and continued by the next call.
+    /// No working address, missing files without an address, a wrong digest, a full disk. The bytes that have
+    /// arrived of an interrupted download are kept; the next call resumes it.
     pub fn fetch(&self, progress: &mut dyn FnMut(&str, u64, Option<u64>)) -> Result<Vec<Fetched>> {
         let wanted = self.manifest.files.iter().filter(|file| self.all || !file.optional);
         wanted.map(|file| self.fetch_file(file, progress)).collect()
@@ -89,7 +89,7 @@ impl Request<'_> {
         Error::malformed(&place, "your own copy of the file", "none", advice)
     }
 
-    /// Checks a completed download and gives it its name. What is wrong is removed: no resumption could mend it.
+    /// Checks a completed download and renames it. A wrong file is removed: resuming could not repair it.
     fn complete(&self, file: &RemoteFile, address: &str, local: &Path) -> Result<Fetched> {
         let partial = partial_path(local);
         match self.verified(file, partial.clone(), Some(address)) {
@@ -133,7 +133,7 @@ impl Request<'_> {
         Ok(Fetched { path, source })
     }
 
-    /// Brings the rest of a file into its partial.
+    /// Downloads the rest of a file into its partial file.
     fn download(
         &self,
         file: &RemoteFile,
@@ -162,7 +162,7 @@ impl Request<'_> {
     }
 }
 
-/// Whether what is inside a gzip file has the digest that the manifest gives for it.
+/// Whether the content of a gzip file has the digest that the manifest gives for it.
 fn unpacked_is_right(file: &RemoteFile, path: &Path) -> Result<bool> {
     let Some(expected) = &file.unpacked_sha256 else { return Ok(false) };
     let packed = File::open(path).map_err(|source| Error::read(path, source))?;

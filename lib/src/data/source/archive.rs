@@ -38,7 +38,7 @@ pub(super) fn kind(path: &Path) -> Result<Kind> {
         _ => Compression::None,
     };
     let mut block = Vec::new();
-    // A damaged compressed file is no tar; its own reader says what is wrong with it.
+    // A damaged compressed file does not count as a tar; its own reader reports what is wrong with it.
     let readable = decompress(path, compression)?.take(512).read_to_end(&mut block).is_ok();
     let tar = readable && block.get(257..262) == Some(b"ustar".as_slice());
     Ok(if tar { Kind::Tar(compression) } else { Kind::Other })
@@ -85,7 +85,7 @@ pub(super) fn tar_entries(
     spool.finish(path, spans)
 }
 
-/// The name of a wanted regular member, none for what is not wanted, an error for what would lead outside.
+/// The name of a wanted regular member; `None` for other members; an error for one that would lead outside.
 fn tar_member(
     file: &str,
     member: &Path,

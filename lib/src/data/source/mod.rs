@@ -88,7 +88,7 @@ impl Source {
         files
     }
 
-    /// True where the source is one file that is no archive.
+    /// True where the source is one file that is not an archive.
     pub fn is_single(&self) -> bool {
         self.single
     }
@@ -103,7 +103,7 @@ impl Source {
         self.names().find(|name| wanted(base_name(name))).map(str::to_string)
     }
 
-    /// Takes in the file `name` (and `name.gz`) of the same folder where it exists, a file of
+    /// Adds the file `name` (and `name.gz`) of the same folder if it exists, a file of
     /// labels next to a file of images.
     pub(crate) fn take_in_neighbour(&mut self, name: &str) {
         for name in [name.to_string(), format!("{name}.gz")] {

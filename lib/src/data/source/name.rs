@@ -7,7 +7,7 @@ pub(crate) fn base_name(name: &str) -> &str {
     name.rsplit('/').next().unwrap_or(name)
 }
 
-/// Hidden files are no data: `.DS_Store`, and the `._name` twins that macOS writes into archives.
+/// Hidden files are not data: `.DS_Store`, and the `._name` twins that macOS writes into archives.
 pub(super) fn is_hidden(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'))
 }

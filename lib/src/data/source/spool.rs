@@ -56,7 +56,7 @@ impl Spool {
     }
 }
 
-/// Most often the temporary folder is full; a damaged archive shows here too, while it is unpacked.
+/// Usually the temporary folder is full; a damaged archive is noticed here too, while it is unpacked.
 fn spool_error(archive: &Path, source: io::Error) -> Error {
     match source.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::PermissionDenied => {

@@ -1,7 +1,7 @@
 //! The network: two streams of gated residual blocks over three levels and back, joined by skips; (N, H, W, C) -> (N, H', W', P).
 //!
 //! `u` sees the rows above, `ul` also what is to the left and, at each block, `u` (Salimans et al. 2017, section 2). H' and W' are H
-//! and W rounded up to multiples of 4; beyond the image all inputs are zero, the channel of ones that marks it too.
+//! and W rounded up to multiples of 4; beyond the image all inputs are zero, including the channel of ones that marks the image.
 //!
 //! ```
 //! use dfdx::prelude::NoneTape;
@@ -65,12 +65,12 @@ impl<E: Element> PixelCnn<E> {
         &self.parameters
     }
 
-    /// The parameters, to be changed.
+    /// The parameters, mutable.
     pub fn parameters_mut(&mut self) -> &mut Vec<Batch<E>> {
         &mut self.parameters
     }
 
-    /// Where among the parameters the blocks' projections of the condition are, which are linear in it.
+    /// The places of the blocks' projections of the condition among the parameters; they are linear in the condition.
     pub(super) fn projections(&self) -> Vec<usize> {
         let blocks =
             [&self.layers.u, &self.layers.ul].into_iter().flat_map(|stream| stream.up.iter().chain(&stream.down));

@@ -51,9 +51,9 @@ pub(super) fn resized<E: Element, T: Tape<E, Cpu>>(
 /// What a pass is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::density) enum Role {
-    /// Outputs.
+    /// To compute outputs.
     Computing,
-    /// Scales and biases that make what each layer computes of this batch standard (Salimans & Kingma 2016, section 3).
+    /// To set the scales and biases so that each layer's outputs on this batch have mean 0 and deviation 1 (Salimans & Kingma 2016, section 3).
     Initialising,
 }
 
@@ -150,7 +150,7 @@ impl<E: Element, T: Tape<E, Cpu>> Pass<'_, E, T> {
         gate(self.tape, x, &c)
     }
 
-    /// The block's second convolution with the condition's biases: what its gate opens.
+    /// The block's second convolution with the condition's biases: the inputs of its gate.
     fn closed(&mut self, gated: Gated, level: usize, c: &Batch<E>) -> Batch<E> {
         let (inputs, conv, feed) = ([c], gated.conv_out, self.dropped(gated));
         self.prepare(conv, 0.1, |pass, weight| pass.alone(weight, conv, &inputs, feed));
@@ -245,7 +245,7 @@ impl<E: Element, T: Tape<E, Cpu>> Pass<'_, E, T> {
         weight_norm(self.tape, &self.parameters[conv.v], &self.parameters[conv.v + 1], outputs)
     }
 
-    /// Initialises a convolution by what it computes, where this pass is for that.
+    /// Initialises a convolution from its outputs, if this pass is for that.
     fn prepare(&mut self, conv: Conv, scale: f64, run: impl FnOnce(&mut Self, &Batch<E>) -> Batch<E>) {
         if self.role == Role::Initialising {
             self.standardise(conv, scale, Outputs::First, run);
@@ -277,7 +277,7 @@ pub(in crate::density) fn grown(conv: Conv) -> Window {
     Window { kernel: conv.kernel, stride: [2, 2], padding, dilation: [1, 1] }
 }
 
-/// Every layer on the way down takes back one of those on the way up: the list does not end before.
+/// Every layer on the way down takes one output of the way up, so the list is not empty.
 fn pop<E: Element>(list: &mut Vec<Batch<E>>) -> Batch<E> {
     list.pop().unwrap_or_else(|| batch(Vec::new(), (0, 0, 0, 0)))
 }

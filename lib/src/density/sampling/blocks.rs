@@ -83,7 +83,7 @@ impl<E: Element> Block<E> {
         y
     }
 
-    /// Adds the bias and the condition's, in the order of a full pass.
+    /// Adds the bias and that of the condition, in the order of a full pass.
     fn add_condition(&self, region: &Region, sizes: Sizes, gates: &mut [E]) {
         let (width, own) = (2 * sizes.filters, &self.conv_out.bias);
         let (tall, wide) = sizes.levels[region.level];

@@ -16,9 +16,9 @@ pub(super) struct Layers<E> {
     down: Vec<Block<E>>,
     shrink: Vec<Between<E>>,
     grow: Vec<Between<E>>,
-    /// What the shrinking layers see.
+    /// The inputs of the shrinking layers.
     large: Vec<Plane<E>>,
-    /// What the growing layers have made: of the half level, of the whole one.
+    /// The outputs of the growing layers: at the half level, and at the full one.
     grown: Vec<Grown<E>>,
     /// For each level, the outputs of its layers on the way up at the region computed last.
     ups: [Vec<Vec<E>>; 3],
@@ -68,7 +68,7 @@ fn columns_of<E: Element>(rows: &[E], region: &Region, sizes: Sizes) -> Vec<E> {
     images.flat_map(|row| &row[region.columns.start * width..region.columns.end * width]).copied().collect()
 }
 
-/// The layers on the way up, at as many levels as have a region here.
+/// The layers on the way up, at the levels that have a region here.
 pub(super) fn up<E: Element>(
     layers: &mut Layers<E>,
     beside: Option<&Layers<E>>,
@@ -97,7 +97,7 @@ pub(super) fn up<E: Element>(
     }
 }
 
-/// The layers on the way down, at as many levels as have a region here; what the last one makes.
+/// The layers on the way down, at the levels that have a region here; returns the last output.
 pub(super) fn down<E: Element>(
     layers: &mut Layers<E>,
     beside: Option<&Layers<E>>,

@@ -60,7 +60,7 @@ impl<E: Element> Sampler<E> {
         }
     }
 
-    /// Lets later pixels see this one.
+    /// Makes this pixel visible to later ones.
     fn show(&mut self, row: usize, column: usize, values: &[u8]) {
         let channels = self.architecture.channels;
         let region = Region { level: 0, row, columns: column..column + 1 };
@@ -74,7 +74,7 @@ impl<E: Element> Sampler<E> {
         }
     }
 
-    /// What one of the first layers makes at a region, or zeros where it was shifted in from outside.
+    /// The output of one of the first layers at a region, or zeros where it is shifted in from outside.
     fn first(&self, which: usize, region: Option<Region>, pixels: usize) -> Vec<E> {
         let kernel = [&self.first_u, &self.first_row, &self.first_column][which];
         let mut rows = vec![E::zero(); self.sizes.images * pixels * kernel.outputs()];

@@ -6,7 +6,7 @@ use crate::density::{Error, Result};
 use crate::store::npy::{Dtype, Reader, Scalar, require_finite};
 use crate::tensor::{Batch, Element, batch, channels_last};
 
-/// Rows of conditions read at a time where all are.
+/// Rows of conditions that are read at a time.
 const ROWS: usize = 256;
 
 /// 8-bit images, and what they are conditional on, row by row.
@@ -82,7 +82,7 @@ impl Examples {
         self.images.count()
     }
 
-    /// Checks that a model of this architecture takes them.
+    /// Checks that they fit a model of this architecture.
     ///
     /// # Errors
     /// Images of another shape, another condition or none.

@@ -1,7 +1,7 @@
 //! Training by maximum likelihood, L = -mean log p(x | h) (Nash et al. 2019, equation 4): Adam, Polyak averages of the parameters,
 //! early stopping on validation images.
 //!
-//! What is validated and kept are the averages: a <- d a + (1 - d) p after update t (Salimans et al. 2017), where d is at most
+//! The averages are validated and kept: a <- d a + (1 - d) p after update t (Salimans et al. 2017), where d is at most
 //! (1 + t) / (10 + t), as in TensorFlow's averages.
 //!
 //! ```
@@ -49,6 +49,7 @@ use crate::train;
 use crate::train::adam::Adam;
 use crate::train::best::Best;
 use crate::train::checkpoint::{self, Position};
+use crate::train::course::Course;
 use crate::train::run::{Losses, Trainee};
 
 pub use examples::Examples;
@@ -65,7 +66,7 @@ pub struct Training<'a, E: Element> {
     average: Vec<Batch<E>>,
     adam: Adam<E>,
     settings: Settings,
-    seed: u64,
+    course: Course,
     examples: &'a Examples,
     validation: Option<&'a Examples>,
     best: Best<E>,
@@ -96,21 +97,22 @@ impl<'a, E: Element + Scalar> Training<'a, E> {
         let mode = mode(&settings, Stream::new(seed, "fitting", 0));
         let model = PixelCnn::random(architecture, seed)?.fitted_to(&pixels, condition.as_ref(), mode);
         let (average, adam) = (model.parameters().to_vec(), Adam::new(model.parameters()));
-        Ok(Self { model, average, adam, settings, seed, examples, validation, best: Best::default() })
+        let course = Course { pace: settings.pace, seed };
+        Ok(Self { model, average, adam, settings, course, examples, validation, best: Best::default() })
     }
 
-    /// The model of the averages: of the least validation loss, where there are validation images. It takes conditions as they are in
+    /// The model with the averaged parameters: those of the smallest validation loss, if there are validation images. It takes conditions as they are in
     /// their file.
     pub fn model(&self) -> PixelCnn<E> {
         self.of_parameters(self.best.parameters(0).unwrap_or(&self.average))
     }
 
-    /// The metrics of the least validation loss, where there are validation images.
+    /// The metrics of the smallest validation loss, if there are validation images.
     pub fn best_metrics(&self) -> Map<String, Value> {
         self.best.metrics()
     }
 
-    /// A model of trained parameters, whose projections divide by the conditions' unit themselves.
+    /// A model with trained parameters, whose projections divide by the conditions' unit.
     fn of_parameters(&self, parameters: &[Batch<E>]) -> PixelCnn<E> {
         let mut model = self.model.clone();
         model.parameters_mut().clone_from_slice(parameters);
@@ -127,7 +129,7 @@ impl<'a, E: Element + Scalar> Training<'a, E> {
     fn gradients(&self, update: u64, rows: &[usize]) -> Result<(f64, Vec<Vec<E>>)> {
         let (pixels, condition) = self.examples.batch::<E>(rows)?;
         let mut tape = OwnedTape::default();
-        let mode = mode(&self.settings, Stream::new(self.seed, "dropout", update));
+        let mode = mode(&self.settings, self.course.stream("dropout", update));
         let nll = self.model.negative_log_likelihood(&mut tape, &pixels, condition.as_ref(), mode);
         let share = E::of(1.0 / rows.len() as f64);
         let mut gradients = backward(tape, &nll, vec![share; rows.len()]);
@@ -138,7 +140,7 @@ impl<'a, E: Element + Scalar> Training<'a, E> {
 
     fn step(&mut self, gradients: &[Vec<E>], position: &Position) {
         self.adam.advance();
-        let adam = self.settings.pace.at(position);
+        let adam = self.course.adam(position);
         let decay = averaging(self.settings.polyak, self.updates());
         let (keep, take) = (E::of(decay), E::of(1.0 - decay));
         let parameters = self.model.parameters_mut().iter_mut().zip(&mut self.average);
@@ -155,7 +157,7 @@ impl<'a, E: Element + Scalar> Training<'a, E> {
 }
 
 /// The averages' decay at update `update`, from 1: the first averages would otherwise hold the initial parameters for thousands of
-/// updates, so early ones reach back over a tenth of the training alone.
+/// updates, so early averages reach back over only a tenth of the training.
 fn averaging(decay: f64, update: u64) -> f64 {
     decay.min((1.0 + update as f64) / (10.0 + update as f64))
 }

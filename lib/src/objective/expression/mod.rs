@@ -1,4 +1,4 @@
-//! What a user writes as objective: `channel:conv3:7 - 0.5*neuron:conv5:2 + 1e-2*diversity:conv3`.
+//! The text of an objective: `channel:conv3:7 - 0.5*neuron:conv5:2 + 1e-2*diversity:conv3`.
 //!
 //! ```text
 //! objective  = sum ["to" sum]             from the first image's to the last's
@@ -8,7 +8,7 @@
 //!            | diversity:NODE | l1 | l2 | tv
 //! ```
 //!
-//! Signs stand between spaces, since names of nodes and files may hold them; so may a word in double quotes hold anything.
+//! Signs need spaces around them, since names of nodes and files may contain them; a word in double quotes may contain anything.
 
 mod parser;
 mod terms;

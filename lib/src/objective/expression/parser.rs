@@ -3,7 +3,7 @@
 use super::terms::Atom;
 use super::tokens::{Token, Wrong};
 
-/// Brackets within brackets that a sum may hold.
+/// How deeply brackets may be nested.
 const DEEPEST: usize = 64;
 
 pub(super) struct Parser<'a> {
@@ -65,7 +65,7 @@ impl Parser<'_> {
     }
 }
 
-/// The atom of a word's fields. A node's name may hold colons itself: what stands at the ends decides.
+/// The atom of a word's fields. A node's name may contain colons, so the first and last fields decide.
 fn atom(fields: &[String]) -> Result<Atom, Wrong> {
     let whole = || fields.join(":");
     let number = |field: &String| {

@@ -1,4 +1,4 @@
-//! Pixels themselves, kept in [0, 1]: the identity, and after each update the nearest point of the box.
+//! The pixels, kept in [0, 1]: the identity; after each update s is moved to the nearest point of the box.
 //!
 //! s is an image's values, channels first, (C, H, W). Any number of channels.
 

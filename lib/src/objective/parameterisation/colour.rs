@@ -1,4 +1,4 @@
-//! Colours decorrelated as natural images' are: y = M x for the three channels of a pixel.
+//! Decorrelated colours of natural images: y = M x for the three channels of a pixel.
 //!
 //! M is Lucid's square root of the covariance of ImageNet's colours, divided by the largest norm of its columns
 //! (Olah et al. 2017, `color_correlation_normalized`).
@@ -9,7 +9,7 @@ use crate::tensor::Element;
 /// Lucid's `color_correlation_svd_sqrt`.
 const CORRELATION_ROOT: [[f64; 3]; 3] = [[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0.03]];
 
-/// What the channels of an image before the sigmoid are.
+/// The channels of an image before the sigmoid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Colours {
     /// The image's own channels, any number.

@@ -13,12 +13,12 @@ use crate::tensor::Element;
 /// Lucid divides its planes by this number.
 const SCALED_DIVISOR: f64 = 4.0;
 
-/// How strongly each frequency answers to its parameters.
+/// The scale of each frequency.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FrequencyScale {
-    /// All alike.
+    /// All frequencies alike.
     Orthonormal,
-    /// The lower the stronger, as natural images have it.
+    /// Lower frequencies are stronger, as in natural images.
     Inverse,
 }
 

@@ -1,6 +1,6 @@
 //! How images (N, H, W, C) are computed from unconstrained parameters s (N, 1, 1, P).
 //!
-//! Optimisers want a vector space, images live in a box; a map between them makes one problem of the other (inverse
+//! Optimisers need a vector space, but images lie in a box, so a map from one to the other is optimised through (inverse
 //! feature visualisation, section 2, after Olah et al. 2017). [`Parameterisation::at`] evaluates a map and keeps what its
 //! transposed derivative needs, so that a Jacobian is one [`Point`] and many pullbacks.
 //!
@@ -53,7 +53,7 @@ use crate::tensor::{Batch, Element, batch, shape};
 
 /// The deviation of initial values around grey, Lucid's.
 const INITIAL_DEVIATION: f64 = 0.01;
-/// Pixels are kept this far from 0 and 1 before the logit.
+/// The distance of pixels from 0 and 1 before the logit.
 const LOGIT_MARGIN: f64 = 1e-6;
 
 /// An error of a parameterisation.
@@ -66,7 +66,7 @@ pub enum Error {
         kind: &'static str,
         /// What it takes.
         expected: String,
-        /// What it was given.
+        /// What it got.
         found: String,
     },
     /// A decoder network.
@@ -97,7 +97,7 @@ pub trait Parameterisation<E: Element>: Sync {
     /// The images (N, H, W, C) of s (N, 1, 1, P), and the way back.
     fn at<'a>(&'a self, s: &Batch<E>) -> Point<'a, E>;
 
-    /// Puts s back into the admissible set after an update. Nothing to do where every s is admissible.
+    /// Projects s back onto the admissible set after an update; by default every s is admissible.
     fn project(&self, _s: &mut Batch<E>) {}
 
     /// Parameters that make these images (N, H, W, C), or those nearest to them; none where the map has no inverse.
@@ -106,7 +106,7 @@ pub trait Parameterisation<E: Element>: Sync {
     }
 }
 
-/// From cotangents of images to cotangents of what made them.
+/// From cotangents of images to cotangents of their parameters.
 type Pullback<'a, E> = Box<dyn Fn(&Batch<E>) -> Batch<E> + 'a>;
 
 /// A map's value at parameters s, with its transposed derivative there.
@@ -125,7 +125,7 @@ impl<'a, E: Element> Point<'a, E> {
         &self.images
     }
 
-    /// The cotangents of s, (K, 1, 1, P), for cotangents of the images, (K, H, W, C). A point of one image stands for a
+    /// The cotangents of s, (K, 1, 1, P), for cotangents of the images, (K, H, W, C). A point of one image serves a
     /// block of any K; another has K = N.
     pub fn pullback(&self, cotangent: &Batch<E>) -> Batch<E> {
         let (n, h, w, c) = shape(&self.images);
@@ -140,7 +140,7 @@ fn vectors<E: Element>(values: Vec<E>, length: usize) -> Batch<E> {
     batch(values, (n, 1, 1, length))
 }
 
-/// Normal values around 0, [`INITIAL_DEVIATION`] wide, `length` an image.
+/// Normal values around 0, [`INITIAL_DEVIATION`] wide, `length` per image.
 fn small_normal<E: Element>(stream: Stream, images: Range<usize>, length: usize) -> Vec<E> {
     let mut values = stream.normal(images.start * length..images.end * length);
     values.iter_mut().for_each(|value: &mut E| *value *= E::of(INITIAL_DEVIATION));
@@ -155,7 +155,7 @@ fn logit<E: Element>(y: E) -> E {
 
 #[cfg(test)]
 mod checks {
-    //! What every parameterisation is held to.
+    //! The tests that every parameterisation must pass.
 
     use super::*;
     use crate::ops::checks::{DIFFERENCES, assert_close, check_adjoint, normal, repeated};

@@ -1,7 +1,7 @@
 //! Phases under fixed magnitudes: b(s) = standardised irfft2(r e^(i s)), s (C, H, W/2 + 1) for each image, in radians.
 //!
-//! r is the mean magnitude of the spectra of real images, so what is optimised cannot drown in high frequencies (MACO,
-//! Fel et al. 2023, equation 5; each plane set is brought to mean 0 and deviation 1 as in the authors' code, xplique).
+//! r is the mean magnitude of the spectra of real images, so high frequencies cannot dominate the result (MACO,
+//! Fel et al. 2023, equation 5; each set of planes is brought to mean 0 and deviation 1 as in the authors' code, xplique).
 
 use std::f64::consts::PI;
 use std::ops::Range;
@@ -39,7 +39,7 @@ impl Magnitudes {
         Ok(Self { size, colours, sums: vec![0.0; size.channels * bins], count: 0 })
     }
 
-    /// Takes in images (N, H, W, C). The sum is in their order, whatever the batches are.
+    /// Adds images (N, H, W, C). They are summed in order, so the batches do not matter.
     pub fn add<E: Element>(&mut self, images: &Batch<E>) {
         let Size { channels, height, width } = self.size;
         let spectrum = Spectrum::new::<E>(height, width);

@@ -156,7 +156,7 @@ impl<T: FftNum> Plan<T> {
         let mut scratch = self.rows_inverse.make_scratch_vec();
         for (y, values) in plane.chunks_exact_mut(self.width).enumerate() {
             row.iter_mut().enumerate().for_each(|(x, bin)| *bin = columns[x * height + y]);
-            // These bins are their own conjugates: their imaginary parts say nothing of a real plane.
+            // These bins are their own conjugates: their imaginary parts do not affect a real plane.
             row[0].im = T::zero();
             if self.width.is_multiple_of(2) {
                 row[half - 1].im = T::zero();

@@ -1,4 +1,4 @@
-//! Images in (0, 1) of any real parameters: sigmoid(M b(s)), b a basis of real planes, M a mix of colours.
+//! Images in (0, 1) from any real parameters: sigmoid(M b(s)), b a basis of real planes, M a mix of colours.
 //!
 //! b(s) is channels first, (N, C, H, W); images are (N, H, W, C). Source: Lucid's `to_valid_rgb` (Olah et al. 2017).
 
@@ -18,7 +18,7 @@ type Pullback<'a, E> = Box<dyn Fn(Vec<E>) -> Vec<E> + 'a>;
 pub struct Planes<'a, E> {
     /// Planes, (N, C, H, W).
     pub values: Vec<E>,
-    /// The cotangents of s, (K, P), for those of the planes, (K, C, H, W). One s stands for a block of any K.
+    /// The cotangents of s, (K, P), for those of the planes, (K, C, H, W). One s serves a block of any K.
     pub pullback: Pullback<'a, E>,
 }
 

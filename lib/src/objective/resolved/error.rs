@@ -14,7 +14,7 @@ pub enum Error {
         node: String,
         /// What it has.
         expected: String,
-        /// What was asked for.
+        /// What was requested.
         found: String,
     },
     /// A file of directions that does not fit.
@@ -32,7 +32,7 @@ pub enum Error {
         "class:{class}: expected a network with an output \"logits\" or a single output, found {found}; name the node: neuron:NODE:{class}"
     )]
     NoClasses {
-        /// The class asked for.
+        /// The class requested.
         class: usize,
         /// The outputs there are.
         found: String,

@@ -81,7 +81,7 @@ impl Objective {
         self.images
     }
 
-    /// The places of the nodes it looks at.
+    /// The places of the nodes it uses.
     pub fn places(&self) -> Vec<usize> {
         let mut places: Vec<usize> = self.entries.iter().filter_map(|entry| entry.place).collect();
         places.sort_unstable();

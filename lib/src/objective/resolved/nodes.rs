@@ -59,7 +59,7 @@ pub(super) fn add_term<E: Element>(
     }
 }
 
-/// Adds the resemblance of responses to targets.
+/// Adds the similarity of responses and targets.
 fn add_targets<E: Element>(
     targets: &[Vec<f64>],
     Comparison { aggregation, power }: Comparison,

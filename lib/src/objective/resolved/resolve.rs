@@ -1,4 +1,4 @@
-//! The terms that an expression's quantities are at a network's nodes.
+//! The terms of an expression, looked up in a network.
 
 use std::path::Path;
 

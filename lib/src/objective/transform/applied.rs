@@ -163,7 +163,7 @@ pub struct Applied {
 }
 
 impl Applied {
-    /// The images (N, H, W, C) as the network is to see them. Drawn for one image, it serves a block of any number.
+    /// The images (N, H, W, C) as the network sees them. Transformations drawn for one image serve a batch of any size.
     pub fn forward<E: Element>(&self, images: &Batch<E>) -> Batch<E> {
         self.mapped(images, self.to, |steps, image| {
             steps.iter().fold(image.to_vec(), |image, step| step.forward(&image, self.channels))

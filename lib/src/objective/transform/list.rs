@@ -1,4 +1,4 @@
-//! Transformations as text, and what they make of an image's size.
+//! Transformations as text, and the sizes of images after them.
 
 use std::fmt::{Display, Formatter};
 use std::str::FromStr;
@@ -135,7 +135,7 @@ fn interval(text: &str) -> Option<Interval> {
     Some(Interval { low: low.parse().ok()?, high: high.parse().ok()? })
 }
 
-/// Transformations one after another. Its text, spelled out, is the same list again.
+/// Transformations one after another. Printed and parsed again, it is the same list.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Transforms(pub(super) Vec<Transform>);
 

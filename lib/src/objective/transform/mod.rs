@@ -1,4 +1,4 @@
-//! Random transformations of images before the network sees them, so that what is optimised holds under all of them
+//! Random transformations of images before the network sees them, so that the result is robust to all of them
 //! (transformation robustness; Olah et al. 2017).
 //!
 //! A list is text: `pad:12,jitter:8,scale:0.9..1.1,rotate:-10..10,jitter:4`, or a name. One value stands for a range of
@@ -18,7 +18,7 @@
 //! | `clarke` | `translate:0..20,rotate:0..360` (generative-model regularisation, section 3.3) |
 //! | `none` | nothing |
 //!
-//! Lucid draws scales and angles from a few values; here they are uniform. At the end the network's size is met by a centred
+//! Lucid draws scales and angles from a few values; here they are uniform. At the end images are brought to the network's size by a centred
 //! crop or a grey margin, not by resizing: a pixel stays a pixel, and the frequencies that the network sees are those of the
 //! image.
 //!
@@ -61,14 +61,14 @@ pub enum Error {
         /// What was expected.
         expected: &'static str,
     },
-    /// A transformation that images of this size do not survive.
+    /// A transformation for which images of this size are too small.
     #[error("transformation \"{transform}\": images of {height} x {width} pixels {reason}")]
     Size {
         /// The transformation.
         transform: String,
-        /// Rows when it is their turn.
+        /// Rows before it.
         height: usize,
-        /// Columns when it is their turn.
+        /// Columns before it.
         width: usize,
         /// What is wrong.
         reason: &'static str,

@@ -85,7 +85,7 @@ pub(super) fn record_pullback_training<E: Element, T: Tape<E, Cpu>>(
     });
 }
 
-/// What the derivative of <u P(c)> in x and g needs.
+/// The terms of the derivative of <u P(c)> in x and g.
 ///
 /// With A = <u c> - <u><c>, B = <u z> and D = <c z>, <u P(c)> is g s (A - B D). Its derivative in x, times the batch's
 /// size, is -g s^2 (z (A - 3 B D) + D (u - <u>) + B (c - <c>)), since ds/dx = -s^2 z / size and, in the same unit,

@@ -94,7 +94,7 @@ pub fn pullback<E: Element, T: Tape<E, Cpu>>(
 }
 
 /// The cotangent of x for a cotangent c of [`batch_norm_training`]: `P(c) = g s (c - <c> - z <c z>)`, where z = (x - m) s
-/// and `<.>` is the mean over the batch. P is its own transpose. Where `x` is one image, the batch was of as many copies
+/// and `<.>` is the mean over the batch. P is its own transpose. Where `x` is one image, the batch was as many copies
 /// of it as there are cotangents.
 pub(crate) fn pullback_training<E: Element>(
     tape: &mut impl Tape<E, Cpu>,

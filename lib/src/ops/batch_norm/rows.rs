@@ -31,7 +31,7 @@ pub(super) fn scaled<E: Element>(x: &[E], factors: &[E]) -> Vec<E> {
 pub(super) fn scaled_where<E: Element>(x: &[E], y: &[E], slope: E, factors: &[E]) -> Vec<E> {
     let channels = factors.len();
     in_rows_numbered(x, channels, |row, result, x| {
-        // A copy of its own, which no write to the result can change: then the loop is vectors' work.
+        // A local copy, which no write to the result can change, so that the loop is vectorised.
         #[allow(clippy::redundant_locals)]
         let slope = slope;
         let first = row * channels % y.len();
@@ -53,7 +53,7 @@ pub(super) fn normalised<E: Element>(
     let factors = factors(view(gain), scales);
     let means: Vec<E> = scales.iter().map(|&(mean, _)| mean).collect();
     let y = in_rows(view(x), means.len(), |y, x| {
-        // A copy of its own, as in `scaled_where`.
+        // A local copy, as in `scaled_where`.
         #[allow(clippy::redundant_locals)]
         let f = f;
         let channels = means.iter().zip(&factors).zip(view(bias));

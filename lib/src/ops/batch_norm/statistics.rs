@@ -30,7 +30,7 @@ impl Statistics {
         Self { mean: wide(mean), variance: wide(variance), count: 0 }
     }
 
-    /// Running statistics, mean and variance, after a batch of these: its share is `momentum`, its variance the unbiased
+    /// The running mean and variance after a batch with these statistics: its share is `momentum`, its variance the unbiased
     /// one.
     pub fn update<E: Element>(&self, running: (&Batch<E>, &Batch<E>), momentum: f64) -> (Batch<E>, Batch<E>) {
         let unbiased = self.count as f64 / self.count.saturating_sub(1).max(1) as f64;

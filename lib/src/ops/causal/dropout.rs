@@ -1,4 +1,4 @@
-//! Dropout of activations, from random bits that are drawn again on the way back.
+//! Dropout of activations, from random bits that are drawn again in the backward pass.
 
 use crate::tensor::Element;
 use crate::tensor::random::Stream;

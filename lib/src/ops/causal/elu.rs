@@ -42,7 +42,7 @@ pub(super) fn add_sloped<E: Element>(gradient: &mut [E], cotangent: &[E], values
     }
 }
 
-/// As [`add_sloped`] for elu(x), less that for elu(-x); values are scaled by 1 / `unscale`.
+/// As [`add_sloped`] for elu(x), minus that for elu(-x); values are scaled by 1 / `unscale`.
 #[inline(always)]
 pub(super) fn add_both<E: Element>(gradient: &mut [E], cotangents: [&[E]; 2], values: [&[E]; 2], unscale: E) {
     let slope = |value: E| (value * unscale).min(E::zero()) + E::one();

@@ -186,7 +186,7 @@ impl<E: Element> OwnedTerm<E> {
     }
 }
 
-/// Lays f(x) of one image into a plane, with zeros around it: of the term, the layout, its kernel's reach, the image's number, the mask.
+/// Lays f(x) of one image into a plane, with zeros around it. Arguments: the term, the layout, its kernel's reach, the image's number, the mask, the plane.
 struct Fill;
 
 impl<E: Element> Kernel<(&OwnedTerm<E>, Layout, [usize; 2], usize, Option<&Mask>, &mut [E])> for Fill {
@@ -222,7 +222,7 @@ impl<E: Element> Kernel<(&OwnedTerm<E>, Layout, [usize; 2], usize, Option<&Mask>
     }
 }
 
-/// What [`OwnedTerm::fold`] does, of the term, the layout, the plane, the mask, the cotangents and the gradients.
+/// The work of [`OwnedTerm::fold`]. Arguments: the term, the layout, the plane, the mask, the cotangents and the gradients.
 struct Fold;
 
 impl<E: Element> Kernel<(&OwnedTerm<E>, Layout, &[E], Option<&Mask>, &mut [E], &mut [&mut [E]])> for Fold {

@@ -110,7 +110,7 @@ impl<E: Element> Sum<E> {
         self.add_sums(gradients, &results)
     }
 
-    /// Takes out the gradients of the inputs that want them, each with the length of an image.
+    /// Takes out the gradients of the inputs that need them, each with the length of an image.
     fn take(&self, gradients: &mut Gradients<E, Cpu>) -> Result<Vec<(Vec<E>, usize)>, CpuError> {
         self.wanted()
             .map(|input| {

@@ -26,7 +26,7 @@ impl Shift {
     }
 }
 
-/// What a kernel sees of its inputs, which lie side by side in channels.
+/// The activation of the inputs, whose channels are concatenated.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Feed {
     /// The values.
@@ -35,7 +35,7 @@ pub enum Feed {
     Elu,
     /// elu([x, -x]).
     ConcatElu,
-    /// elu([x, -x]) without a random share.
+    /// elu([x, -x]) with dropout.
     DroppedConcatElu(Dropout),
 }
 
@@ -51,7 +51,7 @@ impl Feed {
 /// A convolution whose result is one of the terms of y.
 #[derive(Clone, Copy)]
 pub struct Term<'a, E: Element> {
-    /// The inputs, side by side, each another tensor.
+    /// The inputs, whose channels are concatenated.
     pub inputs: &'a [&'a Batch<E>],
     /// The kernel, (O, kh, kw, C').
     pub weight: &'a Batch<E>,

@@ -39,7 +39,7 @@ pub(super) struct Geometry {
 }
 
 impl Geometry {
-    /// The shapes have been checked where the network met its input; a window that does not fit gives no output.
+    /// The network has checked the shapes of its input; a window that does not fit gives no output.
     pub(super) fn new<E: Element>(convolution: Convolution, input: (usize, usize), weight: &Batch<E>) -> Self {
         let (outputs, kh, kw, depth): Shape = shape(weight);
         debug_assert_eq!([kh, kw], convolution.window.kernel);
@@ -121,12 +121,12 @@ impl Geometry {
     }
 
     /// The convolution that is this one's adjoint, where there is one that costs less than a scatter: with stride 1 it is the
-    /// convolution by the kernel turned round, whose patches are longer the more outputs there are for an input, and more the
+    /// convolution with the rotated kernel. Its patches are longer the more outputs there are per input, and more numerous the
     /// less padding there was.
     pub(super) fn turned(&self) -> Option<Self> {
         let Window { kernel: [kh, kw], stride, padding, dilation } = self.convolution.window;
         let plain = stride == [1, 1] && dilation == [1, 1] && self.convolution.groups == 1;
-        // Products of a value of a patch, and what moving it costs in as many products.
+        // The number of multiplications, with the cost of moving a value of a patch in the same unit.
         let gathered = self.input.0 * self.input.1 * self.outputs * (self.channels + GATHER);
         let scattered = self.positions() * self.channels * (self.outputs + SCATTER);
         if !plain || self.is_pointwise() || gathered > scattered {

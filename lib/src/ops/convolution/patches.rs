@@ -93,7 +93,7 @@ impl Geometry {
 }
 
 /// Copies the values of `x` from `from` on to the range `to` of `patches`, which are written from front to back: a short run may
-/// spill over what comes next, since copies of a fixed length are no calls.
+/// spill over what comes next, since copies of a fixed length need no function call.
 fn copy_run<E: Element>(patches: &mut [E], x: &[E], to: Range<usize>, from: usize) {
     const SHORT: usize = 8;
     if to.len() < SHORT

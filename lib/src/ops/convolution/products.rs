@@ -88,7 +88,7 @@ impl Geometry {
     }
 }
 
-/// How cotangents of outputs become those of inputs: by the turned kernel, or by a scatter.
+/// From cotangents of outputs to those of inputs: with the rotated kernel, or by a scatter.
 pub(super) struct Backward<'a, E> {
     geometry: Geometry,
     weight: &'a [E],

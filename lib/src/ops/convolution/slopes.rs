@@ -1,4 +1,4 @@
-//! The rectifier after a convolution: applied to its outputs, and its slopes on the way back.
+//! The rectifier after a convolution: applied to its outputs, and its slopes in the backward pass.
 
 use rayon::prelude::*;
 

@@ -34,7 +34,7 @@ pub fn max_pool<E: Element>(tape: &mut impl Tape<E, Cpu>, x: &Batch<E>, pooling:
     y
 }
 
-/// The cotangent of x for a cotangent of [`max_pool`]: each value goes to the pixel that won. Where `x` is one image, it
+/// The cotangent of x for a cotangent of [`max_pool`]: each value goes to the pixel that was largest. Where `x` is one image, it
 /// stands for all of them.
 pub(crate) fn max_pool_pullback<E: Element>(
     tape: &mut impl Tape<E, Cpu>,

@@ -1,4 +1,4 @@
-//! Where windows lie on an image, and what is taken from them and given back.
+//! Where windows lie on an image: their largest values and means, and the transposed operations.
 
 use rayon::prelude::*;
 
@@ -75,7 +75,7 @@ impl Line {
 }
 
 impl Windows {
-    /// Shapes have been checked where the network met its input; a window that does not fit gives no output.
+    /// The network has checked the shapes of its input; a window that does not fit gives no output.
     pub(super) fn new(pooling: Pooling, (_, height, width, channels): Shape) -> Self {
         let output = pooling.output(height, width).unwrap_or((0, 0));
         let [vertical, horizontal] = pooling.window.axes(height, width);
@@ -114,7 +114,7 @@ impl Windows {
         row.inside.iter().flat_map(move |&row| column.inside.iter().map(move |&column| at(row, column)))
     }
 
-    /// The largest value of each window; as in PyTorch, a NaN beats whatever came before.
+    /// The largest value of each window; as in PyTorch, a NaN counts as the largest.
     pub(super) fn largest<E: Element>(&self, values: &[E]) -> Vec<E> {
         let mut result = vec![E::zero(); values.len() / self.input_len.max(1) * self.output_len()];
         let lines = result.par_chunks_mut(self.line_len().max(1)).enumerate();
@@ -152,8 +152,8 @@ impl Windows {
                     let pixels = pixel..pixel + self.channels;
                     let channels = result[pixels.clone()].iter_mut().zip(&mut left).zip(&x[pixels]).zip(largest);
                     for (((result, left), &x), &largest) in channels {
-                        // What is left is handed over at once, so nothing is left for the next of equals. Sums instead of
-                        // conditions: they are vectors' work.
+                        // The whole value is handed over, so nothing is left for the next of equals. Sums instead of
+                        // conditions, since they are vectorised.
                         let handed = if is_largest(x, largest) { *left } else { E::zero() };
                         *result += handed;
                         *left -= handed;

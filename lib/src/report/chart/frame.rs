@@ -13,7 +13,7 @@ use crate::report::Series;
 use crate::report::figure::{Pen, RIGHT, colour, ticks};
 use crate::report::scale::{Scale, logarithmic_places, say};
 
-/// Charts of more dots than this get smaller ones.
+/// Above this number of dots, they are drawn smaller.
 const CROWD: usize = 3000;
 
 /// A chart with its ends, ready to be drawn.
@@ -99,7 +99,7 @@ impl Frame {
         Ok(())
     }
 
-    /// The first dot of every series, the second of every series, and so on: no class hides all of another.
+    /// The first dot of every series, the second of every series, and so on: so that no class hides another.
     fn draw_dots<DB: DrawingBackend>(
         &self,
         area: &DrawingArea<DB, Shift>,
@@ -124,7 +124,7 @@ impl Frame {
         point.iter().zip(self.ranges).all(|(value, [low, high])| (low..=high).contains(value))
     }
 
-    /// The parts of a line within the frame. Where an axis is logarithmic the line is cut there as it is drawn, straight.
+    /// The parts of a line within the frame. On logarithmic axes lines are straight in the picture, and cut there.
     fn runs(&self, points: &[[f64; 2]]) -> Vec<Vec<[f64; 2]>> {
         let shape = |value: f64, which: usize| match self.chart.scales[which] {
             Scale::Linear => value,

@@ -10,7 +10,7 @@ pub(super) const NAME: usize = 24;
 /// How points are drawn.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Mark {
-    /// A line from each point to the next; thin where the series has no intervals and another has.
+    /// A line from each point to the next; thin if the series has no intervals but another one has.
     #[default]
     Line,
     /// A dot at each point.

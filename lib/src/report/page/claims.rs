@@ -32,7 +32,7 @@ pub struct Claims {
     pub claim: Vec<Claim>,
 }
 
-/// One of them.
+/// One claim.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Claim {
@@ -43,11 +43,11 @@ pub struct Claim {
     /// What the paper states; empty where it gives no number.
     #[serde(default)]
     pub stated: String,
-    /// The outputs that answer it, by their paths from the run's folder; several are seeds of the same.
+    /// The outputs to compare, by their paths from the run's folder; several are seeds of the same experiment.
     pub outputs: Vec<String>,
     /// The metric, one of an object with its name before it.
     pub metric: String,
-    /// What the reader should know of our figure.
+    /// A note on our figure.
     #[serde(default)]
     pub note: String,
 }
@@ -61,7 +61,7 @@ pub struct Row {
 }
 
 impl Claims {
-    /// Every claim with what was measured of it.
+    /// Every claim with our measurement.
     pub(super) fn rows(&self, entries: &[Entry]) -> Vec<Row> {
         self.claim.iter().map(|claim| row(claim, entries)).collect()
     }

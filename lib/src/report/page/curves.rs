@@ -1,4 +1,4 @@
-//! What was measured while a network was trained, as curves: one figure a measure, training, validation and test in it.
+//! The metrics of a training as curves: one figure per metric, with training, validation and test.
 
 use std::fs;
 
@@ -14,7 +14,7 @@ use super::pictures::{Picture, source};
 use crate::statistics::Measure;
 use crate::statistics::measure::name_of;
 
-/// What is no measure.
+/// Keys that are not metrics.
 const PLACES: [&str; 4] = ["epoch", "updates", "update", "best_epoch"];
 /// From this ratio of the largest to the smallest on, the axis is logarithmic.
 const WIDE: f64 = 30.0;

@@ -12,7 +12,7 @@ use crate::store::{self, digest};
 pub struct Entry {
     /// Its place in the page.
     pub id: String,
-    /// From the run's folder, `.` for that itself.
+    /// Its path from the run's folder, `.` for the folder itself.
     pub path: String,
     /// Where it lies.
     pub full: PathBuf,
@@ -22,7 +22,7 @@ pub struct Entry {
     pub sidecar: Sidecar,
 }
 
-/// What is broken, by the path from the run's folder.
+/// A broken file, by its path from the run's folder.
 pub struct Problem {
     /// The file, as the page names it.
     pub path: String,
@@ -56,7 +56,7 @@ impl Entry {
         [shape, dtype].into_iter().flatten().collect::<Vec<_>>().join(" ")
     }
 
-    /// What was asked and what it came to, name and value.
+    /// Parameters and results, name and value.
     pub fn parameters(&self) -> Vec<(&str, String)> {
         self.sidecar
             .request
@@ -66,7 +66,7 @@ impl Entry {
             .collect()
     }
 
-    /// The recorded metrics, name and value, long ones cut.
+    /// The recorded metrics, name and value; long ones are cut.
     pub fn metrics(&self) -> Vec<(&str, String)> {
         let cut = |value: String| match value.char_indices().nth(400) {
             Some((end, _)) => format!("{} …", &value[..end]),

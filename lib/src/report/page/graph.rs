@@ -24,9 +24,9 @@ pub struct Graph {
 
 /// A file or folder.
 pub struct Node {
-    /// Its place in the page; none for what was not made here.
+    /// Its place in the page; none for files not made here.
     pub id: Option<String>,
-    /// All of its path.
+    /// Its whole path.
     pub path: String,
     /// Its end, as the box shows it.
     pub label: String,
@@ -45,7 +45,7 @@ pub struct Edge {
 }
 
 impl Graph {
-    /// Outputs with their inputs, known by their content, or as files of a folder that was made here. Pictures have no box: they stand above.
+    /// Outputs with their inputs, found by their content, or as files of a folder that was made here. Pictures have no box: they are shown above.
     pub fn of(entries: &[Entry]) -> Self {
         let made: Vec<&Entry> = entries.iter().filter(|entry| !is_picture(&entry.path)).collect();
         let by_digest: HashMap<&str, usize> =
@@ -78,7 +78,7 @@ impl Graph {
     }
 
     fn laid_out(names: Vec<(Option<String>, String, String)>, inputs: &[Vec<usize>]) -> Self {
-        // A box stands one column right of the last of its inputs. Contents may go round in a circle (a copy of a copy): the number of
+        // A box stands one column right of the last of its inputs. Contents may form a cycle (a copy of a copy): the number of
         // boxes bounds the rounds.
         let mut columns = vec![0usize; names.len()];
         for _ in 0..names.len() {
@@ -97,7 +97,7 @@ impl Graph {
         let mut height = 0;
         for column in 0..=last {
             let mut here: Vec<usize> = (0..names.len()).filter(|&place| columns[place] == column).collect();
-            // Near the middle of what it is made from, then by name.
+            // By the mean position of its inputs, then by name.
             let middle = |place: usize| {
                 let from = &inputs[place];
                 if from.is_empty() { 0 } else { from.iter().map(|&from| rows[from] * 1000).sum::<usize>() / from.len() }

@@ -1,8 +1,8 @@
-//! The outputs of a run as one HTML page that needs nothing else: what was made from what, what was measured, pictures, curves, and the
-//! claims of a paper beside it.
+//! The outputs of a run as one self-contained HTML page: what was made from what, metrics, pictures, curves, and the
+//! claims of a paper next to our figures.
 //!
-//! All of it comes from the sidecars. The page is a template (`templates/report.html`); everything of a sidecar is escaped in it, and
-//! the page forbids itself every request.
+//! Everything comes from the sidecars. The page is a template (`templates/report.html`); everything of a sidecar is escaped in it, and
+//! the page forbids all requests.
 
 mod claims;
 mod curves;
@@ -41,7 +41,7 @@ pub struct Run {
 }
 
 impl Run {
-    /// Reads the sidecars of a folder and all below it, and holds every output against its digest. What is broken is named in the
+    /// Reads the sidecars of a folder and all below it, and checks every output against its digest. What is broken is named in the
     /// report, not an error. `page` is left out: it is the report itself.
     ///
     /// # Errors

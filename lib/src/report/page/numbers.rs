@@ -19,7 +19,7 @@ pub fn number(value: f64) -> String {
     }
 }
 
-/// A whole number with its thousands apart.
+/// A whole number with its thousands separated.
 fn grouped(value: f64) -> String {
     let digits = format!("{:.0}", value.abs());
     let groups: Vec<&str> =
@@ -27,7 +27,7 @@ fn grouped(value: f64) -> String {
     format!("{}{}", if value < 0.0 { "-" } else { "" }, groups.join(","))
 }
 
-/// Seconds as a person says them.
+/// Seconds in a readable form.
 pub(crate) fn duration(seconds: f64) -> String {
     match seconds {
         _ if seconds < 1.0 => format!("{:.0} ms", seconds * 1e3),
@@ -58,7 +58,7 @@ fn flatten(before: &str, metrics: &Map<String, Value>, flat: &mut Map<String, Va
     }
 }
 
-/// How sure a metric is.
+/// The uncertainty of a metric.
 fn spread(name: &str, all: &Map<String, Value>) -> String {
     match Measure::find(name, all) {
         Some(Measure { interval: Some([low, high]), .. }) => format!(" ({} to {})", number(low), number(high)),
@@ -67,7 +67,7 @@ fn spread(name: &str, all: &Map<String, Value>) -> String {
     }
 }
 
-/// Whether a metric only says how sure another is.
+/// Whether a metric is the uncertainty of another.
 fn is_spread(key: &str, all: &Map<String, Value>) -> bool {
     let of = |base: &str| all.iter().any(|(name, value)| belongs(base, name) && value.is_number());
     name_of(key).is_some_and(of)
@@ -87,7 +87,7 @@ fn text(value: &Value) -> Option<String> {
     }
 }
 
-/// The numbers of a list, from the least; the best alone of each objective are lists of one. None of another list, and of none.
+/// The numbers of a list, sorted; the best of each objective is a list of one. `None` for other lists and for empty ones.
 pub fn sorted(values: &[Value]) -> Option<Vec<f64>> {
     let only = |value: &Value| match value {
         Value::Array(one) if one.len() == 1 => one[0].as_f64(),

@@ -9,13 +9,13 @@ use image::ImageReader;
 use super::files::{Entry, Problem};
 use crate::store;
 
-/// A picture with its words.
+/// A picture with its caption.
 pub struct Picture {
     /// Its output's place in the page.
     pub id: String,
     /// Its path.
     pub path: String,
-    /// All of it, as `data:`.
+    /// The picture itself, as a `data:` address.
     pub source: String,
     /// Its size in pixels, if it is made of pixels.
     pub size: Option<(u32, u32)>,
@@ -30,7 +30,7 @@ pub(crate) fn is_picture(path: &str) -> bool {
     path.ends_with(".png") || path.ends_with(".svg")
 }
 
-/// The pictures of a run; where one is there as shapes and as pixels, the shapes. And those that cannot be shown.
+/// The pictures of a run; SVG is preferred to PNG where both exist. And those that cannot be shown.
 pub fn of(entries: &[Entry]) -> (Vec<Picture>, Vec<Problem>) {
     let has_shapes = |path: &str| {
         let shapes = path.strip_suffix(".png").map(|stem| format!("{stem}.svg"));

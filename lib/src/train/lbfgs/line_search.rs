@@ -71,7 +71,7 @@ impl<'a, E: Element, F> LineSearch<'a, E, F> {
             if trial.slope >= 0.0 {
                 return self.zoom(trial, before);
             }
-            // Beyond the trial, where the cubic through both sees its minimum, 2 to 10 times as far.
+            // Beyond the trial, at the minimum of the cubic through both points, 2 to 10 times as far.
             along = cubic_minimum(&before, &trial).map_or(2.0 * along, |at| at.clamp(2.0 * along, 10.0 * along));
             before = trial;
         }
@@ -106,7 +106,7 @@ impl<'a, E: Element, F> LineSearch<'a, E, F> {
         Ok(Found { trial: lower.then_some(best), evaluations: self.evaluations })
     }
 
-    /// Not low enough (3.7a), or no number.
+    /// Not low enough (3.7a), or not finite.
     fn too_high(&self, trial: &Trial<E>) -> bool {
         let enough = self.state.value + self.settings.decrease * trial.along * self.slope;
         !trial.is_finite() || trial.value > enough
@@ -124,7 +124,7 @@ impl<'a, E: Element, F> LineSearch<'a, E, F> {
         !self.direction.iter().zip(&low.x).any(moves)
     }
 
-    /// The start, without copies of its vectors: it is never accepted, but [`LineSearch::same_point`] looks at x.
+    /// The start, without its gradient: it is never accepted, but [`LineSearch::same_point`] looks at x.
     fn origin(&self) -> Trial<E> {
         let LbfgsState { x, value, .. } = self.state;
         Trial { along: 0.0, value: *value, slope: self.slope, x: x.clone(), gradient: Vec::new() }

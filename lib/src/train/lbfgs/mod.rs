@@ -47,7 +47,7 @@ impl<E: Element> Lbfgs<E> {
         Ok(Self { state: LbfgsState { x, value, gradient, steps, changes, iterations: 0, evaluations: 1 } })
     }
 
-    /// A search as a checkpoint kept it.
+    /// A search from a checkpoint.
     pub fn resumed(state: LbfgsState<E>) -> Self {
         Self { state }
     }

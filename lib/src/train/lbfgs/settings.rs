@@ -1,6 +1,6 @@
 //! How a search goes, and when it stops.
 
-/// What one iteration does.
+/// The settings of an iteration.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LbfgsSettings {
     /// Steps remembered, m.

@@ -64,7 +64,7 @@ pub use state::State;
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Optimiser {
-    /// Adam of this learning rate.
+    /// Adam with this learning rate.
     Adam {
         /// The learning rate.
         learning_rate: f64,
@@ -91,19 +91,19 @@ pub struct Settings {
     pub tolerance: f64,
 }
 
-/// Everything an ascent climbs.
+/// Everything that an ascent needs.
 pub struct Ascent<'a, E: Element> {
     /// The network; the objective's nodes are tapped.
     pub network: &'a Network<E>,
     /// How images are made.
     pub parameterisation: &'a dyn Parameterisation<E>,
-    /// What images go through before the network while steps are made.
+    /// The transformations before the network during steps.
     pub transforms: &'a Pipeline,
-    /// What they go through as they are: nothing, or a change of size.
+    /// The transformations without randomness: none, or a change of size.
     pub plain: &'a Pipeline,
-    /// What is raised.
+    /// The objective.
     pub objective: &'a Objective,
-    /// How.
+    /// The hyper-parameters.
     pub settings: Settings,
     /// Keys every random draw.
     pub seed: u64,
@@ -127,7 +127,7 @@ pub struct Evaluation<E: Element> {
 enum View {
     /// The image as it is.
     Plain,
-    /// That of this step.
+    /// Transformed by the draw of this step.
     Transformed(u64),
 }
 
@@ -229,8 +229,8 @@ impl<E: Element> Ascent<'_, E> {
         starts.map(|(s, rows)| Ok(Search::new(Lbfgs::start(s.to_vec(), &mut self.descent(rows))?))).collect()
     }
 
-    /// Goes on with searches until all have ended, or `stop` says so after an iteration. Ended, their points are the state's, and it is
-    /// true.
+    /// Continues searches until all have ended, or `stop` returns true after an iteration. If all have ended, their points become the
+    /// state's and the result is true.
     ///
     /// # Errors
     /// A network that does not compute the objective's nodes.

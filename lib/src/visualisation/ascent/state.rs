@@ -1,9 +1,9 @@
-//! Images on their way up.
+//! The state of an ascent.
 
 use crate::tensor::{Batch, Element};
 use crate::train::adam::Adam;
 
-/// Images on their way up, and how they got there.
+/// The state of an ascent: its images, and the trace of their objectives.
 #[derive(Clone, Debug)]
 pub struct State<E: Element> {
     /// Their numbers among those of the objective.
