@@ -354,7 +354,7 @@ fn train<E: Element + Scalar>(arguments: &Arguments, pace: Pace, data: &Data, ta
                 arguments.shadow.settings().map(|settings| Shadow::new(settings, &graph, course.seed)).transpose()?;
             let network = arguments.initialised(graph, count_of_examples, 0)?;
             let count = network.graph().parameter_count();
-            let mut trainee = Classifier::<E>::new(network, pace, seed, examples, data.held_out(Split::labelled))?
+            let mut trainee = Classifier::<E>::new(network, course, examples, data.held_out(Split::labelled))?
                 .with_snapshots(arguments.snapshots.clone());
             if let Some(shadow) = shadow {
                 trainee = trainee.with_shadows(shadow);
