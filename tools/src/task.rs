@@ -179,7 +179,7 @@ impl Task {
         identity
     }
 
-    /// [`Task::identity_without`] nothing.
+    /// All that decides the output: what a checkpoint must agree with.
     pub fn identity(&self) -> Value {
         self.identity_without(&[])
     }

@@ -45,7 +45,7 @@ use crate::{CommonArguments, Precision, RowsArguments, SeedArgument};
   response_norm, distance_from_optimum, median_distance_from_optimum, distance_from_optimum_at_home
                              how far each image is from an optimum
   seconds_of_a_jacobian, seconds_of_a_prediction, seconds
-                             time per Jacobian, time per prediction, time in all
+                             time per Jacobian, time per prediction; critical-space: time of Algorithm 1
   candidates, dimension, features
                              critical-space: the spaces tried, the dimension of the one written, the features of the layer
   mean_sparseness            sample: the mean of Hoyer's sparseness over the objectives

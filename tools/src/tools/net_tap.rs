@@ -44,7 +44,7 @@ Examples:
 pub struct Arguments {
     /// A network folder (with --describe also a net.json)
     network: Input,
-    /// Images: .npy, (N, C, H, W), u8 or floats in 0..1; vectors (N, F) where the network takes those; - for standard input
+    /// Images: .npy, (N, C, H, W), u8 or floats in 0..1; or vectors (N, F) if the network takes those; - for standard input
     #[arg(required_unless_present_any = ["describe", "spectrum"])]
     images: Option<Input>,
     /// The node to tap, by its name in net.json

@@ -37,7 +37,7 @@ impl Reader {
         Ok(rows)
     }
 
-    /// The next rows, at most `count`, as their bytes in C order, little endian: what [`Writer::write_bytes`] takes.
+    /// The next rows, at most `count`, as their bytes in C order, little endian: what [`super::Writer::write_bytes`] takes.
     ///
     /// # Errors
     /// `Read` when the file fails.

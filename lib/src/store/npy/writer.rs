@@ -96,7 +96,7 @@ impl Writer {
         self.write_bytes(bytemuck::cast_slice(rows))
     }
 
-    /// Appends whole rows given as bytes in C order, little endian: what [`Reader::read_bytes`] returns.
+    /// Appends whole rows given as bytes in C order, little endian: what [`super::Reader::read_bytes`] returns.
     ///
     /// # Errors
     /// `Shape` when the bytes are not whole rows; `Write` when the disk is full.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::store::dtype::Dtype;
 
-/// What a finished [`Writer`] wrote.
+/// What a finished [`super::Writer`] wrote.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Written {
     /// Where it was written.
