@@ -20,7 +20,7 @@
 //! let aims = [Aim::at(node, &latents)];
 //! let recovered = recovery.recover(&mut NoneTape, &encoder, &aims, &zeros((1, 8, 8, 1)))?;
 //! assert_eq!((shape(&latents), shape(&recovered)), ((2, 1, 1, 5), (2, 8, 8, 1)));
-//! # Ok::<(), obverse::net::Error>(())
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
 //! # Rooms
