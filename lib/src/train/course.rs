@@ -4,7 +4,7 @@
 //! use obverse::train::{checkpoint::Position, course::Course, schedule::{Pace, Schedule}};
 //! let pace = Pace { learning_rate: 1e-3, schedule: Schedule::Constant, betas: [0.9, 0.999], updates: 100 };
 //! let course = Course { pace, seed: 0 };
-//! assert_eq!(course.adam(&Position::default()).rate, 1e-3);
+//! assert_eq!(course.adam(&Position::default()).learning_rate, 1e-3);
 //! ```
 
 use super::adam::AdamSettings;
