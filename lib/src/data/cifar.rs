@@ -142,8 +142,8 @@ mod tests {
     use crate::store::npy;
 
     /// Reads a sample and compares it with the lossless images from `first` on.
-    fn agrees_with_lossless(test: &str, name: &str, first: usize, count: usize) {
-        let (Some(sample), Some(truth)) = (mirror(test, name), mirror(test, "cifar10")) else { return };
+    fn agrees_with_lossless(name: &str, first: usize, count: usize) {
+        let (sample, truth) = (mirror(name), mirror("cifar10"));
         let images = npy::read::<u8>(&truth.join("train-first-4000-lossless-images.npy")).unwrap();
         let labels = npy::read::<i64>(&truth.join("train-first-4000-lossless-labels.npy")).unwrap();
         let parts = open(Source::open(&sample, wanted).unwrap()).unwrap();
@@ -158,13 +158,15 @@ mod tests {
     }
 
     #[test]
+    #[ignore = "it takes OBVERSE_MIRROR"]
     fn the_binary_version_is_read_to_the_byte() {
-        agrees_with_lossless("the_binary_version_is_read_to_the_byte", "formats/data_batch_1.bin", 0, 600);
+        agrees_with_lossless("formats/data_batch_1.bin", 0, 600);
     }
 
     #[test]
+    #[ignore = "it takes OBVERSE_MIRROR"]
     fn the_python_version_is_read_to_the_byte() {
-        agrees_with_lossless("the_python_version_is_read_to_the_byte", "formats/data_batch_1", 600, 300);
+        agrees_with_lossless("formats/data_batch_1", 600, 300);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Operations of networks. Each is a room: a file with its settings, its parameters, the size of its result, what it computes, its
 //! pullback, what it folds with, and examples of it.
 //!
-//! [`Operation`] is what an operation *is*: anything that runs networks reads it. [`Compute`] is how dfdx's tape on the processor computes
+//! `Operation` is what an operation *is*: anything that runs networks reads it. `Compute` is how dfdx's tape on the processor computes
 //! it; another engine implements the same rooms. A pullback is made of tape operations, since feature alignment and Grad-IFV
 //! differentiate it again. One test goes over the examples of every room and holds both directions to finite differences.
 //!

@@ -1,4 +1,4 @@
-//! Arrays as artifacts: with their shape and type beside the digest.
+//! What a sidecar says of an array: its shape and type beside the digest.
 
 use std::path::Path;
 
