@@ -44,17 +44,21 @@ fn folder_of_tools() -> &'static Path {
     })
 }
 
+/// The profile of cargo that the tests, and so the tools, are built with.
+pub fn profile() -> &'static str {
+    match folder_of_tools().file_name().and_then(|name| name.to_str()) {
+        None | Some("debug") => "dev",
+        Some(profile) => profile,
+    }
+}
+
 /// Builds binaries of the tools to the current sources, unless they are built already. Cargo builds a package's binaries for its own tests
 /// only. Outside cargo the tests take what is there.
 fn build(which: &[&str]) {
     let folder = folder_of_tools();
     let Some(cargo) = std::env::var_os("CARGO").filter(|_| !are_built(folder)) else { return };
-    let profile = match folder.file_name().and_then(|name| name.to_str()) {
-        None | Some("debug") => "dev",
-        Some(profile) => profile,
-    };
     let mut command = Command::new(cargo);
-    command.args(["build", "--quiet", "--package", "obverse-tools", "--profile", profile]).args(which);
+    command.args(["build", "--quiet", "--package", "obverse-tools", "--profile", profile()]).args(which);
     let built = command.current_dir(env!("CARGO_MANIFEST_DIR")).status();
     assert!(built.is_ok_and(|status| status.success()), "the tools do not build");
 }

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use obverse_tests::checkout;
+use obverse_tests::{checkout, profile};
 
 /// Where a block of the document goes.
 #[derive(Clone, Copy, Debug)]
@@ -123,6 +123,10 @@ fn copy(to: &Path) {
     }
 }
 
+/// How the copy is built: the dependencies as ever, its own crates without optimisation.
+const QUICKLY: &str =
+    "[profile.dev.package.obverse]\nopt-level = 0\n[profile.dev.package.obverse-tools]\nopt-level = 0\n";
+
 #[test]
 #[ignore = "it builds a copy of the checkout, which takes minutes: just contributing"]
 fn the_examples_build_in_a_copy_and_pass_their_tests() {
@@ -131,9 +135,12 @@ fn the_examples_build_in_a_copy_and_pass_their_tests() {
     let _ = fs::remove_dir_all(&folder);
     copy(&folder);
     follow(&document(), &checkout(), &folder);
+    // Small tests: compiling is what takes long.
+    fs::create_dir(folder.join(".cargo")).unwrap();
+    fs::write(folder.join(".cargo/config.toml"), QUICKLY.replace("PROFILE", profile())).unwrap();
     let cargo = |words: &str| {
         let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        command.args(words.split(' ')).current_dir(&folder);
+        command.args(words.replace("PROFILE", profile()).split(' ')).current_dir(&folder);
         // The dependencies are those of the checkout, built already.
         command.env("CARGO_TARGET_DIR", checkout().join("target")).env_remove("OBVERSE_TOOLS");
         let output = command.output().unwrap();
@@ -142,13 +149,13 @@ fn the_examples_build_in_a_copy_and_pass_their_tests() {
         printed.into_owned()
     };
     cargo("fmt --all --check");
-    let passed = cargo("test --locked --package obverse --lib -- net::op cifar100 gaussian");
+    let passed = cargo("test --profile PROFILE --locked --package obverse --lib -- net::op cifar100 gaussian");
     for test in ["net::op::pixel_shuffle::", "data::cifar100::", "information::gaussian::"] {
         assert!(passed.contains(test), "no test of {test} ran:\n{passed}");
     }
-    let passed = cargo("test --locked --package obverse-tests --test tests -- tool_npy_norm");
+    let passed = cargo("test --profile PROFILE --locked --package obverse-tests --test tests -- tool_npy_norm");
     assert!(passed.contains("2 passed"), "{passed}");
-    cargo("test --locked --package obverse-tools --test tests");
+    cargo("test --profile PROFILE --locked --package obverse-tools --test tests");
 }
 
 #[test]

@@ -52,7 +52,7 @@ fn read_damaged(reader: &Reader) {
 fn damaged_inputs_are_read_or_refused() {
     // At once, since most of the time passes in waiting for the disk.
     std::thread::scope(|scope| {
-        for reader in &READERS {
+        for reader in READERS {
             scope.spawn(|| read_damaged(reader));
         }
     });

@@ -21,7 +21,7 @@ use super::{Error, Result};
 pub const UNVERIFIED: &str = "unverified";
 
 /// The manifests of the suite.
-const MANIFESTS: [&str; 9] = [
+const MANIFESTS: &[&str] = &[
     include_str!("../../../data/mnist.toml"),
     include_str!("../../../data/fashion-mnist.toml"),
     include_str!("../../../data/cifar10.toml"),

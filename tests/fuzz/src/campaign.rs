@@ -29,8 +29,8 @@ pub fn run() -> i32 {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let minutes = arguments.first().and_then(|text| text.parse::<f64>().ok()).filter(|minutes| *minutes > 0.0);
     let names = arguments.get(1..).unwrap_or_default();
-    let readers: Vec<Reader> =
-        READERS.into_iter().filter(|reader| names.is_empty() || names.iter().any(|name| name == reader.name)).collect();
+    let is_asked = |reader: &&Reader| names.is_empty() || names.iter().any(|name| name == reader.name);
+    let readers: Vec<Reader> = READERS.iter().filter(is_asked).copied().collect();
     let (Some(minutes), false) = (minutes, readers.is_empty()) else {
         let known: Vec<&str> = READERS.iter().map(|reader| reader.name).collect();
         eprintln!("expected MINUTES [READER...], found {arguments:?}; the readers are {}", known.join(", "));
@@ -62,7 +62,9 @@ fn campaign(readers: &[Reader], seconds: u64) -> io::Result<usize> {
     for (reader, path) in &broken {
         let (name, folder) = (reader.name, reader.folder());
         println!("\n{name} broke; what it said ends {}", folder_of("logs").join(name).with_extension("log").display());
-        println!("add the input to the tests, mend the reader, and run `cargo test --release --test readers`:");
+        println!(
+            "add the input to the tests, mend the reader, and run `cargo test --package obverse-tests --test tests readers`:"
+        );
         println!("    mkdir -p {0} && cp {1} {0}/a-name-that-says-what-it-is", folder.display(), path.display());
     }
     Ok(broken.len())

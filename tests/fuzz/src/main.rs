@@ -23,7 +23,7 @@ static CHOSEN: OnceLock<(Reader, Option<File>)> = OnceLock::new();
 
 /// The reader that this process is to fuzz; without one it runs the campaign and ends.
 fn choose() {
-    let named = std::env::var(READER).ok().and_then(|name| READERS.into_iter().find(|reader| reader.name == name));
+    let named = std::env::var(READER).ok().and_then(|name| READERS.iter().find(|reader| reader.name == name).copied());
     match named {
         Some(reader) => {
             let current = std::env::var_os(CURRENT).and_then(|path| File::create(path).ok());

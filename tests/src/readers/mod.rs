@@ -76,7 +76,7 @@ impl Reader {
 }
 
 /// All of them.
-pub const READERS: [Reader; 34] = [
+pub const READERS: &[Reader] = &[
     reader("npy", arrays::npy, arrays::npy_seeds),
     reader("npy-zst", arrays::zst, arrays::zst_seeds),
     reader("npy-zst-content", arrays::zst_content, arrays::npy_seeds),

@@ -209,6 +209,14 @@ impl<'m> Translation<'m> {
         let is_constant = |which| -> Result<bool> { Ok(matches!(self.value(site, which)?, Some(Known::Constant(_)))) };
         match (is_constant(0)?, is_constant(1)?) {
             (false, false) if operation == "Add" => {
+                let axes = [self.computed(site, 0)?.axes, self.computed(site, 1)?.axes];
+                if axes[0] != axes[1] {
+                    // By ONNX's rule (N, C, 1, 1) + (N, C) is (N, C, N, C), though both have as many values.
+                    let [a, b] = axes.map(|axes| {
+                        format!("(N, {})", axes.iter().map(usize::to_string).collect::<Vec<_>>().join(", "))
+                    });
+                    return Err(site.refused("a sum of two values of one shape", format!("{a} and {b}")));
+                }
                 let (a, b) = (self.either(site, 0)?, self.either(site, 1)?);
                 let name = self.free(&site.name);
                 let size = self.push(name.clone(), Add, &[&a, &b])?;
@@ -243,7 +251,7 @@ impl<'m> Translation<'m> {
             "Mul" => (numbers, zeros),
             _ => (numbers.iter().map(|number| 1.0 / number).collect(), zeros),
         };
-        if site.node.operation == "Add" && self.takes_bias(site, variable, &x) {
+        if site.node.operation == "Add" && self.takes_bias(&x) {
             self.add_bias(&x, shift);
             return Ok(Value::Computed(x));
         }
@@ -252,12 +260,16 @@ impl<'m> Translation<'m> {
         self.normalised(site, &x, 0.0, parameters)
     }
 
-    /// Whether x is a linear layer or convolution without bias that nothing else reads.
-    fn takes_bias(&self, site: &Site, which: usize, x: &Computed) -> bool {
-        let readers = site.input(which).and_then(|name| self.readers.get(name)).copied();
+    /// Whether x is a linear layer or convolution without bias that nothing else reads, under whatever name: an identity, a dropout or a
+    /// change of shape makes no node, only another name.
+    fn takes_bias(&self, x: &Computed) -> bool {
+        let names = self.values.iter().filter(|(_, value)| matches!(value, Value::Computed(of) if of.node == x.node));
+        let reads: Vec<usize> = names.map(|(name, _)| self.readers.get(name).copied().unwrap_or(0)).collect();
+        // Each name but the first was made by a read of another.
+        let is_read_once = reads.iter().sum::<usize>() == reads.len();
         let is_open =
             |op: &Op| matches!(op, Op::Linear(Linear { bias: false, .. }) | Op::Conv2d(Conv2d { bias: false, .. }));
-        readers == Some(1) && self.nodes.last().is_some_and(|node| node.name == x.node && is_open(&node.op))
+        is_read_once && self.nodes.last().is_some_and(|node| node.name == x.node && is_open(&node.op))
     }
 
     /// Gives the node that was pushed last, x, its bias.

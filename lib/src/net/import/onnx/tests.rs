@@ -66,6 +66,40 @@ fn refused(shape: [usize; 3], nodes: Vec<onnx::Node>, tensors: &[(&str, Constant
     load(&model(shape, nodes, tensors), None).expect_err("no counterpart").to_string()
 }
 
+/// A bias after an identity belongs to the identity's name alone: what reads the convolution itself must not see it.
+#[test]
+fn a_bias_of_an_alias_does_not_leak_into_what_it_is_an_alias_of() {
+    let weight = ("w", floats(&[1, 1, 1, 1], &[2.0]));
+    let constant = ("c", floats(&[1, 1, 1], &[5.0]));
+    let nodes = vec![
+        node("Conv", &["x", "w"], "conv", &[]),
+        node("Identity", &["conv"], "alias", &[]),
+        node("Add", &["alias", "c"], "biased", &[]),
+        node("Concat", &["biased", "conv"], "y", &[("axis", Attribute::Integer(1))]),
+    ];
+    assert_eq!(applied([1, 1, 1], &[3.0], nodes, &[weight.clone(), constant.clone()]), [11.0, 6.0]);
+    // An alias that alone is read takes it.
+    let nodes = vec![
+        node("Conv", &["x", "w"], "conv", &[]),
+        node("Identity", &["conv"], "alias", &[]),
+        node("Add", &["alias", "c"], "y", &[]),
+    ];
+    let imported = load(&model([1, 1, 1], nodes, &[weight, constant]), None).expect("known operations");
+    assert_eq!(imported.network.graph().nodes.len(), 1);
+}
+
+/// As many values are not the same shape: ONNX aligns axes from the last, so that this sum is (N, C, N, C).
+#[test]
+fn a_sum_of_values_of_other_ranks_is_refused() {
+    let nodes = vec![
+        node("GlobalAveragePool", &["x"], "pooled", &[]),
+        node("Flatten", &["pooled"], "flat", &[]),
+        node("Add", &["pooled", "flat"], "y", &[]),
+    ];
+    let error = refused([3, 2, 2], nodes, &[]);
+    assert!(error.contains("(N, 3, 1, 1) and (N, 3)"), "{error}");
+}
+
 /// Written by PyTorch 2.15: ReLU6, depthwise and dilated convolutions, branches, ceil mode, a shortcut of option A with its
 /// arithmetic on shapes, channel slices, padding, a matrix product, softmax.
 #[test]
