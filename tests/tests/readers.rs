@@ -35,7 +35,7 @@ fn every_seed_is_read_without_an_error() {
 fn what_was_once_read_wrongly_is_read_or_refused() {
     for reader in READERS {
         for (name, bytes) in reader.regressions().expect("the checkout's files") {
-            read(&reader, &name, &bytes);
+            read(reader, &name, &bytes);
         }
     }
 }
