@@ -58,7 +58,7 @@ documentation:
 
 # Follow the worked examples of CONTRIBUTING.md in a copy of the checkout, and run their tests.
 contributing:
-    cargo test --release --locked --workspace --test tests -- --ignored contributing
+    cargo test --locked --package obverse-tests --test tests -- --ignored contributing
 
 # For a file, a part, a folder and a checkpoint. `just test` injects one fault at each call.
 # Inject every fault at every call that writes.
