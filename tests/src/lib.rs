@@ -2,6 +2,7 @@
 //!
 //! Here is how they find and run the tools, the recipes, and the commands of documents.
 
+mod mirror;
 pub mod oracle;
 pub mod readers;
 
@@ -14,6 +15,8 @@ use std::sync::{Mutex, Once, OnceLock, PoisonError};
 
 use obverse::tensor::random::Stream;
 use tempfile::TempDir;
+
+pub use self::mirror::mirror;
 
 /// What a tool did.
 #[derive(Debug)]
@@ -68,16 +71,18 @@ fn build(which: &[&str]) {
 /// # Panics
 /// When they do not build.
 pub fn tools() -> &'static Path {
-    static BUILT: Once = Once::new();
-    BUILT.call_once(|| build(&["--bins"]));
+    ALL_BUILT.call_once(|| build(&["--bins"]));
     folder_of_tools()
 }
+
+/// Done when all tools are built.
+static ALL_BUILT: Once = Once::new();
 
 /// The path of one tool's binary, built to the current sources once a test process. Whoever changed one tool waits for one to link.
 fn binary(name: &str) -> PathBuf {
     static BUILT: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
     let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
-    if !built.contains(name) {
+    if !ALL_BUILT.is_completed() && !built.contains(name) {
         build(&["--bin", name]);
         built.insert(name.to_owned());
     }
@@ -110,19 +115,6 @@ pub fn assert_kept(name: &str, found: &str) {
         "{name}: {}. If that is meant, run the test with OBVERSE_WRITE=1 and commit the file",
         differs.unwrap_or_default()
     );
-}
-
-/// The folder or file `name` of the datasets' mirror, the folder that `OBVERSE_MIRROR` names. Tests that call this are ignored where
-/// none is named (`cfg(mirror)`).
-///
-/// # Panics
-/// When the mirror lacks it.
-#[track_caller]
-pub fn mirror(name: &str) -> PathBuf {
-    let mirror = std::env::var_os("OBVERSE_MIRROR").map(PathBuf::from).unwrap_or_default();
-    let path = mirror.join(name);
-    assert!(path.exists(), "OBVERSE_MIRROR={}: expected {name} in it, found none", mirror.display());
-    path
 }
 
 /// A folder in which the recipes of the checkout run, with copies of the justfiles and a link to the tools: the checkout stays clean, and

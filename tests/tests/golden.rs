@@ -68,27 +68,20 @@ fn interface(mut sidecar: Value) -> String {
             *value = Value::Null;
         }
     }
-    sidecar["metrics"].as_object_mut().unwrap().values_mut().for_each(forget_numbers);
-    forget_digests(&mut sidecar);
+    let is_digest = |text: &str| text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    replace(&mut sidecar["metrics"], &|value| value.is_number().then_some("a number"));
+    replace(&mut sidecar, &|value| value.as_str().is_some_and(is_digest).then_some("a digest"));
     serde_json::to_string_pretty(&sidecar).unwrap() + "\n"
 }
 
-fn forget_numbers(value: &mut Value) {
-    match value {
-        Value::Number(_) => *value = "a number".into(),
-        Value::Array(values) => values.iter_mut().for_each(forget_numbers),
-        Value::Object(fields) => fields.values_mut().for_each(forget_numbers),
-        _ => {}
+/// Puts words in the place of values, however deep they lie.
+fn replace(value: &mut Value, by: &impl Fn(&Value) -> Option<&'static str>) {
+    if let Some(words) = by(value) {
+        *value = words.into();
     }
-}
-
-fn forget_digests(value: &mut Value) {
     match value {
-        Value::String(text) if text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit()) => {
-            *value = "a digest".into();
-        }
-        Value::Array(values) => values.iter_mut().for_each(forget_digests),
-        Value::Object(fields) => fields.values_mut().for_each(forget_digests),
+        Value::Array(values) => values.iter_mut().for_each(|value| replace(value, by)),
+        Value::Object(fields) => fields.values_mut().for_each(|value| replace(value, by)),
         _ => {}
     }
 }

@@ -120,7 +120,7 @@ impl<E: Element> Chain<E> {
                 (Op::Asinh(Asinh), Some(layer)) if waiting.is_empty() && !layer.activated => layer.activated = true,
                 (Op::Conv2d { .. } | Op::Linear { .. }, _) => {
                     waiting.push(place);
-                    let count = node.op.parameters(&graph.input_sizes(place)).len();
+                    let count = node.op.parameters(graph.input_sizes(place)).len();
                     let parameters = network.parameters()[first_parameter..first_parameter + count].to_vec();
                     first_parameter += count;
                     layers.push(layer(graph, &std::mem::take(&mut waiting), parameters)?);

@@ -172,7 +172,7 @@ fn sample(plane: &[u8], shape: Shape, x: f64, y: f64) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::testing::mirror;
+    use crate::data::mirror::mirror;
     use crate::data::{Source, idx};
 
     const DIGIT: Shape = Shape { channels: 1, height: 28, width: 28 };

@@ -138,7 +138,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::data::testing::mirror;
+    use crate::data::mirror::mirror;
     use crate::store::npy;
 
     /// Reads a sample and compares it with the lossless images from `first` on.

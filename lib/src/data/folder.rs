@@ -287,7 +287,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::data::testing::mirror;
+    use crate::data::mirror::mirror;
 
     fn save(root: &Path, name: &str, image: impl Into<DynamicImage>) {
         let path = root.join(name);

@@ -179,7 +179,7 @@ mod tests {
 
     use super::*;
     use crate::data::import::Format;
-    use crate::data::testing::mirror;
+    use crate::data::mirror::mirror;
 
     const TWO_BY_THREE: [u8; 16] = [0, 0, 8, 3, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3];
 

@@ -268,7 +268,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::data::testing::mirror;
+    use crate::data::mirror::mirror;
 
     /// scipy.io.savemat("structure.mat", {"other": [[1, 2]], "affNISTdata": {"label_one_of_n": eye(3), "label_int":
     /// [[5, 0, 9]] as float64, "image": arange(3 * 4) as u8 (4, 3)}}), plain and with do_compression.

@@ -24,6 +24,9 @@ mod images;
 pub mod import;
 pub mod manifest;
 mod matlab;
+#[cfg(test)]
+#[path = "../../../tests/src/mirror.rs"]
+mod mirror;
 pub mod output;
 pub mod pictures;
 pub mod resize;
@@ -33,8 +36,6 @@ mod source;
 pub mod stl10;
 pub mod surfaces;
 pub mod svhn;
-#[cfg(test)]
-mod testing;
 
 pub use error::{Error, Result};
 pub use images::{Example, Examples, Images, Part, Shape};

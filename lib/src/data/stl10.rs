@@ -83,7 +83,7 @@ fn class(file: &str, label: u8) -> Result<i64> {
 mod tests {
     use super::*;
     use crate::data::import::Format;
-    use crate::data::testing::mirror;
+    use crate::data::mirror::mirror;
     use crate::store::npy;
 
     #[test]

@@ -71,7 +71,7 @@ fn digit(file: &str, label: i64) -> Result<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::testing::mirror;
+    use crate::data::mirror::mirror;
     use crate::store::npy;
 
     #[test]

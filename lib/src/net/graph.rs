@@ -93,12 +93,14 @@ impl Node {
             _ => return Err(broken("expected \"input\": a node's name, or a list of names")),
         };
         let names: Vec<String> = settings.keys().filter(|name| *name != "op").cloned().collect();
-        let bare =
-            settings.get("op").map(|op| json!({ "op": op })).and_then(|op| serde_json::from_value::<Op>(op).ok());
-        if bare.is_some_and(|op| op.has_no_settings()) && !names.is_empty() {
-            return Err(broken(&format!("unknown setting {}: this operation has none", names.join(", "))));
-        }
-        let op: Op = serde_json::from_value(Value::Object(settings)).map_err(|error| broken(&error.to_string()))?;
+        let bare = settings.get("op").map(|op| json!({ "op": op })).unwrap_or_default();
+        let op: Op = serde_json::from_value(Value::Object(settings)).map_err(|error| {
+            let has_none = serde_json::from_value::<Op>(bare).is_ok_and(|op| op.has_no_settings());
+            match has_none && !names.is_empty() {
+                true => broken(&format!("unknown setting {}: this operation has none", names.join(", "))),
+                false => broken(&error.to_string()),
+            }
+        })?;
         Ok(Self { name: name.to_string(), op, inputs })
     }
 }
@@ -175,6 +177,8 @@ pub struct Graph {
     pub outputs: BTreeMap<String, String>,
     /// The size of each node's result.
     sizes: Vec<Size>,
+    /// The sizes of each node's inputs.
+    input_sizes: Vec<Vec<Size>>,
     /// Where each node's inputs are: `None` is the network's own.
     sources: Vec<Vec<Option<usize>>>,
 }
@@ -197,8 +201,8 @@ impl Graph {
             .iter()
             .map(|node| node.inputs.iter().map(|name| places.get(name.as_str()).copied()).collect())
             .collect();
-        let sizes = sizes(&input, &nodes, &sources)?;
-        Ok(Self { input, nodes, outputs, sizes, sources })
+        let (sizes, input_sizes) = sizes(&input, &nodes, &sources)?;
+        Ok(Self { input, nodes, outputs, sizes, input_sizes, sources })
     }
 
     /// The size of node `place`'s result.
@@ -212,16 +216,13 @@ impl Graph {
     }
 
     /// The sizes of node `place`'s inputs.
-    pub fn input_sizes(&self, place: usize) -> Vec<Size> {
-        self.sources[place].iter().map(|source| source.map_or(self.input.shape, |source| self.sizes[source])).collect()
+    pub fn input_sizes(&self, place: usize) -> &[Size] {
+        &self.input_sizes[place]
     }
 
     /// The size of node `place`'s first input; of an input, its own.
     pub fn input_size(&self, place: usize) -> Size {
-        match self.sources[place].first() {
-            None => self.sizes[place],
-            Some(source) => source.map_or(self.input.shape, |source| self.sizes[source]),
-        }
+        self.input_sizes[place].first().copied().unwrap_or(self.sizes[place])
     }
 
     /// The place of a node.
@@ -248,7 +249,7 @@ impl Graph {
     /// Every parameter, with the place of its node, in a fixed order.
     pub fn parameters(&self) -> Vec<(usize, ParameterSpec)> {
         let of_node = |place: usize| {
-            self.nodes[place].op.parameters(&self.input_sizes(place)).into_iter().map(move |spec| (place, spec))
+            self.nodes[place].op.parameters(self.input_sizes(place)).into_iter().map(move |spec| (place, spec))
         };
         (0..self.nodes.len()).flat_map(of_node).collect()
     }
@@ -341,15 +342,17 @@ fn ordered(nodes: Vec<Node>) -> Result<Vec<Node>> {
     Ok(result)
 }
 
-/// The size of each node's result.
-fn sizes(input: &InputSpec, nodes: &[Node], sources: &[Vec<Option<usize>>]) -> Result<Vec<Size>> {
+/// The size of each node's result, and those of its inputs.
+fn sizes(input: &InputSpec, nodes: &[Node], sources: &[Vec<Option<usize>>]) -> Result<(Vec<Size>, Vec<Vec<Size>>)> {
     check_size(INPUT, input.shape)?;
     let mut sizes: Vec<Size> = Vec::with_capacity(nodes.len());
+    let mut input_sizes = Vec::with_capacity(nodes.len());
     for (node, sources) in nodes.iter().zip(sources) {
         let inputs: Vec<Size> = sources.iter().map(|source| source.map_or(input.shape, |place| sizes[place])).collect();
         sizes.push(node.size(&inputs)?);
+        input_sizes.push(inputs);
     }
-    Ok(sizes)
+    Ok((sizes, input_sizes))
 }
 
 /// A node as `net-tap --describe` shows it.
@@ -372,7 +375,7 @@ impl Graph {
     pub fn summary(&self) -> Vec<NodeSummary> {
         let summary = |(place, node): (usize, &Node)| {
             let json = node.to_json();
-            let specs = node.op.parameters(&self.input_sizes(place));
+            let specs = node.op.parameters(self.input_sizes(place));
             NodeSummary {
                 name: node.name.clone(),
                 op: json.get("op").and_then(Value::as_str).unwrap_or_default().to_string(),

@@ -58,7 +58,7 @@ fn weight<E: Element>(stream: &Stream, spec: &ParameterSpec, fan_in: usize, init
 
 /// Values that one output of the node sums over.
 fn fan_in(graph: &Graph, place: usize) -> usize {
-    let weight = graph.nodes[place].op.parameters(&graph.input_sizes(place));
+    let weight = graph.nodes[place].op.parameters(graph.input_sizes(place));
     weight.first().map_or(1, |spec| spec.shape[1..].iter().product()).max(1)
 }
 

@@ -17,19 +17,18 @@ impl<E: Element> Network<E> {
 
     /// W x of a layer of weights; `None` of other nodes.
     pub(crate) fn weighted(&self, place: usize, x: &Batch<E>) -> Option<Batch<E>> {
-        let sizes = self.graph().input_sizes(place);
         let op = self.graph().nodes[place].op.without_bias()?;
-        let form = self.form(place, &sizes);
+        let form = self.form(place);
         let form = Form { parameters: &form.parameters[..1], ..form };
         let gradient = InputGradient::Unwanted;
-        let site = Site { form, inputs: vec![x], rectifier: None, training: None, gradient };
+        let name = &self.graph().nodes[place].name;
+        let site = Site { name, form, inputs: vec![x], rectifier: None, training: None, gradient };
         Some(op.forward(&mut NoneTape, &site).value)
     }
 
     /// W^T y of a layer of weights; of other nodes that are linear maps, such as an average pooling or a flattening, their transposed map.
     pub(crate) fn transposed(&self, tape: &mut impl Tape<E, Cpu>, place: usize, y: &Batch<E>) -> Option<Batch<E>> {
-        let sizes = self.graph().input_sizes(place);
         let cotangent = Cotangent { value: y, slopes: None };
-        self.graph().nodes[place].op.adjoint(tape, self.form(place, &sizes), cotangent)
+        self.graph().nodes[place].op.adjoint(tape, self.form(place), cotangent)
     }
 }

@@ -11,6 +11,7 @@ use obverse::similarity::ssim::ssim;
 use obverse::store::weights::Weights;
 
 use crate::common::Case;
+use crate::mirror::mirror;
 
 #[test]
 fn frechet_and_kernel_distances_are_those_of_the_oracle() {
@@ -43,8 +44,7 @@ fn structural_similarity_is_that_of_the_oracle() {
 
 /// The developers' copy of the inception network, as far as it goes.
 fn inception_map() -> FeatureMap {
-    let mirror = std::env::var_os("OBVERSE_MIRROR").map(std::path::PathBuf::from).unwrap_or_default();
-    let weights = Weights::open(&mirror.join("weights/inception-v3-2015-to-mixed-6e.safetensors")).unwrap();
+    let weights = Weights::open(&mirror("weights/inception-v3-2015-to-mixed-6e.safetensors")).unwrap();
     FeatureMap::new(inception::load(&weights).unwrap(), &inception::output(768), Resize::Bilinear).unwrap()
 }
 

@@ -6,5 +6,7 @@
 mod alignment;
 mod common;
 mod fidelity;
+#[path = "../../../tests/src/mirror.rs"]
+mod mirror;
 mod reversible;
 mod variational;

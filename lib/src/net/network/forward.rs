@@ -5,9 +5,7 @@ use dfdx::prelude::{Cpu, NoneTape, Tape};
 use super::plan::Execution;
 use super::{Mode, Network, Trace};
 use crate::net::op::{Form, Site};
-use crate::net::size::Size;
 use crate::ops::{InputGradient, normalise};
-use crate::tensor::random::Stream;
 use crate::tensor::{Batch, Element};
 
 impl<E: Element> Network<E> {
@@ -35,8 +33,7 @@ impl<E: Element> Network<E> {
         for place in 0..self.executions.len() {
             let Some((target, rectifier)) = self.executions[place].computes(place) else { continue };
             let gradient = if self.read(place, 0).is_none() { input } else { InputGradient::Wanted };
-            let sizes = self.graph.input_sizes(place);
-            let computed = self.site(&trace, place, &sizes, rectifier).map(|site| {
+            let computed = self.site(&trace, place, rectifier).map(|site| {
                 let site = Site { gradient, ..site };
                 self.graph.nodes[place].op.forward(tape, &site)
             });
@@ -58,39 +55,29 @@ impl<E: Element> Network<E> {
     }
 
     /// Where the node at `place` stands, with the values of a trace; `None` where one of its inputs is missing.
-    pub(super) fn site<'a>(
-        &'a self,
-        trace: &'a Trace<E>,
-        place: usize,
-        sizes: &'a [Size],
-        rectifier: Option<f64>,
-    ) -> Option<Site<'a, E>> {
+    pub(super) fn site<'a>(&'a self, trace: &'a Trace<E>, place: usize, rectifier: Option<f64>) -> Option<Site<'a, E>> {
         let count = self.graph.sources(place).len();
         Some(Site {
-            form: self.form(place, sizes),
+            name: &self.graph.nodes[place].name,
+            form: self.form(place),
             inputs: (0..count).map(|which| self.source(trace, place, which)).collect::<Option<_>>()?,
             rectifier: rectifier.map(E::of),
-            training: self.stream(place, trace.mode),
+            training: match trace.mode {
+                Mode::Inference => None,
+                Mode::Training(stream) => Some(stream),
+            },
             gradient: InputGradient::Wanted,
         })
     }
 
     /// The parameters and sizes of the node at `place`.
-    pub(in crate::net) fn form<'a>(&'a self, place: usize, sizes: &'a [Size]) -> Form<'a, E> {
+    pub(in crate::net) fn form(&self, place: usize) -> Form<'_, E> {
         let before = self.graph.sources(place).first().copied().flatten();
         Form {
             parameters: self.parameters_of(place),
-            sizes,
+            sizes: self.graph.input_sizes(place),
             size: self.graph.size(place),
             takes_before: before.is_some_and(|source| self.executions[source] == Execution::Taken),
-        }
-    }
-
-    /// The stream that a node draws from, in training.
-    fn stream(&self, place: usize, mode: Mode) -> Option<Stream> {
-        match mode {
-            Mode::Inference => None,
-            Mode::Training(stream) => Some(stream.branch(&self.graph.nodes[place].name)),
         }
     }
 

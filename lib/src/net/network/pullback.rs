@@ -65,8 +65,7 @@ impl<E: Element> Network<E> {
                 *slot = Some(summed(tape, slot.take(), cotangent));
                 continue;
             }
-            let sizes = self.graph.input_sizes(place);
-            let Some(site) = self.site(trace, place, &sizes, None) else { continue };
+            let Some(site) = self.site(trace, place, None) else { continue };
             let slopes = trace.value(from).zip(rectifier.map(E::of));
             let cotangent = Cotangent { value: &cotangent, slopes };
             for (which, part) in self.graph.nodes[place].op.pullback(tape, &site, cotangent).into_iter().enumerate() {

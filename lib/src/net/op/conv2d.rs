@@ -68,8 +68,8 @@ impl Operation for Conv2d {
     fn parameters(&self, inputs: &[Size]) -> Vec<ParameterSpec> {
         let [kh, kw] = self.kernel.values();
         let channels = inputs.first().map_or(0, |size| size.channels);
-        let weight = ParameterSpec::weight(vec![self.channels, channels / self.groups, kh, kw]);
-        std::iter::once(weight).chain(self.bias.then(|| ParameterSpec::bias(self.channels))).collect()
+        let weight = vec![self.channels, channels / self.groups, kh, kw];
+        ParameterSpec::of_layer(weight, self.bias.then_some(self.channels))
     }
 
     fn window(&self) -> Option<Window> {

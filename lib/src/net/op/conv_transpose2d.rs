@@ -60,8 +60,7 @@ impl Operation for ConvTranspose2d {
     fn parameters(&self, inputs: &[Size]) -> Vec<ParameterSpec> {
         let [kh, kw] = self.kernel.values();
         let channels = inputs.first().map_or(0, |size| size.channels);
-        let weight = ParameterSpec::weight(vec![channels, self.channels, kh, kw]);
-        std::iter::once(weight).chain(self.bias.then(|| ParameterSpec::bias(self.channels))).collect()
+        ParameterSpec::of_layer(vec![channels, self.channels, kh, kw], self.bias.then_some(self.channels))
     }
 
     fn window(&self) -> Option<Window> {

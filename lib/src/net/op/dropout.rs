@@ -28,7 +28,7 @@ impl Operation for Dropout {
 
 impl Compute for Dropout {
     fn forward<E: Element, T: Tape<E, Cpu>>(&self, tape: &mut T, site: &Site<E>) -> Computed<E> {
-        match site.training {
+        match site.stream() {
             Some(stream) => dropout::dropout(tape, site.x(), self.p, stream),
             None => site.x().clone(),
         }
@@ -41,7 +41,7 @@ impl Compute for Dropout {
         site: &Site<E>,
         cotangent: Cotangent<E>,
     ) -> Vec<Batch<E>> {
-        vec![match site.training {
+        vec![match site.stream() {
             Some(stream) => dropout::pullback(tape, cotangent.value, self.p, stream, shape(site.x()).0),
             None => cotangent.value.clone(),
         }]

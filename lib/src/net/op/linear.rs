@@ -29,8 +29,8 @@ impl Operation for Linear {
     }
 
     fn parameters(&self, inputs: &[Size]) -> Vec<ParameterSpec> {
-        let weight = ParameterSpec::weight(vec![self.features, inputs.first().map_or(0, |size| size.channels)]);
-        std::iter::once(weight).chain(self.bias.then(|| ParameterSpec::bias(self.features))).collect()
+        let weight = vec![self.features, inputs.first().map_or(0, |size| size.channels)];
+        ParameterSpec::of_layer(weight, self.bias.then_some(self.features))
     }
 
     fn takes_rectifier(&self) -> bool {

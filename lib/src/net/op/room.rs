@@ -37,14 +37,11 @@ pub enum Start {
 }
 
 impl ParameterSpec {
-    /// A trained weight.
-    pub(super) fn weight(shape: Vec<usize>) -> Self {
-        Self { name: "weight", shape, trained: true, start: Start::Drawn }
-    }
-
-    /// A trained bias.
-    pub(super) fn bias(length: usize) -> Self {
-        Self { name: "bias", shape: vec![length], trained: true, start: Start::Bias }
+    /// Those of a layer of weights: a weight of this shape, and a bias of this length where there is one.
+    pub(super) fn of_layer(weight: Vec<usize>, bias: Option<usize>) -> Vec<Self> {
+        let bias = bias.map(|length| Self { name: "bias", shape: vec![length], trained: true, start: Start::Bias });
+        let weight = Self { name: "weight", shape: weight, trained: true, start: Start::Drawn };
+        std::iter::once(weight).chain(bias).collect()
     }
 
     /// The number of values.
@@ -91,19 +88,26 @@ pub(crate) trait Operation {
 
 /// Where an operation stands in a network: all that its result depends on.
 pub(crate) struct Site<'a, E: Element> {
+    /// The node's name.
+    pub name: &'a str,
     /// Its parameters and sizes.
     pub form: Form<'a, E>,
     /// The values of its inputs, (N, H, W, C) each.
     pub inputs: Vec<&'a Batch<E>>,
     /// The slope of the rectifier that is computed with it.
     pub rectifier: Option<E>,
-    /// In training the stream that it draws from.
+    /// In training the stream that all nodes draw from, each by its name.
     pub training: Option<Stream>,
     /// Whether the gradient of its input is wanted.
     pub gradient: InputGradient,
 }
 
 impl<'a, E: Element> Site<'a, E> {
+    /// The stream that it draws from, in training.
+    pub(super) fn stream(&self) -> Option<Stream> {
+        self.training.map(|stream| stream.branch(self.name))
+    }
+
     /// The value of its first input.
     pub(super) fn x(&self) -> &'a Batch<E> {
         self.inputs[0]

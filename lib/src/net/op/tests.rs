@@ -68,7 +68,7 @@ impl Example {
         let size = self.op.output(&self.sizes).expect("an example fits");
         let form = Form { parameters: &parameters, sizes: &self.sizes, size, takes_before: false };
         let inputs = variables[..self.inputs.len()].iter().collect();
-        call(&Site { form, inputs, rectifier, training, gradient: InputGradient::Wanted })
+        call(&Site { name: "node", form, inputs, rectifier, training, gradient: InputGradient::Wanted })
     }
 
     fn forward(

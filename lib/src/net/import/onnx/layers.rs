@@ -263,13 +263,15 @@ impl<'m> Translation<'m> {
     /// Whether x is a linear layer or convolution without bias that nothing else reads, under whatever name: an identity, a dropout or a
     /// change of shape makes no node, only another name.
     fn takes_bias(&self, x: &Computed) -> bool {
+        let is_open =
+            |op: &Op| matches!(op, Op::Linear(Linear { bias: false, .. }) | Op::Conv2d(Conv2d { bias: false, .. }));
+        if !self.nodes.last().is_some_and(|node| node.name == x.node && is_open(&node.op)) {
+            return false;
+        }
         let names = self.values.iter().filter(|(_, value)| matches!(value, Value::Computed(of) if of.node == x.node));
         let reads: Vec<usize> = names.map(|(name, _)| self.readers.get(name).copied().unwrap_or(0)).collect();
         // Each name but the first was made by a read of another.
-        let is_read_once = reads.iter().sum::<usize>() == reads.len();
-        let is_open =
-            |op: &Op| matches!(op, Op::Linear(Linear { bias: false, .. }) | Op::Conv2d(Conv2d { bias: false, .. }));
-        is_read_once && self.nodes.last().is_some_and(|node| node.name == x.node && is_open(&node.op))
+        reads.iter().sum::<usize>() == reads.len()
     }
 
     /// Gives the node that was pushed last, x, its bias.
