@@ -111,6 +111,13 @@ oracle out *words:
     target/peers/bin/python -c 'import torch, numpy, scipy, skimage' 2>/dev/null || target/peers/bin/pip install --quiet torch numpy scipy scikit-image
     target/peers/bin/python tests/oracle/make.py --out {{ quote(out) }} {{ words }}
 
+# Run ONNX's own tests of its operations, write the table and keep the small ones for the tests (makes its own Python environment).
+conformance *words:
+    cargo build --release --locked --package obverse-tools --bin net-import --bin net-tap
+    test -x target/conformance/bin/python || python3 -m venv target/conformance
+    target/conformance/bin/python -c 'import onnx' 2>/dev/null || target/conformance/bin/pip install --quiet onnx
+    target/conformance/bin/python tests/conformance/run.py target/release docs/onnx.md --keep tests/oracle {{ words }}
+
 # Make a file or folder again, from its sidecar.
 again file: build
     "$OBVERSE_BIN/obverse-again" {{ quote(file) }}

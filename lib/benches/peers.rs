@@ -23,6 +23,7 @@ use obverse::ifv::prediction::predict;
 use obverse::ifv::subspace::Subspace;
 use obverse::net::architectures::{discriminator, encoder, generator, local_encoder};
 use obverse::net::import::googlenet::googlenet;
+use obverse::net::import::pretrained::of_name;
 use obverse::net::{Initialisation, InputSpec, Mode, Network, Size, inception};
 use obverse::objective::aggregation::Aggregation;
 use obverse::objective::expression::Expression;
@@ -42,7 +43,7 @@ static ALLOCATOR: MiMalloc = MiMalloc;
 
 type Job = (&'static str, fn() -> Box<dyn FnMut()>);
 
-const JOBS: [Job; 13] = [
+const JOBS: [Job; 19] = [
     ("fa_train_mnist", || fa_train("mnist", Size::new(1, 28, 28), 128)),
     ("fa_train_cifar10", || fa_train("cifar10", Size::new(3, 32, 32), 128)),
     ("fa_train_celeba", || fa_train("celeba", Size::new(3, 64, 64), 32)),
@@ -55,6 +56,12 @@ const JOBS: [Job; 13] = [
     ("ifv_googlenet", ifv_googlenet),
     ("pixelcnn_train_mnist", pixelcnn_train_mnist),
     ("pixelcnn_sample_mnist", pixelcnn_sample_mnist),
+    ("forward_resnet18", || forward("resnet18")),
+    ("gradient_resnet18", || class_gradient("resnet18")),
+    ("forward_mobilenet_v2", || forward("mobilenet_v2")),
+    ("gradient_mobilenet_v2", || class_gradient("mobilenet_v2")),
+    ("forward_vit_s_16", || forward("timm.vit_small_patch16_224")),
+    ("gradient_vit_s_16", || class_gradient("timm.vit_small_patch16_224")),
     ("vfa_gan_cifar10", || vfa_gan("cifar10", Size::new(3, 32, 32), 128)),
 ];
 
@@ -70,14 +77,44 @@ fn inception_features() -> Box<dyn FnMut()> {
     })
 }
 
+/// A network of an architecture, of random weights, ready to be run.
+fn imagenet(name: &str) -> Network<f32> {
+    let graph = of_name(name).and_then(|architecture| architecture.graph());
+    let graph = made(made(graph.ok_or(format!("no graph of {name} is kept"))));
+    let logits = graph.outputs["logits"].clone();
+    made(Network::<f32>::initialised(graph, Initialisation::He, 0).folded(&[&logits]))
+}
+
+/// The scores of 8 images of 3 x 224 x 224.
+fn forward(name: &str) -> Box<dyn FnMut()> {
+    let network = imagenet(name);
+    let shape = (8, 224, 224, 3);
+    let x = batch(Stream::new(0, "x", 0).uniform(0..8 * 224 * 224 * 3), shape);
+    Box::new(move || {
+        std::hint::black_box(network.forward(&mut NoneTape, &x, Mode::Inference, InputGradient::Unwanted));
+    })
+}
+
+/// Ten Adam steps on the sigmoid pixels of one image of 3 x 224 x 224 for a class.
+fn class_gradient(name: &str) -> Box<dyn FnMut()> {
+    let network = imagenet(name);
+    let node = network.graph().outputs["logits"].clone();
+    ascending(network, &format!("channel:{node}:5"), 1)
+}
+
 /// Ten Adam steps on the sigmoid pixels of 4 images of 3 x 224 x 224 for a channel of inception4c.
 fn fv_googlenet() -> Box<dyn FnMut()> {
-    let size = Size::new(3, 224, 224);
-    let graph = made(googlenet(1000, InputSpec::plain(size)));
+    let graph = made(googlenet(1000, InputSpec::plain(Size::new(3, 224, 224))));
     let network = made(Network::<f32>::initialised(graph, Initialisation::He, 0).folded(&["inception4c"]));
+    ascending(network, "channel:inception4c:7", 4)
+}
+
+/// Ten Adam steps on the sigmoid pixels of so many images for an objective.
+fn ascending(network: Network<f32>, objective: &str, count: usize) -> Box<dyn FnMut()> {
+    let size = network.graph().input.shape;
     let comparison = Comparison { aggregation: Aggregation::Mean, power: 0 };
-    let objective = made(Expression::from_str("channel:inception4c:7"));
-    let objective = made(Target::new(&objective, network.graph(), 4, comparison));
+    let objective = made(Expression::from_str(objective));
+    let objective = made(Target::new(&objective, network.graph(), count, comparison));
     let parameterisation = made(Squashed::new::<f32>(Pixels(size), Colours::Plain));
     let plain = made(Transforms::default().between(size, size));
     let optimiser = Optimiser::Adam { learning_rate: 0.05 };
@@ -92,7 +129,7 @@ fn fv_googlenet() -> Box<dyn FnMut()> {
             settings,
             seed: 0,
         };
-        let mut state = ascent.start((0..4).collect());
+        let mut state = ascent.start((0..count).collect());
         for _ in 0..settings.steps {
             made(ascent.step(&mut state));
         }

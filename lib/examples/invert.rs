@@ -33,9 +33,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     // 768 numbers an image -> 96 latents.
     let nodes = vec![
         Node::new("flat", Flatten, "input"),
-        Node::new("fc", Linear { features: 512, bias: true }, "flat"),
+        Node::new("fc", Linear::new(512, true), "flat"),
         Node::new("act", LeakyRelu { slope: 0.01 }, "fc"),
-        Node::new("z", Linear { features: 96, bias: true }, "act"),
+        Node::new("z", Linear::new(96, true), "act"),
     ];
     let graph = Graph::new(InputSpec::plain(Size::new(3, SIDE, SIDE)), nodes, [("z".into(), "z".into())].into())?;
     let mut encoder = Network::<f32>::initialised(graph, Initialisation::Orthogonal, 0);

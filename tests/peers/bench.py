@@ -11,7 +11,8 @@ import argparse, json, os, pathlib, statistics, subprocess, sys
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 JOBS = ["fa_train_mnist", "fa_train_cifar10", "fa_train_celeba", "fa_invert_mnist", "vfa_gan_cifar10", "inception_features", "frechet_2048",
-        "fv_googlenet", "ifv_googlenet", "pixelcnn_train_mnist", "pixelcnn_sample_mnist"]
+        "fv_googlenet", "ifv_googlenet", "pixelcnn_train_mnist", "pixelcnn_sample_mnist", "forward_resnet18", "gradient_resnet18",
+        "forward_mobilenet_v2", "gradient_mobilenet_v2", "forward_vit_s_16", "gradient_vit_s_16"]
 MEMORY = {"fa_train_celeba_128": "a CelebA step at batch 128", "pixelcnn_train_mnist": "a PixelCNN++ update"}
 # Multiply-adds of one image through the encoder, by convolution and linear layers, times the 9 products of a training
 # step (x and r forward, the pullback of r, its derivative twice, x and r backward to inputs and to weights) or the 2 of

@@ -127,6 +127,41 @@ def inception_features():
     return lambda: net(x)
 
 
+def imagenet(name):
+    """An architecture of torchvision's, as feature visualisation has it."""
+    import torchvision
+    models = torchvision.models
+    if name == "vit_s_16":
+        net = models.VisionTransformer(image_size=224, patch_size=16, num_layers=12, num_heads=6, hidden_dim=384, mlp_dim=1536)
+    else:
+        net = getattr(models, name)(weights=None)
+    return net.eval().requires_grad_(False)
+
+
+def forward(name):
+    """The scores of 8 images of 224 x 224."""
+    net, x = imagenet(name), torch.rand(8, 3, 224, 224)
+
+    def step():
+        with torch.no_grad():
+            net(x)
+    return step
+
+
+def gradient(name):
+    """Ten steps of Adam on the sigmoid pixels of one image of 224 x 224 for a class."""
+    net = imagenet(name)
+
+    def step():
+        s = torch.zeros(1, 3, 224, 224, requires_grad=True)
+        optimiser = torch.optim.Adam([s], 0.05)
+        for _ in range(10):
+            optimiser.zero_grad()
+            (-net(torch.sigmoid(s))[0, 5]).backward()
+            optimiser.step()
+    return step
+
+
 def frechet_2048():
     """The Frechet distance from 10,000 x 2,048 features a side as pytorch-fid has it: means, covariances, sqrtm."""
     import numpy as np
@@ -226,6 +261,8 @@ JOBS = {
     "inception_features": inception_features,
     "frechet_2048": frechet_2048,
     "fv_googlenet": fv_googlenet,
+    **{f"forward_{name}": lambda name=name: forward(name) for name in ("resnet18", "mobilenet_v2", "vit_s_16")},
+    **{f"gradient_{name}": lambda name=name: gradient(name) for name in ("resnet18", "mobilenet_v2", "vit_s_16")},
     "vfa_gan_cifar10": lambda: vfa_gan(3, 32, 2048, 128),
     "fa_train_mnist": lambda: fa_train(1, 28, 4096, 128),
     "fa_train_cifar10": lambda: fa_train(3, 32, 2048, 128),

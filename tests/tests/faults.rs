@@ -19,7 +19,7 @@ use obverse_tests::{Outcome, names, run, tools, write_images};
 use tempfile::TempDir;
 
 /// The calls that write, flush and name files.
-const CALLS: &str = "openat,write,pwrite64,writev,fsync,fdatasync,ftruncate,fchmod,mkdir,rename,renameat,renameat2,unlink,\
+const CALLS: &str = "openat,write,pwrite64,writev,fsync,fdatasync,syncfs,ftruncate,fchmod,mkdir,rename,renameat,renameat2,unlink,\
                      unlinkat,rmdir,link,linkat,copy_file_range";
 /// Faults of calls in general, and those of writes besides.
 const FAULTS: [&str; 3] = ["error=ENOSPC", "signal=SIGKILL", "error=EIO"];
@@ -278,6 +278,27 @@ fn a_folder_is_old_or_new_after_every_fault() {
     let second = torture(&base, &request, &[], 2);
     let third = torture(&base, &request, &[NO_EXCHANGE], 2);
     println!("{first} faults, {second} over an older output, {third} where names cannot be exchanged");
+}
+
+/// A folder of so many files is flushed with its file system, in one call.
+#[test]
+#[cfg_attr(not(strace), ignore = "it takes strace, and leave to trace")]
+fn a_folder_of_many_files_is_old_or_new_after_every_fault() {
+    let (_parent, base) = folder();
+    let layer = |place: usize| {
+        let input = if place == 0 { "flatten".to_owned() } else { format!("l{}", place - 1) };
+        format!(r#"{{"name": "l{place}", "op": "linear", "input": "{input}", "features": 4}},"#)
+    };
+    let layers: String = (0..16).map(layer).collect();
+    let z = r#"{"name": "z", "op": "linear", "input": "#;
+    let deep = ARCHITECTURE.replace(&format!("{z}\"flatten\""), &format!("{layers}{z}\"l15\""));
+    assert_ne!(deep, ARCHITECTURE);
+    fs::write(base.join("arch.json"), deep).unwrap();
+    let request = Request::new("fa-fit", FIT, "enc");
+    let first = torture(&base, &request, &[], 20);
+    Request::new("fa-fit", &format!("{FIT} --seed 1"), "enc").run(&base).succeeds();
+    let second = torture(&base, &request, &["syncfs:error=EIO"], 20);
+    println!("{first} faults, {second} over an older output where the file system as a whole cannot be flushed");
 }
 
 #[test]

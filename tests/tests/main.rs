@@ -28,6 +28,7 @@ mod tool_fv_optimize;
 mod tool_ifv_predict;
 mod tool_metric_view;
 mod tool_mi_bound;
+mod tool_net_export;
 mod tool_net_import;
 mod tool_npy_cat;
 mod tool_npy_view;

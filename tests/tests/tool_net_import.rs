@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 
 use ndarray::{ArrayD, Axis};
-use obverse::store::npy::read;
+use obverse::store::npy::{read, write_array};
 use obverse_tests::oracle::Case;
 use obverse_tests::{mirror, run, write_images};
 use serde_json::Value;
@@ -154,11 +154,22 @@ fn weights_of_another_architecture_are_named() {
     fs::write(path.join("bad.onnx"), "no network").unwrap();
     run(path, "net-import", "bad.onnx -o net").fails(2, &["bad.onnx", "an ONNX model"]);
     run(path, "net-import", "bad.onnx --arch vgg16 -o net").fails(2, &["--arch", "its own graph"]);
+    run(path, "net-import", "bad.onnx --prefix encoder. -o net").fails(2, &["--prefix", "its own graph"]);
+    let prefixed = run(path, "net-import", "w.safetensors --prefix decoder. -o net");
+    prefixed.fails(2, &["--prefix", "decoder.", "found classifier.1.weight, encoder.weight"]);
+    for flag in ["--until fc", "--unbatched", "--layout nhwc"] {
+        let flagged = run(path, "net-import", &format!("w.safetensors {flag} -o net"));
+        flagged.fails(2, &[flag.split(' ').next().unwrap(), "expected an ONNX file"]);
+    }
+    run(path, "net-import", "w.safetensors --report").fails(2, &["--report", "expected an ONNX file"]);
     assert!(!path.join("net").exists());
     let listed = run(path, "net-import", "--list").succeeds().stdout;
     let help = String::from_utf8(run(path, "net-import", "--help").succeeds().stdout).unwrap();
-    for name in String::from_utf8(listed).unwrap().lines() {
-        assert!(help.contains(name), "{name} in {help}");
+    let listed = String::from_utf8(listed).unwrap();
+    for name in
+        ["vgg16", "densenet-bc-100-12", "inception-v3-fid", "resnet50", "vit_b_16", "timm.vit_small_patch16_224"]
+    {
+        assert!(listed.lines().any(|line| line == name) && help.contains(name), "{name} in {listed} and in {help}");
     }
 }
 
@@ -174,7 +185,7 @@ fn pixels_are_said_in_the_units_of_the_network() {
         let found = metrics(path, &format!("{} {words} -o net --force", onnx.display()));
         assert_eq!(
             (&found["outputs"], &found["left_off"]),
-            (&"[\"logits\"]".parse().unwrap(), &"[\"Softmax Softmax\"]".parse().unwrap())
+            (&serde_json::json!(["logits", "probabilities"]), &serde_json::json!([]))
         );
         tapped(path, &images, "head")
     };
@@ -190,4 +201,89 @@ fn pixels_are_said_in_the_units_of_the_network() {
     run(path, "net-import", &format!("{} --std 1,2 -o net", onnx.display())).fails(2, &["std", "3 channels"]);
     run(path, "net-import", &format!("{} --range 1,0 -o net", onnx.display())).fails(2, &["range"]);
     assert!(run(path, "net-import", &format!("{} -o net", onnx.display())).succeeds().stderr.contains("fresh"));
+}
+
+fn small_onnx() -> String {
+    let checkout = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    checkout.join("lib/src/net/import/onnx/testdata/small.onnx").display().to_string()
+}
+
+#[test]
+fn a_network_is_held_against_what_the_original_makes() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, onnx) = (folder.path(), small_onnx());
+    write_images(&path.join("x.npy"), 4, 3, 18).unwrap();
+    metrics(path, &format!("{onnx} -o net"));
+    // The file's own output are probabilities; what its softmax is of is one more.
+    let y = tapped(path, &path.join("x.npy"), "Softmax");
+    write_array(&path.join("y.npy"), &y).unwrap();
+    write_array(&path.join("logits.npy"), &tapped(path, &path.join("x.npy"), "head")).unwrap();
+    // Of any shape, and with the pixels of the original, whatever the convention.
+    write_array(&path.join("row.npy"), &y.flatten()).unwrap();
+    let x = read::<u8>(&path.join("x.npy")).unwrap().mapv(|value| f32::from(value) / 255.0);
+    write_array(&path.join("unit.npy"), &x).unwrap();
+    for (words, most) in [("y.npy", 1e-6), ("row.npy --std 0.5", 1e-6), ("logits.npy --expect-output logits", 1e-6)] {
+        let found = metrics(path, &format!("{onnx} --expect unit.npy {words} -o held"));
+        assert!(found["relative_difference"].as_f64().unwrap() <= most, "{found}");
+    }
+    let largest = y.iter().fold(0.0f32, |largest, value| largest.max(value.abs()));
+    let mut off = y.clone();
+    off[[0, 0]] += 0.01 * largest;
+    write_array(&path.join("off.npy"), &off).unwrap();
+    let said = ["off.npy", "probabilities", "of the largest value"];
+    run(path, "net-import", &format!("{onnx} --verify unit.npy off.npy -o new")).fails(1, &said);
+    assert!(!path.join("new").exists());
+    let before = std::fs::read(path.join("held/run.json")).unwrap();
+    run(path, "net-import", &format!("{onnx} --expect unit.npy off.npy -o held")).fails(1, &said);
+    assert_eq!(std::fs::read(path.join("held/run.json")).unwrap(), before);
+    // What is no number is near nothing.
+    off[[1, 1]] = f32::NAN;
+    write_array(&path.join("broken.npy"), &off).unwrap();
+    run(path, "net-import", &format!("{onnx} --expect unit.npy broken.npy -o new")).fails(1, &["broken.npy", "NaN"]);
+    // Images with the channels last are those with the channels first, by their axes or because it is said.
+    let last = x.clone().permuted_axes([0, 2, 3, 1].as_slice()).as_standard_layout().into_owned();
+    write_array(&path.join("last.npy"), &last).unwrap();
+    write_array(&path.join("flat.npy"), &last.flatten()).unwrap();
+    metrics(path, &format!("{onnx} --expect last.npy y.npy -o last"));
+    run(path, "net-import", &format!("{onnx} --expect flat.npy y.npy -o flat")).fails(1, &["y.npy"]);
+    let loose = metrics(path, &format!("{onnx} --expect unit.npy off.npy --tolerance 0.02 -o new"));
+    assert!((loose["largest_difference"].as_f64().unwrap() / f64::from(largest) - 0.01).abs() < 1e-3, "{loose}");
+    let fails = |words: &str, said: &[&str]| {
+        run(path, "net-import", &format!("{onnx} {words} -o other")).fails(2, said);
+    };
+    fails("--expect unit.npy x.npy", &["x.npy", "expected 20 values", "found 3888"]);
+    fails("--expect y.npy y.npy", &["y.npy", "expected images of 3x18x18", "[4, 5]"]);
+    fails("--expect unit.npy y.npy --expect-output pooled", &["--expect-output", "logits", "pooled"]);
+    fails("--expect unit.npy", &["--expect", "2 values"]);
+    fails("--expect-output logits", &["--expect"]);
+}
+
+/// A field of a protocol buffer that holds bytes, fewer than 2^14.
+fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
+    let (low, high) = ((bytes.len() & 127) as u8, (bytes.len() >> 7) as u8);
+    [&[number << 3 | 2, low | 128, high], bytes].concat()
+}
+
+#[test]
+fn all_that_stands_in_the_way_is_reported() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let node = |operation: &str, input: &str, output: &str| {
+        field(1, &[field(1, input.as_bytes()), field(2, output.as_bytes()), field(4, operation.as_bytes())].concat())
+    };
+    // An input of four axes, (N, C, H, W), all of them open.
+    let open = field(2, &field(1, &[]).repeat(4));
+    let input = field(11, &[field(1, b"x"), field(2, &field(1, &open))].concat());
+    let nodes = [node("Det", "x", "a"), node("Det", "x", "b"), node("Unique", "b", "y")].concat();
+    let graph = [nodes, input, field(12, &field(1, b"y"))].concat();
+    fs::write(path.join("m.onnx"), field(7, &graph)).unwrap();
+    run(path, "net-import", "m.onnx --report").fails(2, &["m.onnx", "\"x\"", "open"]);
+    let reported = run(path, "net-import", "m.onnx --report --input-size 1,4,4").succeeds();
+    let text = String::from_utf8(reported.stdout).unwrap();
+    assert!(text.contains("Det \"a\" and 1 more: expected") && text.contains("Unique \"y\": expected"), "{text}");
+    assert!(text.contains("2 kinds") && text.contains("--until"), "{text}");
+    let found = metrics(path, "m.onnx --report --input-size 1,4,4");
+    assert_eq!((&found["blockers"][0]["count"], &found["blockers"][1]["operation"]), (&2.into(), &"Unique".into()));
+    let none = run(path, "net-import", &format!("{} --report", small_onnx())).succeeds();
+    assert!(String::from_utf8(none.stdout).unwrap().contains("nothing stands in the way"));
 }

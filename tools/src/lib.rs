@@ -67,6 +67,7 @@ pub const TOOLS: &[Tool] = &[
     Tool { name: "metric-view", command: tools::metric_view::Arguments::command, results: 1 },
     Tool { name: "mi-bound", command: tools::mi_bound::Arguments::command, results: 1 },
     Tool { name: "nearest", command: tools::nearest::Arguments::command, results: 1 },
+    Tool { name: "net-export", command: tools::net_export::Arguments::command, results: 1 },
     Tool { name: "net-fit", command: tools::net_fit::Arguments::command, results: 1 },
     Tool { name: "net-import", command: tools::net_import::Arguments::command, results: 1 },
     Tool { name: "net-tap", command: tools::net_tap::Arguments::command, results: 1 },

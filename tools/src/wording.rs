@@ -30,31 +30,3 @@ impl Flags {
         flags.fold(message.to_owned(), |message, (field, flag)| message.replace(&format!("`{field}`"), flag))
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use clap::Arg;
-
-    use super::*;
-
-    fn flags(arguments: &[&str]) -> Flags {
-        let fit = Command::new("fit").arg(Arg::new("learning_rate").long("learning-rate"));
-        let command = Command::new("tool").subcommand(fit).arg(Arg::new("Common::seed").long("seed"));
-        let mut command = command.arg(Arg::new("images"));
-        let matches = command.try_get_matches_from_mut(arguments).unwrap();
-        Flags::of(&command, &matches)
-    }
-
-    #[test]
-    fn fields_that_flags_set_become_the_flags() {
-        let flags = flags(&["tool", "fit"]);
-        let message = "`learning_rate`: expected a positive number, found 0; `seed` `images` learning_rate";
-        let expected = "--learning-rate: expected a positive number, found 0; --seed `images` learning_rate";
-        assert_eq!(flags.reword(message), expected);
-    }
-
-    #[test]
-    fn flags_of_another_subcommand_are_left_out() {
-        assert_eq!(flags(&["tool"]).reword("`learning_rate`, `seed`"), "`learning_rate`, --seed");
-    }
-}

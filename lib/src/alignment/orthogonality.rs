@@ -7,7 +7,7 @@
 //! use obverse::alignment::orthogonality::orthogonality;
 //! use obverse::net::op::Linear;
 //! use obverse::net::{Graph, InputSpec, Network, Node, Size};
-//! let layer = Node::new("z", Linear { features: 2, bias: false }, "input");
+//! let layer = Node::new("z", Linear::new(2, false), "input");
 //! let graph = Graph::new(InputSpec::plain(Size::new(2, 1, 1)), vec![layer], [("z".into(), "z".into())].into())?;
 //! let encoder = Network::<f64>::of_parameters(graph, |_, _| Ok(vec![0.6, -0.8, 0.8, 0.6]))?;
 //! let measured = orthogonality(&encoder);

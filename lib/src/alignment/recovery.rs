@@ -10,7 +10,7 @@
 //! use obverse::tensor::{batch, view, zeros};
 //! use obverse::net::op::Linear;
 //! use obverse::net::{Graph, InputSpec, Network, Node, Size};
-//! let layer = Node::new("z", Linear { features: 2, bias: false }, "input");
+//! let layer = Node::new("z", Linear::new(2, false), "input");
 //! let graph = Graph::new(InputSpec::plain(Size::new(2, 1, 1)), vec![layer], [("z".into(), "z".into())].into())?;
 //! let encoder = Network::<f64>::of_parameters(graph, |_, _| Ok(vec![0.6, -0.8, 0.8, 0.6]))?;
 //! // z = E((1, 2)): a rotation, which one step of weight 1 undoes.

@@ -9,7 +9,7 @@
 //! use obverse::net::op::Linear;
 //! use obverse::net::{Graph, InputSpec, Network, Node, Size};
 //! use obverse::tensor::{batch, view, zeros};
-//! let layer = Node::new("double", Linear { features: 1, bias: false }, "input");
+//! let layer = Node::new("double", Linear::new(1, false), "input");
 //! let outputs = [("image".into(), "double".into())].into();
 //! let graph = Graph::new(InputSpec::plain(Size::new(1, 1, 1)), vec![layer], outputs)?;
 //! let generator = Network::<f64>::of_parameters(graph, |_, _| Ok(vec![2.0]))?;

@@ -56,15 +56,23 @@ impl ImageFile {
         Ok(Self { reader, shape })
     }
 
-    /// Uses vectors, (N, F), as images of F channels and one pixel: the input of a network on vectors.
+    /// Uses an open array as what a network takes: images, or without the axes of length 1 at the end vectors (N, F) and tokens (N, C, T).
     ///
     /// # Errors
     /// An array of another rank or type.
-    pub fn of_vectors(reader: Reader) -> Result<Self> {
-        reader.require_dtype(&[Dtype::F32, Dtype::F64])?;
-        reader.require_rank(2, "vectors (N, F)")?;
-        let shape = Shape::checked(&reader.path().display().to_string(), reader.row_len(), 1, 1)?;
-        Ok(Self { reader, shape })
+    pub fn of_network(reader: Reader, wanted: Shape) -> Result<Self> {
+        let Shape { channels, height, width } = wanted;
+        let whole = [channels, height, width];
+        if reader.row_shape().len() < 3 && trimmed(reader.row_shape()) == trimmed(&whole) {
+            reader.require_dtype(&[Dtype::U8, Dtype::F32, Dtype::F64])?;
+            return Ok(Self { reader, shape: wanted });
+        }
+        if let (&[length], [_, 1, 1]) = (reader.row_shape(), whole) {
+            reader.require_dtype(&[Dtype::U8, Dtype::F32, Dtype::F64])?;
+            let shape = Shape::checked(&reader.path().display().to_string(), length, 1, 1)?;
+            return Ok(Self { reader, shape });
+        }
+        Self::new(reader)
     }
 
     /// The number of images.
@@ -128,6 +136,12 @@ impl ImageFile {
         interleave(self.shape, &values, run, |value| value);
         Ok(())
     }
+}
+
+/// Lengths without those of 1 at the end.
+fn trimmed(lengths: &[usize]) -> &[usize] {
+    let last = lengths.iter().rposition(|&length| length != 1);
+    &lengths[..last.map_or(0, |last| last + 1)]
 }
 
 /// A file of labels, i64 of shape (N).

@@ -190,7 +190,7 @@ mod tests {
         };
         let nodes = vec![
             Node::new("conv1", convolution(shape(&first).0, true), "input"),
-            Node::new("act1", Softplus, "conv1"),
+            Node::new("act1", Softplus::default(), "conv1"),
             Node::new("conv2", convolution(shape(&second).0, false), "act1"),
         ];
         let outputs = [("y".to_string(), "conv2".to_string())].into();

@@ -129,7 +129,7 @@ pub fn perceptron(input: Size, heads: &[Head]) -> Result<Graph> {
     let mut chain = Chain::new();
     chain.push("flatten", Flatten);
     for number in 1..=2 {
-        chain.push(format!("fc{number}"), Linear { features: 1024, bias: true });
+        chain.push(format!("fc{number}"), Linear::new(1024, true));
         chain.push(format!("act{number}"), leaky());
     }
     chain.with_heads(input, heads)
@@ -143,7 +143,7 @@ pub fn perceptron(input: Size, heads: &[Head]) -> Result<Graph> {
 /// As [`encoder`].
 pub fn discriminator(name: &str, input: Size, batch_norm: bool) -> Result<Graph> {
     let mut chain = trunk(&plan(name)?, &leaky(), batch_norm);
-    chain.push("score", Linear { features: 1, bias: true });
+    chain.push("score", Linear::new(1, true));
     chain.graph(input, &["score"])
 }
 
@@ -159,7 +159,7 @@ fn trunk(plan: &Plan, activation: &Op, batch_norm: bool) -> Chain {
         }
     }
     chain.push("flatten", Flatten);
-    chain.push("fc1", Linear { features: plan.hidden, bias: true });
+    chain.push("fc1", Linear::new(plan.hidden, true));
     chain.push("act_fc1", activation.clone());
     chain
 }
@@ -179,9 +179,9 @@ pub fn generator(name: &str, image: Size, classes: Option<usize>) -> Result<Grap
         labels.inputs.clear();
         chain.nodes.push(labels);
         chain.last = LABELS.to_string();
-        chain.push("label_fc", Linear { features: image.height * image.width, bias: true });
+        chain.push("label_fc", Linear::new(image.height * image.width, true));
         chain.push("label_plane", Reshape { shape: [1, image.height, image.width] });
-        let mut joined = Node::new("with_label", Concat, INPUT);
+        let mut joined = Node::new("with_label", Concat::default(), INPUT);
         joined.inputs.push(chain.last.clone());
         chain.nodes.push(joined);
         chain.last = "with_label".to_string();
@@ -231,11 +231,11 @@ fn decoder_of(name: &str, image: Size, latent: usize, normalisation: Option<&Op>
         }
     };
     let hidden = if plan.two_linear { plan.hidden } else { flat };
-    chain.push("fc1", Linear { features: hidden, bias: true });
+    chain.push("fc1", Linear::new(hidden, true));
     chain.push("act_fc1", leaky());
     normalise(&mut chain, "norm_fc1".into());
     if plan.two_linear {
-        chain.push("fc2", Linear { features: flat, bias: true });
+        chain.push("fc2", Linear::new(flat, true));
         normalise(&mut chain, "norm_fc2".into());
     }
     chain.push("unflatten", Reshape { shape: [deepest, smallest.0, smallest.1] });
@@ -276,6 +276,8 @@ fn transposed(channels: usize, stride: usize, output_padding: Sides) -> Op {
         stride: Pair::Both(stride),
         padding: Sides::Pair(Pair::Both(1)),
         output_padding,
+        dilation: Pair::Both(1),
+        groups: 1,
         bias: true,
     })
 }

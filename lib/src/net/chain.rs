@@ -33,7 +33,7 @@ impl Chain {
         let trunk = self.last.clone();
         for &(head, features) in heads {
             self.last = trunk.clone();
-            self.push(head, Linear { features, bias: true });
+            self.push(head, Linear::new(features, true));
         }
         let outputs: Vec<&str> = heads.iter().map(|&(head, _)| head).collect();
         self.graph(input, &outputs)

@@ -28,13 +28,18 @@ pub(super) fn classifier(input: Size, heads: &[Head]) -> Result<Graph> {
     for (number, (channels, kernel)) in (1..).zip([(4, 5), (8, 5), (16, 5), (32, 3), (64, 3)]) {
         layer(&mut chain, number, channels, kernel);
         if number <= HALVINGS {
-            let pool =
-                Op::MaxPool2d(MaxPool2d { kernel: Pair::Both(2), stride: None, padding: none(), ceil_mode: false });
+            let pool = Op::MaxPool2d(MaxPool2d {
+                kernel: Pair::Both(2),
+                stride: None,
+                padding: none(),
+                dilation: Pair::Both(1),
+                ceil_mode: false,
+            });
             chain.push(format!("pool{number}"), pool);
         }
     }
     chain.push("flatten", Flatten);
-    chain.push("fc1", Linear { features: 60, bias: true });
+    chain.push("fc1", Linear::new(60, true));
     chain.push("act_fc1", Relu);
     chain.with_heads(input, heads)
 }
@@ -65,7 +70,7 @@ pub(super) fn decoder(image: Size, latent: usize) -> Result<Graph> {
     let smallest = |side: usize| side.div_ceil(1 << HALVINGS);
     let (height, width) = (smallest(image.height), smallest(image.width));
     let mut chain = Chain::new();
-    chain.push("fc1", Linear { features: 128 * height * width, bias: true });
+    chain.push("fc1", Linear::new(128 * height * width, true));
     chain.push("act_fc1", Relu);
     chain.push("unflatten", Reshape { shape: [128, height, width] });
     for (number, channels) in (1..).zip([64, 32, 16, 8]) {

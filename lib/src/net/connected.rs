@@ -20,7 +20,7 @@ pub(super) fn classifier(input: Size, heads: &[Head], dropout: f64) -> Result<Gr
     let mut chain = Chain::new();
     chain.push("flatten", Flatten);
     for (number, features) in (1..).zip(HIDDEN) {
-        chain.push(format!("fc{number}"), Linear { features, bias: true });
+        chain.push(format!("fc{number}"), Linear::new(features, true));
         chain.push(format!("act{number}"), Relu);
         if dropout > 0.0 {
             chain.push(format!("drop{number}"), Dropout { p: dropout });

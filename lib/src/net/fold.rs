@@ -117,7 +117,7 @@ mod tests {
             norm("c.bn", "c"),
             Node { name: "sum".into(), op: Op::Add(Add), inputs: vec!["b.bn".into(), "c.bn".into(), "c".into()] },
             flatten,
-            Node::new("fc", Linear { features: 5, bias: false }, "flat"),
+            Node::new("fc", Linear::new(5, false), "flat"),
             norm("fc.bn", "fc"),
         ];
         let outputs = BTreeMap::from([("y".to_string(), "fc.bn".to_string())]);

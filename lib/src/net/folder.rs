@@ -198,7 +198,7 @@ pub(crate) fn from_file_order<E: Element>(shape: &[usize], values: Vec<E>) -> Ba
     }
 }
 
-fn to_file_order<E: Element>(shape: &[usize], value: &Batch<E>) -> Vec<E> {
+pub(super) fn to_file_order<E: Element>(shape: &[usize], value: &Batch<E>) -> Vec<E> {
     match shape.len() {
         4 => channels_first(view(value), memory_shape(shape)),
         _ => view(value).to_vec(),

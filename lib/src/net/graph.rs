@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::error::{Error, Result};
 use super::op::{Op, ParameterSpec};
@@ -85,7 +85,7 @@ impl Node {
         let mut settings = fields.clone();
         settings.remove("name");
         let inputs = match settings.remove("input") {
-            None if settings.get("op").is_some_and(|op| op == INPUT) => Vec::new(),
+            None if settings.get("op").is_some_and(|op| op == INPUT || op == "constant") => Vec::new(),
             Some(Value::String(one)) => vec![one],
             Some(Value::Array(many)) if !many.is_empty() && many.iter().all(Value::is_string) => {
                 many.iter().filter_map(Value::as_str).map(String::from).collect()
@@ -93,10 +93,9 @@ impl Node {
             _ => return Err(broken("expected \"input\": a node's name, or a list of names")),
         };
         let names: Vec<String> = settings.keys().filter(|name| *name != "op").cloned().collect();
-        let bare = settings.get("op").map(|op| json!({ "op": op })).unwrap_or_default();
         let op: Op = serde_json::from_value(Value::Object(settings)).map_err(|error| {
-            let has_none = serde_json::from_value::<Op>(bare).is_ok_and(|op| op.has_no_settings());
-            match has_none && !names.is_empty() {
+            // The words of serde for settings of what has none.
+            match error.to_string().contains("expected unit struct") {
                 true => broken(&format!("unknown setting {}: this operation has none", names.join(", "))),
                 false => broken(&error.to_string()),
             }

@@ -63,7 +63,12 @@ fn unknown_operations_and_settings_are_refused_by_the_nodes_name() {
     assert_node_refused(json!({"op": "conv2d", "channels": 4, "kernel": 3, "strides": 2}), "strides");
     assert_node_refused(json!({"op": "conv2d", "channels": -4, "kernel": 3}), "");
     assert_node_refused(json!({"op": "conv2d", "channels": 4, "kernel": [3, 3, 3]}), "");
-    assert_node_refused(json!({"op": "relu", "slope": 0.1}), "slope");
+    assert_node_refused(json!({"op": "relu", "slope": 0.1}), "unknown setting slope: this operation has none");
+    assert_node_refused(
+        json!({"op": "concat", "axis": "depth"}),
+        "unknown variant `depth`, expected one of `channels`",
+    );
+    assert_node_refused(json!({"op": "concat", "step": 2}), "unknown field `step`, expected `axis`");
 }
 
 #[test]
@@ -85,6 +90,7 @@ fn shapes_that_do_not_fit_are_refused_by_the_nodes_name_with_what_was_found() {
     assert_node_refused(json!({"op": "conv2d", "channels": 4, "kernel": 3, "dilation": 4}), "3x8x8");
     assert_node_refused(json!({"op": "conv2d", "channels": 4, "kernel": 3, "groups": 2}), "2 groups");
     assert_node_refused(json!({"op": "conv2d", "channels": 4, "kernel": 3, "groups": 3}), "3 groups");
+    assert_node_refused(json!({"op": "conv_transpose2d", "channels": 4, "kernel": 3, "groups": 3}), "3 groups");
     assert_node_refused(json!({"op": "conv_transpose2d", "channels": 4, "kernel": 1, "padding": 4}), "3x8x8");
     assert_node_refused(
         json!({"op": "conv_transpose2d", "channels": 4, "kernel": 3, "stride": 2, "output_padding": 2}),
@@ -92,10 +98,12 @@ fn shapes_that_do_not_fit_are_refused_by_the_nodes_name_with_what_was_found() {
     );
     assert_node_refused(json!({"op": "max_pool2d", "kernel": 3, "padding": 2}), "half the kernel");
     assert_node_refused(json!({"op": "slice", "start": 1, "end": 4}), "4 channels");
+    assert_node_refused(json!({"op": "slice", "axis": "height", "start": 1, "end": 9}), "9 rows");
     assert_node_refused(json!({"op": "slice", "start": 2, "end": 2}), "start");
     assert_node_refused(json!({"op": "reshape", "shape": [3, 8, 7]}), "168 values");
     assert_node_refused(json!({"op": "dropout", "p": 1.0}), "probability");
-    assert_node_refused(json!({"op": "leaky_relu", "slope": -0.1}), "slope");
+    assert_node_refused(json!({"op": "clip", "low": 1.0, "high": 0.5}), "low bound");
+    assert_node_refused(json!({"op": "celu", "alpha": 0.0}), "positive alpha");
     let half = json!({"name": "half", "op": "max_pool2d", "kernel": 2, "input": "input"});
     for op in ["add", "concat"] {
         let joined = json!({"name": "joined", "op": op, "input": ["input", "half"]});
@@ -233,10 +241,10 @@ fn an_image_is_reshaped_in_channels_first_order_and_back() {
 }
 
 /// Each operation with its settings.
-const OPERATIONS: [(&str, &[&str]); 25] = [
+const OPERATIONS: [(&str, &[&str]); 32] = [
     ("conv2d", &["channels", "kernel", "stride", "padding", "dilation", "groups", "bias"]),
-    ("conv_transpose2d", &["channels", "kernel", "stride", "padding", "output_padding", "bias"]),
-    ("linear", &["features", "bias"]),
+    ("conv_transpose2d", &["channels", "kernel", "stride", "padding", "output_padding", "dilation", "groups", "bias"]),
+    ("linear", &["features", "bias", "every_place"]),
     ("leaky_relu", &["slope"]),
     ("relu", &[]),
     ("elu", &[]),
@@ -246,16 +254,23 @@ const OPERATIONS: [(&str, &[&str]); 25] = [
     ("sigmoid", &[]),
     ("tanh", &[]),
     ("softplus", &[]),
-    ("max_pool2d", &["kernel", "stride", "padding", "ceil_mode"]),
+    ("max_pool2d", &["kernel", "stride", "padding", "dilation", "ceil_mode"]),
     ("avg_pool2d", &["kernel", "stride", "padding", "ceil_mode", "count_include_pad"]),
     ("global_avg_pool", &[]),
     ("batch_norm", &["eps", "momentum"]),
+    ("layer_norm", &["eps"]),
+    ("rms_norm", &["eps"]),
+    ("group_norm", &["groups", "eps"]),
+    ("local_response_norm", &["size", "alpha", "beta", "k"]),
     ("dropout", &["p"]),
     ("upsample_nearest", &["factor"]),
     ("upsample_bilinear", &["size"]),
-    ("concat", &[]),
+    ("resize", &["size", "mode", "coordinates", "cubic", "antialias", "exclude_outside"]),
+    ("pad", &["padding", "channels", "mode", "value"]),
+    ("gather", &["axis", "indices"]),
+    ("concat", &["axis"]),
     ("add", &[]),
-    ("slice", &["start", "end"]),
+    ("slice", &["axis", "start", "end", "step"]),
     ("flatten", &[]),
     ("reshape", &["shape"]),
     ("input", &["shape"]),
@@ -284,11 +299,23 @@ fn any_json() -> impl Strategy<Value = Value> {
     })
 }
 
+/// One of some names.
+fn word(words: &'static [&'static str]) -> BoxedStrategy<Value> {
+    prop::sample::select(words).prop_map(Value::from).boxed()
+}
+
 /// A setting: mostly small, sometimes as large as can be, sometimes no number.
 fn setting(name: &'static str) -> BoxedStrategy<Value> {
     let usual = match name {
-        "bias" | "ceil_mode" | "count_include_pad" => any::<bool>().prop_map(Value::from).boxed(),
-        "slope" | "p" | "eps" | "momentum" => (0.0..1.0).prop_map(Value::from).boxed(),
+        "bias" | "ceil_mode" | "count_include_pad" | "every_place" | "antialias" | "exclude_outside" => {
+            any::<bool>().prop_map(Value::from).boxed()
+        }
+        "axis" => word(&["channels", "height", "width"]),
+        "mode" => word(&["nearest", "linear", "cubic", "zeros", "reflect", "edge", "wrap"]),
+        "coordinates" => word(&["half_pixel", "asymmetric", "align_corners", "half_pixel_symmetric"]),
+        "slope" | "p" | "eps" | "momentum" | "alpha" | "beta" | "k" | "cubic" | "value" => {
+            (0.0..1.0).prop_map(Value::from).boxed()
+        }
         "padding" | "output_padding" => prop_oneof![
             (0u64..3).prop_map(Value::from),
             prop::collection::vec(0u64..3, 4)

@@ -145,7 +145,11 @@ impl Builder {
 
     fn largest(&mut self, name: &str, input: &str, stride: usize, padding: usize) -> String {
         let (kernel, stride, padding) = (Pair::Both(3), Some(Pair::Both(stride)), Sides::Pair(Pair::Both(padding)));
-        self.push(name.to_string(), MaxPool2d { kernel, stride, padding, ceil_mode: false }, &[input])
+        self.push(
+            name.to_string(),
+            MaxPool2d { kernel, stride, padding, dilation: Pair::Both(1), ceil_mode: false },
+            &[input],
+        )
     }
 
     /// The mean over 3 x 3 places, of those that lie within the image.
@@ -170,7 +174,7 @@ impl Builder {
         let three = self.convolution(&at("branch3x3dbl_3"), &three, 96, [3, 3], 1, [1, 1]);
         let pool = self.mean(&at("pool"), x);
         let pool = self.point(&at("branch_pool"), &pool, pooled);
-        self.push(name.to_string(), Concat, &[&one, &five, &three, &pool])
+        self.push(name.to_string(), Concat::default(), &[&one, &five, &three, &pool])
     }
 
     fn block_b(&mut self, name: &str, x: &str) -> String {
@@ -180,7 +184,7 @@ impl Builder {
         let double = self.convolution(&at("branch3x3dbl_2"), &double, 96, [3, 3], 1, [1, 1]);
         let double = self.convolution(&at("branch3x3dbl_3"), &double, 96, [3, 3], 2, [0, 0]);
         let pool = self.largest(&at("pool"), x, 2, 0);
-        self.push(name.to_string(), Concat, &[&three, &double, &pool])
+        self.push(name.to_string(), Concat::default(), &[&three, &double, &pool])
     }
 
     fn block_c(&mut self, name: &str, x: &str, width: usize) -> String {
@@ -203,7 +207,7 @@ impl Builder {
         }
         let pool = self.mean(&at("pool"), x);
         let pool = self.point(&at("branch_pool"), &pool, 192);
-        self.push(name.to_string(), Concat, &[&one, &seven, &double, &pool])
+        self.push(name.to_string(), Concat::default(), &[&one, &seven, &double, &pool])
     }
 
     fn block_d(&mut self, name: &str, x: &str) -> String {
@@ -215,7 +219,7 @@ impl Builder {
         let seven = self.convolution(&at("branch7x7x3_3"), &seven, 192, [7, 1], 1, [3, 0]);
         let seven = self.convolution(&at("branch7x7x3_4"), &seven, 192, [3, 3], 2, [0, 0]);
         let pool = self.largest(&at("pool"), x, 2, 0);
-        self.push(name.to_string(), Concat, &[&three, &seven, &pool])
+        self.push(name.to_string(), Concat::default(), &[&three, &seven, &pool])
     }
 
     fn block_e(&mut self, name: &str, x: &str, last: bool) -> String {
@@ -233,6 +237,6 @@ impl Builder {
             false => self.mean(&at("pool"), x),
         };
         let pool = self.point(&at("branch_pool"), &pool, 192);
-        self.push(name.to_string(), Concat, &[&one, &across, &down, &double_across, &double_down, &pool])
+        self.push(name.to_string(), Concat::default(), &[&one, &across, &down, &double_across, &double_down, &pool])
     }
 }

@@ -36,6 +36,7 @@ pub(super) fn initial<E: Element>(
     let values = match spec.start {
         Start::Ones => vec![E::one(); count],
         Start::Zeros => vec![E::zero(); count],
+        Start::Quarters => vec![E::of(0.25); count],
         Start::Bias => uniform(&stream, count, 1.0 / (fan_in(graph, place) as f64).sqrt()),
         Start::Drawn => weight(&stream, spec, fan_in(graph, place), initialisation),
     };

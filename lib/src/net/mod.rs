@@ -7,7 +7,7 @@
 //! use obverse::ops::InputGradient;
 //! use obverse::tensor::{batch, view};
 //! let nodes = vec![
-//!     Node::new("fc", Linear { features: 2, bias: false }, "input"),
+//!     Node::new("fc", Linear::new(2, false), "input"),
 //!     Node::new("act", Relu, "fc"),
 //! ];
 //! let graph = Graph::new(InputSpec::plain(Size::new(2, 1, 1)), nodes, [("y".into(), "act".into())].into())?;
@@ -23,6 +23,7 @@ mod chain;
 mod clarke;
 mod connected;
 mod error;
+pub mod export;
 mod fold;
 pub(crate) mod folder;
 #[cfg(test)]
@@ -45,5 +46,5 @@ pub use folder::{FORMAT, origin};
 pub use graph::{Graph, INPUT, InputSpec, Node};
 pub use initialise::Initialisation;
 pub use network::{Mode, Network, Slopes, Trace};
-pub use op::{Op, Pair, ParameterSpec, Sides};
+pub use op::{Axis, Op, Pair, ParameterSpec, Sides};
 pub use size::Size;

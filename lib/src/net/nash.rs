@@ -61,7 +61,7 @@ pub(super) fn classifier(name: &str, input: Size, heads: &[Head], dropout: f64) 
 
 /// A dense layer whose node `name` is after its ReLU.
 fn dense(chain: &mut Chain, name: &str, features: usize) {
-    chain.push(format!("dense_{name}"), Linear { features, bias: true });
+    chain.push(format!("dense_{name}"), Linear::new(features, true));
     chain.push(name, Relu);
 }
 
@@ -111,7 +111,13 @@ fn unpadded(channels: usize) -> Op {
 }
 
 fn pool(kernel: [usize; 2]) -> Op {
-    Op::MaxPool2d(MaxPool2d { kernel: Pair::Each(kernel), stride: None, padding: none(), ceil_mode: false })
+    Op::MaxPool2d(MaxPool2d {
+        kernel: Pair::Each(kernel),
+        stride: None,
+        padding: none(),
+        dilation: Pair::Both(1),
+        ceil_mode: false,
+    })
 }
 
 fn none() -> Sides {

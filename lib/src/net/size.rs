@@ -8,7 +8,7 @@ use super::error::{Error, Result};
 const LIMIT: u128 = 1 << 31;
 
 /// Channels, height and width of what a node computes for one image.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Vec<usize>", into = "Vec<usize>")]
 pub struct Size {
     /// Channels, or features of a vector.

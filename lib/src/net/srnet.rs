@@ -70,6 +70,8 @@ fn doubling() -> Op {
         stride,
         padding: one,
         output_padding: one,
+        dilation: Pair::Both(1),
+        groups: 1,
         bias: true,
     })
 }

@@ -22,7 +22,7 @@ impl<E: Element> Network<E> {
         let form = Form { parameters: &form.parameters[..1], ..form };
         let gradient = InputGradient::Unwanted;
         let name = &self.graph().nodes[place].name;
-        let site = Site { name, form, inputs: vec![x], rectifier: None, training: None, gradient };
+        let site = Site { name, form, inputs: vec![x], wanted: vec![true], rectifier: None, training: None, gradient };
         Some(op.forward(&mut NoneTape, &site).value)
     }
 

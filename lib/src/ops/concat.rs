@@ -1,4 +1,4 @@
-//! Channels side by side, a range of them, and both signs through elu; (N, H, W, C1), (N, H, W, C2) -> (N, H, W, C1 + C2).
+//! Images side by side along an axis, a range of one, and both signs through elu; (N, H, W, C1), (N, H, W, C2) -> (N, H, W, C1 + C2).
 //!
 //! concat_elu: y = elu([x, -x]), twice the channels (Shang et al. 2016; Salimans et al. 2017). Concatenating and slicing
 //! move values, so the pullback of either is made of the other.
@@ -8,9 +8,11 @@
 //! use obverse::tensor::{batch, view};
 //! use obverse::ops::concat::{concat, slice};
 //! let (a, b) = (batch(vec![1.0f64, 2.0], (1, 1, 2, 1)), batch(vec![5.0, 6.0], (1, 1, 2, 1)));
-//! let both = concat(&mut NoneTape, &[&a, &b]);
+//! let (width, channels) = (2, 3);
+//! assert_eq!(view(&concat(&mut NoneTape, &[&a, &b], width)), [1.0, 2.0, 5.0, 6.0]);
+//! let both = concat(&mut NoneTape, &[&a, &b], channels);
 //! assert_eq!(view(&both), [1.0, 5.0, 2.0, 6.0]);
-//! assert_eq!(view(&slice(&mut NoneTape, &both, 1..2)), [5.0, 6.0]);
+//! assert_eq!(view(&slice(&mut NoneTape, &both, channels, 1..2)), [5.0, 6.0]);
 //! ```
 
 use std::ops::Range;
@@ -21,53 +23,64 @@ use super::activation::{Activation, activate, pullback};
 use super::{accumulate, record_transpose};
 use crate::tensor::{Batch, Element, GRAIN, batch, filled_in_chunks, shape, view};
 
-/// The inputs' channels side by side; the inputs have the same number of images, height and width.
-pub fn concat<E: Element>(tape: &mut impl Tape<E, Cpu>, inputs: &[&Batch<E>]) -> Batch<E> {
-    let (n, h, w, _) = inputs.first().map_or((0, 0, 0, 0), |first| shape(first));
-    for input in inputs {
-        let (images, height, width, _) = shape(input);
-        assert_eq!((images, height, width), (n, h, w), "concat: expected images of one number and size");
+/// The inputs side by side along `axis`: 1 is the height, 2 the width, 3 the channels. They have one size but for it, and as many images;
+/// an input of one image stands for all.
+pub fn concat<E: Element>(tape: &mut impl Tape<E, Cpu>, inputs: &[&Batch<E>], axis: usize) -> Batch<E> {
+    let sizes: Vec<[usize; 4]> = inputs.iter().map(|input| shape(input).into()).collect();
+    let mut to = sizes.iter().copied().max_by_key(|size| size[0]).unwrap_or_default();
+    for size in &sizes {
+        let fits = (0..4).all(|other| other == axis || size[other] == to[other] || (other == 0 && size[0] == 1));
+        assert!(fits, "concat: expected images of one number and size, but for axis {axis}, found {sizes:?}");
     }
-    let channels = inputs.iter().map(|input| shape(input).3).sum();
-    let parts: Vec<(&[E], usize)> = inputs.iter().map(|input| (view(input), shape(input).3)).collect();
-    let values = in_pixels(n * h * w, channels, |pixel, result| {
+    to[axis] = sizes.iter().map(|size| size[axis]).sum();
+    let (rows, row) = (to[..axis].iter().product(), to[axis..].iter().product());
+    let parts: Vec<(&[E], usize)> =
+        inputs.iter().zip(&sizes).map(|(input, size)| (view(input), size[axis..].iter().product())).collect();
+    let values = in_pixels(rows, row, |row, result| {
         let mut rest = result;
-        for &(values, channels) in &parts {
-            let (own, after) = rest.split_at_mut(channels);
-            own.copy_from_slice(&values[pixel * channels..][..channels]);
+        for &(values, count) in &parts {
+            let (own, after) = rest.split_at_mut(count);
+            own.copy_from_slice(&values[row * count % values.len()..][..count]);
             rest = after;
         }
     });
-    let result = batch(values, (n, h, w, channels));
-    record_concat(tape, inputs, &result);
+    let result = batch(values, to.into());
+    record_concat(tape, inputs, &result, axis);
     result
 }
 
-/// The channels in `range`.
-pub fn slice<E: Element>(tape: &mut impl Tape<E, Cpu>, x: &Batch<E>, range: Range<usize>) -> Batch<E> {
-    let (n, h, w, channels) = shape(x);
-    let y = batch(taken(view(x), channels, range.clone()), (n, h, w, range.len()));
-    record_transpose(tape, x, &y, move |upstream| placed(upstream, channels, range));
+/// The places in `range` along `axis`: 1 is the height, 2 the width, 3 the channels.
+pub fn slice<E: Element>(tape: &mut impl Tape<E, Cpu>, x: &Batch<E>, axis: usize, range: Range<usize>) -> Batch<E> {
+    let mut size = <[usize; 4]>::from(shape(x));
+    let inner: usize = size[axis + 1..].iter().product();
+    let (whole, range) = (size[axis] * inner, range.start * inner..range.end * inner);
+    size[axis] = range.len() / inner;
+    let y = batch(taken(view(x), whole, range.clone()), size.into());
+    record_transpose(tape, x, &y, move |upstream| placed(upstream, whole, range));
     y
 }
 
-/// The cotangent of x for a cotangent of [`slice()`]: zero in the other channels of x, `channels` altogether.
+/// The cotangent of x for a cotangent of [`slice()`]: zero at the other places of x, `length` altogether.
 pub(crate) fn slice_pullback<E: Element>(
     tape: &mut impl Tape<E, Cpu>,
     cotangent: &Batch<E>,
-    channels: usize,
+    axis: usize,
+    length: usize,
     range: Range<usize>,
 ) -> Batch<E> {
-    let (n, h, w, _) = shape(cotangent);
-    let result = batch(placed(view(cotangent), channels, range.clone()), (n, h, w, channels));
-    record_transpose(tape, cotangent, &result, move |upstream| taken(upstream, channels, range));
+    let mut size = <[usize; 4]>::from(shape(cotangent));
+    let inner: usize = size[axis + 1..].iter().product();
+    let (whole, range) = (length * inner, range.start * inner..range.end * inner);
+    size[axis] = length;
+    let result = batch(placed(view(cotangent), whole, range.clone()), size.into());
+    record_transpose(tape, cotangent, &result, move |upstream| taken(upstream, whole, range));
     result
 }
 
 /// elu([x, -x]).
 pub fn concat_elu<E: Element>(tape: &mut impl Tape<E, Cpu>, x: &Batch<E>) -> Batch<E> {
     let both = both_signs(tape, x);
-    activate(tape, &both, Activation::Elu)
+    activate(tape, &both, Activation::Elu { alpha: 1.0 })
 }
 
 /// The cotangent of x for a cotangent of [`concat_elu`]. Where `x` is one image, it stands for all of them.
@@ -77,7 +90,7 @@ pub(crate) fn concat_elu_pullback<E: Element>(
     x: &Batch<E>,
 ) -> Batch<E> {
     let both = both_signs(tape, x);
-    let cotangent = pullback(tape, cotangent, &both, Activation::Elu);
+    let cotangent = pullback(tape, cotangent, &both, Activation::Elu { alpha: 1.0 });
     let (n, h, w, c) = shape(&cotangent);
     let result = batch(folded(view(&cotangent), c / 2), (n, h, w, c / 2));
     record_transpose(tape, &cotangent, &result, move |upstream| mirrored(upstream, c / 2));
@@ -134,19 +147,20 @@ fn in_pixels<E: Element>(pixels: usize, channels: usize, fill: impl Fn(usize, &m
     })
 }
 
-/// Records that each input's gradient is its channels of the output's.
-fn record_concat<E: Element, T: Tape<E, Cpu>>(tape: &mut T, inputs: &[&Batch<E>], output: &Batch<E>) {
+/// Records that each input's gradient is its part of the output's; that of one image for all is their sum.
+fn record_concat<E: Element, T: Tape<E, Cpu>>(tape: &mut T, inputs: &[&Batch<E>], output: &Batch<E>, axis: usize) {
     if !T::OWNS_TAPE {
         return;
     }
-    let channels = shape(output).3;
-    let parts: Vec<_> = inputs.iter().map(|input| (input.ghost(), shape(input).3)).collect();
-    let output = output.ghost();
+    let row = |x: &Batch<E>| <[usize; 4]>::from(shape(x))[axis..].iter().product::<usize>();
+    let parts: Vec<_> = inputs.iter().map(|input| (input.ghost(), row(input), view(input).len())).collect();
+    let (whole, output) = (row(output), output.ghost());
     tape.add_backward_op(move |gradients| {
         let upstream = std::mem::take(&mut **gradients.get_or_alloc_mut(&output)?);
         let mut first = 0;
-        for (input, count) in parts {
-            accumulate(gradients.get_or_alloc_mut(&input)?, &taken(&upstream, channels, first..first + count));
+        for (input, count, values) in parts {
+            let target = gradients.get_or_alloc_mut(&input)?;
+            taken(&upstream, whole, first..first + count).chunks(values).for_each(|part| accumulate(target, part));
             first += count;
         }
         Ok(())
@@ -160,6 +174,9 @@ mod tests {
     use super::*;
     use crate::ops::checks::{check_case, check_directions, check_gradients, normal, repeated};
 
+    const HEIGHT: usize = 1;
+    const CHANNELS: usize = 3;
+
     #[test]
     fn oracle_values_and_gradients() {
         check_case::<f32>("concat_elu", &["x"], |tape, x| concat_elu(tape, &x[0]));
@@ -170,24 +187,51 @@ mod tests {
     fn channels_stand_side_by_side() {
         let a: Batch<f32> = batch(vec![1.0, 2.0, 3.0, 4.0], (1, 1, 2, 2));
         let b: Batch<f32> = batch(vec![5.0, 6.0], (1, 1, 2, 1));
-        let joined = concat(&mut NoneTape, &[&a, &b]);
+        let joined = concat(&mut NoneTape, &[&a, &b], CHANNELS);
         assert_eq!(view(&joined), [1.0, 2.0, 5.0, 3.0, 4.0, 6.0]);
-        assert_eq!(view(&slice(&mut NoneTape, &joined, 1..3)), [2.0, 5.0, 4.0, 6.0]);
+        assert_eq!(view(&slice(&mut NoneTape, &joined, CHANNELS, 1..3)), [2.0, 5.0, 4.0, 6.0]);
     }
 
     #[test]
-    fn a_part_of_a_concatenation_receives_its_gradient_even_twice() {
-        let inputs = [normal("a", (2, 2, 3, 2)), normal("b", (2, 2, 3, 1)), normal("c", (2, 2, 3, 3))];
-        check_gradients(&inputs, |tape, x| concat(tape, &[&x[0], &x[1], &x[2], &x[1]]));
+    fn a_part_of_a_concatenation_receives_its_gradient_even_twice_along_every_axis() {
+        for axis in 1..4 {
+            let input = |name, length| {
+                let mut size = [2, 2, 3, 2];
+                size[axis] = length;
+                normal(name, size.into())
+            };
+            let inputs = [input("a", 2), input("b", 1), input("c", 3)];
+            check_gradients(&inputs, |tape, x| concat(tape, &[&x[0], &x[1], &x[2], &x[1]], axis));
+        }
+    }
+
+    #[test]
+    fn one_image_stands_beside_all_and_collects_their_gradients() {
+        let (one, three): (Batch<f64>, Batch<f64>) = (normal("one", (1, 1, 3, 2)), normal("three", (3, 2, 3, 2)));
+        let joined = concat(&mut NoneTape, &[&one, &three], HEIGHT);
+        let apart = concat(&mut NoneTape, &[&repeated(&one, 3), &three], HEIGHT);
+        assert_eq!((shape(&joined), view(&joined)), ((3, 3, 3, 2), view(&apart)));
+        check_gradients(&[one, three], |tape, x| concat(tape, &[&x[0], &x[1]], HEIGHT));
+    }
+
+    #[test]
+    #[should_panic(expected = "expected images of one number and size")]
+    fn images_of_another_number_are_refused() {
+        let (two, three): (Batch<f64>, Batch<f64>) = (normal("two", (2, 1, 3, 2)), normal("three", (3, 2, 3, 2)));
+        concat(&mut NoneTape, &[&two, &three], HEIGHT);
     }
 
     #[test]
     fn the_directions_of_slicing_are_transposed() {
-        check_directions(
-            &normal("x", (2, 2, 3, 4)),
-            |tape, x| slice(tape, x, 1..3),
-            |tape, cotangent, _| slice_pullback(tape, cotangent, 4, 1..3),
-        );
+        for axis in 1..4 {
+            check_directions(
+                &normal("x", (2, 3, 4, 5)),
+                |tape, x| slice(tape, x, axis, 1..3),
+                |tape, cotangent, _| slice_pullback(tape, cotangent, axis, axis + 2, 1..3),
+            );
+        }
+        let x: Batch<f64> = normal("x", (1, 3, 4, 5));
+        assert_eq!(view(&slice(&mut NoneTape, &x, HEIGHT, 1..3)), &view(&x)[20..60]);
     }
 
     #[test]

@@ -1,16 +1,16 @@
 //! Transposed convolution, y = rectify(W^T * x + b), the adjoint of a convolution from y's size to x's, with bias and
-//! rectifier; x (N, H, W, C), y (N, H', W', O), W (C, kh, kw, O), b (1, 1, 1, O).
+//! rectifier; x (N, H, W, C), y (N, H', W', O), W (C, kh, kw, O / groups), b (1, 1, 1, O).
 //!
-//! Output length along one axis: (length - 1) stride - before - after + kernel + output padding, where the output padding
+//! Output length along one axis: (length - 1) stride - before - after + dilation (kernel - 1) + 1 + output padding, where the output padding
 //! is less than the stride: it selects one of the lengths that the convolution maps to `length`.
 //!
 //! ```
 //! use dfdx::prelude::NoneTape;
 //! use obverse::tensor::{batch, view};
-//! use obverse::ops::{InputGradient, conv_transpose::conv_transpose2d, window::Window};
+//! use obverse::ops::{InputGradient, conv_transpose::conv_transpose2d, convolution::Convolution, window::Window};
 //! let (x, weight) = (batch(vec![3.0f64], (1, 1, 1, 1)), batch(vec![1.0, 2.0, 3.0, 4.0], (1, 2, 2, 1)));
-//! let window = Window::square(2, 2, 0);
-//! let y = conv_transpose2d(&mut NoneTape, &x, &weight, None, None, window, (2, 2), InputGradient::Unwanted);
+//! let convolution = Convolution { window: Window::square(2, 2, 0), groups: 1 };
+//! let y = conv_transpose2d(&mut NoneTape, &x, &weight, None, None, convolution, (2, 2), InputGradient::Unwanted);
 //! assert_eq!(view(&y), [3.0, 6.0, 9.0, 12.0]);
 //! ```
 
@@ -18,13 +18,13 @@ use dfdx::prelude::{Cpu, Tape};
 
 use super::activation::before_rectifier;
 use super::convolution::{Convolution, Slopes, add_column_sums, convolve, finish, transposed};
-use super::window::Window;
 use super::{InputGradient, accumulate};
 use crate::tensor::{Batch, Element, batch, shape, view};
 
-/// y = rectify(W^T * x + b), with `slope` below zero, or without the rectifier. `size` is y's height and width.
+/// y = rectify(W^T * x + b), with `slope` below zero, or without the rectifier. `convolution` is the one that maps y to x, `size` y's
+/// height and width.
 ///
-/// Shapes: x (N, H, W, C), weight (C, kh, kw, O), bias (1, 1, 1, O).
+/// Shapes: x (N, H, W, C), weight (C, kh, kw, O / groups), bias (1, 1, 1, O).
 #[expect(clippy::too_many_arguments, reason = "an operation's tensors and settings, named one by one")]
 pub fn conv_transpose2d<E: Element>(
     tape: &mut impl Tape<E, Cpu>,
@@ -32,11 +32,11 @@ pub fn conv_transpose2d<E: Element>(
     weight: &Batch<E>,
     bias: Option<&Batch<E>>,
     slope: Option<E>,
-    window: Window,
+    convolution: Convolution,
     size: (usize, usize),
     input: InputGradient,
 ) -> Batch<E> {
-    let linear = transposed(tape, x, None, weight, Convolution { window, groups: 1 }, size, input);
+    let linear = transposed(tape, x, None, weight, convolution, size, input);
     if bias.is_none() && slope.is_none() {
         return linear;
     }
@@ -55,9 +55,8 @@ pub fn pullback<E: Element>(
     cotangent: &Batch<E>,
     slopes: Option<(&Batch<E>, E)>,
     weight: &Batch<E>,
-    window: Window,
+    convolution: Convolution,
 ) -> Batch<E> {
-    let convolution = Convolution { window, groups: 1 };
     let delta = before_rectifier(tape, cotangent, slopes);
     convolve(tape, &delta, weight, None, None, convolution, InputGradient::Wanted)
 }
@@ -94,8 +93,13 @@ mod tests {
 
     use super::*;
     use crate::ops::checks::{Case, assert_close, check_adjoint, check_gradients, normal, repeated};
+    use crate::ops::window::{Padding, Window};
     use crate::store::npy::Scalar;
     use crate::tensor::{backward, gradient};
+
+    fn plain(window: Window) -> Convolution {
+        Convolution { window, groups: 1 }
+    }
 
     const SLOPE: Option<f64> = Some(0.2);
 
@@ -108,7 +112,7 @@ mod tests {
             let inputs @ [x, weight, bias] = &["x", "weight", "bias"].map(array);
             let (_, h, w, _) = shape(&expected("y"));
             let mut tape = OwnedTape::default();
-            let window = Window::square(3, stride, padding);
+            let window = plain(Window::square(3, stride, padding));
             let y = conv_transpose2d(&mut tape, x, weight, Some(bias), None, window, (h, w), InputGradient::Wanted);
             assert_close(view(&y), view(&expected("y")), case.tolerance::<E>());
             let mut gradients = backward(tape, &y, view(&array("grad_y")).to_vec());
@@ -129,14 +133,27 @@ mod tests {
     }
 
     /// A kernel of 3 x 2 with strides 2 and 1, padded differently on each side.
-    fn uneven() -> (Window, (usize, usize)) {
-        let padding = crate::ops::window::Padding { top: 2, bottom: 0, left: 0, right: 1 };
+    fn uneven() -> (Convolution, (usize, usize)) {
+        let padding = Padding { top: 2, bottom: 0, left: 0, right: 1 };
         // (4 - 1) 2 - 2 + 3 + 1 = 8; (3 - 1) 1 - 1 + 2 = 3.
-        (Window { kernel: [3, 2], stride: [2, 1], padding, dilation: [1, 1] }, (8, 3))
+        (plain(Window { kernel: [3, 2], stride: [2, 1], padding, dilation: [1, 1] }), (8, 3))
     }
 
     fn example() -> [Batch<f64>; 3] {
         [normal("x", (2, 4, 3, 2)), normal("weight", (2, 3, 2, 3)), normal("bias", (1, 1, 1, 3))]
+    }
+
+    /// PyTorch's `conv_transpose2d` of 1..8 in four channels by -5..6, stride 2, dilation 2, padding and output padding 1, two groups.
+    #[test]
+    fn values_of_dilated_kernels_and_groups_are_those_of_pytorch() {
+        // Channels first: (1, 2), (3, 4), (5, 6), (7, 8).
+        let x: Batch<f64> = batch(vec![1.0, 3.0, 5.0, 7.0, 2.0, 4.0, 6.0, 8.0], (1, 1, 2, 4));
+        let weight = batch((-5..7).map(f64::from).collect(), (4, 1, 3, 1));
+        let padding = Padding { left: 1, right: 1, ..Padding::default() };
+        let window = Window { kernel: [1, 3], stride: [1, 2], padding, dilation: [1, 2] };
+        let convolution = Convolution { window, groups: 2 };
+        let y = conv_transpose2d(&mut NoneTape, &x, &weight, None, None, convolution, (1, 6), InputGradient::Wanted);
+        assert_eq!(view(&y), [0.0, 0.0, -25.0, 83.0, 0.0, 0.0, -15.0, 109.0, 0.0, 0.0, -6.0, 66.0]);
     }
 
     #[test]

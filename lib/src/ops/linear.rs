@@ -1,4 +1,5 @@
-//! The linear layer, y = rectify(x W^T + b), and its adjoint; x (N, 1, 1, K), y (N, 1, 1, O), W (O, 1, 1, K).
+//! The linear layer, y = rectify(x W^T + b), and its adjoint; x (N, 1, 1, K), y (N, 1, 1, O), W (O, 1, 1, K). Of an image it maps the
+//! channels of each place: x (N, H, W, K), y (N, H, W, O).
 //!
 //! ```
 //! use dfdx::prelude::NoneTape;
@@ -20,7 +21,7 @@ use crate::tensor::{Batch, Element, GRAIN, batch, image_len, shape, view};
 
 /// y = rectify(x W^T + b), with `slope` below zero, or without the rectifier.
 ///
-/// Shapes: x (N, 1, 1, K), weight (O, 1, 1, K), bias (1, 1, 1, O).
+/// Shapes: x (N, H, W, K), weight (O, 1, 1, K), bias (1, 1, 1, O).
 pub fn linear<E: Element>(
     tape: &mut impl Tape<E, Cpu>,
     x: &Batch<E>,
@@ -29,15 +30,22 @@ pub fn linear<E: Element>(
     slope: Option<E>,
     input: InputGradient,
 ) -> Batch<E> {
-    let n = shape(x).0;
-    assert_eq!(image_len(x), image_len(weight), "linear: expected as many inputs as the weight has");
+    let (n, h, w, channels) = shape(x);
+    assert_eq!(channels, image_len(weight), "linear: expected as many inputs as the weight has");
     if let Some(bias) = bias {
         assert_eq!(view(bias).len(), shape(weight).0, "linear: expected a bias for each output");
     }
-    let mut y = streamed_product(rows(x), rows(weight).transposed());
     let outputs = shape(weight).0;
+    let mut y = match (h, w) {
+        (1, 1) => streamed_product(rows(x), rows(weight).transposed()),
+        _ => {
+            let mut y = vec![E::zero(); n * h * w * outputs];
+            product(&mut y, rows(x), rows(weight).transposed(), Write::Replace);
+            y
+        }
+    };
     y.par_chunks_mut(GRAIN.next_multiple_of(outputs)).for_each(|y| finish(y, bias.map(view), slope));
-    let y = batch(y, (n, 1, 1, shape(weight).0));
+    let y = batch(y, (n, h, w, outputs));
     record_linear(tape, x, weight, bias, slope, &y, input);
     y
 }
@@ -51,24 +59,25 @@ pub fn adjoint<E: Element>(
     slopes: Option<(&Batch<E>, E)>,
     weight: &Batch<E>,
 ) -> Batch<E> {
-    let n = shape(cotangent).0;
-    assert_eq!(image_len(cotangent), shape(weight).0, "linear transposed: expected a value for each output");
+    let (n, h, w, outputs) = shape(cotangent);
+    assert_eq!(outputs, shape(weight).0, "linear transposed: expected a value for each output");
     let slopes = slopes.map(|(y, slope)| Slopes::new(y, slope));
     let mut delta = view(cotangent).to_vec();
     if let Some(slopes) = &slopes {
         slopes.apply_to_all(&mut delta);
     }
     let delta = batch(delta, shape(cotangent));
-    let mut x = vec![E::zero(); n * image_len(weight)];
+    let mut x = vec![E::zero(); n * h * w * image_len(weight)];
     product(&mut x, rows(&delta), rows(weight), Write::Replace);
-    let x = batch(x, (n, 1, 1, image_len(weight)));
+    let x = batch(x, (n, h, w, image_len(weight)));
     record_adjoint(tape, cotangent, slopes, delta, weight, &x);
     x
 }
 
-/// A batch of vectors as a matrix, one vector per row.
+/// A batch of vectors, or of the channels at places, as a matrix, one vector per row.
 fn rows<E: Element>(x: &Batch<E>) -> Matrix<'_, E> {
-    Matrix::new(view(x), shape(x).0, image_len(x))
+    let (n, h, w, channels) = shape(x);
+    Matrix::new(view(x), n * h * w, channels)
 }
 
 /// Records the gradients of W, b and x for that of y.
@@ -91,7 +100,7 @@ fn record_linear<E: Element, T: Tape<E, Cpu>>(
         if let Some(slopes) = &slopes {
             slopes.apply_to_all(&mut delta);
         }
-        let delta = Matrix::new(&delta, shape(&x).0, shape(&weight).0);
+        let delta = Matrix::new(&delta, delta.len() / shape(&weight).0, shape(&weight).0);
         product(gradients.get_or_alloc_mut(&weight)?, delta.transposed(), rows(&x), Write::Add);
         if input == InputGradient::Wanted {
             product(gradients.get_or_alloc_mut(&x)?, delta, rows(&weight), Write::Add);
@@ -118,7 +127,7 @@ fn record_adjoint<E: Element, T: Tape<E, Cpu>>(
     let (cotangent, weight, x) = (cotangent.ghost(), weight.clone(), x.ghost());
     tape.add_backward_op(move |gradients| {
         let upstream = std::mem::take(&mut **gradients.get_or_alloc_mut(&x)?);
-        let upstream = Matrix::new(&upstream, shape(&delta).0, image_len(&weight));
+        let upstream = Matrix::new(&upstream, upstream.len() / image_len(&weight), image_len(&weight));
         product(gradients.get_or_alloc_mut(&weight)?, rows(&delta).transposed(), upstream, Write::Add);
         let mut outputs = vec![E::zero(); view(&delta).len()];
         product(&mut outputs, upstream, rows(&weight).transposed(), Write::Replace);
@@ -181,6 +190,19 @@ mod tests {
                 linear(tape, &inputs[0], &inputs[1], inputs.get(2), slope, InputGradient::Wanted)
             });
         }
+    }
+
+    #[test]
+    fn the_channels_of_each_place_are_mapped_as_a_vector() {
+        let [_, weight, bias] = &example();
+        let image = normal("image", (2, 5, 4, 7));
+        let places = batch(view(&image).to_vec(), (40, 1, 1, 7));
+        let run = |x| linear(&mut NoneTape, x, weight, Some(bias), Some(SLOPE), InputGradient::Wanted);
+        let y = run(&image);
+        assert_eq!((shape(&y), view(&y)), ((2, 5, 4, 9), view(&run(&places))));
+        let back = adjoint(&mut NoneTape, &y, Some((&y, SLOPE)), weight);
+        let apart = adjoint(&mut NoneTape, &run(&places), Some((&run(&places), SLOPE)), weight);
+        assert_eq!((shape(&back), view(&back)), ((2, 5, 4, 7), view(&apart)));
     }
 
     #[test]

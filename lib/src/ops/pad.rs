@@ -1,5 +1,7 @@
-//! Zeros around an image, and extra channels of zeros, (N, H, W, C) -> (N, H + top + bottom, W + left + right,
-//! C + before + after), and the cut that undoes it. Both move values, and each is the other's transpose.
+//! Zeros around an image, or another value, and extra channels of it, (N, H, W, C) -> (N, H + top + bottom, W + left + right,
+//! C + before + after), and the cut that undoes it. With zeros both move values, and each is the other's transpose.
+//!
+//! Or the image continues beyond its sides: mirrored, by its last pixels, or from its other side.
 //!
 //! ```
 //! use dfdx::prelude::NoneTape;
@@ -7,13 +9,14 @@
 //! use obverse::ops::{pad::{Frame, crop, pad}, window::Padding};
 //! let x = batch(vec![1.0f64, 2.0], (1, 1, 2, 1));
 //! let frame = Frame { padding: Padding { left: 1, ..Padding::default() }, channels: [0, 0] };
-//! let y = pad(&mut NoneTape, &x, frame);
+//! let y = pad(&mut NoneTape, &x, frame, 0.0);
 //! assert_eq!(view(&y), [0.0, 1.0, 2.0]);
 //! assert_eq!(view(&crop(&mut NoneTape, &y, frame)), [1.0, 2.0]);
 //! ```
 
 use dfdx::prelude::{Cpu, Tape};
 
+use super::along::{Table, along};
 use super::record_transpose;
 use super::window::Padding;
 use crate::tensor::{Batch, Element, Shape, batch, shape, view};
@@ -51,25 +54,80 @@ impl Frame {
     }
 }
 
-/// x within zeros.
-pub fn pad<E: Element>(tape: &mut impl Tape<E, Cpu>, x: &Batch<E>, frame: Frame) -> Batch<E> {
+/// How an image goes on beyond its sides; PyTorch's names are reflect, replicate and circular.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Beyond {
+    /// Mirrored in its first and last places, which do not repeat.
+    Reflect,
+    /// By its first and last places.
+    Edge,
+    /// From its other side.
+    Wrap,
+}
+
+impl Beyond {
+    /// The place of an axis of this length at each place of the padded axis.
+    fn places(self, length: usize, before: usize, after: usize) -> Vec<usize> {
+        let last = length.saturating_sub(1);
+        // Periods of it and its mirror image, or of it alone.
+        let period = if self == Self::Reflect { (2 * last).max(1) } else { length.max(1) };
+        let start = before.next_multiple_of(period);
+        let place = |at: usize| match self {
+            Self::Edge => at.saturating_sub(before).min(last),
+            Self::Wrap => (start + at - before) % period,
+            Self::Reflect => {
+                let place = (start + at - before) % period;
+                place.min(period - place)
+            }
+        };
+        (0..before + length + after).map(place).collect()
+    }
+
+    /// Along height, width and channels what each place of images of shape `inner` within the frame is.
+    fn tables(self, (_, h, w, c): Shape, Frame { padding, channels: [before, after] }: Frame) -> [Table; 3] {
+        let Padding { top, bottom, left, right } = padding;
+        let axes = [(h, top, bottom), (w, left, right), (c, before, after)];
+        axes.map(|(length, before, after)| Table::of_places(&self.places(length, before, after), length))
+    }
+}
+
+/// x with a frame of what continues it.
+pub fn continued<E: Element>(tape: &mut impl Tape<E, Cpu>, x: &Batch<E>, frame: Frame, beyond: Beyond) -> Batch<E> {
+    let tables = beyond.tables(shape(x), frame);
+    tables.iter().zip(1..).fold(x.clone(), |x, (table, axis)| along(tape, &x, axis, table))
+}
+
+/// The cotangent of x for a cotangent of [`continued`]: the sum of all that a value went to.
+pub(crate) fn continued_pullback<E: Element>(
+    tape: &mut impl Tape<E, Cpu>,
+    cotangent: &Batch<E>,
+    frame: Frame,
+    beyond: Beyond,
+) -> Batch<E> {
+    let tables = beyond.tables(frame.inner(shape(cotangent)), frame);
+    let tables = tables.iter().zip(1..);
+    tables.fold(cotangent.clone(), |cotangent, (table, axis)| along(tape, &cotangent, axis, &table.transposed()))
+}
+
+/// x within a frame of `value`.
+pub fn pad<E: Element>(tape: &mut impl Tape<E, Cpu>, x: &Batch<E>, frame: Frame, value: E) -> Batch<E> {
     let inner = shape(x);
-    let y = batch(framed(view(x), inner, frame), frame.outer(inner));
+    let y = batch(framed(view(x), inner, frame, value), frame.outer(inner));
     record_transpose(tape, x, &y, move |upstream| cut(upstream, inner, frame));
     y
 }
 
-/// x without the frame: [`pad`]'s pullback. x is at least as large as the frame.
+/// x without the frame: [`pad`]'s pullback, whatever the value. x is at least as large as the frame.
 pub fn crop<E: Element>(tape: &mut impl Tape<E, Cpu>, x: &Batch<E>, frame: Frame) -> Batch<E> {
     let inner = frame.inner(shape(x));
     let y = batch(cut(view(x), inner, frame), inner);
-    record_transpose(tape, x, &y, move |upstream| framed(upstream, inner, frame));
+    record_transpose(tape, x, &y, move |upstream| framed(upstream, inner, frame, E::zero()));
     y
 }
 
-fn framed<E: Element>(values: &[E], inner: Shape, frame: Frame) -> Vec<E> {
+fn framed<E: Element>(values: &[E], inner: Shape, frame: Frame, value: E) -> Vec<E> {
     let (n, h, w, c) = frame.outer(inner);
-    let mut result = vec![E::zero(); n * h * w * c];
+    let mut result = vec![value; n * h * w * c];
     let channels = inner.3;
     for (from, to) in frame.places(inner) {
         result[to..to + channels].copy_from_slice(&values[from..from + channels]);
@@ -96,18 +154,54 @@ mod tests {
     const FRAME: Frame = Frame { padding: Padding { top: 1, bottom: 0, left: 2, right: 1 }, channels: [1, 2] };
 
     #[test]
-    fn values_stand_within_zeros_and_come_out_again() {
+    fn values_stand_within_zeros_or_others_and_come_out_again() {
         let x: Batch<f32> = batch(vec![1.0, 2.0], (1, 1, 2, 1));
         let frame = Frame { padding: Padding { top: 1, ..Padding::default() }, channels: [1, 0] };
-        let y = pad(&mut NoneTape, &x, frame);
+        let y = pad(&mut NoneTape, &x, frame, 0.0);
         assert_eq!((shape(&y), view(&y)), ((1, 2, 2, 2), &[0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 2.0][..]));
         assert_eq!(view(&crop(&mut NoneTape, &y, frame)), view(&x));
+        assert_eq!(view(&pad(&mut NoneTape, &x, frame, -7.0)), [-7.0, -7.0, -7.0, -7.0, -7.0, 1.0, -7.0, 2.0]);
+    }
+
+    /// NumPy's `pad` of 0, 1, …, the length before, by more than the length too.
+    #[test]
+    fn an_axis_continues_as_that_of_numpy() {
+        assert_eq!(Beyond::Reflect.places(3, 5, 4), [1, 0, 1, 2, 1, 0, 1, 2, 1, 0, 1, 2]);
+        assert_eq!(Beyond::Edge.places(3, 2, 2), [0, 0, 0, 1, 2, 2, 2]);
+        assert_eq!(Beyond::Wrap.places(3, 4, 2), [2, 0, 1, 2, 0, 1, 2, 0, 1]);
+        for beyond in [Beyond::Reflect, Beyond::Edge, Beyond::Wrap] {
+            assert_eq!(beyond.places(1, 2, 1), [0; 4], "{beyond:?}");
+            assert_eq!(beyond.places(3, 0, 0), [0, 1, 2], "{beyond:?}");
+        }
+    }
+
+    #[test]
+    fn an_image_continues_along_all_axes() {
+        let x: Batch<f32> = batch((1..=4).map(|value| value as f32).collect(), (1, 2, 2, 1));
+        let frame = Frame { padding: Padding { top: 1, left: 1, ..Padding::default() }, channels: [0, 1] };
+        let y = continued(&mut NoneTape, &x, frame, Beyond::Reflect);
+        let once = [4.0, 3.0, 4.0, 2.0, 1.0, 2.0, 4.0, 3.0, 4.0];
+        let twice: Vec<f32> = once.iter().flat_map(|&value| [value; 2]).collect();
+        assert_eq!((shape(&y), view(&y)), ((1, 3, 3, 2), &twice[..]));
     }
 
     #[test]
     fn the_directions_are_transposed_and_have_gradients() {
         let x = normal("x", (2, 3, 2, 3));
-        check_directions(&x, |tape, x| pad(tape, x, FRAME), |tape, cotangent, _| crop(tape, cotangent, FRAME));
+        for value in [0.0, 2.0] {
+            check_directions(
+                &x,
+                |tape, x| pad(tape, x, FRAME, value),
+                |tape, cotangent, _| crop(tape, cotangent, FRAME),
+            );
+        }
         check_gradients(&[normal("y", (2, 4, 5, 6))], |tape, y| crop(tape, &y[0], FRAME));
+        for beyond in [Beyond::Reflect, Beyond::Edge, Beyond::Wrap] {
+            check_directions(
+                &x,
+                |tape, x| continued(tape, x, FRAME, beyond),
+                |tape, cotangent, _| continued_pullback(tape, cotangent, FRAME, beyond),
+            );
+        }
     }
 }

@@ -5,10 +5,14 @@
 //! blocked here (gemm's own blocks depend on all sizes), and products with few rows, for which gemm has other paths, are
 //! padded with rows of zeros.
 
+mod batched;
+
 use gemm::{Parallelism, gemm};
 use rayon::prelude::*;
 
 use crate::tensor::Element;
+
+pub(crate) use batched::products;
 
 /// The largest number of strips that C is cut into.
 const STRIPS: usize = 8;
@@ -41,6 +45,15 @@ impl<'a, E: Element> Matrix<'a, E> {
     pub fn strided(values: &'a [E], rows: usize, columns: usize, row_stride: usize) -> Self {
         debug_assert!(rows == 0 || columns == 0 || values.len() >= (rows - 1) * row_stride + columns);
         Self { values, rows, columns, row_stride, column_stride: 1 }
+    }
+
+    /// A matrix whose elements lie as far apart as the strides of its rows and columns say.
+    pub fn spread(
+        values: &'a [E],
+        (rows, row_stride): (usize, usize),
+        (columns, column_stride): (usize, usize),
+    ) -> Self {
+        Self { values, rows, columns, row_stride, column_stride }
     }
 
     /// The transposed matrix, in place.
@@ -123,14 +136,7 @@ pub(crate) fn product<E: Element>(c: &mut [E], a: Matrix<E>, b: Matrix<E>, write
     (0..columns.div_ceil(strip)).into_par_iter().for_each(|i| {
         let start = i * strip;
         let width = strip.min(columns - start);
-        let b = b.columns_from(start, width);
-        with_enough_rows(a, width, |a, padded| match padded {
-            None => sequential(c.from(start), columns, a, b, write),
-            Some(scratch) => {
-                sequential(scratch.as_mut_ptr(), width, a, b, Write::Replace);
-                copy_rows(c.from(start), columns, scratch, rows, width, write);
-            }
-        });
+        one_product(c.from(start), columns, a, b.columns_from(start, width), write);
     });
 }
 
@@ -168,12 +174,17 @@ pub(crate) fn gram_distance<E: Element>(values: &[E], rows: usize, columns: usiz
 pub(crate) fn product_in_place<E: Element>(c: Target<E>, a: Matrix<E>, b: Matrix<E>, write: Write) {
     let (rows, columns) = (a.rows, b.columns);
     debug_assert!(rows == 0 || columns == 0 || c.values.len() >= (rows - 1) * c.row_stride + columns);
-    let (pointer, row_stride) = (c.values.as_mut_ptr(), c.row_stride);
+    one_product(c.values.as_mut_ptr(), c.row_stride, a, b, write);
+}
+
+/// As [`product_in_place`]; `c` points at a matrix of a.rows x b.columns, rows `row_stride` apart.
+fn one_product<E: Element>(c: *mut E, row_stride: usize, a: Matrix<E>, b: Matrix<E>, write: Write) {
+    let (rows, columns) = (a.rows, b.columns);
     with_enough_rows(a, columns, |a, padded| match padded {
-        None => sequential(pointer, row_stride, a, b, write),
+        None => sequential(c, row_stride, a, b, write),
         Some(scratch) => {
             sequential(scratch.as_mut_ptr(), columns, a, b, Write::Replace);
-            copy_rows(pointer, row_stride, scratch, rows, columns, write);
+            copy_rows(c, row_stride, scratch, rows, columns, write);
         }
     });
 }

@@ -103,6 +103,15 @@ impl Axis {
             .take_while(move |&at| at < size)
     }
 
+    /// Whether each window that starts in the padding before the image has a tap within it. Steps and taps are not zero.
+    pub(crate) fn reaches_in(&self) -> bool {
+        (0..self.before.div_ceil(self.stride)).all(|position| {
+            let outside = self.before - position * self.stride;
+            let tap = outside.div_ceil(self.dilation);
+            tap < self.kernel && tap * self.dilation - outside < self.size
+        })
+    }
+
     /// The taps of the window at `position` over the image and its padding; in ceil mode a window may reach beyond both.
     pub(crate) fn padded(&self, position: usize) -> usize {
         let end = self.before + self.size + self.after;

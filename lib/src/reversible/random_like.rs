@@ -278,7 +278,7 @@ mod tests {
 
     /// Two layers of these widths on vectors, with a rectifier between.
     fn network(widths: [usize; 3], initialisation: Initialisation) -> Network<f64> {
-        let linear = |features| Op::Linear(Linear { features, bias: true });
+        let linear = |features| Op::Linear(Linear::new(features, true));
         let nodes = vec![
             Node::new("fc1", linear(widths[1]), "input"),
             Node::new("act1", Relu, "fc1"),

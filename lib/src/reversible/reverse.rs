@@ -25,7 +25,7 @@
 use dfdx::prelude::{Cpu, Tape};
 
 use super::{Error, Result};
-use crate::net::op::{Add, Concat, Dropout, Flatten, GlobalAvgPool};
+use crate::net::op::{Add, Dropout, Flatten, GlobalAvgPool};
 use crate::net::{self, Graph, Mode, Network, Op, Trace};
 use crate::ops::activation::{Activation, activate};
 use crate::ops::arithmetic::combine;
@@ -249,7 +249,7 @@ fn no_reverse(graph: &Graph, place: usize) -> Error {
     let reason = match node.op {
         Op::MaxPool2d { .. } => "it does not keep the position of the largest value; use strides or average pooling",
         Op::BatchNorm { .. } => "in training it depends on the batch; fold it into its layer, or leave it out",
-        Op::Concat(Concat) | Op::Add(Add) => "its inputs do not follow from their sum or sequence",
+        Op::Concat(_) | Op::Add(Add) => "its inputs do not follow from their sum or sequence",
         _ => "expected convolutions, linear layers, rectifiers, dropout, average pooling and changes of shape",
     };
     Error::NoReverse { node: node.name.clone(), operation, reason }

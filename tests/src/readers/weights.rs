@@ -93,7 +93,7 @@ pub fn safetensors_seeds() -> Vec<Vec<u8>> {
 pub fn onnx(bytes: &[u8]) -> Outcome {
     with_file("model.onnx", bytes, |path| {
         let model = Model::open(path)?;
-        networks::check(&import::load(&model, None)?.network)
+        networks::check(&import::load(&model, &import::Options::default())?.network)
     })
 }
 

@@ -41,6 +41,17 @@ pub(super) fn cost() -> Option<(f64, u64)> {
     const UNIT: u64 = if cfg!(target_vendor = "apple") { 1 } else { 1024 };
     let usage = getrusage(UsageWho::RUSAGE_SELF).ok()?;
     let seconds = |time: TimeVal| time.tv_sec() as f64 + time.tv_usec() as f64 * 1e-6;
-    let peak = u64::try_from(usage.max_rss()).ok()?;
-    Some((seconds(usage.user_time()) + seconds(usage.system_time()), peak * UNIT))
+    let peak = match own_peak() {
+        Some(bytes) => bytes,
+        None => u64::try_from(usage.max_rss()).ok()? * UNIT,
+    };
+    Some((seconds(usage.user_time()) + seconds(usage.system_time()), peak))
+}
+
+/// The peak that Linux keeps for the program itself: the other one counts what the process was before it became this program, such as a
+/// large notebook.
+fn own_peak() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().strip_suffix(" kB")?.parse::<u64>().ok().map(|kilobytes| kilobytes * 1024)
 }

@@ -32,11 +32,13 @@ use crate::{CheckpointArguments, Precision, RowsArguments, SeedArgument, Task, c
     version,
     after_help = "An objective is a weighted sum of:
   channel:NODE:C          the mean activation of a channel
-  neuron:NODE:C:Y:X       one neuron; without Y:X the one at the centre
+  neuron:NODE:C:Y:X       one neuron; without Y:X the one at the centre; neuron:NODE:C@T at token T
   class:K                 a class's score before the softmax
   layer:NODE              the mean square of a layer (DeepDream)
+  token:NODE:T            that of one token, 0 being the class token; head:NODE:H/N, of head H of N
   direction:NODE:F.npy    similarity to a direction; targets:NODE:F.npy, one row per image:
-                          (w.f) max(0.1, cos(w, f))^K of the aggregated activations f
+                          (w.f) max(0.1, cos(w, f))^K of the aggregated activations f;
+                          direction:NODE:F.npy[R]@T is row R of a file, at token T alone
   diversity:NODE          minus the mean similarity of an objective's images
   l1, l2, tv              mean |x - 1/2|, mean (x - 1/2)^2, total variation per pixel
   A to B                  A for the first image of --count, B for the last, and mixtures between

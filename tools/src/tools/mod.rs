@@ -12,6 +12,7 @@ pub mod ifv_predict;
 pub mod metric_view;
 pub mod mi_bound;
 pub mod nearest;
+pub mod net_export;
 pub mod net_fit;
 pub mod net_import;
 pub mod net_tap;

@@ -13,8 +13,9 @@ use clap_complete::engine::ArgValueCompleter;
 use dfdx::prelude::NoneTape;
 use obverse::alignment::orthogonality::orthogonality;
 use obverse::baselines::classifier::largest;
+use obverse::data::Shape;
 use obverse::data::batches::ImageFile;
-use obverse::net::{Graph, Mode, Network};
+use obverse::net::{Graph, Mode, Network, Size};
 use obverse::ops::InputGradient;
 use obverse::store;
 use obverse::store::npy::{Reader, Scalar, Writer};
@@ -104,11 +105,10 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     }
 }
 
-/// Images, or vectors where the network takes those.
+/// Images, or vectors and tokens where the network takes those.
 fn open(path: &Path, graph: &Graph) -> anyhow::Result<ImageFile> {
-    let (reader, input) = (Reader::open(path)?, graph.input.shape);
-    let vectors = reader.shape().len() == 2 && (input.height, input.width) == (1, 1);
-    Ok(if vectors { ImageFile::of_vectors(reader)? } else { ImageFile::new(reader)? })
+    let Size { channels, height, width } = graph.input.shape;
+    Ok(ImageFile::of_network(Reader::open(path)?, Shape { channels, height, width })?)
 }
 
 fn tap<E: Element + Scalar>(

@@ -225,10 +225,10 @@ impl<E: Element, T: Tape<E, Cpu>> Pass<'_, E, T> {
     /// Twice the size: transposed, stride 2, cropped to the causal half.
     fn grow(&mut self, conv: Conv, x: &Batch<E>) -> Batch<E> {
         let (_, height, width, _) = shape(x);
-        let window = grown(conv);
+        let convolution = Convolution { window: grown(conv), groups: 1 };
         let size = (2 * height, 2 * width);
         let run = |tape: &mut T, weight: &Batch<E>, bias: Option<&Batch<E>>| {
-            conv_transpose2d(tape, x, weight, bias, None, window, size, InputGradient::Wanted)
+            conv_transpose2d(tape, x, weight, bias, None, convolution, size, InputGradient::Wanted)
         };
         if self.role == Role::Initialising {
             self.standardise(conv, 1.0, Outputs::Last, |pass, weight| run(pass.tape, weight, None));

@@ -80,7 +80,7 @@ pub(super) fn batch_norm(eps: f64) -> Op {
 /// The largest of a window; one may hang over the end in torchvision's later networks.
 pub(super) fn max_pool_to_the_end(kernel: usize, stride: usize, padding: usize) -> Op {
     let (kernel, stride) = (Pair::Both(kernel), Some(Pair::Both(stride)));
-    Op::MaxPool2d(MaxPool2d { kernel, stride, padding: same(padding), ceil_mode: true })
+    Op::MaxPool2d(MaxPool2d { kernel, stride, padding: same(padding), dilation: Pair::Both(1), ceil_mode: true })
 }
 
 /// The largest of a window that lies within the image.
@@ -89,6 +89,7 @@ pub(super) fn max_pool(kernel: usize, stride: usize) -> Op {
         kernel: Pair::Both(kernel),
         stride: Some(Pair::Both(stride)),
         padding: same(0),
+        dilation: Pair::Both(1),
         ceil_mode: false,
     })
 }
@@ -101,7 +102,7 @@ pub(super) fn mean_pool(kernel: [usize; 2], stride: [usize; 2]) -> Op {
 
 /// A linear layer with bias.
 pub(super) fn linear(features: usize) -> Op {
-    Op::Linear(Linear { features, bias: true })
+    Op::Linear(Linear::new(features, true))
 }
 
 fn same(padding: usize) -> Sides {

@@ -40,7 +40,7 @@ fn residual(build: &mut Builder, name: &str, x: &str, channels: usize, shrinks: 
         Some(stride) => {
             let every_other = build.push(at("shortcut.stride"), mean_pool([1, 1], [stride; 2]), &[x]);
             let padding = Sides::Pair(Pair::Both(0));
-            build.push(at("shortcut"), Pad { padding, channels: [channels / 4; 2] }, &[&every_other])
+            build.push(at("shortcut"), Pad::zeros(padding, [channels / 4; 2]), &[&every_other])
         }
     };
     let sum = build.push(at("add"), Add, &[&y, &shortcut]);
@@ -80,7 +80,7 @@ fn bottleneck(build: &mut Builder, name: &str, x: &str, growth: usize) -> String
     let y = normalised(build, [&at("conv1"), &at("bn2")], plain_convolution(4 * growth, 1, 1, 0), &y);
     let y = build.push(at("relu2"), Relu, &[&y]);
     let y = build.push(at("conv2"), plain_convolution(growth, 3, 1, 1), &[&y]);
-    build.push(name, Concat, &[x, &y])
+    build.push(name, Concat::default(), &[x, &y])
 }
 
 fn transition(build: &mut Builder, name: &str, x: &str, channels: usize) -> String {

@@ -84,5 +84,5 @@ fn module(build: &mut Builder, name: &str, x: &str, widths: Widths) -> String {
     let five = reduced("branch3", five);
     let pool = build.push(at("branch4.0"), max_pool_to_the_end(3, 1, 1), &[x]);
     let pool = basic(build, &at("branch4.1"), plain_convolution(pooled, 1, 1, 0), &pool);
-    build.push(name, Concat, &[&one, &three, &five, &pool])
+    build.push(name, Concat::default(), &[&one, &three, &five, &pool])
 }

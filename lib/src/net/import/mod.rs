@@ -18,6 +18,7 @@ pub mod onnx;
 mod pixels;
 pub mod pretrained;
 mod sequential;
+mod stored;
 
 pub use onnx::Imported;
 pub use pixels::{CONVENTIONS, ChannelOrder, Pixels};

@@ -33,11 +33,11 @@ pub struct Pixels {
 }
 
 /// The names of the usual conventions.
-pub const CONVENTIONS: [&str; 5] = ["none", "imagenet", "cifar10", "inception", "caffe"];
+pub const CONVENTIONS: [&str; 6] = ["none", "imagenet", "cifar10", "inception", "clip", "caffe"];
 
 impl Pixels {
     /// The pixels of a convention: `none` 0..1; `imagenet` torchvision's; `cifar10` the mean and std of that dataset;
-    /// `inception` -1..1; `caffe` BGR in 0..255 less 104, 117, 123.
+    /// `inception` -1..1; `clip` OpenAI's; `caffe` BGR in 0..255 less 104, 117, 123.
     pub fn of_convention(name: &str) -> Option<Self> {
         let rgb = |mean: &[f64], std: &[f64]| Self {
             range: [0.0, 1.0],
@@ -50,6 +50,7 @@ impl Pixels {
             "imagenet" => rgb(&[0.485, 0.456, 0.406], &[0.229, 0.224, 0.225]),
             "cifar10" => rgb(&[0.4914, 0.4822, 0.4465], &[0.2023, 0.1994, 0.2010]),
             "inception" => rgb(&[0.5], &[0.5]),
+            "clip" => rgb(&[0.48145466, 0.4578275, 0.40821073], &[0.26862954, 0.26130258, 0.27577711]),
             "caffe" => Self { range: [0.0, 255.0], order: ChannelOrder::Bgr, ..rgb(&[104.0, 117.0, 123.0], &[]) },
             _ => return None,
         })

@@ -20,6 +20,7 @@ use crate::net::op::ParameterSpec;
 use crate::net::size::Size;
 use crate::store::weights::Weights;
 
+use super::stored::{self, Stored};
 use super::{cifar, googlenet, sequential, unfit};
 
 /// An architecture.
@@ -43,6 +44,8 @@ enum Form {
     Named(fn(&str, &Weights, InputSpec) -> Result<Graph>),
     /// The inception network of the Fréchet distance, which folds batch normalisation in.
     Inception,
+    /// A graph that is kept as data.
+    Stored(&'static Stored),
 }
 
 const fn named(
@@ -57,8 +60,20 @@ const fn named(
 const CIFAR: [usize; 3] = [3, 32, 32];
 const IMAGENET: [usize; 3] = [3, 224, 224];
 
-/// The architectures that are known. `densenet-bc` also goes by its depth and growth: `densenet-bc-100-12`.
-pub const ARCHITECTURES: [Architecture; 13] = [
+/// The architectures that are known.
+pub fn architectures() -> impl Iterator<Item = Architecture> {
+    let stored = stored::all().iter().map(|stored| Architecture {
+        name: &stored.name,
+        size: stored.size,
+        convention: &stored.convention,
+        left_out: &[],
+        form: Form::Stored(stored),
+    });
+    WRITTEN.into_iter().chain(stored)
+}
+
+/// Those that are written here. `densenet-bc` also goes by its depth and growth: `densenet-bc-100-12`.
+const WRITTEN: [Architecture; 13] = [
     named("squeezenet1.0", IMAGENET, "imagenet", sequential::squeezenet_1_0),
     named("squeezenet1.1", IMAGENET, "imagenet", sequential::squeezenet_1_1),
     Architecture { left_out: &["aux1.", "aux2."], ..named("googlenet", IMAGENET, "inception", googlenet::graph) },
@@ -82,12 +97,12 @@ pub const ARCHITECTURES: [Architecture; 13] = [
 
 /// The names of all architectures.
 pub fn names() -> String {
-    ARCHITECTURES.map(|architecture| architecture.name).join(", ")
+    architectures().map(|architecture| architecture.name).collect::<Vec<_>>().join(", ")
 }
 
 /// The architecture of this name.
 pub fn of_name(name: &str) -> Option<Architecture> {
-    ARCHITECTURES.into_iter().find(|architecture| architecture.name == name)
+    architectures().find(|architecture| architecture.name == name)
 }
 
 /// The architecture whose tensors these weights are, by names and shapes.
@@ -102,8 +117,37 @@ pub fn recognised(weights: &Weights) -> Result<Architecture> {
     })
 }
 
+/// What names begin with after training in parallel, after compilation, and inside a module that holds the network as `model`.
+const WRAPPERS: [&str; 3] = ["module.", "_orig_mod.", "model."];
+
+/// How many of them may stand before a name.
+const WRAPPED: usize = 4;
+
+/// The weights without what their names begin with, where all tensors of `architecture`, or of any that is known, are there behind it;
+/// else as they are. [`Weights::stripped`] says what was taken off.
+pub fn unwrapped(weights: Weights, architecture: Option<Architecture>) -> Weights {
+    let fits = |weights: &Weights| match architecture {
+        Some(architecture) => architecture.fits(weights),
+        None => fitting(weights).is_some(),
+    };
+    let wrappers = wrappers(weights.outline(), WRAPPED, &fits).unwrap_or_default();
+    wrappers.into_iter().fold(weights, Weights::without)
+}
+
+/// The wrappers before the names, from the outside in.
+fn wrappers(weights: Weights, most: usize, fits: &impl Fn(&Weights) -> bool) -> Option<Vec<&'static str>> {
+    if fits(&weights) {
+        return Some(Vec::new());
+    }
+    let there = |wrapper: &&str| most > 0 && weights.names().any(|name| name.starts_with(wrapper));
+    WRAPPERS.into_iter().filter(there).find_map(|wrapper| {
+        let inner = wrappers(weights.outline().without(wrapper), most - 1, fits)?;
+        Some([vec![wrapper], inner].concat())
+    })
+}
+
 fn fitting(weights: &Weights) -> Option<Architecture> {
-    ARCHITECTURES.into_iter().find(|architecture| architecture.fits(weights))
+    architectures().find(|architecture| architecture.fits(weights))
 }
 
 impl Architecture {
@@ -112,7 +156,11 @@ impl Architecture {
     /// # Errors
     /// Tensors that are missing, superfluous, of another shape or not finite, each by name; images too small.
     pub fn load(&self, weights: &Weights, size: Option<Size>) -> Result<Network<f32>> {
-        let Form::Named(graph) = self.form else { return self.inception(weights, size) };
+        let graph = match self.form {
+            Form::Named(graph) => graph,
+            Form::Inception => return self.inception(weights, size),
+            Form::Stored(stored) => return stored.load(weights, size),
+        };
         let graph = graph(self.name, weights, self.input(size)).map_err(|error| match fitting(weights) {
             Some(other) if other.name != self.name => self.unlike(weights, &[error.to_string()]),
             _ => error,
@@ -124,6 +172,17 @@ impl Architecture {
         Network::of_parameters(graph, |node, spec| {
             Ok(weights.require(&parameter_name(node, spec), &spec.shape)?.values.clone())
         })
+    }
+
+    /// Its graph, for the classes that it was published with; `None` of architectures that are made to fit their weights.
+    ///
+    /// # Errors
+    /// A graph that is not kept as it should be.
+    pub fn graph(&self) -> Option<Result<Graph>> {
+        match self.form {
+            Form::Stored(stored) => Some(stored.graph(None, None)),
+            Form::Named(_) | Form::Inception => None,
+        }
     }
 
     fn inception(&self, weights: &Weights, size: Option<Size>) -> Result<Network<f32>> {
@@ -148,7 +207,12 @@ impl Architecture {
         match self.form {
             Form::Named(graph) => graph(self.name, weights, self.input(None))
                 .is_ok_and(|graph| self.complaints(&graph, weights).is_empty()),
-            Form::Inception => weights.get("Conv2d_1a_3x3.conv.weight").is_some(),
+            // Torchvision's has the same names, and as many classes as ImageNet.
+            Form::Inception => {
+                let classes = weights.get("fc.weight").and_then(|weight| weight.shape.first().copied());
+                weights.get("Conv2d_1a_3x3.conv.weight").is_some() && classes.is_none_or(|classes| classes == 1008)
+            }
+            Form::Stored(stored) => stored.fits(weights),
         }
     }
 
@@ -190,10 +254,67 @@ fn parameter_name(node: &Node, spec: &ParameterSpec) -> String {
 }
 
 /// The first names, and how many there are beyond.
-fn listed(names: &[String]) -> String {
+pub(super) fn listed(names: &[String]) -> String {
     const SHOWN: usize = 4;
     match names.len() {
         0..=SHOWN => names.join(", "),
         count => format!("{} and {} more", names[..SHOWN].join(", "), count - SHOWN),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    /// A file of safetensors, all zeros.
+    fn written(path: &Path, tensors: &[(String, Vec<usize>)]) -> Weights {
+        let (mut header, mut length) = (serde_json::Map::new(), 0);
+        for (name, shape) in tensors {
+            let end = length + 4 * shape.iter().product::<usize>();
+            let entry = serde_json::json!({"dtype": "F32", "shape": shape, "data_offsets": [length, end]});
+            header.insert(name.clone(), entry);
+            length = end;
+        }
+        let header = serde_json::to_vec(&header).unwrap();
+        let bytes = [&(header.len() as u64).to_le_bytes()[..], &header, &vec![0; length]].concat();
+        std::fs::write(path, bytes).unwrap();
+        Weights::open(path).unwrap()
+    }
+
+    #[test]
+    fn wrappers_come_off_names_where_a_network_is_behind_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("w.safetensors");
+        let resnet = of_name("resnet20").unwrap();
+        let classes = written(&path, &[("linear.weight".into(), vec![10, 64])]);
+        let graph = cifar::resnet(resnet.name, &classes, resnet.input(None)).unwrap();
+        let own =
+            graph.parameters().into_iter().map(|(place, spec)| (parameter_name(&graph.nodes[place], &spec), spec));
+        let own: Vec<(String, Vec<usize>)> = own.map(|(name, spec)| (name, spec.shape)).collect();
+        let behind =
+            |wrapper: &str| own.iter().map(|(name, shape)| (format!("{wrapper}{name}"), shape.clone())).collect();
+        for (wrapper, expected) in [
+            ("", &[][..]),
+            ("module.", &["module."]),
+            ("model._orig_mod.module.", &["model.", "_orig_mod.", "module."]),
+        ] {
+            let mut tensors: Vec<(String, Vec<usize>)> = behind(wrapper);
+            if wrapper.starts_with("model") {
+                // What stands beside the network is left out.
+                tensors.push(("criterion.weight".into(), vec![10]));
+            }
+            for architecture in [None, Some(resnet)] {
+                let weights = unwrapped(written(&path, &tensors), architecture);
+                assert_eq!(weights.stripped(), expected, "{wrapper}");
+                assert_eq!(recognised(&weights).unwrap().name, "resnet20");
+                assert!(resnet.load(&weights, None).is_ok());
+            }
+        }
+        let other = unwrapped(written(&path, &behind("other.")), None);
+        assert!(other.stripped().is_empty() && recognised(&other.without("other.")).is_ok());
+        let incomplete = behind("model.").split_off(1);
+        assert!(unwrapped(written(&path, &incomplete), None).stripped().is_empty());
     }
 }

@@ -86,7 +86,7 @@ fn fire(build: &mut Builder, name: &str, x: &str, [squeeze, expand]: [usize; 2])
     let squeezed = layer("squeeze", convolution(squeeze, 1, 1, 0), x);
     let narrow = layer("expand1x1", convolution(expand, 1, 1, 0), &squeezed);
     let wide = layer("expand3x3", convolution(expand, 3, 1, 1), &squeezed);
-    build.push(name, Concat, &[&narrow, &wide])
+    build.push(name, Concat::default(), &[&narrow, &wide])
 }
 
 pub(super) fn vgg16(_: &str, weights: &Weights, input: InputSpec) -> Result<Graph> {

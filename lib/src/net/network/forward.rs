@@ -61,6 +61,7 @@ impl<E: Element> Network<E> {
             name: &self.graph.nodes[place].name,
             form: self.form(place),
             inputs: (0..count).map(|which| self.source(trace, place, which)).collect::<Option<_>>()?,
+            wanted: (0..count).map(|which| self.is_reached(self.read(place, which))).collect(),
             rectifier: rectifier.map(E::of),
             training: match trace.mode {
                 Mode::Inference => None,
@@ -93,5 +94,10 @@ impl<E: Element> Network<E> {
             None => Some(&trace.input),
             Some(source) => trace.value(source),
         }
+    }
+
+    /// Whether the value of a node depends on the network's input, which `None` is.
+    pub(super) fn is_reached(&self, place: Option<usize>) -> bool {
+        place.is_none_or(|place| self.reached[place])
     }
 }

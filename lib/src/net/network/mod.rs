@@ -5,6 +5,8 @@
 //! an earlier node) out. A tape under both gives derivatives of gradients, which feature alignment needs.
 
 #[cfg(test)]
+mod constant_tests;
+#[cfg(test)]
 mod directions_tests;
 mod forward;
 mod plan;
@@ -21,7 +23,7 @@ use super::graph::{Graph, Node};
 use super::initialise::{Initialisation, initial, memory_shape};
 use crate::tensor::random::Stream;
 use crate::tensor::{Batch, Element, gradient, shape};
-use plan::{Execution, executions, outputs};
+use plan::{Execution, executions, outputs, reached};
 
 /// Whether dropout drops and batch normalisation looks at the batch.
 #[derive(Clone, Copy, Debug)]
@@ -51,6 +53,8 @@ pub struct Network<E: Element> {
     ranges: Vec<Range<usize>>,
     /// How each node is computed.
     executions: Vec<Execution>,
+    /// Which nodes depend on the network's input.
+    reached: Vec<bool>,
 }
 
 /// What a forward pass computed, node by node.
@@ -93,7 +97,8 @@ impl<E: Element> Network<E> {
             specs.iter().zip(&parameters).all(|((_, spec), value)| memory_shape(&spec.shape) == shape(value))
         );
         let executions = executions(&graph, &outputs(&graph));
-        Self { graph, parameters, ranges, executions }
+        let reached = reached(&graph);
+        Self { graph, parameters, ranges, executions, reached }
     }
 
     /// The same network, computing and keeping these nodes too.

@@ -36,6 +36,16 @@ pub(super) fn outputs(graph: &Graph) -> Vec<usize> {
     graph.outputs.values().filter_map(|node| graph.place(node).ok()).collect()
 }
 
+/// Which nodes depend on the network's input.
+pub(super) fn reached(graph: &Graph) -> Vec<bool> {
+    let mut reached = Vec::with_capacity(graph.nodes.len());
+    for place in 0..graph.nodes.len() {
+        let depends = |source: &Option<usize>| source.is_none_or(|source| reached[source]);
+        reached.push(graph.sources(place).iter().any(depends));
+    }
+    reached
+}
+
 /// How each node is computed so that those in `kept` are there in the end.
 pub(super) fn executions(graph: &Graph, kept: &[usize]) -> Vec<Execution> {
     let count = graph.nodes.len();

@@ -44,6 +44,9 @@ impl<E: Element> Network<E> {
         }
         for place in (0..self.executions.len()).rev() {
             let Some((from, rectifier)) = self.executions[place].computes(place) else { continue };
+            if !self.is_reached(Some(place)) {
+                continue;
+            }
             let Some(mut cotangent) = waiting[from].take() else { continue };
             // Off the tape nothing depends on a cotangent of zeros, such as those of branches that hold none of a block's channels.
             if !T::OWNS_TAPE && view(&cotangent).iter().all(|&value| value == E::zero()) {
@@ -71,7 +74,8 @@ impl<E: Element> Network<E> {
             for (which, part) in self.graph.nodes[place].op.pullback(tape, &site, cotangent).into_iter().enumerate() {
                 let slot = match self.read(place, which) {
                     None => &mut at_input,
-                    Some(source) => &mut waiting[source],
+                    Some(source) if self.is_reached(Some(source)) => &mut waiting[source],
+                    Some(_) => continue,
                 };
                 *slot = Some(summed(tape, slot.take(), part));
             }

@@ -33,7 +33,7 @@ pub struct AvgPool2d {
 
 impl AvgPool2d {
     fn pooling(&self) -> Pooling {
-        windows(self.kernel, self.stride, self.padding, self.ceil_mode)
+        windows(self.kernel, self.stride, self.padding, Pair::one(), self.ceil_mode)
     }
 
     fn divisor(&self) -> Divisor {

@@ -3,7 +3,7 @@
 use dfdx::prelude::{Cpu, Tape};
 use serde::{Deserialize, Serialize};
 
-use super::settings::single;
+use super::settings::{epsilon, single};
 use super::{Affine, Compute, Computed, Cotangent, Operation, ParameterSpec, Site, Start};
 use crate::net::size::Size;
 use crate::ops::activation::{before_rectifier, rectified};
@@ -20,10 +20,6 @@ pub struct BatchNorm {
     /// Share of a batch in the running statistics.
     #[serde(default = "momentum")]
     pub momentum: f64,
-}
-
-fn epsilon() -> f64 {
-    1e-5
 }
 
 fn momentum() -> f64 {

@@ -4,7 +4,7 @@ use dfdx::prelude::{Cpu, Tape};
 use serde::{Deserialize, Serialize};
 
 use super::linear::scaled;
-use super::settings::{check_window, default_true, fit, is_one, is_true, one, single};
+use super::settings::{check_groups, check_window, default_true, fit, is_one, is_true, one, single};
 use super::{
     Affine, Compute, Computed, Cotangent, Form, Op, Operation, Pair, ParameterSpec, Sides, Site, UpsampleNearest,
 };
@@ -58,10 +58,7 @@ impl Operation for Conv2d {
     fn output(&self, inputs: &[Size]) -> Result<Size, String> {
         let (size, window) = (single(inputs)?, self.slides());
         check_window(&window)?;
-        let groups = self.groups;
-        if groups == 0 || !size.channels.is_multiple_of(groups) || !self.channels.is_multiple_of(groups) {
-            return Err(format!("channels that {groups} groups divide"));
-        }
+        check_groups(self.groups, size.channels, self.channels)?;
         fit(window.output(size.height, size.width), self.channels)
     }
 

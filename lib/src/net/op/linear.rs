@@ -1,15 +1,15 @@
-//! Linear map of a vector, and how a scale and a shift of each output fold into weights.
+//! Linear map of a vector, or of the channels at each place, and how a scale and a shift of each output fold into weights.
 
 use dfdx::prelude::{Cpu, Tape};
 use serde::{Deserialize, Serialize};
 
-use super::settings::{default_true, is_true, single};
+use super::settings::{default_true, is_false, is_true, single};
 use super::{Affine, Compute, Computed, Cotangent, Form, Op, Operation, ParameterSpec, Site};
 use crate::net::size::Size;
 use crate::ops::linear;
 use crate::tensor::{Batch, Element, batch, shape, view};
 
-/// Linear map of a vector; weight (features, F), bias (features).
+/// Linear map of a vector, or of the channels at each place; weight (features, F), bias (features).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Linear {
@@ -18,13 +18,24 @@ pub struct Linear {
     /// Whether there is a bias.
     #[serde(default = "default_true", skip_serializing_if = "is_true")]
     pub bias: bool,
+    /// Whether it maps the channels at each place of an image, as layers of transformers do; otherwise it takes vectors alone.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub every_place: bool,
+}
+
+impl Linear {
+    /// A map of vectors.
+    pub fn new(features: usize, bias: bool) -> Self {
+        Self { features, bias, every_place: false }
+    }
 }
 
 impl Operation for Linear {
     fn output(&self, inputs: &[Size]) -> Result<Size, String> {
-        match single(inputs)?.is_vector() {
-            true => Ok(Size::new(self.features, 1, 1)),
-            false => Err("a vector (put a flatten node before it)".into()),
+        let size = single(inputs)?;
+        match self.every_place || size.is_vector() {
+            true => Ok(Size { channels: self.features, ..size }),
+            false => Err("a vector (put a flatten node before it, or set every_place)".into()),
         }
     }
 
@@ -78,7 +89,11 @@ pub(super) fn scaled<E: Element>(parameters: &[Batch<E>], Affine { mean, scale, 
 #[cfg(test)]
 impl super::Examples for Linear {
     fn examples() -> Vec<(Self, Vec<Size>)> {
-        let size = vec![Size::new(5, 1, 1)];
-        vec![(Self { features: 3, bias: true }, size.clone()), (Self { features: 6, bias: false }, size)]
+        let vector = vec![Size::new(5, 1, 1)];
+        vec![
+            (Self::new(3, true), vector.clone()),
+            (Self::new(6, false), vector),
+            (Self { every_place: true, ..Self::new(3, true) }, vec![Size::new(5, 3, 2)]),
+        ]
     }
 }

@@ -22,15 +22,18 @@ pub struct MaxPool2d {
     /// Padding, never the largest.
     #[serde(default = "Sides::none", skip_serializing_if = "Sides::is_none")]
     pub padding: Sides,
+    /// Steps between a window's pixels.
+    #[serde(default = "Pair::one", skip_serializing_if = "Pair::is_one")]
+    pub dilation: Pair,
     /// Whether a window may hang over the end.
     #[serde(default, skip_serializing_if = "is_false")]
     pub ceil_mode: bool,
 }
 
 /// The windows of a pooling.
-pub(super) fn windows(kernel: Pair, stride: Option<Pair>, padding: Sides, ceil_mode: bool) -> Pooling {
-    let stride = stride.unwrap_or(kernel).values();
-    let window = Window { kernel: kernel.values(), stride, padding: padding.padding(), dilation: [1, 1] };
+pub(super) fn windows(kernel: Pair, stride: Option<Pair>, padding: Sides, dilation: Pair, ceil_mode: bool) -> Pooling {
+    let (stride, dilation) = (stride.unwrap_or(kernel).values(), dilation.values());
+    let window = Window { kernel: kernel.values(), stride, padding: padding.padding(), dilation };
     Pooling { window, end: if ceil_mode { End::Over } else { End::Within } }
 }
 
@@ -38,16 +41,20 @@ pub(super) fn windows(kernel: Pair, stride: Option<Pair>, padding: Sides, ceil_m
 pub(super) fn pooled(pooling: &Pooling, inputs: &[Size]) -> Result<Size, String> {
     let size = single(inputs)?;
     check_window(&pooling.window)?;
-    let (Padding { top, bottom, left, right }, kernel) = (pooling.window.padding, pooling.window.kernel);
-    if top.max(bottom) * 2 > kernel[0] || left.max(right) * 2 > kernel[1] {
+    let Window { kernel, dilation, padding: Padding { top, bottom, left, right }, .. } = pooling.window;
+    let reach = |axis: usize| (kernel[axis] - 1) * dilation[axis] + 1;
+    if top.max(bottom) * 2 > reach(0) || left.max(right) * 2 > reach(1) {
         return Err("padding of at most half the kernel".into());
+    }
+    if !pooling.holds_pixels(size.height, size.width) {
+        return Err("a pixel of the image in each window".into());
     }
     fit(pooling.output(size.height, size.width), size.channels)
 }
 
 impl MaxPool2d {
     fn pooling(&self) -> Pooling {
-        windows(self.kernel, self.stride, self.padding, self.ceil_mode)
+        windows(self.kernel, self.stride, self.padding, self.dilation, self.ceil_mode)
     }
 }
 
@@ -80,8 +87,42 @@ impl Compute for MaxPool2d {
 impl super::Examples for MaxPool2d {
     fn examples() -> Vec<(Self, Vec<Size>)> {
         let padding = Sides::Pair(Pair::Both(1));
-        let over = Self { kernel: Pair::Both(3), stride: Some(Pair::Both(2)), padding, ceil_mode: true };
-        let within = Self { kernel: Pair::Each([2, 1]), stride: None, padding: Sides::none(), ceil_mode: false };
-        vec![(over, vec![Size::new(2, 5, 6)]), (within, vec![Size::new(2, 5, 3)])]
+        let dense = Pair::one();
+        let over =
+            Self { kernel: Pair::Both(3), stride: Some(Pair::Both(2)), padding, dilation: dense, ceil_mode: true };
+        let within = Self {
+            kernel: Pair::Each([2, 1]),
+            stride: None,
+            padding: Sides::none(),
+            dilation: dense,
+            ceil_mode: false,
+        };
+        let dilated = Self { dilation: Pair::Each([1, 2]), stride: Some(dense), ..over.clone() };
+        let size = Size::new(2, 5, 6);
+        vec![(over, vec![size]), (within, vec![Size::new(2, 5, 3)]), (dilated, vec![size])]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_that_holds_no_pixel_is_refused() {
+        let padded = |dilation, size| {
+            let (kernel, padding) = (Pair::Both(2), Sides::Pair(Pair::Both(2)));
+            let op = MaxPool2d {
+                kernel,
+                stride: Some(Pair::one()),
+                padding,
+                dilation: Pair::Both(dilation),
+                ceil_mode: false,
+            };
+            op.output(&[Size::new(2, size, size)])
+        };
+        assert_eq!(padded(3, 5), Ok(Size::new(2, 6, 6)));
+        // Two pixels before the image and two after it.
+        assert_eq!(padded(4, 1), Err("a pixel of the image in each window".into()));
+        assert_eq!(padded(1, 5), Err("padding of at most half the kernel".into()));
     }
 }

@@ -5,7 +5,7 @@
 //! it; another engine implements the same rooms. A pullback is made of tape operations, since feature alignment and Grad-IFV
 //! differentiate it again. One test goes over the examples of every room and holds both directions to finite differences.
 //!
-//! A new operation is a file here and a line in the list below; `layer_norm.rs` would be the file, `layer_norm::LayerNorm` the line.
+//! A new operation is a file here and a line in the list below, such as `gather.rs` and `gather::Gather`.
 //!
 //! ```
 //! use obverse::net::op::{Conv2d, Op};
@@ -18,21 +18,32 @@
 //! ```
 
 mod activation;
-mod add;
+mod arithmetic;
 mod average_pool;
 mod batch_norm;
 mod concat;
+mod constant;
 mod conv2d;
 mod conv_transpose2d;
 mod dropout;
+mod einsum;
+mod gather;
+mod group_norm;
 mod input;
+mod layer_norm;
 mod linear;
+mod local_response_norm;
 mod max_pool;
 mod pad;
+mod prelu;
+mod rearrange;
+mod reduce;
 mod reshape;
+mod resize;
 mod room;
 mod settings;
 mod slice;
+mod softmax;
 #[cfg(test)]
 mod tests;
 mod upsample;
@@ -40,13 +51,16 @@ mod upsample;
 use dfdx::prelude::{Cpu, Tape};
 use serde::{Deserialize, Serialize};
 
+pub use pad::PadMode;
 #[cfg(test)]
 pub(crate) use room::Examples;
 pub(crate) use room::{Affine, Compute, Computed, Cotangent, Form, Operation, Site};
 pub use room::{ParameterSpec, Start};
-pub use settings::{Pair, Sides};
+pub use settings::{Axis, Pair, Sides};
 
 use super::size::Size;
+pub use crate::ops::reduce::Reduction;
+pub use crate::ops::resize::{Coordinates, Interpolation, Rounding};
 use crate::ops::window::Window;
 use crate::tensor::{Batch, Element};
 
@@ -129,6 +143,14 @@ macro_rules! operations {
                 all
             }
 
+            /// A normal value as one at which it is smooth.
+            #[cfg(test)]
+            fn domain(&self, value: f64) -> f64 {
+                match self {
+                    $(Self::$Name(_) => $Name::domain(value)),*
+                }
+            }
+
             /// The names of all operations, as net.json writes them.
             #[cfg(test)]
             fn names() -> Vec<&'static str> {
@@ -141,30 +163,104 @@ macro_rules! operations {
 operations! {
     /// Convolution; weight (channels, C / groups, kh, kw), bias (channels).
     conv2d::Conv2d,
-    /// Transposed convolution; weight (C, channels, kh, kw), bias (channels).
+    /// Transposed convolution; weight (C, channels / groups, kh, kw), bias (channels).
     conv_transpose2d::ConvTranspose2d,
-    /// Linear map of a vector; weight (features, F), bias (features).
+    /// Linear map of a vector, or of the channels at each place; weight (features, F), bias (features).
     linear::Linear,
-    /// max(x, slope x).
+    /// x, or slope x below zero.
     activation::LeakyRelu,
     /// max(x, 0).
     activation::Relu,
     /// min(max(x, low), high).
     activation::Clip,
-    /// x, or e^x - 1 below zero.
+    /// x, or alpha (e^x - 1) below zero.
     activation::Elu,
+    /// x, or alpha (e^(x / alpha) - 1) below zero.
+    activation::Celu,
+    /// gamma times elu.
+    activation::Selu,
     /// elu of x and of -x, side by side along the channels.
     activation::ConcatElu,
-    /// ln(x + sqrt(1 + x^2)).
-    activation::Asinh,
+    /// |x|.
+    activation::Abs,
+    /// -x.
+    activation::Neg,
+    /// 1 above zero, -1 below.
+    activation::Sign,
+    /// The largest integer that is not above x.
+    activation::Floor,
+    /// The smallest integer that is not below x.
+    activation::Ceil,
+    /// The nearest integer, of two the even one.
+    activation::Round,
+    /// e^x.
+    activation::Exp,
+    /// ln x.
+    activation::Log,
+    /// The square root.
+    activation::Sqrt,
+    /// 1 / x.
+    activation::Reciprocal,
+    /// x^exponent.
+    activation::Power,
+    /// The error function.
+    activation::Erf,
+    /// Sine.
+    activation::Sin,
+    /// Cosine.
+    activation::Cos,
+    /// Tangent.
+    activation::Tan,
+    /// The inverse of the sine.
+    activation::Asin,
+    /// The inverse of the cosine.
+    activation::Acos,
+    /// The inverse of the tangent.
+    activation::Atan,
     /// (e^x - e^-x) / 2.
     activation::Sinh,
+    /// (e^x + e^-x) / 2.
+    activation::Cosh,
+    /// ln(x + sqrt(1 + x^2)).
+    activation::Asinh,
+    /// ln(x + sqrt(x^2 - 1)).
+    activation::Acosh,
+    /// ln((1 + x) / (1 - x)) / 2.
+    activation::Atanh,
     /// 1 / (1 + e^-x).
     activation::Sigmoid,
+    /// ln(1 / (1 + e^-x)).
+    activation::LogSigmoid,
+    /// max(0, min(1, alpha x + beta)).
+    activation::HardSigmoid,
     /// Hyperbolic tangent.
     activation::Tanh,
-    /// ln(1 + e^x).
+    /// ln(1 + e^(beta x)) / beta.
     activation::Softplus,
+    /// x / (1 + |x|).
+    activation::Softsign,
+    /// x max(0, min(1, x / 6 + 1 / 2)).
+    activation::HardSwish,
+    /// x / (1 + e^-x).
+    activation::Silu,
+    /// x tanh(ln(1 + e^x)).
+    activation::Mish,
+    /// x times the normal distribution function.
+    activation::Gelu,
+    /// An approximation of that by tanh.
+    activation::GeluTanh,
+    /// x above a threshold, else a value.
+    activation::Threshold,
+    /// 0 where |x| is small, else x moved towards 0.
+    activation::Shrink,
+    /// x, or a trained slope times x below zero; weight (C) or (1).
+    prelu::Prelu,
+    /// Axes joined to length 1 by a sum, a mean, an extreme, a product or a norm.
+    reduce::Reduce,
+    /// e^x / sum e^x along an axis.
+    softmax::Softmax,
+    /// The logarithm of that.
+    softmax::LogSoftmax,
     /// The largest value of a window.
     max_pool::MaxPool2d,
     /// The mean of a window.
@@ -173,24 +269,62 @@ operations! {
     average_pool::GlobalAvgPool,
     /// Batch normalisation per channel; weight, bias, running_mean, running_var (C).
     batch_norm::BatchNorm,
+    /// Normalisation of the channels at each place; weight, bias (C).
+    layer_norm::LayerNorm,
+    /// The channels at each place divided by the root of their mean square; weight (C).
+    layer_norm::RmsNorm,
+    /// Normalisation of groups of channels of an image; weight, bias (C).
+    group_norm::GroupNorm,
+    /// Each value divided by a power of the mean square of the channels nearby.
+    local_response_norm::LocalResponseNorm,
     /// In training: zero with this probability, else divided by what is left.
     dropout::Dropout,
     /// Each pixel repeated.
     upsample::UpsampleNearest,
     /// Bilinear interpolation with half-pixel centres.
     upsample::UpsampleBilinear,
-    /// Inputs side by side along the channels.
+    /// An image of another height and width, by ONNX's formulas.
+    resize::Resize,
+    /// Inputs side by side along the channels, or along the rows or columns.
     concat::Concat,
-    /// The sum of the inputs.
-    add::Add,
-    /// Channels start..end.
+    /// The sum of the inputs, which broadcast.
+    arithmetic::Add,
+    /// The product of the inputs, which broadcast.
+    arithmetic::Mul,
+    /// The smallest of the inputs, which broadcast.
+    arithmetic::Minimum,
+    /// The largest of the inputs, which broadcast.
+    arithmetic::Maximum,
+    /// The first input less the second; both broadcast.
+    arithmetic::Sub,
+    /// The first input divided by the second; both broadcast.
+    arithmetic::Div,
+    /// The first input to the power of the second; both broadcast.
+    arithmetic::Pow,
+    /// What is left of the first input once the second is taken off as often as it fits; both broadcast.
+    arithmetic::Fmod,
+    /// 1 where the first input is less than the second, else 0; both broadcast.
+    arithmetic::Less,
+    /// 1 where the first input is at most the second, else 0; both broadcast.
+    arithmetic::LessEqual,
+    /// 1 where the inputs are equal, else 0; both broadcast.
+    arithmetic::Equal,
+    /// Channels, or rows or columns, start..end, or every so many of them.
     slice::Slice,
-    /// Zeros around an image, and channels of zeros before and after its own.
+    /// Values along an axis by constant places, which may repeat.
+    gather::Gather,
+    /// Zeros around an image, or a value, or what continues the image, and channels of it before and after its own.
     pad::Pad,
+    /// Products of two inputs along named axes, summed over those that the result does not name.
+    einsum::Einsum,
+    /// The values of an image in another order.
+    rearrange::Rearrange,
     /// An image as a vector, channels first.
     reshape::Flatten,
     /// An input of the network beside the first, such as a class: it reads no node.
     input::Input,
+    /// A parameter as an image, which reads no node; value (1, C, H, W).
+    constant::Constant,
     /// A vector as an image, channels first.
     reshape::Reshape,
 }
@@ -229,10 +363,5 @@ impl Op {
     /// A layer of weights without its bias; `None` of other operations.
     pub(crate) fn without_bias(&self) -> Option<Self> {
         self.operation().without_bias()
-    }
-
-    /// Whether its name says it all.
-    pub(super) fn has_no_settings(&self) -> bool {
-        serde_json::to_value(self).is_ok_and(|json| json.as_object().is_some_and(|fields| fields.len() == 1))
     }
 }

@@ -34,6 +34,8 @@ pub enum Start {
     Ones,
     /// All zeros.
     Zeros,
+    /// All 1/4, as slopes of rectifiers start (He et al. 2015).
+    Quarters,
 }
 
 impl ParameterSpec {
@@ -42,6 +44,12 @@ impl ParameterSpec {
         let bias = bias.map(|length| Self { name: "bias", shape: vec![length], trained: true, start: Start::Bias });
         let weight = Self { name: "weight", shape: weight, trained: true, start: Start::Drawn };
         std::iter::once(weight).chain(bias).collect()
+    }
+
+    /// Vectors of as many trained values as the one input has channels.
+    pub(super) fn of_channels(inputs: &[Size], vectors: &[(&'static str, Start)]) -> Vec<Self> {
+        let shape = vec![inputs.first().map_or(0, |size| size.channels)];
+        vectors.iter().map(|&(name, start)| Self { name, shape: shape.clone(), trained: true, start }).collect()
     }
 
     /// The number of values.
@@ -94,6 +102,8 @@ pub(crate) struct Site<'a, E: Element> {
     pub form: Form<'a, E>,
     /// The values of its inputs, (N, H, W, C) each.
     pub inputs: Vec<&'a Batch<E>>,
+    /// Which inputs depend on the network's own: the cotangents of others are not read.
+    pub wanted: Vec<bool>,
     /// The slope of the rectifier that is computed with it.
     pub rectifier: Option<E>,
     /// In training the stream that all nodes draw from, each by its name.
@@ -210,4 +220,9 @@ pub(crate) trait Compute: Operation {
 pub(crate) trait Examples: Sized {
     /// At least one.
     fn examples() -> Vec<(Self, Vec<Size>)>;
+
+    /// A normal value as one at which it is smooth.
+    fn domain(value: f64) -> f64 {
+        value
+    }
 }

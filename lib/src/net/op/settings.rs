@@ -8,6 +8,66 @@ use crate::ops::window::{Padding, Window};
 /// The longest kernel, stride or padding, larger than any image: sums of them cannot overflow.
 const LONGEST: usize = 1 << 20;
 
+/// An axis of an image. `net.json` writes its name in lower case.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Axis {
+    /// From channel to channel.
+    #[default]
+    Channels,
+    /// From row to row.
+    Height,
+    /// From column to column.
+    Width,
+}
+
+impl Axis {
+    /// Which axis of a batch, (N, H, W, C), it is.
+    pub(super) fn in_batch(self) -> usize {
+        match self {
+            Self::Height => 1,
+            Self::Width => 2,
+            Self::Channels => 3,
+        }
+    }
+
+    /// How long it is in images of this size.
+    pub(super) fn length(self, size: Size) -> usize {
+        match self {
+            Self::Height => size.height,
+            Self::Width => size.width,
+            Self::Channels => size.channels,
+        }
+    }
+
+    /// The size of images in which it has another length.
+    pub(super) fn resized(self, size: Size, length: usize) -> Size {
+        match self {
+            Self::Height => Size { height: length, ..size },
+            Self::Width => Size { width: length, ..size },
+            Self::Channels => Size { channels: length, ..size },
+        }
+    }
+
+    /// What stands along it, in words.
+    pub(super) fn plural(self) -> &'static str {
+        match self {
+            Self::Height => "rows",
+            Self::Width => "columns",
+            Self::Channels => "channels",
+        }
+    }
+
+    /// The lengths of the two others, in words.
+    pub(super) fn others(self) -> &'static str {
+        match self {
+            Self::Height => "number of channels and width",
+            Self::Width => "number of channels and height",
+            Self::Channels => "height and width",
+        }
+    }
+}
+
 /// One number for both axes, or (height, width): equal where the numbers are, however they are written.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 #[serde(untagged)]
@@ -99,12 +159,29 @@ pub(super) fn is_false(value: &bool) -> bool {
     !*value
 }
 
+pub(super) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
 pub(super) fn one() -> usize {
     1
 }
 
 pub(super) fn is_one(value: &usize) -> bool {
     *value == 1
+}
+
+/// PyTorch's default of what normalisations add to variances.
+pub(super) fn epsilon() -> f64 {
+    1e-5
+}
+
+/// Refuses what cannot be added to a variance.
+pub(super) fn check_epsilon(epsilon: f64) -> Result<(), String> {
+    match epsilon.is_finite() && epsilon >= 0.0 {
+        true => Ok(()),
+        false => Err("a finite eps of at least 0".into()),
+    }
 }
 
 /// The one input of an operation that reads one.
@@ -131,6 +208,14 @@ pub(super) fn check_window(window: &Window) -> Result<(), String> {
     match steps.contains(&0) || steps.iter().chain(&sides).any(|&length| length > LONGEST) {
         true => Err(format!("a kernel, stride and dilation from 1 to {LONGEST}, padding up to {LONGEST}")),
         false => Ok(()),
+    }
+}
+
+/// Refuses groups that do not divide the channels before and after.
+pub(super) fn check_groups(groups: usize, before: usize, after: usize) -> Result<(), String> {
+    match groups > 0 && before.is_multiple_of(groups) && after.is_multiple_of(groups) {
+        true => Ok(()),
+        false => Err(format!("channels that {groups} groups divide")),
     }
 }
 

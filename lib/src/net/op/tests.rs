@@ -24,7 +24,9 @@ struct Example {
 impl Example {
     fn new((op, sizes): (Op, Vec<Size>), images: usize) -> Self {
         let input = |(number, size): (usize, &Size)| {
-            normal(&format!("input {number}"), (images, size.height, size.width, size.channels))
+            let drawn: Batch<f64> =
+                normal(&format!("input {number}"), (images, size.height, size.width, size.channels));
+            batch(view(&drawn).iter().map(|&value| op.domain(value)).collect(), shape(&drawn))
         };
         let inputs = sizes.iter().enumerate().map(input).collect();
         let specs = op.parameters(&sizes);
@@ -68,7 +70,8 @@ impl Example {
         let size = self.op.output(&self.sizes).expect("an example fits");
         let form = Form { parameters: &parameters, sizes: &self.sizes, size, takes_before: false };
         let inputs = variables[..self.inputs.len()].iter().collect();
-        call(&Site { name: "node", form, inputs, rectifier, training, gradient: InputGradient::Wanted })
+        let wanted = vec![true; self.sizes.len()];
+        call(&Site { name: "node", form, inputs, wanted, rectifier, training, gradient: InputGradient::Wanted })
     }
 
     fn forward(

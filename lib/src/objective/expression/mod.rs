@@ -4,8 +4,8 @@
 //! objective  = sum ["to" sum]             from the first image's to the last's
 //! sum        = ["-"] part {("+" | "-") part}
 //! part       = {number "*"} (atom | "(" sum ")")
-//! atom       = neuron:NODE:C[:Y:X] | channel:NODE:C | class:K | layer:NODE | direction:NODE:FILE.npy | targets:NODE:FILE.npy
-//!            | diversity:NODE | l1 | l2 | tv
+//! atom       = neuron:NODE:C[:Y:X] | neuron:NODE:C@T | channel:NODE:C | class:K | layer:NODE | token:NODE:T | head:NODE:H/N
+//!            | direction:NODE:FILE.npy["["ROW"]"]["@"T] | targets:NODE:FILE.npy | diversity:NODE | l1 | l2 | tv
 //! ```
 //!
 //! Signs need spaces around them, since names of nodes and files may contain them; a word in double quotes may contain anything.
@@ -19,7 +19,7 @@ use std::str::FromStr;
 use parser::Parser;
 use tokens::{Token, tokens};
 
-pub use terms::{Atom, Expression, Weight};
+pub use terms::{Atom, Expression, Location, Weight};
 
 /// What is wrong with an expression.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

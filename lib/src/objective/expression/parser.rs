@@ -1,6 +1,6 @@
 //! From tokens to quantities and factors.
 
-use super::terms::Atom;
+use super::terms::{Atom, Location};
 use super::tokens::{Token, Wrong};
 
 /// How deeply brackets may be nested.
@@ -81,7 +81,13 @@ fn atom(fields: &[String]) -> Result<Atom, Wrong> {
             if !nodes.is_empty() && [channel, y, x].map(number).iter().all(Result::is_ok) =>
         {
             let node = node(nodes, "neuron:NODE:C:Y:X")?;
-            Atom::Neuron { node, channel: number(channel)?, at: Some((number(y)?, number(x)?)) }
+            Atom::Neuron { node, channel: number(channel)?, at: Some(Location::Pixel(number(y)?, number(x)?)) }
+        }
+        ("neuron", [nodes @ .., last]) if last.contains('@') => {
+            let node = node(nodes, "neuron:NODE:C@T")?;
+            let (channel, token) = last.split_once('@').unwrap_or((last, ""));
+            let at = Some(Location::Token(number(&token.to_string())?));
+            Atom::Neuron { node, channel: number(&channel.to_string())?, at }
         }
         ("neuron", [nodes @ .., channel]) => Atom::Neuron {
             node: node(nodes, "neuron:NODE:C or neuron:NODE:C:Y:X")?,
@@ -93,9 +99,18 @@ fn atom(fields: &[String]) -> Result<Atom, Wrong> {
         }
         ("class", [class]) => Atom::Class(number(class)?),
         ("layer", nodes) => Atom::Layer { node: node(nodes, "layer:NODE")? },
+        ("token", [nodes @ .., token]) => Atom::Token { node: node(nodes, "token:NODE:T")?, token: number(token)? },
+        ("head", [nodes @ .., head]) => {
+            let node = node(nodes, "head:NODE:H/N")?;
+            let (head, of) = head.split_once('/').unwrap_or((head, ""));
+            Atom::Head { node, head: number(&head.to_string())?, of: number(&of.to_string())? }
+        }
         ("diversity", nodes) => Atom::Diversity { node: node(nodes, "diversity:NODE")? },
         ("direction", [nodes @ .., file]) => {
-            Atom::Direction { node: node(nodes, "direction:NODE:FILE.npy")?, file: file.into() }
+            let (rest, token) = numbered(file, '@', "");
+            let (file, row) = numbered(rest, '[', "]");
+            let node = node(nodes, "direction:NODE:FILE.npy")?;
+            Atom::Direction { node, file: file.into(), row, at: token.map(Location::Token) }
         }
         ("targets", [nodes @ .., file]) => {
             Atom::Targets { node: node(nodes, "targets:NODE:FILE.npy")?, file: file.into() }
@@ -104,9 +119,18 @@ fn atom(fields: &[String]) -> Result<Atom, Wrong> {
         ("l2", []) => Atom::L2,
         ("tv", []) => Atom::TotalVariation,
         _ => {
-            let known = "neuron:NODE:C:Y:X, channel:NODE:C, class:K, layer:NODE, direction:NODE:FILE.npy, \
-                         targets:NODE:FILE.npy, diversity:NODE, l1, l2 or tv";
+            let known = "neuron:NODE:C:Y:X, neuron:NODE:C@T, channel:NODE:C, class:K, layer:NODE, token:NODE:T, head:NODE:H/N, \
+                         direction:NODE:FILE.npy, targets:NODE:FILE.npy, diversity:NODE, l1, l2 or tv";
             return Err((known.into(), whole()));
         }
     })
+}
+
+/// A file's name, and the number behind a mark at its end; a mark that no number follows is a part of the name.
+fn numbered<'a>(text: &'a str, mark: char, end: &str) -> (&'a str, Option<usize>) {
+    let number = |(file, number): (&'a str, &str)| Some((file, number.strip_suffix(end)?.parse().ok()?));
+    match text.rsplit_once(mark).and_then(number) {
+        Some((file, number)) => (file, Some(number)),
+        None => (text, None),
+    }
 }

@@ -2,6 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
+/// A place of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Location {
+    /// Row and column.
+    Pixel(usize, usize),
+    /// A token, or a pixel counted row by row.
+    Token(usize),
+}
+
 /// One quantity of a network or an image.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Atom {
@@ -11,8 +20,8 @@ pub enum Atom {
         node: String,
         /// The channel, from 0.
         channel: usize,
-        /// Row and column.
-        at: Option<(usize, usize)>,
+        /// Where; at the centre if it is not said.
+        at: Option<Location>,
     },
     /// The mean activation of a channel.
     Channel {
@@ -28,12 +37,32 @@ pub enum Atom {
         /// The node.
         node: String,
     },
+    /// The mean square of one token's features.
+    Token {
+        /// The node.
+        node: String,
+        /// The token, from 0; a class token is usually the first.
+        token: usize,
+    },
+    /// The mean square of one head's features: the channels of so many heads lie side by side.
+    Head {
+        /// The node.
+        node: String,
+        /// The head, from 0.
+        head: usize,
+        /// The number of heads.
+        of: usize,
+    },
     /// The similarity to one direction, the same for all images.
     Direction {
         /// The node.
         node: String,
-        /// A vector, (F).
+        /// A vector, (F), or the rows of a matrix, (R, F), such as the decoder of a sparse autoencoder.
         file: PathBuf,
+        /// The row, of a matrix.
+        row: Option<usize>,
+        /// The response at one place alone; the aggregated one if it is not said.
+        at: Option<Location>,
     },
     /// The similarity to a target, one row per image.
     Targets {

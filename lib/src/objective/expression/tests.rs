@@ -31,11 +31,11 @@ fn brackets_have_a_depth() {
 fn names_may_hold_signs_and_colons() {
     assert_eq!(
         parsed("neuron:/a/Conv_3:0:5:6:7"),
-        [(1.0, Atom::Neuron { node: "/a/Conv_3:0".into(), channel: 5, at: Some((6, 7)) })]
+        [(1.0, Atom::Neuron { node: "/a/Conv_3:0".into(), channel: 5, at: Some(Location::Pixel(6, 7)) })]
     );
     assert_eq!(
         parsed("direction:a:\"my file (1).npy\""),
-        [(1.0, Atom::Direction { node: "a".into(), file: "my file (1).npy".into() })]
+        [(1.0, Atom::Direction { node: "a".into(), file: "my file (1).npy".into(), row: None, at: None })]
     );
 }
 
@@ -69,5 +69,31 @@ proptest! {
     #[test]
     fn any_text_is_read_or_refused(text in "\\PC*") {
         let _ = text.parse::<Expression>();
+    }
+}
+
+#[test]
+fn tokens_heads_and_rows_are_named() {
+    assert_eq!(
+        parsed("neuron:blocks.3.mlp.fc1:77@0 + token:norm:0 + head:blocks.3.attn:2/6 + direction:norm:sae.npy[5]@12"),
+        [
+            (1.0, Atom::Neuron { node: "blocks.3.mlp.fc1".into(), channel: 77, at: Some(Location::Token(0)) }),
+            (1.0, Atom::Token { node: "norm".into(), token: 0 }),
+            (1.0, Atom::Head { node: "blocks.3.attn".into(), head: 2, of: 6 }),
+            (
+                1.0,
+                Atom::Direction {
+                    node: "norm".into(),
+                    file: "sae.npy".into(),
+                    row: Some(5),
+                    at: Some(Location::Token(12))
+                }
+            ),
+        ]
+    );
+    let files = [("a@b.npy", "a@b.npy"), ("x[1].npy", "x[1].npy"), ("x.npy[y]", "x.npy[y]")];
+    for (written, file) in files {
+        let expected = Atom::Direction { node: "a".into(), file: file.into(), row: None, at: None };
+        assert_eq!(parsed(&format!("direction:a:{written}")), [(1.0, expected)]);
     }
 }

@@ -29,7 +29,7 @@ pub(super) fn add_term<E: Element>(
     let (_, h, w, c) = shape(activations);
     let length = h * w * c;
     match term {
-        Term::Targets { targets, comparison } => {
+        Term::Targets { targets, comparison, at: None } => {
             return add_targets(targets, *comparison, activations, members, judged, cotangent);
         }
         Term::Diversity => return add_diversity(activations, members, &mut judged.values, cotangent),
@@ -38,21 +38,37 @@ pub(super) fn add_term<E: Element>(
     for &Member { position, weight, .. } in members {
         let range = position * length..(position + 1) * length;
         let (image, cotangent) = (&view(activations)[range.clone()], &mut cotangent[range]);
-        judged.values[position] += match *term {
-            Term::Neuron { element } => {
+        judged.values[position] += match term {
+            &Term::Neuron { element } => {
                 cotangent[element] += E::of(weight);
                 weight * image[element].wide()
             }
-            Term::Channel { channel } => {
+            &Term::Channel { channel } => {
                 let share = weight / (h * w) as f64;
                 cotangent.iter_mut().skip(channel).step_by(c).for_each(|slope| *slope += E::of(share));
                 share * image.iter().skip(channel).step_by(c).map(|value| value.wide()).sum::<f64>()
             }
-            Term::Layer => {
-                let share = weight / length as f64;
+            Term::Part { pixels, channels } => {
+                let share = weight / (pixels.len() * channels.len()) as f64;
                 let slope = E::of(2.0 * share);
-                cotangent.iter_mut().zip(image).for_each(|(sum, &value)| *sum += slope * value);
-                share * image.iter().map(|value| value.wide().powi(2)).sum::<f64>()
+                let mut sum = 0.0;
+                for pixel in pixels.clone() {
+                    let range = pixel * c + channels.start..pixel * c + channels.end;
+                    let (image, cotangent) = (&image[range.clone()], &mut cotangent[range]);
+                    cotangent.iter_mut().zip(image).for_each(|(sum, &value)| *sum += slope * value);
+                    sum = image.iter().fold(sum, |sum, value| sum + value.wide().powi(2));
+                }
+                share * sum
+            }
+            Term::Targets { targets, comparison, at: Some(pixel) } => {
+                let target = &targets[0];
+                let range = pixel * c..pixel * c + target.len();
+                let response: Vec<f64> = image[range.clone()].iter().map(|value| value.wide()).collect();
+                let found = significance(target, &response, comparison.power);
+                judged.cosines[position] = Some(found.cosine);
+                let slopes = cotangent[range].iter_mut().zip(&found.gradient);
+                slopes.for_each(|(slope, g)| *slope += E::of(weight * g));
+                weight * found.value
             }
             _ => 0.0,
         };

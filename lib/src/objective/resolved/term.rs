@@ -17,10 +17,22 @@ pub struct Comparison {
 /// A quantity of a node, or of an image.
 #[derive(Clone, Debug)]
 pub(super) enum Term {
-    Neuron { element: usize },
-    Channel { channel: usize },
-    Layer,
-    Targets { targets: Vec<Vec<f64>>, comparison: Comparison },
+    Neuron {
+        element: usize,
+    },
+    Channel {
+        channel: usize,
+    },
+    /// The mean square of some channels at some pixels.
+    Part {
+        pixels: Range<usize>,
+        channels: Range<usize>,
+    },
+    Targets {
+        targets: Vec<Vec<f64>>,
+        comparison: Comparison,
+        at: Option<usize>,
+    },
     Diversity,
     Deviation,
     SquaredDeviation,

@@ -14,9 +14,9 @@ fn network() -> Network<f64> {
         serde_json::json!({"name": "conv", "op": "conv2d", "input": "input", "channels": 4, "kernel": 3, "padding": 1});
     let nodes = vec![
         Node::from_json(&conv).unwrap(),
-        Node::new("act", Softplus, "conv"),
+        Node::new("act", Softplus::default(), "conv"),
         Node::new("flat", Flatten, "act"),
-        Node::new("fc", Linear { features: 5, bias: true }, "flat"),
+        Node::new("fc", Linear::new(5, true), "flat"),
     ];
     let outputs = [("scores".to_string(), "fc".to_string())].into();
     let graph = Graph::new(InputSpec::plain(Size::new(2, 6, 5)), nodes, outputs).unwrap();
@@ -58,6 +58,9 @@ fn gradients_are_differences_for_every_kind_of_term() {
         "channel:act:3".into(),
         "class:4 - 0.5*channel:act:0".into(),
         "layer:act".into(),
+        "neuron:act:1@7".into(),
+        "token:act:3 - head:act:1/2".into(),
+        format!("direction:act:{}[1]@5", file.display()),
         "diversity:act".into(),
         "channel:act:1 to 3*diversity:act".into(),
         format!("targets:act:{}", file.display()),

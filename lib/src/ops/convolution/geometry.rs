@@ -13,7 +13,7 @@ const GATHER: usize = 8;
 /// See [`GATHER`].
 const SCATTER: usize = 16;
 /// Parts of a batch whose weight gradients are summed separately.
-const LANES: usize = 8;
+pub(super) const LANES: usize = 8;
 
 /// How a convolution slides, and how its channels are grouped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,9 +1,10 @@
 //! The gradients of a convolution and of its adjoint, summed over a fixed number of lanes.
 
-use dfdx::prelude::{Cpu, Gradients, Tape};
+use dfdx::prelude::{Cpu, CpuError, Gradients, Tape};
 use rayon::prelude::*;
 
 use super::geometry::Geometry;
+use super::grouped::Grouped;
 use super::products::{Backward, Scratch};
 use super::slopes::{Slopes, sloped};
 use crate::ops::product::{Target, Write, product_in_place};
@@ -29,6 +30,15 @@ pub(super) fn record_convolve<E: Element, T: Tape<E, Cpu>>(
     let (x, weight, bias, y) = (x.clone(), weight.clone(), bias.cloned(), y.ghost());
     tape.add_backward_op(move |gradients| {
         let mut delta = std::mem::take(&mut **gradients.get_or_alloc_mut(&y)?);
+        if geometry.is_narrow() {
+            if let Some(slopes) = &slopes {
+                slopes.apply_to_all(&mut delta);
+            }
+            if let Some(bias) = &bias {
+                add_column_sums(gradients.get_or_alloc_mut(bias)?, &delta);
+            }
+            return add_grouped(gradients, &geometry, &delta, &x, &weight, input);
+        }
         let lane = Geometry::lane(shape(&x).0);
         let mut x_gradient = match input {
             InputGradient::Wanted => std::mem::take(&mut **gradients.get_or_alloc_mut(&x)?),
@@ -59,9 +69,27 @@ pub(super) fn record_convolve<E: Element, T: Tape<E, Cpu>>(
     });
 }
 
+/// The gradients of W and x of a convolution of narrow groups for `delta`, that of its results before the rectifier.
+fn add_grouped<E: Element>(
+    gradients: &mut Gradients<E, Cpu>,
+    geometry: &Geometry,
+    delta: &[E],
+    x: &Batch<E>,
+    weight: &Batch<E>,
+    input: InputGradient,
+) -> Result<(), CpuError> {
+    if input == InputGradient::Wanted {
+        let gradient = Grouped::adjoint(geometry).apply(delta, None, view(weight), |_| ());
+        accumulate(gradients.get_or_alloc_mut(x)?, &gradient);
+    }
+    let gradient = Grouped::forward(geometry).weight_gradient(view(x), delta, None);
+    accumulate(gradients.get_or_alloc_mut(weight)?, &gradient);
+    Ok(())
+}
+
 /// One lane's share of the gradients: that of W, `length` values, is returned; that of x, where it is wanted, is added to the
 /// slice given with its [`Backward`].
-fn backward_lane<E: Element>(
+pub(super) fn backward_lane<E: Element>(
     geometry: &Geometry,
     delta: &[E],
     x: &[E],
@@ -101,6 +129,9 @@ pub(super) fn record_adjoint<E: Element, T: Tape<E, Cpu>>(
     let (cotangent, weight, x) = (cotangent.clone(), weight.clone(), x.ghost());
     tape.add_backward_op(move |gradients| {
         let upstream = std::mem::take(&mut **gradients.get_or_alloc_mut(&x)?);
+        if geometry.is_narrow() {
+            return add_grouped_adjoint(gradients, &geometry, &upstream, &cotangent, slopes.as_ref(), &weight, input);
+        }
         let mut gradient = match input {
             InputGradient::Wanted => std::mem::take(&mut **gradients.get_or_alloc_mut(&cotangent)?),
             InputGradient::Unwanted => Vec::new(),
@@ -127,6 +158,29 @@ pub(super) fn record_adjoint<E: Element, T: Tape<E, Cpu>>(
         }
         add_lanes(gradients, &weight, &sums)
     });
+}
+
+/// As [`add_grouped`], of the adjoint: for `upstream`, the gradient of what it gave.
+fn add_grouped_adjoint<E: Element>(
+    gradients: &mut Gradients<E, Cpu>,
+    geometry: &Geometry,
+    upstream: &[E],
+    cotangent: &Batch<E>,
+    slopes: Option<&Slopes<E>>,
+    weight: &Batch<E>,
+    input: InputGradient,
+) -> Result<(), CpuError> {
+    let grouped = Grouped::forward(geometry);
+    if input == InputGradient::Wanted {
+        let mut gradient = grouped.apply(upstream, None, view(weight), |_| ());
+        if let Some(slopes) = slopes {
+            slopes.apply_to_all(&mut gradient);
+        }
+        accumulate(gradients.get_or_alloc_mut(cotangent)?, &gradient);
+    }
+    let gradient = grouped.weight_gradient(upstream, view(cotangent), slopes);
+    accumulate(gradients.get_or_alloc_mut(weight)?, &gradient);
+    Ok(())
 }
 
 /// One lane's share of the gradients of the cotangent (added to `gradient`) and W (returned). The patches of `upstream`
@@ -174,7 +228,7 @@ fn add_lanes<E: Element>(
     gradients: &mut Gradients<E, Cpu>,
     weight: &Batch<E>,
     sums: &[Vec<E>],
-) -> Result<(), dfdx::prelude::CpuError> {
+) -> Result<(), CpuError> {
     let target = gradients.get_or_alloc_mut(weight)?;
     sums.iter().for_each(|sum| accumulate(target, sum));
     Ok(())

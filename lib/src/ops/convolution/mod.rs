@@ -3,7 +3,8 @@
 //! `y[n, i, j, o] = rectify(b[o] + sum W[o, u, v, c] x[n, s i + d u - p, s j + d v - p, c])`. For a group of images, or a band
 //! of one, that fits in cache the patches are gathered channels-last, one row per position, and multiplied by W in one product;
 //! bias and slope are applied while the result is in cache. The adjoint multiplies first and scatters; with stride 1, where that
-//! costs less, it is the convolution with the kernel rotated by 180 degrees. Gradients of W are summed over a fixed number of lanes,
+//! costs less, it is the convolution with the kernel rotated by 180 degrees. Narrow groups, depthwise convolutions above all, need no
+//! patches: each result is gathered along its channel. Gradients of W are summed over a fixed number of lanes,
 //! in order, so that the number of threads does not change the result.
 //!
 //! ```
@@ -17,10 +18,13 @@
 //! assert_eq!(view(&y), [12.0, 16.0, 24.0, 28.0]);
 //! ```
 
+mod gather;
 mod geometry;
 mod gradients;
+mod grouped;
 mod patches;
 mod products;
+mod reach;
 mod slopes;
 
 use dfdx::prelude::{Cpu, Tape};
@@ -29,6 +33,7 @@ use super::InputGradient;
 use crate::tensor::{Batch, Element, batch, filled_in_chunks, shape, view};
 use geometry::Geometry;
 use gradients::{record_adjoint, record_convolve};
+use grouped::Grouped;
 use products::{Backward, Scratch};
 use slopes::sloped;
 
@@ -59,21 +64,31 @@ pub fn convolve<E: Element>(
     let bias_values = bias.map(view);
     let fits = bias_values.is_none_or(|bias| bias.len() == geometry.outputs);
     assert!(fits, "convolve: expected a bias for each of {} outputs, found another number", geometry.outputs);
-    let columns = geometry.columns(view(weight));
-    let band = geometry.even_band();
-    let bands = geometry.output.0 / band.max(1);
-    let y_tile = if bands > 1 { band * geometry.row_len() } else { geometry.tile * geometry.output_len() };
-    let y = filled_in_chunks(n * geometry.output_len(), y_tile, Vec::new, |patches, tile, y| {
-        let (first, images) =
-            if bands > 1 { (tile / bands, 1) } else { (tile * geometry.tile, y.len() / geometry.output_len()) };
-        let rows = tile % bands * band..(tile % bands + 1) * band;
-        let x = &view(x)[first * geometry.input_len()..][..images * geometry.input_len()];
-        geometry.forward(x, rows, &columns, patches, y);
-        finish(y, bias_values, slope);
-    });
+    let y = if geometry.is_narrow() {
+        Grouped::forward(&geometry).apply(view(x), None, view(weight), |y| finish(y, bias_values, slope))
+    } else {
+        convolved(geometry, view(x), view(weight), bias_values, slope)
+    };
     let y = batch(y, (n, geometry.output.0, geometry.output.1, geometry.outputs));
     record_convolve(tape, x, weight, bias, slope, &y, geometry, input);
     y
+}
+
+/// rectify(W * x + b) by products of patches, for some images.
+fn convolved<E: Element>(geometry: Geometry, x: &[E], weight: &[E], bias: Option<&[E]>, slope: Option<E>) -> Vec<E> {
+    let columns = geometry.columns(weight);
+    let band = geometry.even_band();
+    let n = x.len() / geometry.input_len().max(1);
+    let bands = geometry.output.0 / band.max(1);
+    let y_tile = if bands > 1 { band * geometry.row_len() } else { geometry.tile * geometry.output_len() };
+    filled_in_chunks(n * geometry.output_len(), y_tile, Vec::new, |patches, tile, y| {
+        let (first, images) =
+            if bands > 1 { (tile / bands, 1) } else { (tile * geometry.tile, y.len() / geometry.output_len()) };
+        let rows = tile % bands * band..(tile % bands + 1) * band;
+        let x = &x[first * geometry.input_len()..][..images * geometry.input_len()];
+        geometry.forward(x, rows, &columns, patches, y);
+        finish(y, bias, slope);
+    })
 }
 
 /// The transposed convolution: the cotangent of x for a cotangent of y = rectify(W * x + b).
@@ -110,17 +125,27 @@ pub(super) fn transposed<E: Element>(
         "convolution transposed: expected its outputs, found {found:?}"
     );
     let slopes = slopes.map(|(y, slope)| Slopes::new(y, slope));
-    let (x_tile, y_tile) = (geometry.tile * geometry.input_len(), geometry.tile * geometry.output_len());
-    let backward = Backward::new(geometry, view(weight));
-    let x = filled_in_chunks(n * geometry.input_len(), x_tile, Scratch::default, |scratch, tile, x| {
-        let images = x.len() / geometry.input_len();
-        let cotangent = &view(cotangent)[tile * y_tile..][..images * geometry.output_len()];
-        let delta = sloped(cotangent, slopes.as_ref(), tile * geometry.tile, &mut scratch.delta);
-        backward.add(delta, &mut scratch.patches, x);
-    });
+    let x = if geometry.is_narrow() {
+        Grouped::adjoint(&geometry).apply(view(cotangent), slopes.as_ref(), view(weight), |_| ())
+    } else {
+        spread_back(geometry, view(cotangent), slopes.as_ref(), view(weight))
+    };
     let x = batch(x, (n, size.0, size.1, geometry.channels));
     record_adjoint(tape, cotangent, slopes, weight, &x, geometry, input);
     x
+}
+
+/// The cotangents of some images by products, for those of rectify(W * x + b).
+fn spread_back<E: Element>(geometry: Geometry, cotangent: &[E], slopes: Option<&Slopes<E>>, weight: &[E]) -> Vec<E> {
+    let n = cotangent.len() / geometry.output_len().max(1);
+    let (x_tile, y_tile) = (geometry.tile * geometry.input_len(), geometry.tile * geometry.output_len());
+    let backward = Backward::new(geometry, weight);
+    filled_in_chunks(n * geometry.input_len(), x_tile, Scratch::default, |scratch, tile, x| {
+        let images = x.len() / geometry.input_len();
+        let cotangent = &cotangent[tile * y_tile..][..images * geometry.output_len()];
+        let delta = sloped(cotangent, slopes, tile * geometry.tile, &mut scratch.delta);
+        backward.add(delta, &mut scratch.patches, x);
+    })
 }
 
 #[cfg(test)]

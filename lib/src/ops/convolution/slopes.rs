@@ -51,6 +51,16 @@ impl<E: Element> Slopes<E> {
             .for_each(|(number, values)| self.apply(values, number * images));
     }
 
+    /// `values`, which lie at `place` in the batch, times the slopes, in `scratch`. They are of one image.
+    pub(super) fn multiplied<'a>(&self, values: &[E], place: usize, scratch: &'a mut Vec<E>) -> &'a [E] {
+        let y = view(&self.y);
+        let place = if shape(&self.y).0 == 1 { place % y.len() } else { place };
+        scratch.clear();
+        let products = values.iter().zip(&y[place..]).map(|(&value, &y)| value * slope_at(y, self.slope));
+        scratch.extend(products);
+        scratch
+    }
+
     fn multiply(&self, values: &mut [E], y: &[E]) {
         values.iter_mut().zip(y).for_each(|(value, &y)| *value *= slope_at(y, self.slope));
     }

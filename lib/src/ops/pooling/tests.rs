@@ -19,6 +19,20 @@ fn uneven() -> Window {
     Window { kernel: [3, 2], stride: [2, 3], padding, dilation: [1, 1] }
 }
 
+/// Different along the two axes, with pixels between taps.
+fn dilated() -> Pooling {
+    let padding = Padding::same(1);
+    Pooling { window: Window { kernel: [2, 3], stride: [1, 2], padding, dilation: [3, 2] }, end: End::Within }
+}
+
+/// PyTorch's `max_pool2d`.
+#[test]
+fn the_largest_under_taps_apart_are_those_of_pytorch() {
+    let x: Batch<f64> = batch((0..30).map(|i| f64::from(i * 7 % 11)).collect(), (1, 5, 6, 1));
+    let y = max_pool(&mut NoneTape, &x, dilated());
+    assert_eq!((shape(&y), view(&y)), ((1, 4, 2, 1), &[6.0, 9.0, 10.0, 10.0, 10.0, 10.0, 6.0, 9.0][..]));
+}
+
 fn agrees_with_the_oracle<E: Element + Scalar>() {
     let max = |case, pooling| check_case::<E>(case, &["x"], |tape, x| max_pool(tape, &x[0], pooling));
     max("maxpool_a", square(2, 2, 0));
@@ -41,7 +55,8 @@ fn oracle_values_and_gradients() {
 #[test]
 fn the_directions_of_max_pooling_are_transposed() {
     let x = normal("x", (2, 5, 6, 2));
-    for pooling in [square(2, 2, 0), square(3, 1, 1), over(uneven()), over(Window::square(3, 2, 1))] {
+    let all = [square(2, 2, 0), square(3, 1, 1), over(uneven()), over(Window::square(3, 2, 1)), dilated()];
+    for pooling in all {
         check_directions(
             &x,
             |tape, x| max_pool(tape, x, pooling),

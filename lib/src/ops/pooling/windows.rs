@@ -38,6 +38,11 @@ impl Pooling {
         Self { window: Window::whole(height, width), end: End::Within }
     }
 
+    /// Whether each window on an image of this height and width holds a pixel of it, padding of at most half the kernel granted.
+    pub(crate) fn holds_pixels(&self, height: usize, width: usize) -> bool {
+        self.window.axes(height, width).iter().all(Axis::reaches_in)
+    }
+
     /// Height and width of the output, or `None` where no window fits.
     pub fn output(&self, height: usize, width: usize) -> Option<(usize, usize)> {
         match self.end {

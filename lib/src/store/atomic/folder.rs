@@ -20,8 +20,8 @@ pub const FOLDER_SIDECAR: &str = "run.json";
 pub struct AtomicFolder {
     target: PathBuf,
     partial: TempDir,
-    /// Held so that others see that this process is alive.
-    _lock: File,
+    /// The folder under construction, opened while it was empty. It is locked, so that others see that this process is alive.
+    opened: File,
 }
 
 impl AtomicFolder {
@@ -39,9 +39,9 @@ impl AtomicFolder {
             .permissions(Permissions::from_mode(0o777))
             .tempdir_in(parent(&target))
             .map_err(Error::write(&target))?;
-        let lock = File::open(partial.path()).map_err(Error::write(&target))?;
-        let _ = lock.try_lock();
-        Ok(Self { target, partial, _lock: lock })
+        let opened = File::open(partial.path()).map_err(Error::write(&target))?;
+        let _ = opened.try_lock();
+        Ok(Self { target, partial, opened })
     }
 
     /// Where the contents go while the folder is built.
@@ -60,8 +60,8 @@ impl AtomicFolder {
     /// `Write` when the disk is full or the name cannot be taken; the earlier folder is then still there. If only flushing the parent
     /// folder or removing the earlier folder fails, the new folder is there.
     pub fn commit(self) -> Result<()> {
-        let Self { target, mut partial, _lock } = self;
-        sync_tree(partial.path()).map_err(Error::write(&target))?;
+        let Self { target, mut partial, opened } = self;
+        sync_tree(&opened, partial.path()).map_err(Error::write(&target))?;
         let mut aside = None;
         if !target.exists() {
             fs::rename(partial.path(), &target).map_err(Error::write(&target))?;

@@ -1,6 +1,7 @@
 //! ONNX files: operations, tensors, inputs and outputs, in protocol buffers (github.com/onnx/onnx, onnx.proto).
 //!
-//! Tensors may lie in other files of the same folder, and nowhere else. No length is trusted before its bytes have been read.
+//! Tensors may lie in other files of the same folder, and nowhere else. Functions that a file brings along are written out. No length is
+//! trusted before its bytes have been read.
 //!
 //! ```
 //! use std::collections::BTreeMap;
@@ -15,12 +16,18 @@
 //! assert_eq!((node.integers("kernel_shape"), node.integer("ceil_mode")), (Some(&[3, 3][..]), None));
 //! ```
 
+mod beside;
+mod element;
+mod functions;
+mod graphs;
 mod model;
 mod node;
 mod protocol;
 mod tensors;
 #[cfg(test)]
 mod tests;
+mod writing;
 
+pub use element::ElementType;
 pub use model::{Input, Model};
-pub use node::{Attribute, Constant, Node};
+pub use node::{Attribute, Constant, Node, Subgraph};

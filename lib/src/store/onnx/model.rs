@@ -5,29 +5,33 @@ use std::path::{Path, PathBuf};
 
 use prost::Message;
 
-use super::node::{Constant, Node};
-use super::protocol::{Dimension, ModelProto, ValueInfoProto};
+use super::element::ElementType;
+use super::functions::Functions;
+use super::node::{Constant, Node, Subgraph};
+use super::protocol::{Dimension, ModelProto, OperatorSetIdProto, ValueInfoProto};
 use super::tensors::{Parsed, TensorReader};
 use crate::store::Result;
 use crate::store::weights::{Broken, broken, content};
 
 /// An input of the model: its name and its axes, `None` where an axis is left open.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Input {
     /// Its name.
     pub name: String,
     /// Its axes, the batch first.
     pub shape: Vec<Option<usize>>,
+    /// The type of its numbers, where it is said and known: images may be bytes.
+    pub element: Option<ElementType>,
 }
 
 /// An ONNX file.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Model {
     /// The file.
     pub path: PathBuf,
-    /// The operations, each after those that it reads.
+    /// The operations, each after those that it reads. In place of a call of a function of the file stand the function's operations.
     pub nodes: Vec<Node>,
-    /// The tensors by name.
+    /// The tensors by name, but those of words.
     pub tensors: BTreeMap<String, Constant>,
     /// The inputs.
     pub inputs: Vec<Input>,
@@ -35,14 +39,19 @@ pub struct Model {
     pub outputs: Vec<String>,
     /// Other files that hold tensors.
     pub external: BTreeSet<PathBuf>,
+    /// The version of ONNX's own operations.
+    pub opset: i64,
 }
 
 impl Model {
     /// Reads a file, and the tensors in other files of its folder.
     ///
+    /// Operations that make whole numbers of their zero point's type, such as QuantizeLinear, say that type in the attribute
+    /// `output_dtype`, where the file tells it, and CastLike in `to`: tensors of whole numbers forget it.
+    ///
     /// # Errors
     /// A file that cannot be read, is not ONNX, is cut short or contradicts itself; tensors outside its folder, or of numbers that are
-    /// neither floats nor whole.
+    /// neither floats of at least 16 bits nor whole; functions that call themselves.
     pub fn open(path: &Path) -> Result<Self> {
         let bytes = content(path)?;
         Self::parse(path, &bytes).map_err(|Broken { expected, found }| broken(path, expected, found))
@@ -50,32 +59,34 @@ impl Model {
 
     fn parse(path: &Path, bytes: &[u8]) -> Parsed<Self> {
         let model = ModelProto::decode(bytes).map_err(|error| Broken::new("an ONNX model", error))?;
-        let graph = model.graph.ok_or_else(|| Broken::new("an ONNX model with a graph", "none"))?;
-        if !graph.sparse_initializer.is_empty() {
-            return Err(Broken::new("dense tensors", "a sparse one"));
-        }
-        let mut reader = TensorReader { folder: folder_of(path), external: BTreeSet::new(), held: 0 };
-        let mut tensors = BTreeMap::new();
-        for tensor in graph.initializer {
-            tensors.insert(tensor.name.clone(), reader.constant(tensor)?);
-        }
-        let nodes = graph.node.into_iter().map(|node| reader.node(node)).collect::<Parsed<_>>()?;
+        let mut graph = model.graph.ok_or_else(|| Broken::new("an ONNX model with a graph", "none"))?;
+        let of_functions = model.functions.iter().flat_map(|function| &function.opset_import);
+        let opset = opset(model.opset_import.iter().chain(of_functions));
+        Functions::new(path, model.functions).inlined(&mut graph)?;
+        let given = std::mem::take(&mut graph.input);
+        let mut reader = TensorReader::new(path);
+        let Subgraph { nodes, tensors, outputs } = reader.graph(graph)?;
         // Older files list the tensors among the inputs too.
-        let given = graph.input.into_iter().filter(|input| !tensors.contains_key(&input.name));
-        let inputs = given.map(|input| Input { shape: axes(&input), name: input.name }).collect();
-        let outputs = graph.output.into_iter().map(|output| output.name).collect();
-        Ok(Self { path: path.to_owned(), nodes, tensors, inputs, outputs, external: reader.external })
+        let inputs = given.iter().filter(|input| !tensors.contains_key(&input.name)).map(input).collect();
+        Ok(Self { path: path.to_owned(), nodes, tensors, inputs, outputs, external: reader.external, opset })
     }
 }
 
-fn folder_of(path: &Path) -> PathBuf {
-    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned()
+/// The first version that is said of ONNX's own operations; the first there was, where none is.
+fn opset<'a>(mut imports: impl Iterator<Item = &'a OperatorSetIdProto>) -> i64 {
+    let own = imports.find(|import| matches!(import.domain.as_str(), "" | "ai.onnx"));
+    own.map_or(1, |import| import.version)
 }
 
-/// An input's axes; those that are names or 0 are open.
-fn axes(input: &ValueInfoProto) -> Vec<Option<usize>> {
-    let shape = input.r#type.as_ref().and_then(|kind| kind.tensor_type.as_ref()?.shape.as_ref());
+/// An input; axes that are names or 0 are open.
+fn input(input: &ValueInfoProto) -> Input {
+    let kind = input.r#type.as_ref().and_then(|kind| kind.tensor_type.as_ref());
     let axis =
         |axis: &Dimension| axis.dim_value.and_then(|value| usize::try_from(value).ok()).filter(|&value| value > 0);
-    shape.map_or_else(Vec::new, |shape| shape.dim.iter().map(axis).collect())
+    let shape = kind.and_then(|kind| kind.shape.as_ref());
+    Input {
+        name: input.name.clone(),
+        shape: shape.map_or_else(Vec::new, |shape| shape.dim.iter().map(axis).collect()),
+        element: kind.and_then(|kind| ElementType::of(kind.elem_type.into())),
+    }
 }

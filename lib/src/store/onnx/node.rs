@@ -38,8 +38,23 @@ pub enum Attribute {
     Floats(Vec<f32>),
     /// Whole numbers.
     Integers(Vec<i64>),
-    /// A graph, words, or another type.
+    /// Words.
+    Texts(Vec<String>),
+    /// A graph, such as a branch of If.
+    Graph(Subgraph),
+    /// Several graphs, or another type.
     Other,
+}
+
+/// A graph within a graph. It reads values of the graph around it by their names, which no value of its own has.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Subgraph {
+    /// The operations, each after those that it reads.
+    pub nodes: Vec<Node>,
+    /// The tensors by name.
+    pub tensors: BTreeMap<String, Constant>,
+    /// The names of the outputs, in order.
+    pub outputs: Vec<String>,
 }
 
 /// An operation, and the names of its inputs and outputs; an empty name is an input that is left out.
@@ -58,6 +73,18 @@ pub struct Node {
 }
 
 impl Node {
+    /// The values that it reads, in its branches too.
+    pub fn reads(&self) -> Vec<&str> {
+        let mut all: Vec<&str> = self.inputs.iter().map(String::as_str).collect();
+        for attribute in self.attributes.values() {
+            if let Attribute::Graph(graph) = attribute {
+                all.extend(graph.nodes.iter().flat_map(Self::reads));
+                all.extend(graph.outputs.iter().map(String::as_str));
+            }
+        }
+        all
+    }
+
     /// The whole number of this name.
     pub fn integer(&self, name: &str) -> Option<i64> {
         match self.attributes.get(name)? {
@@ -82,10 +109,26 @@ impl Node {
         }
     }
 
+    /// The floats of this name.
+    pub fn floats(&self, name: &str) -> Option<&[f32]> {
+        match self.attributes.get(name)? {
+            Attribute::Floats(values) => Some(values),
+            _ => None,
+        }
+    }
+
     /// The word of this name.
     pub fn text(&self, name: &str) -> Option<&str> {
         match self.attributes.get(name)? {
             Attribute::Text(value) => Some(value),
+            _ => None,
+        }
+    }
+
+    /// The words of this name.
+    pub fn texts(&self, name: &str) -> Option<&[String]> {
+        match self.attributes.get(name)? {
+            Attribute::Texts(values) => Some(values),
             _ => None,
         }
     }

@@ -1,8 +1,8 @@
 //! Files of named weights: safetensors, and PyTorch's state dictionaries (`.pth`, `.pt`, `.th`), in a zip or in the older stream format.
 //! They are read as data: nothing in them is imported or executed, and no length is trusted before its bytes are there.
 //!
-//! A file may hold the dictionary itself, or a checkpoint with the dictionary under `state_dict` or `model`. If all names begin with
-//! `module.`, as data-parallel training leaves them, that prefix is removed.
+//! A file may hold the dictionary itself, or a checkpoint with the dictionary under `state_dict`, `model` or the like. If all names begin
+//! with `module.`, as data-parallel training leaves them, that prefix is removed. [`Weights::stripped`] says what was taken off.
 //!
 //! ```
 //! use obverse::store::weights::Weights;
@@ -25,6 +25,12 @@ use std::path::{Path, PathBuf};
 
 use super::{Error, Result, budget};
 
+/// What names begin with after training in parallel.
+const MODULE: &str = "module.";
+
+/// Tensors by name, and the dictionaries around theirs.
+type Named = (BTreeMap<String, Tensor>, Vec<String>);
+
 /// The largest file that is read: enough for VGG-16's 553 MB, but not for large language models.
 const LIMIT: u64 = 1 << 32;
 
@@ -42,22 +48,48 @@ pub struct Tensor {
 pub struct Weights {
     path: PathBuf,
     tensors: BTreeMap<String, Tensor>,
+    stripped: Vec<String>,
 }
 
 impl Weights {
-    /// Reads a file; its first bytes say which format it has. Tensors of whole numbers (counters) are left out.
+    /// Reads a file, in whichever format it is. Tensors of whole numbers (counters) are left out.
     ///
     /// # Errors
     /// A file that cannot be read, has none of these formats, is cut short, or contradicts itself.
     pub fn open(path: &Path) -> Result<Self> {
         let bytes = content(path)?;
-        let tensors = match bytes.as_slice() {
+        let read = match bytes.as_slice() {
             [b'P', b'K', 3, 4, ..] => torch::archive(&bytes),
-            [0x80, ..] => torch::stream(&bytes),
+            bytes if is_safe(bytes) => safe(bytes),
+            // A pickle of protocol 2 to 5.
+            [0x80, 2..=5, ..] => torch::stream(&bytes),
             _ => safe(&bytes),
         };
-        let tensors = tensors.map_err(|Broken { expected, found }| broken(path, expected, found))?;
-        Ok(Self { path: path.to_owned(), tensors: without_module(tensors) })
+        let (tensors, stripped) = read.map_err(|Broken { expected, found }| broken(path, expected, found))?;
+        let weights = Self { path: path.to_owned(), tensors, stripped };
+        let is_wrapped = !weights.tensors.is_empty() && weights.names().all(|name| name.starts_with(MODULE));
+        Ok(if is_wrapped { weights.without(MODULE) } else { weights })
+    }
+
+    /// Those whose names begin with `prefix`, under the rest of their names.
+    pub fn without(self, prefix: &str) -> Self {
+        let rest = |(name, tensor): (String, Tensor)| Some((name.strip_prefix(prefix)?.to_string(), tensor));
+        let stripped = self.stripped.into_iter().chain([prefix.to_string()]).collect();
+        Self { path: self.path, tensors: self.tensors.into_iter().filter_map(rest).collect(), stripped }
+    }
+
+    /// The names and shapes without the values.
+    pub(crate) fn outline(&self) -> Self {
+        let outlined = |(name, tensor): (&String, &Tensor)| {
+            (name.clone(), Tensor { shape: tensor.shape.clone(), values: Vec::new() })
+        };
+        let tensors = self.tensors.iter().map(outlined).collect();
+        Self { path: self.path.clone(), tensors, stripped: self.stripped.clone() }
+    }
+
+    /// What was taken off to come to these names, from the outside in: the dictionaries around theirs, and what they began with.
+    pub fn stripped(&self) -> &[String] {
+        &self.stripped
     }
 
     /// The file.
@@ -158,8 +190,16 @@ impl Number {
     }
 }
 
+/// Whether a file begins as safetensors do: with a length that it has, and a header of JSON. The length's first byte may be that of a
+/// pickle.
+fn is_safe(bytes: &[u8]) -> bool {
+    let Some((length, rest)) = bytes.split_first_chunk::<8>() else { return false };
+    let fits = usize::try_from(u64::from_le_bytes(*length)).is_ok_and(|length| length <= rest.len());
+    fits && rest.starts_with(b"{")
+}
+
 /// A file of the format safetensors.
-fn safe(bytes: &[u8]) -> std::result::Result<BTreeMap<String, Tensor>, Broken> {
+fn safe(bytes: &[u8]) -> std::result::Result<Named, Broken> {
     let file = safetensors::SafeTensors::deserialize(bytes).map_err(|error| {
         Broken::new("safetensors, or PyTorch's state dictionary (.pth)", format!("neither ({error})"))
     })?;
@@ -174,16 +214,7 @@ fn safe(bytes: &[u8]) -> std::result::Result<BTreeMap<String, Tensor>, Broken> {
         let values = number(view.dtype())?.decoded(view.data());
         Some((name.to_string(), Tensor { shape: view.shape().to_vec(), values }))
     });
-    Ok(tensors.collect())
-}
-
-/// The names without `module.`, if all of them begin with it.
-fn without_module(tensors: BTreeMap<String, Tensor>) -> BTreeMap<String, Tensor> {
-    const WRAPPER: &str = "module.";
-    match !tensors.is_empty() && tensors.keys().all(|name| name.starts_with(WRAPPER)) {
-        true => tensors.into_iter().map(|(name, tensor)| (name[WRAPPER.len()..].to_string(), tensor)).collect(),
-        false => tensors,
-    }
+    Ok((tensors.collect(), Vec::new()))
 }
 
 #[cfg(test)]
@@ -225,6 +256,35 @@ mod tests {
         assert_eq!(Weights::open(&path).unwrap().require("w", &[3]).unwrap().values, [1.0, 2.0, 3.0]);
         fs::write(&path, &file[..file.len() - 1]).unwrap();
         assert!(Weights::open(&path).unwrap_err().to_string().contains("w.safetensors"));
+    }
+
+    /// One header in 256 has a length that begins like a pickle.
+    #[test]
+    fn safetensors_of_any_length_of_header_are_told_from_pickles() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("w.safetensors");
+        let bytes: Vec<u8> = [1.0f32, 2.0].iter().flat_map(|value| value.to_le_bytes()).collect();
+        for length in 120..140 + 512 {
+            let header = r#"{"w":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}"#;
+            let header = format!("{header:length$}");
+            fs::write(&path, [&(length as u64).to_le_bytes()[..], header.as_bytes(), &bytes].concat()).unwrap();
+            assert_eq!(Weights::open(&path).unwrap().require("w", &[2]).unwrap().values, [1.0, 2.0], "{length}");
+        }
+        fs::write(&path, [0x80, 9, 9, 9]).unwrap();
+        assert!(Weights::open(&path).unwrap_err().to_string().contains("safetensors"));
+    }
+
+    #[test]
+    fn what_is_taken_off_names_is_said() {
+        assert_eq!(testdata("legacy.pth").stripped(), ["state_dict", "module."]);
+        let weights = testdata("zip.pth");
+        assert!(weights.stripped().is_empty());
+        let outline = weights.outline();
+        assert_eq!(outline.get("part").unwrap(), &Tensor { shape: vec![2, 2], values: vec![] });
+        let part = weights.without("p");
+        assert_eq!((part.names().collect::<Vec<_>>(), part.stripped()), (vec!["art"], &["p".to_string()][..]));
+        assert_eq!(part.require("art", &[2, 2]).unwrap().values, [5.0, 6.0, 9.0, 10.0]);
+        assert_eq!(part.without("none").names().count(), 0);
     }
 
     /// Every prefix and every single changed byte is read or refused, and never panics or asks for memory that is not there.

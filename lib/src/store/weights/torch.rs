@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::io::{Cursor, Read};
 
-use super::{Broken, Number, Tensor};
+use super::{Broken, Named, Number, Tensor};
 use crate::store::pickle::{Item, Pickle, Value};
 
 type Result<T> = std::result::Result<T, Broken>;
@@ -12,8 +12,12 @@ type Result<T> = std::result::Result<T, Broken>;
 /// The first object of the older stream, 0x1950a86a20f9469cfc6c, as a pickle holds it: ten bytes, the lowest first.
 const MAGIC: [u8; 10] = [0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
 
-/// The names under which checkpoints keep the dictionary.
-const KEPT_UNDER: [&str; 3] = ["state_dict", "model_state_dict", "model"];
+/// The names under which checkpoints keep the dictionary; what was averaged in training comes after what was trained.
+const KEPT_UNDER: [&str; 8] =
+    ["state_dict", "model_state_dict", "model_state", "model", "module", "state_dict_ema", "model_ema", "ema"];
+
+/// How many dictionaries may lie around that of the tensors.
+const NESTED: usize = 4;
 
 /// How many times the file's size its storages may be: PyTorch does not compress them, others do.
 const PACKED: u128 = 16;
@@ -41,8 +45,16 @@ struct Storage {
     length: usize,
 }
 
+/// A dictionary of tensors.
+struct Dictionary {
+    views: Vec<View>,
+    storages: HashMap<String, Storage>,
+    /// The names of the dictionaries around it, from the outside in.
+    around: Vec<String>,
+}
+
 /// The format of PyTorch 1.6 and after: a zip.
-pub(super) fn archive(bytes: &[u8]) -> Result<BTreeMap<String, Tensor>> {
+pub(super) fn archive(bytes: &[u8]) -> Result<Named> {
     let damaged = |error: zip::result::ZipError| Broken::new("a zip archive of PyTorch", error);
     let mut zip = zip::ZipArchive::new(Cursor::new(bytes)).map_err(damaged)?;
     let names: Vec<String> =
@@ -62,7 +74,7 @@ pub(super) fn archive(bytes: &[u8]) -> Result<BTreeMap<String, Tensor>> {
     // No honest pickle is longer than the file: it is stored, not compressed.
     let dictionary = member("data.pkl", bytes.len())?;
     let pickle = parsed(&dictionary)?;
-    let (views, storages) = views(&pickle)?;
+    let Dictionary { views, storages, around } = found(&pickle)?;
     check_claims(&views, &storages, bytes.len())?;
     let mut kept = HashMap::new();
     for (key, storage) in &storages {
@@ -70,11 +82,11 @@ pub(super) fn archive(bytes: &[u8]) -> Result<BTreeMap<String, Tensor>> {
             kept.insert(key.clone(), member(&format!("data/{key}"), bytes.len())?);
         }
     }
-    tensors(&views, &storages, |key| kept.get(key).map(Vec::as_slice))
+    Ok((tensors(&views, &storages, |key| kept.get(key).map(Vec::as_slice))?, around))
 }
 
 /// The older format: pickles, and then the storages.
-pub(super) fn stream(bytes: &[u8]) -> Result<BTreeMap<String, Tensor>> {
+pub(super) fn stream(bytes: &[u8]) -> Result<Named> {
     let first = parsed(bytes)?;
     let is_magic = match first.root().value() {
         Value::Large(number) => number.starts_with(&MAGIC) && number[MAGIC.len()..].iter().all(|&byte| byte == 0),
@@ -90,7 +102,7 @@ pub(super) fn stream(bytes: &[u8]) -> Result<BTreeMap<String, Tensor>> {
     }
     let dictionary = parsed(rest(bytes, position)?)?;
     position += dictionary.length();
-    let (views, storages) = views(&dictionary)?;
+    let Dictionary { views, storages, around } = found(&dictionary)?;
     check_claims(&views, &storages, bytes.len())?;
     let keys = parsed(rest(bytes, position)?)?;
     position += keys.length();
@@ -106,7 +118,7 @@ pub(super) fn stream(bytes: &[u8]) -> Result<BTreeMap<String, Tensor>> {
         kept.insert(key, content);
         position += 8 + content.len();
     }
-    tensors(&views, &storages, |key| kept.get(key).copied())
+    Ok((tensors(&views, &storages, |key| kept.get(key).copied())?, around))
 }
 
 /// Checks, before anything is copied, that the storages are not many times the file and the views not many times the storages.
@@ -149,11 +161,18 @@ fn text_of(item: &Item) -> Option<String> {
     item.text().map(|text| text.into_owned()).or_else(|| item.integer().map(|number| number.to_string()))
 }
 
-/// The tensors in the dictionary, and the storages they lie in.
-fn views(pickle: &Pickle) -> Result<(Vec<View>, HashMap<String, Storage>)> {
-    let root = pickle.root();
-    let kept = KEPT_UNDER.iter().find_map(|name| root.entry(name).filter(|item| item.entries().is_some()));
-    let dictionary = kept.unwrap_or(root);
+/// The dictionary of the tensors, and the storages they lie in.
+fn found(pickle: &Pickle) -> Result<Dictionary> {
+    let is_dictionary = |item: &Item| item.entries().is_some() && tensor_of(item).is_none();
+    let (mut dictionary, mut around) = (pickle.root(), Vec::new());
+    // Only so many, because a dictionary in a hostile file may contain itself.
+    while around.len() < NESTED
+        && let Some((name, inner)) =
+            KEPT_UNDER.iter().find_map(|name| Some((name, dictionary.entry(name).filter(|item| is_dictionary(item))?)))
+    {
+        around.push(name.to_string());
+        dictionary = inner;
+    }
     let entries = dictionary
         .entries()
         .ok_or_else(|| Broken::new("a state dictionary (torch.save of model.state_dict())", "another object"))?;
@@ -167,7 +186,7 @@ fn views(pickle: &Pickle) -> Result<(Vec<View>, HashMap<String, Storage>)> {
     }
     match views.is_empty() {
         true => Err(Broken::new("tensors in the state dictionary", "none")),
-        false => Ok((views, storages)),
+        false => Ok(Dictionary { views, storages, around }),
     }
 }
 

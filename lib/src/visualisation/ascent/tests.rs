@@ -9,7 +9,7 @@ use crate::ops::checks::assert_close;
 
 /// Two linear units of an image of 2 x 2.
 fn network() -> Network<f64> {
-    let nodes = vec![Node::new("flat", Flatten, "input"), Node::new("fc", Linear { features: 2, bias: true }, "flat")];
+    let nodes = vec![Node::new("flat", Flatten, "input"), Node::new("fc", Linear::new(2, true), "flat")];
     let outputs = [("logits".to_string(), "fc".to_string())].into();
     let graph = Graph::new(InputSpec::plain(Size::new(1, 2, 2)), nodes, outputs).unwrap();
     Network::initialised(graph, Initialisation::He, 2)

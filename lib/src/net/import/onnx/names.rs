@@ -13,19 +13,41 @@ pub(super) fn readable(model: &Model) -> Vec<String> {
     let scopes: Vec<Option<String>> = model.nodes.iter().map(scope).collect();
     let last: HashMap<&String, usize> =
         scopes.iter().enumerate().filter_map(|(place, scope)| Some((scope.as_ref()?, place))).collect();
+    let producers: HashMap<&str, &Node> =
+        model.nodes.iter().flat_map(|node| node.outputs.iter().map(move |output| (output.as_str(), node))).collect();
     let name = |(place, node): (usize, &Node)| {
         let of_module = scopes[place].clone().filter(|scope| last.get(scope) == Some(&place));
-        of_weight(model, node).or(of_module).unwrap_or_else(|| own(node))
+        of_weight(model, &producers, node).or(of_module).unwrap_or_else(|| own(node))
     };
     model.nodes.iter().enumerate().map(name).collect()
 }
 
-/// The module whose parameter is the node's second input.
-fn of_weight(model: &Model, node: &Node) -> Option<String> {
-    let weight = node.inputs.get(1)?;
+/// A name for the node that gives a tensor of the file.
+pub(super) fn of_tensor(name: &str) -> String {
+    let is_bare = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+    let name = written(name.strip_prefix("onnx::").map_or(name, |_| ""));
+    // The parameter of a constant that this suite has exported.
+    let name = name.strip_suffix(".value").map_or(name.clone(), String::from);
+    if is_bare(&name) { String::new() } else { name }
+}
+
+/// A name for an output of the file.
+pub(super) fn of_output(name: &str) -> String {
+    name.to_string()
+}
+
+/// The module whose parameter is the node's second input, transposed or as it is.
+fn of_weight(model: &Model, producers: &HashMap<&str, &Node>, node: &Node) -> Option<String> {
+    let mut weight = node.inputs.get(1)?;
+    while let Some(moved) = producers.get(weight.as_str()).filter(|node| MOVES.contains(&node.operation.as_str())) {
+        weight = moved.inputs.first()?;
+    }
     let module = weight.strip_suffix(".weight").filter(|_| model.tensors.contains_key(weight))?;
     Some(written(module)).filter(|name| !name.is_empty())
 }
+
+/// What exporters put between a weight and its layer.
+const MOVES: [&str; 4] = ["Transpose", "Identity", "Cast", "DequantizeLinear"];
 
 /// The modules around a node, where its name ends in its operation's.
 fn scope(node: &Node) -> Option<String> {
@@ -97,6 +119,7 @@ mod tests {
             inputs: Vec::new(),
             outputs: Vec::new(),
             external: Default::default(),
+            opset: 17,
         };
         let expected = [
             "features.0",

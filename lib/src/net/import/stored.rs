@@ -1,0 +1,209 @@
+//! Architectures whose graphs are kept as data: our own importer's, of networks that PyTorch exported once (`tests/architectures`).
+//!
+//! A parameter is the tensor of its own name, or says where it comes from: another tensor in another order of its axes, values of a
+//! tensor by their places (Swin's table of biases), or one number.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::OnceLock;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::unfit;
+use crate::net::error::{Error, Result};
+use crate::net::graph::{Graph, InputSpec, Node};
+use crate::net::network::Network;
+use crate::net::size::Size;
+use crate::store::weights::Weights;
+
+/// All of them, as JSON.
+static DATA: &[u8] = include_bytes!("stored.json.zst");
+
+/// An architecture as it is kept.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Stored {
+    /// Its name.
+    pub name: String,
+    /// Channels, height and width of its images.
+    pub size: [usize; 3],
+    /// The convention of its pixels.
+    pub convention: String,
+    /// Names that begin so are for training only.
+    ignored: Vec<String>,
+    /// The nodes of the graph, and its outputs.
+    nodes: Vec<Value>,
+    outputs: BTreeMap<String, String>,
+    /// Where parameters come from that do not bear their tensor's name.
+    sources: BTreeMap<String, Source>,
+}
+
+/// Where a parameter comes from.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Source {
+    /// One number.
+    Fill(f32),
+    /// Numbers of the architecture itself, such as a mask: each, and how often it follows.
+    Runs(Vec<(f32, usize)>),
+    /// A tensor, its axes in this order.
+    Tensor(String, Vec<usize>),
+    /// Values of a tensor by their places in row order: rows of so many, each so many times.
+    Gather(String, Vec<usize>, usize, usize),
+    /// As many values of a tensor as it takes, from this place on.
+    Slice(String, usize),
+    /// The columns of a matrix in this order.
+    Columns(String, Vec<usize>),
+}
+
+/// All that are kept.
+pub(super) fn all() -> &'static [Stored] {
+    static ALL: OnceLock<Vec<Stored>> = OnceLock::new();
+    ALL.get_or_init(|| {
+        let text = zstd::decode_all(DATA).unwrap_or_default();
+        serde_json::from_slice(&text).unwrap_or_default()
+    })
+}
+
+impl Stored {
+    /// The graph, for as many classes as the weights have, or as it was exported with.
+    pub(super) fn graph(&self, weights: Option<&Weights>, size: Option<Size>) -> Result<Graph> {
+        let [channels, height, width] = self.size;
+        let input = InputSpec::plain(size.unwrap_or(Size::new(channels, height, width)));
+        let outputs: BTreeSet<&String> = self.outputs.values().collect();
+        let node = |json: &Value| -> Result<Node> {
+            let mut json = json.clone();
+            let name = json.get("name").and_then(Value::as_str).unwrap_or_default().to_string();
+            let weight = weights.and_then(|weights| weights.get(&format!("{name}.weight")));
+            let classes = weight.and_then(|weight| weight.shape.first());
+            if let (Some(&classes), true, Some(features)) = (classes, outputs.contains(&name), json.get_mut("features"))
+            {
+                *features = classes.into();
+            }
+            Node::from_json(&json)
+        };
+        Graph::new(input, self.nodes.iter().map(node).collect::<Result<_>>()?, self.outputs.clone())
+    }
+
+    /// The network with these weights.
+    ///
+    /// # Errors
+    /// Tensors that are missing, superfluous or of another shape, each by name; images of a size that the graph does not take.
+    pub(super) fn load(&self, weights: &Weights, size: Option<Size>) -> Result<Network<f32>> {
+        let graph = self.graph(Some(weights), size)?;
+        let complaints = self.complaints(&graph, weights);
+        if !complaints.is_empty() {
+            return Err(unfit(weights.path(), format!("the tensors of {}", self.name), complaints.join("; ")));
+        }
+        Network::of_parameters(graph, |node, spec| {
+            let name = format!("{}.{}", node.name, spec.name);
+            let missing = || -> Error { unfit(weights.path(), format!("a tensor \"{name}\""), "none") };
+            Ok(match self.sources.get(&name) {
+                None => weights.require(&name, &spec.shape)?.values.clone(),
+                Some(Source::Fill(value)) => vec![*value; spec.elements()],
+                Some(Source::Runs(runs)) => runs.iter().flat_map(|&(value, count)| vec![value; count]).collect(),
+                Some(Source::Gather(key, places, length, times)) => {
+                    let tensor = weights.get(key).ok_or_else(missing)?;
+                    let rows = places.chunks((*length).max(1));
+                    let rows = rows.flat_map(|row| (0..*times).flat_map(move |_| row));
+                    let values = rows.map(|&place| tensor.values.get(place).copied());
+                    values.take(spec.elements()).collect::<Option<Vec<f32>>>().ok_or_else(missing)?
+                }
+                Some(Source::Slice(key, start)) => {
+                    let tensor = weights.get(key).ok_or_else(missing)?;
+                    let end = start.saturating_add(spec.elements());
+                    tensor.values.get(*start..end).ok_or_else(missing)?.to_vec()
+                }
+                Some(Source::Columns(key, order)) => {
+                    let tensor = weights.get(key).ok_or_else(missing)?;
+                    let rows = tensor.values.chunks(order.len().max(1));
+                    let values = rows.flat_map(|row| order.iter().map(|&place| row.get(place).copied()));
+                    values.collect::<Option<Vec<f32>>>().ok_or_else(missing)?
+                }
+                Some(Source::Tensor(key, order)) => {
+                    let tensor = weights.get(key).ok_or_else(missing)?;
+                    let array = ndarray::ArrayView::from_shape(tensor.shape.clone(), &tensor.values);
+                    let array = array.map_err(|_| missing())?;
+                    array.permuted_axes(order.clone()).iter().copied().collect()
+                }
+            })
+        })
+    }
+
+    /// Whether these weights are its own, by their names and shapes.
+    pub(super) fn fits(&self, weights: &Weights) -> bool {
+        self.graph(Some(weights), None).is_ok_and(|graph| self.complaints(&graph, weights).is_empty())
+    }
+
+    /// The tensors that are missing, of another shape or superfluous, a few by name.
+    fn complaints(&self, graph: &Graph, weights: &Weights) -> Vec<String> {
+        let mut known = BTreeSet::new();
+        let (mut missing, mut other) = (Vec::new(), Vec::new());
+        for (place, spec) in graph.parameters() {
+            let name = graph.parameter_name(place, &spec);
+            let source = self.sources.get(&name);
+            let key = match source {
+                Some(Source::Fill(_) | Source::Runs(_)) => continue,
+                Some(
+                    Source::Gather(key, ..) | Source::Tensor(key, _) | Source::Slice(key, _) | Source::Columns(key, _),
+                ) => key,
+                None => &name,
+            };
+            let fits = |shape: &[usize]| {
+                let elements: usize = shape.iter().product();
+                match source {
+                    Some(Source::Gather(_, places, ..)) => places.iter().all(|&place| place < elements),
+                    Some(Source::Slice(_, start)) => start.saturating_add(spec.elements()) <= elements,
+                    Some(Source::Columns(_, order)) => {
+                        shape.last() == Some(&order.len()) && elements == spec.elements()
+                    }
+                    Some(Source::Tensor(_, order)) => shape.len() == order.len() && elements == spec.elements(),
+                    _ => shape == spec.shape,
+                }
+            };
+            match weights.get(key) {
+                None => missing.push(key.to_string()),
+                Some(tensor) if !fits(&tensor.shape) => other.push(format!("{key} {:?}", tensor.shape)),
+                Some(_) => {}
+            }
+            known.insert(key.to_string());
+        }
+        let is_ignored = |name: &str| self.ignored.iter().any(|start| name.starts_with(start.as_str()));
+        let superfluous = weights.names().filter(|&name| !known.contains(name) && !is_ignored(name)).map(String::from);
+        [("missing", missing), ("of another shape", other), ("superfluous", superfluous.collect())]
+            .iter()
+            .filter(|(_, names)| !names.is_empty())
+            .map(|(what, names)| format!("{what}: {}", super::pretrained::listed(names)))
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::import::Pixels;
+
+    #[test]
+    fn every_graph_that_is_kept_is_one_and_its_pixels_are_known() {
+        assert!(all().len() >= 54, "{}", all().len());
+        let names: BTreeSet<&str> = all().iter().map(|stored| stored.name.as_str()).collect();
+        assert_eq!(names.len(), all().len());
+        for stored in all() {
+            let graph = stored.graph(None, None).unwrap_or_else(|error| panic!("{}: {error}", stored.name));
+            assert!(graph.outputs.contains_key("logits"), "{}", stored.name);
+            assert!(Pixels::of_convention(&stored.convention).is_some(), "{}", stored.convention);
+        }
+    }
+
+    /// The numbers of PyTorch's parameters, without what batch normalisations have counted.
+    #[test]
+    fn as_many_numbers_are_trained_as_pytorch_says() {
+        for (name, count) in [("resnet50", 25_557_032), ("mobilenet_v2", 3_504_872), ("vgg11", 132_863_336)] {
+            let stored = all().iter().find(|stored| stored.name == name).unwrap();
+            let parameters = stored.graph(None, None).unwrap().parameters();
+            let trained: usize =
+                parameters.iter().filter(|(_, spec)| spec.trained).map(|(_, spec)| spec.elements()).sum();
+            assert_eq!(trained, count, "{name}");
+        }
+    }
+}
