@@ -21,6 +21,14 @@ impl Constant {
             Self::Integers(array) => array.shape(),
         }
     }
+
+    /// Its values as floats, whole numbers rounded to the nearest.
+    pub fn to_floats(&self) -> ArrayD<f32> {
+        match self {
+            Self::Floats(array) => array.clone(),
+            Self::Integers(array) => array.mapv(|value| value as f32),
+        }
+    }
 }
 
 /// An attribute of an operation.

@@ -42,9 +42,7 @@ impl Translation<'_> {
     /// 1 at the first of the largest values, else 0: along one axis, before opset 13 along all from it on.
     pub(super) fn hardmax(&mut self, site: &Site) -> Result<Computed> {
         let x = self.computed(site, 0)?;
-        let is_old = self.model.opset < 13;
-        let axis = site.axis(site.integer("axis", if is_old { 1 } else { -1 }), x.rank())?;
-        let axes: Vec<usize> = if is_old { (axis..x.rank()).collect() } else { vec![axis] };
+        let axes = self.softmax_axes(site, x.rank())?;
         let wish = format!("{}.place", site.name);
         let place = self.extreme(site, &wish, &x, &axes, (Reduction::ArgMax, true))?;
         let shape = x.shape(self.batch);

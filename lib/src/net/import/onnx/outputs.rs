@@ -12,7 +12,6 @@ use crate::net::import::unfit;
 use crate::net::network::Network;
 use crate::net::op::Rearrange;
 use crate::net::size::Size;
-use crate::store::onnx::Constant;
 
 impl<'m> Translation<'m> {
     /// The network that was asked for: up to the value or node of this name, where there is one.
@@ -25,11 +24,7 @@ impl<'m> Translation<'m> {
             let computed = match self.values.get(value).cloned() {
                 Some(Value::Computed(computed)) => computed,
                 Some(Value::Constant(constant)) if takes_constants => {
-                    let array = match constant {
-                        Constant::Floats(array) => array,
-                        Constant::Integers(array) => array.mapv(|value| value as f32),
-                    };
-                    self.push_constant(name, &array)?
+                    self.push_constant(name, &constant.to_floats())?
                 }
                 found => {
                     let found = if found.is_some() { "a constant" } else { "no operation that makes it" };

@@ -61,10 +61,7 @@ impl<'m> Translation<'m> {
             if bound.ndim() != 1 {
                 return Err(site.refused("one scale, or one along an axis", format!("{:?}", bound.shape())));
             }
-            let mut shape = vec![1; value.rank()];
-            shape[axis] = bound.len();
-            let bound = bound.into_shape_with_order(shape);
-            let bound = bound.map_err(|error| site.refused("numbers along an axis", error))?;
+            let bound = along(site, bound, axis, value.rank())?;
             let wish = if word == "high" { site.name.clone() } else { format!("{}.{word}", site.name) };
             let side = Side::Constant(bound, format!("{}.{word}.by", site.name));
             value = self.paired(site, &wish, op, [Side::Computed(value), side])?;
@@ -82,10 +79,7 @@ impl<'m> Translation<'m> {
             }
             let mut numbers = self.floats_of(site, which)?;
             if numbers.ndim() == 1 {
-                let mut shape = vec![1; value.rank()];
-                shape[axis] = numbers.len();
-                let long = numbers.into_shape_with_order(shape);
-                numbers = long.map_err(|error| site.refused("numbers along an axis", error))?;
+                numbers = along(site, numbers, axis, value.rank())?;
             }
             let wish = if which == 1 { site.name.clone() } else { format!("{}.{word}", site.name) };
             let side = Side::Constant(numbers, format!("{}.{word}.by", site.name));
@@ -112,23 +106,24 @@ impl<'m> Translation<'m> {
 
     fn floats_of(&self, site: &Site, which: usize) -> Result<ArrayD<f32>> {
         match self.constant(site, which)? {
-            Some(Constant::Floats(values)) => Ok(values.clone()),
-            Some(Constant::Integers(values)) => Ok(values.mapv(|value| value as f32)),
+            Some(constant) => Ok(constant.to_floats()),
             None => Err(site.refused(format!("a constant as input {}", which + 1), "none")),
         }
     }
+}
+
+/// Numbers along one of so many axes.
+fn along(site: &Site, numbers: ArrayD<f32>, axis: usize, rank: usize) -> Result<ArrayD<f32>> {
+    let mut shape = vec![1; rank];
+    shape[axis] = numbers.len();
+    numbers.into_shape_with_order(shape).map_err(|error| site.refused("numbers along an axis", error))
 }
 
 /// A weight less its zero, of which there is one, or one along an axis.
 fn less(site: &Site, weight: &ArrayD<f32>, zero: &ArrayD<f32>, axis: usize) -> Result<ArrayD<f32>> {
     let zero = match zero.len() {
         1 => ArrayD::from_elem(vec![], zero.iter().sum()),
-        count => {
-            let mut shape = vec![1; weight.ndim()];
-            shape[axis] = count;
-            let zero = zero.to_owned().into_shape_with_order(shape);
-            zero.map_err(|error| site.refused("a zero for each output", error))?
-        }
+        _ => along(site, zero.clone(), axis, weight.ndim())?,
     };
     let zero = zero.broadcast(weight.raw_dim());
     let zero = zero.ok_or_else(|| site.refused("a zero for each output", format!("{:?}", weight.shape())))?;

@@ -107,12 +107,17 @@ impl<'m> Translation<'m> {
         Some(over)
     }
 
+    /// What Softmax and its like go over: one axis, before opset 13 all from it on.
+    pub(super) fn softmax_axes(&self, site: &Site, rank: usize) -> Result<Vec<usize>> {
+        let is_old = self.model.opset < 13;
+        let axis = site.axis(site.integer("axis", if is_old { 1 } else { -1 }), rank)?;
+        Ok(if is_old { (axis..rank).collect() } else { vec![axis] })
+    }
+
     /// Softmax or its logarithm: of one axis, before opset 13 of all from it on. Of an output, its input is kept as well, as "logits".
     pub(super) fn softmax(&mut self, site: &Site<'m>) -> Result<Computed> {
         let x = self.computed(site, 0)?;
-        let is_old = self.model.opset < 13;
-        let axis = site.axis(site.integer("axis", if is_old { 1 } else { -1 }), x.rank())?;
-        let axes: Vec<usize> = if is_old { (axis..x.rank()).collect() } else { vec![axis] };
+        let axes = self.softmax_axes(site, x.rank())?;
         let (image, along) = self.along(site, &x, &axes)?;
         let op: Op = match site.node.operation.as_str() {
             "Softmax" => Softmax { axis: along }.into(),

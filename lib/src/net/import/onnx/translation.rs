@@ -266,10 +266,7 @@ impl<'m> Translation<'m> {
         match self.value(site, which)? {
             Some(Known::Computed(value)) => Ok(Side::Computed(value.with(value.arrangement.batch_first(self.batch)))),
             Some(Known::Constant(constant)) => {
-                let array = match constant {
-                    Constant::Floats(array) => array.clone(),
-                    Constant::Integers(array) => array.mapv(|value| value as f32),
-                };
+                let array = constant.to_floats();
                 let name = site.input(which).filter(|name| self.model.tensors.contains_key(*name));
                 let name = name.map(super::names::of_tensor).filter(|name| !name.is_empty());
                 Ok(Side::Constant(array, name.unwrap_or_else(|| format!("{}.constant", site.name))))
