@@ -6,7 +6,6 @@
 use std::str::FromStr;
 use std::time::Instant;
 
-use dfdx::prelude::{NoneTape, OwnedTape};
 use faer::{Mat, MatRef};
 use obverse::alignment::adversarial::{Adversary, Round};
 use obverse::alignment::local::Chain;
@@ -33,7 +32,7 @@ use obverse::objective::transform::Transforms;
 use obverse::ops::InputGradient;
 use obverse::tensor::memory::{MiMalloc, keep_pages};
 use obverse::tensor::random::Stream;
-use obverse::tensor::{backward, batch, gradient, zeros};
+use obverse::tensor::{Tape, backward, batch, gradient, zeros};
 use obverse::train::adam::{Adam, AdamSettings};
 use obverse::visualisation::ascent::{Ascent, Optimiser, Settings as AscentSettings};
 use rayon::prelude::*;
@@ -73,7 +72,7 @@ fn inception_features() -> Box<dyn FnMut()> {
     let shape = (16, inception::SIDE, inception::SIDE, 3);
     let x = batch(Stream::new(0, "x", 0).uniform(0..16 * inception::SIDE * inception::SIDE * 3), shape);
     Box::new(move || {
-        std::hint::black_box(network.forward(&mut NoneTape, &x, Mode::Inference, InputGradient::Unwanted));
+        std::hint::black_box(network.forward(&mut Tape::off(), &x, Mode::Inference, InputGradient::Unwanted));
     })
 }
 
@@ -91,7 +90,7 @@ fn forward(name: &str) -> Box<dyn FnMut()> {
     let shape = (8, 224, 224, 3);
     let x = batch(Stream::new(0, "x", 0).uniform(0..8 * 224 * 224 * 3), shape);
     Box::new(move || {
-        std::hint::black_box(network.forward(&mut NoneTape, &x, Mode::Inference, InputGradient::Unwanted));
+        std::hint::black_box(network.forward(&mut Tape::off(), &x, Mode::Inference, InputGradient::Unwanted));
     })
 }
 
@@ -272,7 +271,7 @@ fn pixelcnn_train_mnist() -> Box<dyn FnMut()> {
     let condition = batch(Stream::new(0, "h", 0).normal(0..16 * 256), (16, 1, 1, 256));
     let (mut adam, settings) = (Adam::new(model.parameters()), AdamSettings::with_rate(1e-3));
     Box::new(move || {
-        let mut tape = OwnedTape::default();
+        let mut tape = Tape::recording();
         let nll = model.negative_log_likelihood(&mut tape, &pixels, Some(&condition), density::Mode::Inference);
         let mut gradients = backward(tape, &nll, vec![1.0 / (16.0 * 784.0); 16]);
         adam.advance();
@@ -297,7 +296,7 @@ fn fa_invert_mnist() -> Box<dyn FnMut()> {
     let z = batch(Stream::new(0, "z", 0).normal(0..256 * 128), (256, 1, 1, 128));
     Box::new(move || {
         let r = batch(Stream::new(0, "r", 0).uniform(0..256 * 784), (256, 28, 28, 1));
-        let recovered = recovery.recover(&mut NoneTape, &network, &[Aim::at(node, &z)], &r);
+        let recovered = recovery.recover(&mut Tape::off(), &network, &[Aim::at(node, &z)], &r);
         std::hint::black_box(recovered.is_ok());
     })
 }

@@ -5,7 +5,6 @@
 
 use std::error::Error;
 
-use dfdx::prelude::NoneTape;
 use obverse::data::shapes;
 use obverse::fidelity::Features;
 use obverse::fidelity::frechet::frechet_of_features;
@@ -13,7 +12,7 @@ use obverse::net::op::{Conv2d, GlobalAvgPool, Relu};
 use obverse::net::{Graph, Initialisation, InputSpec, Mode, Network, Node, Op, Pair, Sides, Size};
 use obverse::ops::InputGradient;
 use obverse::tensor::random::Stream;
-use obverse::tensor::{batch, channels_last, view};
+use obverse::tensor::{Tape, batch, channels_last, view};
 
 const SIDE: usize = 24;
 const COUNT: usize = 600;
@@ -52,7 +51,7 @@ fn features(network: &Network<f32>, first: usize, noise: f32) -> obverse::net::R
     let noisy: Vec<f32> = values.iter().zip(draws).map(|(value, draw)| value + noise * draw).collect();
     let shape = (COUNT, SIDE, SIDE, 3);
     let x = batch(channels_last(&noisy, shape), shape);
-    let trace = network.forward(&mut NoneTape, &x, Mode::Inference, InputGradient::Unwanted);
+    let trace = network.forward(&mut Tape::off(), &x, Mode::Inference, InputGradient::Unwanted);
     let features = network.value(&trace, network.graph().output("features")?)?;
     Ok(view(features).iter().copied().map(f64::from).collect())
 }

@@ -5,14 +5,13 @@
 
 use std::error::Error;
 
-use dfdx::prelude::NoneTape;
 use obverse::alignment::recovery::{Aim, Recovery};
 use obverse::alignment::step::{AimWeights, Examples, Heads, Objective, step};
 use obverse::data::shapes;
 use obverse::net::op::{Flatten, LeakyRelu, Linear};
 use obverse::net::{Graph, Initialisation, InputSpec, Mode, Network, Node, Size};
 use obverse::ops::InputGradient;
-use obverse::tensor::{Batch, batch, channels_last, view, zeros};
+use obverse::tensor::{Batch, Tape, batch, channels_last, view, zeros};
 use obverse::train::adam::{Adam, AdamSettings};
 
 const SIDE: usize = 16;
@@ -45,9 +44,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (heads, new) = (Heads::of(encoder.graph())?, images(TEST, 64));
     // |x - r|^2 per pixel of images that the training does not see, from their latents alone.
     let error = |encoder: &Network<f32>| -> obverse::net::Result<f32> {
-        let trace = encoder.forward(&mut NoneTape, &new, Mode::Inference, InputGradient::Unwanted);
+        let trace = encoder.forward(&mut Tape::off(), &new, Mode::Inference, InputGradient::Unwanted);
         let z = encoder.value(&trace, heads.latent)?.clone();
-        let recovered = recovery.recover(&mut NoneTape, encoder, &[Aim::at(heads.latent, &z)], &empty)?;
+        let recovered = recovery.recover(&mut Tape::off(), encoder, &[Aim::at(heads.latent, &z)], &empty)?;
         let pairs = view(&recovered).iter().zip(view(&new));
         Ok(pairs.map(|(r, x)| (x - r).powi(2)).sum::<f32>() / view(&new).len() as f32)
     };

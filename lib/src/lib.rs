@@ -6,10 +6,9 @@
 //!
 //! ```
 //! // Two images are encoded, thrown away, and recovered from five numbers each by one gradient step on an empty image.
-//! use dfdx::prelude::NoneTape;
 //! use obverse::alignment::{recovery::{Aim, Recovery}, training::encode};
 //! use obverse::net::{Initialisation, Network, Size, architectures};
-//! use obverse::tensor::{random::Stream, batch, shape, zeros};
+//! use obverse::tensor::{Tape, batch, random::Stream, shape, zeros};
 //!
 //! let graph = architectures::encoder("mnist", Size::new(1, 8, 8), &[("z", 5)])?;
 //! let encoder = Network::<f32>::initialised(graph, Initialisation::Orthogonal, 0);
@@ -18,7 +17,7 @@
 //! let latents = encode(&encoder, node, &images)?;
 //! let recovery = Recovery { steps: 1, tau: 1.0, sigmoid: false };
 //! let aims = [Aim::at(node, &latents)];
-//! let recovered = recovery.recover(&mut NoneTape, &encoder, &aims, &zeros((1, 8, 8, 1)))?;
+//! let recovered = recovery.recover(&mut Tape::off(), &encoder, &aims, &zeros((1, 8, 8, 1)))?;
 //! assert_eq!((shape(&latents), shape(&recovered)), ((2, 1, 1, 5), (2, 8, 8, 1)));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```

@@ -19,7 +19,6 @@
 
 use std::path::Path;
 
-use dfdx::prelude::{Cpu, NoneTape, OwnedTape, Tape};
 use serde::{Deserialize, Serialize};
 
 use super::step::Heads;
@@ -29,7 +28,7 @@ use crate::ops::adversarial::{Role, Rule};
 use crate::ops::arithmetic::combine;
 use crate::store::npy::Scalar;
 use crate::tensor::random::Stream;
-use crate::tensor::{Batch, Element, backward, batch, shape, view};
+use crate::tensor::{Batch, Element, Tape, backward, batch, shape, view};
 use crate::train::adam::{Adam, AdamSettings};
 use crate::train::checkpoint;
 use crate::train::discriminator::Discriminator;
@@ -215,18 +214,18 @@ impl<E: Element> Refiner<E> {
     /// # Errors
     /// A generator that reads classes, without `labels`.
     pub fn refine(&self, r: &Batch<E>, labels: Option<&Batch<E>>) -> net::Result<Batch<E>> {
-        let trace = self.forward(&mut NoneTape, r, labels, Mode::Inference);
+        let trace = self.forward(&mut Tape::off(), r, labels, Mode::Inference);
         self.network.value(&trace, self.image).cloned()
     }
 
-    fn forward(&self, tape: &mut impl Tape<E, Cpu>, r: &Batch<E>, labels: Option<&Batch<E>>, mode: Mode) -> Trace<E> {
+    fn forward(&self, tape: &mut Tape<E>, r: &Batch<E>, labels: Option<&Batch<E>>, mode: Mode) -> Trace<E> {
         let given: Vec<_> = self.labels.zip(labels).into_iter().collect();
         self.network.forward_given(tape, r, &given, mode, InputGradient::Unwanted)
     }
 
     /// G(r) as in training; the running statistics are updated.
     fn refine_in_training(&mut self, r: &Batch<E>, labels: Option<&Batch<E>>, mode: Mode) -> net::Result<Batch<E>> {
-        let trace = self.forward(&mut NoneTape, r, labels, mode);
+        let trace = self.forward(&mut Tape::off(), r, labels, mode);
         self.network.keep_running_statistics(&trace);
         self.network.value(&trace, self.image).cloned()
     }
@@ -261,17 +260,17 @@ impl<E: Element + Scalar> Adversary<E> {
         adam: &AdamSettings,
     ) -> Result<(f64, Batch<E>)> {
         let mode = Mode::Training(round.stream);
-        let mut tape = OwnedTape::default();
+        let mut tape = Tape::recording();
         let trace = self.generator.forward(&mut tape, round.r, round.labels, mode);
         let image = self.generator.network.value(&trace, self.generator.image)?.clone();
         let (mut loss, mut cotangent) = self.discriminator.wanted(&image, mode, round.factor)?;
         if let (true, Some(real), Some(log_var)) = (self.settings.lambda > 0.0, round.statistics, heads.log_var) {
-            let seen = encoder.forward(&mut NoneTape, &image, Mode::Inference, InputGradient::Wanted);
+            let seen = encoder.forward(&mut Tape::off(), &image, Mode::Inference, InputGradient::Wanted);
             let fake = [encoder.value(&seen, heads.latent)?, encoder.value(&seen, log_var)?];
             let perceptual = self.settings.perceptual(real, fake, round.factor);
             let cotangents = [(heads.latent, &perceptual.mu), (log_var, &perceptual.log_var)];
-            let through = encoder.gradient_at_input(&mut NoneTape, &seen, &cotangents)?;
-            cotangent = combine(&mut NoneTape, E::one(), &cotangent, E::one(), &through);
+            let through = encoder.gradient_at_input(&mut Tape::off(), &seen, &cotangents)?;
+            cotangent = combine(&mut Tape::off(), E::one(), &cotangent, E::one(), &through);
             loss += perceptual.loss;
         }
         let mut gradients = backward(tape, &image, view(&cotangent).to_vec());

@@ -18,7 +18,6 @@
 
 use std::path::Path;
 
-use dfdx::prelude::NoneTape;
 use serde_json::{Map, Value};
 
 use super::recovery::{Aim, Recovery};
@@ -31,7 +30,7 @@ use crate::ops::InputGradient;
 use crate::ops::activation::{Activation, activate};
 use crate::store::npy::Scalar;
 use crate::tensor::random::Stream;
-use crate::tensor::{Batch, Element, batch, shape, view};
+use crate::tensor::{Batch, Element, Tape, batch, shape, view};
 use crate::train::Result;
 use crate::train::adam::Adam;
 use crate::train::checkpoint::{self, Position};
@@ -76,7 +75,7 @@ impl<E: Element> Layer<E> {
     /// What the next layer sees of z.
     pub fn activate(&self, z: &Batch<E>) -> Batch<E> {
         match self.activated {
-            true => activate(&mut NoneTape, z, Activation::Asinh),
+            true => activate(&mut Tape::off(), z, Activation::Asinh),
             false => z.clone(),
         }
     }
@@ -87,10 +86,10 @@ impl<E: Element> Layer<E> {
     /// As [`Layer::step`].
     pub fn recover(&self, recovery: &Recovery, output: &Batch<E>, r: &Batch<E>) -> net::Result<Batch<E>> {
         let z = match self.activated {
-            true => activate(&mut NoneTape, output, Activation::Sinh),
+            true => activate(&mut Tape::off(), output, Activation::Sinh),
             false => output.clone(),
         };
-        recovery.recover(&mut NoneTape, &self.network, &[Aim::at(self.heads.latent, &z)], r)
+        recovery.recover(&mut Tape::off(), &self.network, &[Aim::at(self.heads.latent, &z)], r)
     }
 
     /// Height, width and channels of the layer's input.
@@ -163,7 +162,7 @@ impl<E: Element> Chain<E> {
     pub fn encode(&self, x: &Batch<E>) -> net::Result<Batch<E>> {
         let mut x = x.clone();
         for layer in &self.layers {
-            let trace = layer.network.forward(&mut NoneTape, &x, Mode::Inference, InputGradient::Unwanted);
+            let trace = layer.network.forward(&mut Tape::off(), &x, Mode::Inference, InputGradient::Unwanted);
             x = layer.activate(layer.network.value(&trace, layer.heads.latent)?);
         }
         Ok(x)

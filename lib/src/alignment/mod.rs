@@ -5,17 +5,16 @@
 //!
 //! ```
 //! // Images recovered from the latents that an encoder, untrained here, makes of them.
-//! use dfdx::prelude::NoneTape;
 //! use obverse::alignment::{recovery::Aim, settings::Settings, training::encode};
 //! use obverse::net::{Initialisation, Network, Size, architectures};
-//! use obverse::tensor::{shape, zeros};
+//! use obverse::tensor::{Tape, shape, zeros};
 //! let graph = architectures::encoder("mnist", Size::new(1, 4, 4), &[("z", 3)])?;
 //! let encoder = Network::<f32>::initialised(graph, Initialisation::Uniform, 0);
 //! let node = encoder.graph().output("z")?;
 //! let z = encode(&encoder, node, &zeros((2, 4, 4, 1)))?;
 //! let start = zeros((1, 4, 4, 1));
 //! let recovery = Settings::published_code().recovery();
-//! let images = recovery.recover(&mut NoneTape, &encoder, &[Aim::at(node, &z)], &start)?;
+//! let images = recovery.recover(&mut Tape::off(), &encoder, &[Aim::at(node, &z)], &start)?;
 //! assert_eq!(shape(&images), (2, 4, 4, 1));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```

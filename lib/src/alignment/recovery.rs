@@ -5,9 +5,8 @@
 //! again.
 //!
 //! ```
-//! use dfdx::prelude::NoneTape;
 //! use obverse::alignment::recovery::{Aim, Recovery};
-//! use obverse::tensor::{batch, view, zeros};
+//! use obverse::tensor::{Tape, batch, view, zeros};
 //! use obverse::net::op::Linear;
 //! use obverse::net::{Graph, InputSpec, Network, Node, Size};
 //! let layer = Node::new("z", Linear::new(2, false), "input");
@@ -16,12 +15,11 @@
 //! // z = E((1, 2)): a rotation, which one step of weight 1 undoes.
 //! let z = batch(vec![-1.0, 2.0], (1, 1, 1, 2));
 //! let recovery = Recovery { steps: 1, tau: 1.0, sigmoid: false };
-//! let x = recovery.recover(&mut NoneTape, &encoder, &[Aim::at(0, &z)], &zeros((1, 1, 1, 2)))?;
+//! let x = recovery.recover(&mut Tape::off(), &encoder, &[Aim::at(0, &z)], &zeros((1, 1, 1, 2)))?;
 //! assert!((view(&x)[0] - 1.0).abs() < 1e-12 && (view(&x)[1] - 2.0).abs() < 1e-12);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-use dfdx::prelude::{Cpu, Tape};
 use serde::Serialize;
 
 use crate::net::{Mode, Network, Result};
@@ -29,7 +27,7 @@ use crate::ops::InputGradient;
 use crate::ops::activation::{Activation, activate};
 use crate::ops::arithmetic::combine;
 use crate::ops::gaussian::{exponential, multiply};
-use crate::tensor::{Batch, Element};
+use crate::tensor::{Batch, Element, Tape};
 
 /// How images are recovered from targets.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -70,7 +68,7 @@ impl Recovery {
     /// An aim at a node that the network does not compute, or that no pixel reaches.
     pub fn recover<E: Element>(
         &self,
-        tape: &mut impl Tape<E, Cpu>,
+        tape: &mut Tape<E>,
         encoder: &Network<E>,
         aims: &[Aim<E>],
         r: &Batch<E>,

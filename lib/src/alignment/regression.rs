@@ -25,7 +25,6 @@
 
 use std::path::Path;
 
-use dfdx::prelude::OwnedTape;
 use serde_json::{Map, Value};
 
 use super::settings::Settings;
@@ -37,7 +36,7 @@ use crate::ops::InputGradient;
 use crate::ops::arithmetic::combine;
 use crate::ops::loss::squared_error;
 use crate::store::npy::{Reader, Scalar, require_finite};
-use crate::tensor::{Batch, Element, backward, batch, view};
+use crate::tensor::{Batch, Element, Tape, backward, batch, view};
 use crate::train::Result;
 use crate::train::adam::Adam;
 use crate::train::checkpoint::{self, Position};
@@ -97,7 +96,7 @@ impl<'a, E: Element + Scalar> Regression<'a, E> {
 
     /// Sums over the batch of |y - f_x|^2 and |x - r_hat|^2, and the gradients of the cost.
     fn step(&self, x: &Batch<E>, y: &Batch<E>, r: &Batch<E>, factor: f64) -> Result<(f64, f64, Vec<Vec<E>>)> {
-        let mut tape = OwnedTape::default();
+        let mut tape = Tape::recording();
         let trace = self.network.forward(&mut tape, x, Mode::Inference, InputGradient::Unwanted);
         let f = self.network.value(&trace, self.value())?.clone();
         let fit = squared_error(&mut tape, &f, y, factor);

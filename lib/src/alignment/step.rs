@@ -22,15 +22,13 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-use dfdx::prelude::OwnedTape;
-
 use super::recovery::{Aim, Recovery};
 use crate::net::{Graph, Mode, Network, Result};
 use crate::ops::InputGradient;
 use crate::ops::arithmetic::combine;
 use crate::ops::gaussian::{exponential, multiply};
 use crate::ops::loss::{gaussian_divergence, squared_error};
-use crate::tensor::{Batch, Element, backward, view};
+use crate::tensor::{Batch, Element, Tape, backward, view};
 
 /// The outputs of an encoder that alignment knows, by the places of their nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,7 +148,7 @@ pub fn step<E: Element>(
     examples: &Examples<E>,
     draw: Option<&Draw<E>>,
 ) -> Result<Step<E>> {
-    let mut tape = OwnedTape::default();
+    let mut tape = Tape::recording();
     let trace = encoder.forward(&mut tape, examples.x, Mode::Inference, InputGradient::Unwanted);
     let latents = encoder.value(&trace, heads.latent)?.clone();
     let log_variances = heads.log_var.map(|place| encoder.value(&trace, place).cloned()).transpose()?;

@@ -21,7 +21,6 @@
 
 use std::path::Path;
 
-use dfdx::prelude::NoneTape;
 use serde_json::{Map, Value};
 
 use super::adversarial::{Adversary, Fakes, Round};
@@ -32,7 +31,7 @@ use crate::net::{Graph, Mode, Network};
 use crate::ops::InputGradient;
 use crate::store::npy::Scalar;
 use crate::tensor::random::Stream;
-use crate::tensor::{Batch, Element, batch, shape, view};
+use crate::tensor::{Batch, Element, Tape, batch, shape, view};
 use crate::train::adam::{Adam, AdamSettings};
 use crate::train::checkpoint::{self, Position};
 use crate::train::course::Course;
@@ -141,7 +140,7 @@ impl<'a, E: Element + Scalar> Alignment<'a, E> {
         let start = self.settings.start.draw(&stream.branch("start"), 0, count, image_size(self.network.graph()));
         let wanted = Wanted { z: &z, labels: labels.as_ref(), values: None };
         let aims = self.heads.aims(&wanted, &self.settings.weights());
-        let r = self.settings.recovery().recover(&mut NoneTape, &self.network, &aims, &start)?;
+        let r = self.settings.recovery().recover(&mut Tape::off(), &self.network, &aims, &start)?;
         Ok((r, labels))
     }
 
@@ -232,7 +231,7 @@ pub fn recovery_error<E: Element + Scalar>(
         let start = settings.start.draw(&stream, rows[0], rows.len(), size);
         let wanted = Wanted { z: &z, labels: labels.as_ref(), values: None };
         let aims = heads.aims(&wanted, &settings.weights());
-        Ok(settings.recovery().recover(&mut NoneTape, encoder, &aims, &start)?)
+        Ok(settings.recovery().recover(&mut Tape::off(), encoder, &aims, &start)?)
     })
 }
 
@@ -241,7 +240,7 @@ pub fn recovery_error<E: Element + Scalar>(
 /// # Errors
 /// A node that the network does not compute.
 pub fn encode<E: Element>(encoder: &Network<E>, node: usize, x: &Batch<E>) -> Result<Batch<E>> {
-    let trace = encoder.forward(&mut NoneTape, x, Mode::Inference, InputGradient::Unwanted);
+    let trace = encoder.forward(&mut Tape::off(), x, Mode::Inference, InputGradient::Unwanted);
     Ok(encoder.value(&trace, node)?.clone())
 }
 

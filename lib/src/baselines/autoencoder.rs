@@ -15,7 +15,6 @@
 
 use std::path::Path;
 
-use dfdx::prelude::{NoneTape, OwnedTape};
 use serde_json::{Map, Value};
 
 use crate::data::batches::ImageFile;
@@ -27,7 +26,7 @@ use crate::ops::gaussian::{exponential, multiply};
 use crate::ops::loss::{binary_cross_entropy, gaussian_divergence, squared_error};
 use crate::store::npy::Scalar;
 use crate::store::sidecar::metric;
-use crate::tensor::{Batch, Element, backward, batch, shape, view};
+use crate::tensor::{Batch, Element, Tape, backward, batch, shape, view};
 use crate::train::adam::Adam;
 use crate::train::best::Best;
 use crate::train::checkpoint::{self, Position};
@@ -133,7 +132,7 @@ impl<'a, E: Element + Scalar> Autoencoder<'a, E> {
     /// The squared error of the reconstructions of mu.
     fn error(&self, images: &ImageFile) -> Result<SquaredError> {
         SquaredError::of(images, |x, _| {
-            let trace = self.encoder.forward(&mut NoneTape, x, Mode::Inference, InputGradient::Unwanted);
+            let trace = self.encoder.forward(&mut Tape::off(), x, Mode::Inference, InputGradient::Unwanted);
             Ok(decode(&self.decoder, self.encoder.value(&trace, self.latent)?)?)
         })
     }
@@ -143,7 +142,7 @@ impl<E: Element + Scalar> Trainee for Autoencoder<'_, E> {
     fn update(&mut self, position: &Position, rows: &[usize]) -> Result<Losses> {
         let (count, size) = (rows.len(), self.encoder.graph().input.shape);
         let x = batch(self.images.batch::<E>(rows)?, (count, size.height, size.width, size.channels));
-        let mut tape = OwnedTape::default();
+        let mut tape = Tape::recording();
         let mode = Mode::Training(self.course.stream("dropout", position.update));
         let trace = self.encoder.forward(&mut tape, &x, mode, InputGradient::Unwanted);
         let mu = self.encoder.value(&trace, self.latent)?.clone();
@@ -228,6 +227,6 @@ fn logits_of<E: Element>(decoder: &Network<E>, image: usize) -> Result<usize> {
 /// # Errors
 /// A network without an output "image".
 pub fn decode<E: Element>(decoder: &Network<E>, z: &Batch<E>) -> net::Result<Batch<E>> {
-    let trace = decoder.forward(&mut NoneTape, z, Mode::Inference, InputGradient::Unwanted);
+    let trace = decoder.forward(&mut Tape::off(), z, Mode::Inference, InputGradient::Unwanted);
     Ok(decoder.value(&trace, decoder.graph().output("image")?)?.clone())
 }

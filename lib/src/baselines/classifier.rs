@@ -10,7 +10,6 @@
 
 use std::path::Path;
 
-use dfdx::prelude::{Cpu, NoneTape, OwnedTape, Tape};
 use serde_json::{Map, Value};
 
 use crate::data::batches::{ImageFile, LabelFile};
@@ -21,7 +20,7 @@ use crate::ops::loss::cross_entropy;
 use crate::store::npy::Scalar;
 use crate::store::sidecar::metric;
 use crate::tensor::random::Stream;
-use crate::tensor::{Batch, Element, backward, batch, image_len, view};
+use crate::tensor::{Batch, Element, Tape, backward, batch, image_len, view};
 use crate::train::adam::Adam;
 use crate::train::best::Best;
 use crate::train::checkpoint::{self, Position};
@@ -122,13 +121,13 @@ impl<'a, E: Element + Scalar> Classifier<'a, E> {
         for first in (0..count).step_by(EVALUATED) {
             let rows: Vec<usize> = (first..count.min(first + EVALUATED)).collect();
             let (x, labels) = self.batch(part, &rows)?;
-            let trace = self.network.forward(&mut NoneTape, &x, Mode::Inference, InputGradient::Unwanted);
+            let trace = self.network.forward(&mut Tape::off(), &x, Mode::Inference, InputGradient::Unwanted);
             let logits = self.network.value(&trace, self.logits)?;
             sums.accuracy += right(logits, &labels);
-            sums.loss += view(&entropy(&mut NoneTape, logits, &labels)?)[0].wide() * rows.len() as f64;
+            sums.loss += view(&entropy(&mut Tape::off(), logits, &labels)?)[0].wide() * rows.len() as f64;
             if let Some(shadowing) = &self.shadowing {
                 let x = shadowing.at_inference(&self.network, &trace)?;
-                let trace = self.network.forward(&mut NoneTape, &x, Mode::Inference, InputGradient::Unwanted);
+                let trace = self.network.forward(&mut Tape::off(), &x, Mode::Inference, InputGradient::Unwanted);
                 sums.kept += right(self.network.value(&trace, self.logits)?, &labels);
             }
         }
@@ -139,7 +138,7 @@ impl<'a, E: Element + Scalar> Classifier<'a, E> {
     /// The loss of a batch on the tape, including its shadows; and the reported losses, summed over examples.
     fn loss(
         &self,
-        tape: &mut OwnedTape<E, Cpu>,
+        tape: &mut Tape<E>,
         trace: &Trace<E>,
         labels: &[usize],
         (position, stream): (&Position, Stream),
@@ -178,7 +177,7 @@ fn right<E: Element>(logits: &Batch<E>, labels: &[usize]) -> f64 {
 }
 
 /// The cross entropy, with labels that fit none of the logits as an error of the arguments.
-fn entropy<E: Element>(tape: &mut impl Tape<E, Cpu>, logits: &Batch<E>, labels: &[usize]) -> Result<Batch<E>> {
+fn entropy<E: Element>(tape: &mut Tape<E>, logits: &Batch<E>, labels: &[usize]) -> Result<Batch<E>> {
     cross_entropy(tape, logits, labels).map_err(|error| Error::Settings(format!("`labels`: {error}")))
 }
 
@@ -186,7 +185,7 @@ impl<E: Element + Scalar> Trainee for Classifier<'_, E> {
     fn update(&mut self, position: &Position, rows: &[usize]) -> Result<Losses> {
         self.snapshots.offer(position.update, self.network.parameters());
         let (x, labels) = self.batch(self.examples, rows)?;
-        let mut tape = OwnedTape::default();
+        let mut tape = Tape::recording();
         let stream = self.course.stream("dropout", position.update);
         let trace = self.network.forward(&mut tape, &x, Mode::Training(stream), InputGradient::Unwanted);
         let (loss, losses) = self.loss(&mut tape, &trace, &labels, (position, stream))?;

@@ -20,7 +20,6 @@
 
 use std::path::Path;
 
-use dfdx::prelude::{NoneTape, OwnedTape};
 use serde_json::{Map, Value};
 
 use crate::data::batches::ImageFile;
@@ -29,7 +28,7 @@ use crate::ops::InputGradient;
 use crate::ops::adversarial::Rule;
 use crate::ops::arithmetic::combine;
 use crate::store::npy::Scalar;
-use crate::tensor::{Batch, Element, backward, batch, shape, view};
+use crate::tensor::{Batch, Element, Tape, backward, batch, shape, view};
 use crate::train::Result;
 use crate::train::adam::{Adam, AdamSettings};
 use crate::train::checkpoint::{self, Position};
@@ -75,7 +74,7 @@ impl<'a, E: Element + Scalar> Gan<'a, E> {
 
     /// One update of the generator: its loss, and its images as they were before.
     fn update_generator(&mut self, z: &Batch<E>, mode: Mode, adam: &AdamSettings) -> Result<(f64, Batch<E>)> {
-        let mut tape = OwnedTape::default();
+        let mut tape = Tape::recording();
         let trace = self.generator.forward(&mut tape, z, mode, InputGradient::Unwanted);
         let image = self.generator.value(&trace, self.image)?.clone();
         let (loss, cotangent) = self.discriminator.wanted(&image, mode, 1.0 / shape(z).0 as f64)?;
@@ -135,10 +134,10 @@ impl Search {
         let mut adam = Adam::new(std::slice::from_ref(&z));
         let settings = AdamSettings::with_rate(self.rate);
         for _ in 0..self.steps {
-            let trace = generator.forward(&mut NoneTape, &z, Mode::Inference, InputGradient::Wanted);
+            let trace = generator.forward(&mut Tape::off(), &z, Mode::Inference, InputGradient::Wanted);
             // Sums over pixels: an image's step depends on no other image.
-            let slope = combine(&mut NoneTape, E::of(2.0), generator.value(&trace, image)?, -E::of(2.0), x);
-            let gradient = generator.gradient_at_input(&mut NoneTape, &trace, &[(image, &slope)])?;
+            let slope = combine(&mut Tape::off(), E::of(2.0), generator.value(&trace, image)?, -E::of(2.0), x);
+            let gradient = generator.gradient_at_input(&mut Tape::off(), &trace, &[(image, &slope)])?;
             adam.advance();
             adam.update(0, &mut z, view(&gradient), &settings, None);
         }

@@ -16,11 +16,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-use dfdx::prelude::OwnedTape;
-
 use crate::ops::loss::{self, cross_entropy};
 use crate::ops::{InputGradient, linear};
-use crate::tensor::{Batch, backward, batch, gradient, shape, view};
+use crate::tensor::{Batch, Tape, backward, batch, gradient, shape, view};
 use crate::train::lbfgs::{Lbfgs, LbfgsSettings, Limits};
 
 /// Features and their classes, each below `classes`.
@@ -65,7 +63,7 @@ fn value(examples: Examples, parameters: &[f64], decay: f64) -> Result<(f64, Vec
     let length = shape(features).3;
     let (weight, bias) = parameters.split_at(classes * length);
     let (weight, bias) = (batch(weight.to_vec(), (classes, 1, 1, length)), batch(bias.to_vec(), (1, 1, 1, classes)));
-    let mut tape = OwnedTape::default();
+    let mut tape = Tape::recording();
     let scores = linear::linear(&mut tape, features, &weight, Some(&bias), None, InputGradient::Unwanted);
     let loss = cross_entropy(&mut tape, &scores, labels)?;
     let mut gradients = backward(tape, &loss, vec![1.0]);

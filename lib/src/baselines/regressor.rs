@@ -18,7 +18,6 @@
 
 use std::path::Path;
 
-use dfdx::prelude::{NoneTape, OwnedTape};
 use serde_json::{Map, Value};
 
 use crate::data::batches::ImageFile;
@@ -27,7 +26,7 @@ use crate::ops::InputGradient;
 use crate::ops::loss::squared_error;
 use crate::store::npy::{Dtype, Reader, Scalar, require_finite};
 use crate::store::sidecar::metric;
-use crate::tensor::{Batch, Element, backward, batch, channels_last, view, view_mut};
+use crate::tensor::{Batch, Element, Tape, backward, batch, channels_last, view, view_mut};
 use crate::train::adam::Adam;
 use crate::train::best::Best;
 use crate::train::checkpoint::{self, Position};
@@ -166,7 +165,7 @@ impl<'a, E: Element + Scalar> Regressor<'a, E> {
     fn error(&self, part: Pairs) -> Result<SquaredError> {
         SquaredError::of(part.1, |_, rows| {
             let h = self.rows(part, rows)?;
-            let trace = self.network.forward(&mut NoneTape, &h, Mode::Inference, InputGradient::Unwanted);
+            let trace = self.network.forward(&mut Tape::off(), &h, Mode::Inference, InputGradient::Unwanted);
             Ok(self.network.value(&trace, self.image)?.clone())
         })
     }
@@ -176,7 +175,7 @@ impl<E: Element + Scalar> Trainee for Regressor<'_, E> {
     fn update(&mut self, position: &Position, rows: &[usize]) -> Result<Losses> {
         let shape = self.examples.1.shape();
         let x = batch(self.examples.1.batch::<E>(rows)?, (rows.len(), shape.height, shape.width, shape.channels));
-        let mut tape = OwnedTape::default();
+        let mut tape = Tape::recording();
         let mode = Mode::Training(self.course.stream("dropout", position.update));
         let h = self.rows(self.examples, rows)?;
         let trace = self.network.forward(&mut tape, &h, mode, InputGradient::Unwanted);

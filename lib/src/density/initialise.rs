@@ -1,15 +1,13 @@
 //! Initial parameters: v and projections normal with deviation 0.05; g and b such that each convolution's outputs have mean 0 and
 //! deviation 1 on a batch of images, and 0.1 for a block's second one (Salimans & Kingma 2016, section 3; Salimans et al. 2017).
 
-use dfdx::prelude::NoneTape;
-
 use super::architecture::Architecture;
 use super::network::{Mode, PixelCnn, Role};
 use super::parameters::{Layers, Spec};
 use crate::net::initialise::memory_shape;
 use crate::ops::InputGradient;
 use crate::tensor::random::Stream;
-use crate::tensor::{Batch, Element, batch};
+use crate::tensor::{Batch, Element, Tape, batch};
 
 const DEVIATION: f64 = 0.05;
 
@@ -29,7 +27,7 @@ impl<E: Element> PixelCnn<E> {
     pub fn fitted_to(mut self, pixels: &[u8], condition: Option<&Batch<E>>, mode: Mode) -> Self {
         let condition = condition.map(|condition| (condition, InputGradient::Unwanted));
         let x = self.scaled(pixels);
-        let mut tape = NoneTape;
+        let mut tape = Tape::off();
         let mut pass = self.pass(&mut tape, condition, mode, Role::Initialising);
         pass.run(&x);
         let parameters = pass.parameters;

@@ -3,9 +3,8 @@
 //! Images are (N, H, W, C), 8-bit; a condition is a vector, (N, 1, 1, F), or feature maps, (N, h, w, C').
 //!
 //! ```
-//! use dfdx::prelude::NoneTape;
 //! use obverse::density::{Architecture, Likelihood, Mode, PixelCnn};
-//! use obverse::tensor::view;
+//! use obverse::tensor::{Tape, view};
 //! let architecture = Architecture {
 //!     channels: 1,
 //!     height: 4,
@@ -16,7 +15,7 @@
 //!     condition: None,
 //! };
 //! let model = PixelCnn::<f64>::random(architecture, 0)?;
-//! let nats = model.negative_log_likelihood(&mut NoneTape, &[0; 32], None, Mode::Inference);
+//! let nats = model.negative_log_likelihood(&mut Tape::off(), &[0; 32], None, Mode::Inference);
 //! // The same image twice, as likely each time.
 //! assert!(view(&nats)[0] > 0.0 && view(&nats)[0] == view(&nats)[1]);
 //! # Ok::<(), Box<dyn std::error::Error>>(())

@@ -1,7 +1,5 @@
 //! The network against the oracle, what each pixel may see, sizes that are no multiple of 4, and gradients.
 
-use dfdx::prelude::{NoneTape, OwnedTape};
-
 use super::architecture::{Architecture, Condition, Likelihood};
 use super::network::{Mode, PixelCnn};
 use crate::ops::InputGradient;
@@ -11,7 +9,7 @@ use crate::ops::checks::{Case, assert_close, check_gradients, normal};
 use crate::ops::upsample::bilinear;
 use crate::store::npy::Scalar;
 use crate::tensor::random::Stream;
-use crate::tensor::{Batch, Element, backward, batch, gradient, shape, view};
+use crate::tensor::{Batch, Element, Tape, backward, batch, gradient, shape, view};
 
 /// The model of the case: 3 channels, 6 filters, 1 block; 20 outputs are 2 logistics of 3 colours.
 fn oracle_model<E: Element + Scalar>(case: &Case) -> PixelCnn<E> {
@@ -38,7 +36,7 @@ fn check_oracle<E: Element + Scalar>() {
     let case = Case::open("pixelcnn");
     let model = oracle_model::<E>(&case);
     let (x, h) = (case.array::<E>("x"), case.array::<E>("h"));
-    let mut tape = OwnedTape::default();
+    let mut tape = Tape::recording();
     let y = model.forward(&mut tape, &x, Some((&h, InputGradient::Wanted)), Mode::Inference);
     assert_close(view(&y), view(&case.array::<f64>("y")), case.tolerance::<E>());
     let mut gradients = backward(tape, &y, view(&case.array::<E>("grad_y")).to_vec());
@@ -66,7 +64,7 @@ fn check_maps<E: Element + Scalar>() {
     let h = case.array::<E>("h");
     for side in [28, 14, 7] {
         let weight = case.array::<E>(&format!("{side}.weight"));
-        let mut tape = OwnedTape::default();
+        let mut tape = Tape::recording();
         let maps = bilinear(&mut tape, &h, (side, side));
         let inputs = [&maps];
         let gradient_of = InputGradient::Wanted;
@@ -132,7 +130,7 @@ fn no_output_sees_its_own_or_later_pixels_and_each_sees_the_one_before() {
         let (model, pixels, condition) = example::<f64>(architecture, 1);
         let given = |x: &Batch<f64>| {
             let condition = condition.as_ref().map(|condition| (condition, InputGradient::Unwanted));
-            view(&model.forward(&mut NoneTape, x, condition, Mode::Inference)).to_vec()
+            view(&model.forward(&mut Tape::off(), x, condition, Mode::Inference)).to_vec()
         };
         let x = model.scaled(&pixels);
         let (before, outputs) = (given(&x), architecture.outputs());
@@ -157,7 +155,7 @@ fn fitted_layers_have_the_scale_of_their_data() {
     for architecture in configurations() {
         let (model, pixels, condition) = example::<f64>(architecture, 4);
         let given = condition.as_ref().map(|condition| (condition, InputGradient::Unwanted));
-        let y = model.forward(&mut NoneTape, &model.scaled(&pixels), given, Mode::Inference);
+        let y = model.forward(&mut Tape::off(), &model.scaled(&pixels), given, Mode::Inference);
         let values = view(&y);
         let mean = values.iter().sum::<f64>() / values.len() as f64;
         let deviation = (values.iter().map(|y| (y - mean).powi(2)).sum::<f64>() / values.len() as f64).sqrt();
@@ -189,7 +187,7 @@ fn gradients_of_a_model_are_differences() {
 fn the_likelihood_of_an_image_does_not_depend_on_its_batch_or_threads() {
     for architecture in configurations() {
         let (model, pixels, condition) = example::<f32>(architecture, 3);
-        let all = model.negative_log_likelihood(&mut NoneTape, &pixels, condition.as_ref(), Mode::Inference);
+        let all = model.negative_log_likelihood(&mut Tape::off(), &pixels, condition.as_ref(), Mode::Inference);
         let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
         for image in 0..3 {
             let own = &pixels[image * architecture.dimensions()..][..architecture.dimensions()];
@@ -199,7 +197,7 @@ fn the_likelihood_of_an_image_does_not_depend_on_its_batch_or_threads() {
                 batch(view(condition)[image * length..][..length].to_vec(), (1, h, w, c))
             });
             let alone =
-                pool.install(|| model.negative_log_likelihood(&mut NoneTape, own, given.as_ref(), Mode::Inference));
+                pool.install(|| model.negative_log_likelihood(&mut Tape::off(), own, given.as_ref(), Mode::Inference));
             assert_eq!(view(&alone)[0], view(&all)[image], "{architecture:?}");
         }
     }

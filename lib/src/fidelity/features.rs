@@ -13,7 +13,6 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-use dfdx::prelude::NoneTape;
 use rayon::prelude::*;
 
 use crate::data::Shape;
@@ -22,7 +21,7 @@ use crate::data::resize::{Filter, resize};
 use crate::net::{self, Mode, Network, Size};
 use crate::ops::InputGradient;
 use crate::ops::upsample::bilinear;
-use crate::tensor::{Batch, batch, channels_first, channels_last, shape, view};
+use crate::tensor::{Batch, Tape, batch, channels_first, channels_last, shape, view};
 
 /// How images are resized for the network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
@@ -80,7 +79,7 @@ impl FeatureMap {
         let Size { channels, height, width } = self.input();
         let x: Vec<f32> = pictures.par_iter().flat_map_iter(|picture| self.prepared(picture)).collect();
         let x = batch(x, (pictures.len(), height, width, channels));
-        let trace = self.network.forward(&mut NoneTape, &x, Mode::Inference, InputGradient::Unwanted);
+        let trace = self.network.forward(&mut Tape::off(), &x, Mode::Inference, InputGradient::Unwanted);
         // The node is among those computed since `new`.
         Ok(trace.value(self.node).map(means).unwrap_or_default())
     }
@@ -113,7 +112,7 @@ impl FeatureMap {
                 channels_last(&values, (1, height, width, channels))
             }
             Resize::Bilinear if (h, w) != (height, width) => {
-                view(&bilinear(&mut NoneTape, &batch(coloured, from), (height, width))).to_vec()
+                view(&bilinear(&mut Tape::off(), &batch(coloured, from), (height, width))).to_vec()
             }
             _ => coloured,
         }

@@ -18,7 +18,6 @@
 //! # Ok::<(), obverse::ifv::Error>(())
 //! ```
 
-use dfdx::prelude::NoneTape;
 use faer::{Mat, MatRef};
 use rayon::prelude::*;
 
@@ -29,7 +28,7 @@ use crate::objective::parameterisation::{Parameterisation, Point};
 use crate::objective::transform::{Applied, Transforms};
 use crate::ops::InputGradient;
 use crate::tensor::random::Stream;
-use crate::tensor::{Batch, Element, batch, shape, view};
+use crate::tensor::{Batch, Element, Tape, batch, shape, view};
 
 /// Cotangents pulled back at a time; memory grows with them.
 pub const BLOCK: usize = 16;
@@ -103,7 +102,7 @@ impl<'a, E: Element> Response<'a, E> {
     pub fn jacobian(&self, s: &Batch<E>, block: usize) -> Result<Jacobian<E>> {
         let point = self.parameterisation.at(s);
         let x = self.fitting.forward(point.images());
-        let trace = self.network.forward(&mut NoneTape, &x, Mode::Inference, InputGradient::Wanted);
+        let trace = self.network.forward(&mut Tape::off(), &x, Mode::Inference, InputGradient::Wanted);
         let activations = self.network.value(&trace, self.place)?;
         let response = self.aggregation.response(activations);
         let mut rows = Vec::with_capacity(self.features * self.parameterisation.parameters());

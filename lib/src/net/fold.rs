@@ -77,14 +77,12 @@ struct Fold<E: Element> {
 mod tests {
     use std::collections::BTreeMap;
 
-    use dfdx::prelude::NoneTape;
-
     use super::*;
     use crate::net::op::{Add, BatchNorm, Conv2d, Flatten, Linear, Relu};
     use crate::net::{Initialisation, InputSpec, Mode, Pair, Sides, Size};
     use crate::ops::InputGradient;
     use crate::ops::checks::{assert_close, normal};
-    use crate::tensor::{batch, shape, view};
+    use crate::tensor::{Tape, batch, shape, view};
 
     fn convolution(name: &str, input: &str, groups: usize, bias: bool) -> Node {
         let (kernel, padding) = (Pair::Both(3), Sides::Pair(Pair::Both(1)));
@@ -140,10 +138,10 @@ mod tests {
             let is_norm = |node: &&Node| matches!(node.op, Op::BatchNorm { .. });
             assert_eq!(folded.graph().nodes.iter().filter(is_norm).count(), left, "{node}");
             let run = |network: &Network<f64>| {
-                let trace = network.forward(&mut NoneTape, &x, Mode::Inference, InputGradient::Wanted);
+                let trace = network.forward(&mut Tape::off(), &x, Mode::Inference, InputGradient::Wanted);
                 let place = network.graph().place(node).unwrap();
                 let y = network.value(&trace, place).unwrap().clone();
-                let back = network.pullback(&mut NoneTape, &trace, &[(place, &y)]).unwrap();
+                let back = network.pullback(&mut Tape::off(), &trace, &[(place, &y)]).unwrap();
                 (y, back)
             };
             let ((y, back), (expected, expected_back)) = (run(&folded), run(&whole));

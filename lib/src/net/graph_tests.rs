@@ -3,13 +3,12 @@
 
 use std::path::Path;
 
-use dfdx::prelude::NoneTape;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::{Graph, Initialisation, Mode, Network};
 use crate::ops::InputGradient;
-use crate::tensor::{batch, channels_first, channels_last, shape, view, zeros};
+use crate::tensor::{Tape, batch, channels_first, channels_last, shape, view, zeros};
 
 /// A network of these nodes for images of 3 x 8 x 8.
 fn described(nodes: Value) -> Value {
@@ -232,11 +231,11 @@ fn an_image_is_reshaped_in_channels_first_order_and_back() {
     let network = network.tapped(&["r"]).unwrap();
     let values: Vec<f32> = (0..192).map(|value| value as f32).collect();
     let x = batch(channels_last(&values, (1, 8, 8, 3)), (1, 8, 8, 3));
-    let trace = network.forward(&mut NoneTape, &x, Mode::Inference, InputGradient::Wanted);
+    let trace = network.forward(&mut Tape::off(), &x, Mode::Inference, InputGradient::Wanted);
     let reshaped = trace.value(0).unwrap();
     assert_eq!(shape(reshaped), (1, 3, 8, 8));
     assert_eq!(channels_first(view(reshaped), shape(reshaped)), values);
-    let pulled = network.pullback(&mut NoneTape, &trace, &[(0, reshaped)]).unwrap();
+    let pulled = network.pullback(&mut Tape::off(), &trace, &[(0, reshaped)]).unwrap();
     assert_eq!(view(&pulled), view(&x));
 }
 
@@ -368,13 +367,13 @@ fn assert_runs(graph: Graph) {
     let size = graph.input.shape;
     let network = Network::<f32>::initialised(graph, Initialisation::Orthogonal, 0).tapped(&names).unwrap();
     let x = zeros((2, size.height, size.width, size.channels));
-    let trace = network.forward(&mut NoneTape, &x, Mode::Inference, InputGradient::Wanted);
+    let trace = network.forward(&mut Tape::off(), &x, Mode::Inference, InputGradient::Wanted);
     for place in places {
         let size = network.graph().size(place);
         let Some(value) = trace.value(place) else { continue };
         assert_eq!(shape(value), (2, size.height, size.width, size.channels), "{:?}", network.graph().nodes[place]);
         let cotangent = batch(vec![1.0; 2 * size.elements()], shape(value));
-        if let Some(pulled) = network.pullback(&mut NoneTape, &trace, &[(place, &cotangent)]) {
+        if let Some(pulled) = network.pullback(&mut Tape::off(), &trace, &[(place, &cotangent)]) {
             assert_eq!(shape(&pulled), shape(&x));
         }
     }

@@ -1,11 +1,10 @@
 //! Networks: a graph of named nodes, its JSON, parameters and their initial values, and the papers' architectures.
 //!
 //! ```
-//! use dfdx::prelude::NoneTape;
 //! use obverse::net::op::{Linear, Relu};
 //! use obverse::net::{Graph, InputSpec, Mode, Network, Node, Size};
 //! use obverse::ops::InputGradient;
-//! use obverse::tensor::{batch, view};
+//! use obverse::tensor::{Tape, batch, view};
 //! let nodes = vec![
 //!     Node::new("fc", Linear::new(2, false), "input"),
 //!     Node::new("act", Relu, "fc"),
@@ -13,7 +12,7 @@
 //! let graph = Graph::new(InputSpec::plain(Size::new(2, 1, 1)), nodes, [("y".into(), "act".into())].into())?;
 //! let network = Network::of_parameters(graph, |_, _| Ok(vec![1.0, 0.0, 0.0, -1.0]))?;
 //! let x = batch(vec![3.0f64, 4.0], (1, 1, 1, 2));
-//! let trace = network.forward(&mut NoneTape, &x, Mode::Inference, InputGradient::Unwanted);
+//! let trace = network.forward(&mut Tape::off(), &x, Mode::Inference, InputGradient::Unwanted);
 //! assert_eq!(view(network.value(&trace, network.graph().output("y")?)?), [3.0, 0.0]);
 //! # Ok::<(), obverse::net::Error>(())
 //! ```

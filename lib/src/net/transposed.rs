@@ -2,12 +2,10 @@
 //!
 //! What reverse nets are made of (notes on Arora, Liang & Ma). Nodes that hold no weights and move or average values only are maps too.
 
-use dfdx::prelude::{Cpu, NoneTape, Tape};
-
 use super::network::{Network, Trace};
 use super::op::{Cotangent, Form, Site};
 use crate::ops::InputGradient;
-use crate::tensor::{Batch, Element};
+use crate::tensor::{Batch, Element, Tape};
 
 impl<E: Element> Network<E> {
     /// The first input of the node at `place`, (N, H, W, C); `None` where the trace does not hold it.
@@ -23,11 +21,11 @@ impl<E: Element> Network<E> {
         let gradient = InputGradient::Unwanted;
         let name = &self.graph().nodes[place].name;
         let site = Site { name, form, inputs: vec![x], wanted: vec![true], rectifier: None, training: None, gradient };
-        Some(op.forward(&mut NoneTape, &site).value)
+        Some(op.forward(&mut Tape::off(), &site).value)
     }
 
     /// W^T y of a layer of weights; of other nodes that are linear maps, such as an average pooling or a flattening, their transposed map.
-    pub(crate) fn transposed(&self, tape: &mut impl Tape<E, Cpu>, place: usize, y: &Batch<E>) -> Option<Batch<E>> {
+    pub(crate) fn transposed(&self, tape: &mut Tape<E>, place: usize, y: &Batch<E>) -> Option<Batch<E>> {
         let cotangent = Cotangent { value: y, slopes: None };
         self.graph().nodes[place].op.adjoint(tape, self.form(place), cotangent)
     }

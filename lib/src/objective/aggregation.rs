@@ -3,12 +3,11 @@
 //! Source: inverse feature visualisation, sections 2.3 and 3.2. A mean cancels what a preceding linear layer adds along an axis;
 //! max-pooling before it breaks the linearity, so that filters stay distinguishable.
 
-use dfdx::prelude::NoneTape;
 use serde::{Deserialize, Serialize};
 
 use crate::ops::pooling::{Divisor, End, Pooling, average_pool, average_pool_pullback, max_pool, max_pool_pullback};
 use crate::ops::window::{Padding, Window};
-use crate::tensor::{Batch, Element, batch, shape, view};
+use crate::tensor::{Batch, Element, Tape, batch, shape, view};
 
 /// How the activations of a channel become one number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,15 +45,15 @@ impl Aggregation {
         let (n, h, w, c) = shape(activations);
         let whole = Pooling::whole(h, w);
         match self {
-            Self::Mean => average_pool(&mut NoneTape, activations, whole, Divisor::Inside),
-            Self::Max => max_pool(&mut NoneTape, activations, whole),
+            Self::Mean => average_pool(&mut Tape::off(), activations, whole, Divisor::Inside),
+            Self::Max => max_pool(&mut Tape::off(), activations, whole),
             Self::Centre => {
                 let first = centre((h, w)) * c;
                 let pixels = view(activations).chunks_exact(h * w * c).flat_map(|image| &image[first..first + c]);
                 batch(pixels.copied().collect(), (n, 1, 1, c))
             }
             Self::MaxpoolMean { kernel, stride } => {
-                Self::Mean.response(&max_pool(&mut NoneTape, activations, windows(kernel, stride, (h, w))))
+                Self::Mean.response(&max_pool(&mut Tape::off(), activations, windows(kernel, stride, (h, w))))
             }
         }
     }
@@ -65,9 +64,9 @@ impl Aggregation {
         match self {
             Self::Mean => {
                 let whole = Pooling::whole(h, w);
-                average_pool_pullback(&mut NoneTape, cotangent, whole, Divisor::Inside, (h, w))
+                average_pool_pullback(&mut Tape::off(), cotangent, whole, Divisor::Inside, (h, w))
             }
-            Self::Max => max_pool_pullback(&mut NoneTape, cotangent, activations, Pooling::whole(h, w)),
+            Self::Max => max_pool_pullback(&mut Tape::off(), cotangent, activations, Pooling::whole(h, w)),
             Self::Centre => {
                 let mut result = vec![E::zero(); n * h * w * c];
                 let first = centre((h, w)) * c;
@@ -80,13 +79,13 @@ impl Aggregation {
                 let pooling = windows(kernel, stride, (h, w));
                 let size = pooling.output(h, w).unwrap_or((1, 1));
                 let pooled = average_pool_pullback(
-                    &mut NoneTape,
+                    &mut Tape::off(),
                     cotangent,
                     Pooling::whole(size.0, size.1),
                     Divisor::Inside,
                     size,
                 );
-                max_pool_pullback(&mut NoneTape, &pooled, activations, pooling)
+                max_pool_pullback(&mut Tape::off(), &pooled, activations, pooling)
             }
         }
     }

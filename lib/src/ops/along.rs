@@ -4,20 +4,17 @@
 //! interpolation. The transposed map is that of the transposed table.
 //!
 //! ```
-//! use dfdx::prelude::NoneTape;
-//! use obverse::tensor::{batch, view};
+//! use obverse::tensor::{Tape, batch, view};
 //! use obverse::ops::along::{Table, along};
 //! let x = batch(vec![1.0f64, 2.0, 3.0], (1, 1, 3, 1));
 //! let (mirror, width) = (Table::of_places(&[2, 1, 0], 3), 2);
-//! assert_eq!(view(&along(&mut NoneTape, &x, width, &mirror)), [3.0, 2.0, 1.0]);
+//! assert_eq!(view(&along(&mut Tape::off(), &x, width, &mirror)), [3.0, 2.0, 1.0]);
 //! let means = Table { length: 3, rows: vec![vec![(0, 0.5), (1, 0.5)], vec![(1, 0.5), (2, 0.5)]] };
-//! assert_eq!(view(&along(&mut NoneTape, &x, width, &means)), [1.5, 2.5]);
+//! assert_eq!(view(&along(&mut Tape::off(), &x, width, &means)), [1.5, 2.5]);
 //! ```
 
-use dfdx::prelude::{Cpu, Tape};
-
 use super::{Kernel, record_transpose, vectorised};
-use crate::tensor::{Batch, Element, GRAIN, batch, filled_in_chunks, shape, view};
+use crate::tensor::{Batch, Element, GRAIN, Tape, batch, filled_in_chunks, shape, view};
 
 /// What each place along an axis is the weighted sum of.
 #[derive(Clone, Debug, PartialEq)]
@@ -65,7 +62,7 @@ impl Table {
 }
 
 /// Each place along `axis` of x as the table says; the axes of a batch are 1 for height, 2 for width, 3 for channels.
-pub fn along<E: Element>(tape: &mut impl Tape<E, Cpu>, x: &Batch<E>, axis: usize, table: &Table) -> Batch<E> {
+pub fn along<E: Element>(tape: &mut Tape<E>, x: &Batch<E>, axis: usize, table: &Table) -> Batch<E> {
     let (n, h, w, c) = shape(x);
     let mut lengths = [n, h, w, c];
     assert_eq!(lengths[axis], table.length, "along: expected as many places along axis {axis} as the table reads");
@@ -122,7 +119,7 @@ impl<E: Element> Kernel<(&[E], &Flat<E>, usize, &mut [E])> for Sums {
 
 #[cfg(test)]
 mod tests {
-    use dfdx::prelude::NoneTape;
+    use crate::tensor::Tape;
 
     use super::*;
     use crate::ops::checks::{assert_close, check_directions, normal};
@@ -141,7 +138,7 @@ mod tests {
             |place: [usize; 4]| view(&x)[((place[0] * size[1] + place[1]) * size[2] + place[2]) * size[3] + place[3]];
         for axis in 1..4 {
             let table = table(size[axis]);
-            let y = along(&mut NoneTape, &x, axis, &table);
+            let y = along(&mut Tape::off(), &x, axis, &table);
             let mut to = size;
             to[axis] = 4;
             assert_eq!(shape(&y), to.into());
@@ -176,7 +173,7 @@ mod tests {
     #[test]
     fn places_are_moved_to_the_bit() {
         let x: Batch<f32> = batch(vec![-0.0, f32::NAN, f32::INFINITY], (1, 3, 1, 1));
-        let y = along(&mut NoneTape, &x, 1, &Table::of_places(&[2, 0, 1, 0], 3));
+        let y = along(&mut Tape::off(), &x, 1, &Table::of_places(&[2, 0, 1, 0], 3));
         let bits = |values: &[f32]| values.iter().map(|value| value.to_bits()).collect::<Vec<u32>>();
         assert_eq!(bits(view(&y)), bits(&[f32::INFINITY, -0.0, f32::NAN, -0.0]));
         assert!(Table::of_places(&[0, 1, 2], 3).is_identity() && !Table::of_places(&[0, 1], 3).is_identity());

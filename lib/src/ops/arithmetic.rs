@@ -1,22 +1,20 @@
 //! Weighted sums, alpha a + beta b, of batches of one shape; a batch of one image stands for all images of the other.
 //!
 //! ```
-//! use dfdx::prelude::NoneTape;
-//! use obverse::tensor::{batch, view};
+//! use obverse::tensor::{Tape, batch, view};
 //! use obverse::ops::arithmetic::combine;
 //! let (a, b) = (batch(vec![1.0f64, 2.0, 3.0, 4.0], (2, 1, 1, 2)), batch(vec![10.0, 20.0], (1, 1, 1, 2)));
-//! assert_eq!(view(&combine(&mut NoneTape, 2.0, &a, -1.0, &b)), [-8.0, -16.0, -4.0, -12.0]);
+//! assert_eq!(view(&combine(&mut Tape::off(), 2.0, &a, -1.0, &b)), [-8.0, -16.0, -4.0, -12.0]);
 //! ```
 
-use dfdx::prelude::{Cpu, Tape};
 use rayon::prelude::*;
 
 use super::activation::map_pairs;
 use super::{accumulate, record_transpose};
-use crate::tensor::{Batch, Element, GRAIN, batch, image_len, shape, view};
+use crate::tensor::{Batch, Element, GRAIN, Tape, batch, image_len, shape, view};
 
 /// alpha a + beta b.
-pub fn combine<E: Element>(tape: &mut impl Tape<E, Cpu>, alpha: E, a: &Batch<E>, beta: E, b: &Batch<E>) -> Batch<E> {
+pub fn combine<E: Element>(tape: &mut Tape<E>, alpha: E, a: &Batch<E>, beta: E, b: &Batch<E>) -> Batch<E> {
     let fits = image_len(a) == image_len(b) && (shape(a).0 == shape(b).0 || shape(a).0 == 1 || shape(b).0 == 1);
     assert!(fits, "combine: expected images alike, or one for all, found {:?} and {:?}", shape(a), shape(b));
     let larger = if shape(a).0 >= shape(b).0 { a } else { b };
@@ -35,7 +33,7 @@ pub fn combine<E: Element>(tape: &mut impl Tape<E, Cpu>, alpha: E, a: &Batch<E>,
 }
 
 /// The whole batch `times` times, one after the other.
-pub(crate) fn repeat<E: Element>(tape: &mut impl Tape<E, Cpu>, x: &Batch<E>, times: usize) -> Batch<E> {
+pub(crate) fn repeat<E: Element>(tape: &mut Tape<E>, x: &Batch<E>, times: usize) -> Batch<E> {
     if times == 1 {
         return x.clone();
     }
@@ -50,8 +48,8 @@ pub(crate) fn repeat<E: Element>(tape: &mut impl Tape<E, Cpu>, x: &Batch<E>, tim
     y
 }
 
-fn record<E: Element, T: Tape<E, Cpu>>(tape: &mut T, alpha: E, a: &Batch<E>, beta: E, b: &Batch<E>, sum: &Batch<E>) {
-    if !T::OWNS_TAPE {
+fn record<E: Element>(tape: &mut Tape<E>, alpha: E, a: &Batch<E>, beta: E, b: &Batch<E>, sum: &Batch<E>) {
+    if !tape.records() {
         return;
     }
     let lengths = [image_len(a) * shape(a).0, image_len(b) * shape(b).0];
@@ -71,17 +69,16 @@ fn record<E: Element, T: Tape<E, Cpu>>(tape: &mut T, alpha: E, a: &Batch<E>, bet
 
 #[cfg(test)]
 mod tests {
-    use dfdx::prelude::OwnedTape;
 
     use super::*;
     use crate::ops::checks::{check_gradients, normal};
-    use crate::tensor::{backward, gradient};
+    use crate::tensor::{Tape, backward, gradient};
 
     #[test]
     fn one_image_stands_for_all_and_collects_their_gradients() {
         let a: Batch<f64> = batch(vec![1.0, 2.0, 3.0, 4.0], (2, 1, 1, 2));
         let b: Batch<f64> = batch(vec![10.0, 20.0], (1, 1, 1, 2));
-        let mut tape = OwnedTape::default();
+        let mut tape = Tape::recording();
         let sum = combine(&mut tape, 2.0, &a, -1.0, &b);
         assert_eq!(view(&sum), [-8.0, -16.0, -4.0, -12.0]);
         let mut gradients = backward(tape, &sum, vec![1.0, 2.0, 3.0, 4.0]);

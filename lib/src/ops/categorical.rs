@@ -4,18 +4,16 @@
 //! and to the right: what lies there does not count.
 //!
 //! ```
-//! use dfdx::prelude::NoneTape;
 //! use obverse::ops::categorical::{VALUES, categorical};
-//! use obverse::tensor::{view, zeros};
-//! let nats = categorical::<f64>(&mut NoneTape, &zeros((1, 1, 2, VALUES)), &[0, 255], (1, 2));
+//! use obverse::tensor::{Tape, view, zeros};
+//! let nats = categorical::<f64>(&mut Tape::off(), &zeros((1, 1, 2, VALUES)), &[0, 255], (1, 2));
 //! assert!((view(&nats)[0] - 2.0 * 256f64.ln()).abs() < 1e-12);
 //! ```
 
-use dfdx::prelude::{Cpu, Tape};
 use rayon::prelude::*;
 
 use super::{Kernel, accumulate, vectorised};
-use crate::tensor::{Batch, Element, batch, shape, view};
+use crate::tensor::{Batch, Element, Tape, batch, shape, view};
 
 /// Values of a pixel.
 pub const VALUES: usize = 256;
@@ -24,12 +22,7 @@ pub const VALUES: usize = 256;
 const WAYS: usize = 16;
 
 /// The negative log-likelihood of each image of one channel: `pixels` are (N, h, w), `size` is (h, w), h <= H, w <= W.
-pub fn categorical<E: Element>(
-    tape: &mut impl Tape<E, Cpu>,
-    logits: &Batch<E>,
-    pixels: &[u8],
-    size: (usize, usize),
-) -> Batch<E> {
+pub fn categorical<E: Element>(tape: &mut Tape<E>, logits: &Batch<E>, pixels: &[u8], size: (usize, usize)) -> Batch<E> {
     let (images, height, width, values) = shape(logits);
     debug_assert_eq!((values, pixels.len()), (VALUES, images * size.0 * size.1));
     let normalisers: Vec<E> = view(logits)
@@ -104,15 +97,15 @@ pub fn draw(logits: &[f64], uniform: f64, temperature: f64) -> usize {
     masses.len().saturating_sub(1)
 }
 
-fn record<E: Element, T: Tape<E, Cpu>>(
-    tape: &mut T,
+fn record<E: Element>(
+    tape: &mut Tape<E>,
     logits: &Batch<E>,
     nll: &Batch<E>,
     pixels: &[u8],
     size: (usize, usize),
     normalisers: Vec<E>,
 ) {
-    if !T::OWNS_TAPE {
+    if !tape.records() {
         return;
     }
     let (logits, nll, pixels) = (logits.clone(), nll.ghost(), pixels.to_vec());
@@ -138,19 +131,18 @@ fn record<E: Element, T: Tape<E, Cpu>>(
 
 #[cfg(test)]
 mod tests {
-    use dfdx::prelude::{NoneTape, OwnedTape};
 
     use super::*;
     use crate::ops::checks::{Case, assert_close, check_gradients, normal};
     use crate::store::npy::Scalar;
-    use crate::tensor::{backward, gradient};
+    use crate::tensor::{Tape, backward, gradient};
 
     fn check_oracle<E: Element + Scalar>() {
         let case = Case::open("logistic_mixture");
         let logits = case.array::<E>("softmax.logits");
         let (_, height, width, _) = shape(&logits);
         let pixels = case.pixels("softmax.x");
-        let mut tape = OwnedTape::default();
+        let mut tape = Tape::recording();
         let nll = categorical(&mut tape, &logits, &pixels, (height, width));
         assert_close(view(&nll), view(&case.array::<f64>("softmax.nll")), case.tolerance::<E>());
         let mut gradients = backward(tape, &nll, vec![E::one(); view(&nll).len()]);
@@ -183,7 +175,7 @@ mod tests {
     #[test]
     fn equal_logits_give_eight_bits_a_pixel() {
         let logits: Batch<f32> = batch(vec![300.0; 2 * 4 * 256], (2, 2, 2, 256));
-        let nll = categorical(&mut NoneTape, &logits, &[7; 8], (2, 2));
+        let nll = categorical(&mut Tape::off(), &logits, &[7; 8], (2, 2));
         assert!(view(&nll).iter().all(|nll| (nll - 4.0 * 256f32.ln()).abs() < 1e-3), "{:?}", view(&nll));
     }
 }

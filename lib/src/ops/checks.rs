@@ -1,10 +1,8 @@
 //! What the tests of operations share: reference cases of `tests/oracle`, and derivatives by central differences in f64.
 
-use dfdx::prelude::{Cpu, OwnedTape};
-
 use crate::store::npy::Scalar;
 use crate::tensor::random::Stream;
-use crate::tensor::{Batch, Element, Shape, backward, batch, channels_last, gradient, shape, view};
+use crate::tensor::{Batch, Element, Shape, Tape, backward, batch, channels_last, gradient, shape, view};
 
 /// The reader of the cases, which the tests of whole methods and tools have too.
 #[path = "../../../tests/src/oracle.rs"]
@@ -64,11 +62,8 @@ pub(crate) fn repeated<E: Element>(x: &Batch<E>, n: usize) -> Batch<E> {
 /// Checks that the tape's gradients of sum(f * cotangent), for a normal cotangent, are its central differences, for
 /// every element of every input.
 #[track_caller]
-pub(crate) fn check_gradients(
-    inputs: &[Batch<f64>],
-    f: impl Fn(&mut OwnedTape<f64, Cpu>, &[Batch<f64>]) -> Batch<f64>,
-) {
-    let mut tape = OwnedTape::default();
+pub(crate) fn check_gradients(inputs: &[Batch<f64>], f: impl Fn(&mut Tape<f64>, &[Batch<f64>]) -> Batch<f64>) {
+    let mut tape = Tape::recording();
     let y = f(&mut tape, inputs);
     let cotangent: Batch<f64> = normal("cotangent", shape(&y));
     let mut gradients = backward(tape, &y, view(&cotangent).to_vec());
@@ -76,7 +71,7 @@ pub(crate) fn check_gradients(
         let expected = differences(input, view(&cotangent), |input| {
             let mut inputs = inputs.to_vec();
             inputs[number] = input;
-            f(&mut OwnedTape::default(), &inputs)
+            f(&mut Tape::recording(), &inputs)
         });
         assert_close(&gradient(&mut gradients, input), &expected, DIFFERENCES);
     }
@@ -100,11 +95,11 @@ pub(crate) fn check_adjoint(
 #[track_caller]
 pub(crate) fn check_directions(
     x: &Batch<f64>,
-    forward: impl Fn(&mut OwnedTape<f64, Cpu>, &Batch<f64>) -> Batch<f64>,
-    pullback: impl Fn(&mut OwnedTape<f64, Cpu>, &Batch<f64>, &Batch<f64>) -> Batch<f64>,
+    forward: impl Fn(&mut Tape<f64>, &Batch<f64>) -> Batch<f64>,
+    pullback: impl Fn(&mut Tape<f64>, &Batch<f64>, &Batch<f64>) -> Batch<f64>,
 ) {
     check_gradients(std::slice::from_ref(x), |tape, inputs| forward(tape, &inputs[0]));
-    let tape = OwnedTape::default;
+    let tape = Tape::recording;
     check_adjoint(x, |x| forward(&mut tape(), x), |cotangent| pullback(&mut tape(), cotangent, x));
     let cotangent = normal("a cotangent", shape(&forward(&mut tape(), x)));
     check_gradients(&[cotangent, x.clone()], |tape, inputs| pullback(tape, &inputs[0], &inputs[1]));
@@ -115,12 +110,12 @@ pub(crate) fn check_directions(
 pub(crate) fn check_case<E: Element + Scalar>(
     case: &str,
     inputs: &[&str],
-    f: impl Fn(&mut OwnedTape<E, Cpu>, &[Batch<E>]) -> Batch<E>,
+    f: impl Fn(&mut Tape<E>, &[Batch<E>]) -> Batch<E>,
 ) {
     let folder = Case::open("ops");
     let expected = |name: &str| folder.array::<f64>(&format!("{case}.{name}"));
     let arrays: Vec<Batch<E>> = inputs.iter().map(|name| folder.array(&format!("{case}.{name}"))).collect();
-    let mut tape = OwnedTape::default();
+    let mut tape = Tape::recording();
     let y = f(&mut tape, &arrays);
     assert_close(view(&y), view(&expected("y")), folder.tolerance::<E>());
     let cotangent = view(&folder.array::<E>(&format!("{case}.grad_y"))).to_vec();
@@ -146,7 +141,7 @@ fn differences(x: &Batch<f64>, cotangent: &[f64], f: impl Fn(Batch<f64>) -> Batc
 
 #[cfg(test)]
 mod tests {
-    use dfdx::prelude::NoneTape;
+    use crate::tensor::Tape;
 
     use super::*;
     use crate::ops::activation::{Activation, activate, pullback};
@@ -173,8 +168,8 @@ mod tests {
         check_gradients(std::slice::from_ref(&x), |tape, inputs| activate(tape, &inputs[0], Activation::Tanh));
         check_adjoint(
             &x,
-            |x| activate(&mut NoneTape, x, Activation::Tanh),
-            |cotangent| pullback(&mut NoneTape, cotangent, &x, Activation::Tanh),
+            |x| activate(&mut Tape::off(), x, Activation::Tanh),
+            |cotangent| pullback(&mut Tape::off(), cotangent, &x, Activation::Tanh),
         );
     }
 
@@ -184,7 +179,7 @@ mod tests {
         // The tape is not told of the second factor.
         check_gradients(&[normal("x", (1, 1, 1, 2))], |tape, inputs| {
             let once = activate(tape, &inputs[0], Activation::Tanh);
-            activate(&mut NoneTape, &once, Activation::Tanh)
+            activate(&mut Tape::off(), &once, Activation::Tanh)
         });
     }
 
@@ -192,6 +187,6 @@ mod tests {
     #[should_panic(expected = "element 0")]
     fn a_wrong_pullback_fails() {
         let x = normal("x", (1, 1, 1, 2));
-        check_adjoint(&x, |x| activate(&mut NoneTape, x, Activation::Tanh), |cotangent| cotangent.clone());
+        check_adjoint(&x, |x| activate(&mut Tape::off(), x, Activation::Tanh), |cotangent| cotangent.clone());
     }
 }

@@ -4,28 +4,25 @@
 //! move values, so the pullback of either is made of the other.
 //!
 //! ```
-//! use dfdx::prelude::NoneTape;
-//! use obverse::tensor::{batch, view};
+//! use obverse::tensor::{Tape, batch, view};
 //! use obverse::ops::concat::{concat, slice};
 //! let (a, b) = (batch(vec![1.0f64, 2.0], (1, 1, 2, 1)), batch(vec![5.0, 6.0], (1, 1, 2, 1)));
 //! let (width, channels) = (2, 3);
-//! assert_eq!(view(&concat(&mut NoneTape, &[&a, &b], width)), [1.0, 2.0, 5.0, 6.0]);
-//! let both = concat(&mut NoneTape, &[&a, &b], channels);
+//! assert_eq!(view(&concat(&mut Tape::off(), &[&a, &b], width)), [1.0, 2.0, 5.0, 6.0]);
+//! let both = concat(&mut Tape::off(), &[&a, &b], channels);
 //! assert_eq!(view(&both), [1.0, 5.0, 2.0, 6.0]);
-//! assert_eq!(view(&slice(&mut NoneTape, &both, channels, 1..2)), [5.0, 6.0]);
+//! assert_eq!(view(&slice(&mut Tape::off(), &both, channels, 1..2)), [5.0, 6.0]);
 //! ```
 
 use std::ops::Range;
 
-use dfdx::prelude::{Cpu, Tape};
-
 use super::activation::{Activation, activate, pullback};
 use super::{accumulate, record_transpose};
-use crate::tensor::{Batch, Element, GRAIN, batch, filled_in_chunks, shape, view};
+use crate::tensor::{Batch, Element, GRAIN, Tape, batch, filled_in_chunks, shape, view};
 
 /// The inputs side by side along `axis`: 1 is the height, 2 the width, 3 the channels. They have one size but for it, and as many images;
 /// an input of one image stands for all.
-pub fn concat<E: Element>(tape: &mut impl Tape<E, Cpu>, inputs: &[&Batch<E>], axis: usize) -> Batch<E> {
+pub fn concat<E: Element>(tape: &mut Tape<E>, inputs: &[&Batch<E>], axis: usize) -> Batch<E> {
     let sizes: Vec<[usize; 4]> = inputs.iter().map(|input| shape(input).into()).collect();
     let mut to = sizes.iter().copied().max_by_key(|size| size[0]).unwrap_or_default();
     for size in &sizes {
@@ -50,7 +47,7 @@ pub fn concat<E: Element>(tape: &mut impl Tape<E, Cpu>, inputs: &[&Batch<E>], ax
 }
 
 /// The places in `range` along `axis`: 1 is the height, 2 the width, 3 the channels.
-pub fn slice<E: Element>(tape: &mut impl Tape<E, Cpu>, x: &Batch<E>, axis: usize, range: Range<usize>) -> Batch<E> {
+pub fn slice<E: Element>(tape: &mut Tape<E>, x: &Batch<E>, axis: usize, range: Range<usize>) -> Batch<E> {
     let mut size = <[usize; 4]>::from(shape(x));
     let inner: usize = size[axis + 1..].iter().product();
     let (whole, range) = (size[axis] * inner, range.start * inner..range.end * inner);
@@ -62,7 +59,7 @@ pub fn slice<E: Element>(tape: &mut impl Tape<E, Cpu>, x: &Batch<E>, axis: usize
 
 /// The cotangent of x for a cotangent of [`slice()`]: zero at the other places of x, `length` altogether.
 pub(crate) fn slice_pullback<E: Element>(
-    tape: &mut impl Tape<E, Cpu>,
+    tape: &mut Tape<E>,
     cotangent: &Batch<E>,
     axis: usize,
     length: usize,
@@ -78,17 +75,13 @@ pub(crate) fn slice_pullback<E: Element>(
 }
 
 /// elu([x, -x]).
-pub fn concat_elu<E: Element>(tape: &mut impl Tape<E, Cpu>, x: &Batch<E>) -> Batch<E> {
+pub fn concat_elu<E: Element>(tape: &mut Tape<E>, x: &Batch<E>) -> Batch<E> {
     let both = both_signs(tape, x);
     activate(tape, &both, Activation::Elu { alpha: 1.0 })
 }
 
 /// The cotangent of x for a cotangent of [`concat_elu`]. Where `x` is one image, it stands for all of them.
-pub(crate) fn concat_elu_pullback<E: Element>(
-    tape: &mut impl Tape<E, Cpu>,
-    cotangent: &Batch<E>,
-    x: &Batch<E>,
-) -> Batch<E> {
+pub(crate) fn concat_elu_pullback<E: Element>(tape: &mut Tape<E>, cotangent: &Batch<E>, x: &Batch<E>) -> Batch<E> {
     let both = both_signs(tape, x);
     let cotangent = pullback(tape, cotangent, &both, Activation::Elu { alpha: 1.0 });
     let (n, h, w, c) = shape(&cotangent);
@@ -98,7 +91,7 @@ pub(crate) fn concat_elu_pullback<E: Element>(
 }
 
 /// [x, -x].
-fn both_signs<E: Element>(tape: &mut impl Tape<E, Cpu>, x: &Batch<E>) -> Batch<E> {
+fn both_signs<E: Element>(tape: &mut Tape<E>, x: &Batch<E>) -> Batch<E> {
     let (n, h, w, c) = shape(x);
     let both = batch(mirrored(view(x), c), (n, h, w, 2 * c));
     record_transpose(tape, x, &both, move |upstream| folded(upstream, c));
@@ -148,8 +141,8 @@ fn in_pixels<E: Element>(pixels: usize, channels: usize, fill: impl Fn(usize, &m
 }
 
 /// Records that each input's gradient is its part of the output's; that of one image for all is their sum.
-fn record_concat<E: Element, T: Tape<E, Cpu>>(tape: &mut T, inputs: &[&Batch<E>], output: &Batch<E>, axis: usize) {
-    if !T::OWNS_TAPE {
+fn record_concat<E: Element>(tape: &mut Tape<E>, inputs: &[&Batch<E>], output: &Batch<E>, axis: usize) {
+    if !tape.records() {
         return;
     }
     let row = |x: &Batch<E>| <[usize; 4]>::from(shape(x))[axis..].iter().product::<usize>();
@@ -169,7 +162,7 @@ fn record_concat<E: Element, T: Tape<E, Cpu>>(tape: &mut T, inputs: &[&Batch<E>]
 
 #[cfg(test)]
 mod tests {
-    use dfdx::prelude::NoneTape;
+    use crate::tensor::Tape;
 
     use super::*;
     use crate::ops::checks::{check_case, check_directions, check_gradients, normal, repeated};
@@ -187,9 +180,9 @@ mod tests {
     fn channels_stand_side_by_side() {
         let a: Batch<f32> = batch(vec![1.0, 2.0, 3.0, 4.0], (1, 1, 2, 2));
         let b: Batch<f32> = batch(vec![5.0, 6.0], (1, 1, 2, 1));
-        let joined = concat(&mut NoneTape, &[&a, &b], CHANNELS);
+        let joined = concat(&mut Tape::off(), &[&a, &b], CHANNELS);
         assert_eq!(view(&joined), [1.0, 2.0, 5.0, 3.0, 4.0, 6.0]);
-        assert_eq!(view(&slice(&mut NoneTape, &joined, CHANNELS, 1..3)), [2.0, 5.0, 4.0, 6.0]);
+        assert_eq!(view(&slice(&mut Tape::off(), &joined, CHANNELS, 1..3)), [2.0, 5.0, 4.0, 6.0]);
     }
 
     #[test]
@@ -208,8 +201,8 @@ mod tests {
     #[test]
     fn one_image_stands_beside_all_and_collects_their_gradients() {
         let (one, three): (Batch<f64>, Batch<f64>) = (normal("one", (1, 1, 3, 2)), normal("three", (3, 2, 3, 2)));
-        let joined = concat(&mut NoneTape, &[&one, &three], HEIGHT);
-        let apart = concat(&mut NoneTape, &[&repeated(&one, 3), &three], HEIGHT);
+        let joined = concat(&mut Tape::off(), &[&one, &three], HEIGHT);
+        let apart = concat(&mut Tape::off(), &[&repeated(&one, 3), &three], HEIGHT);
         assert_eq!((shape(&joined), view(&joined)), ((3, 3, 3, 2), view(&apart)));
         check_gradients(&[one, three], |tape, x| concat(tape, &[&x[0], &x[1]], HEIGHT));
     }
@@ -218,7 +211,7 @@ mod tests {
     #[should_panic(expected = "expected images of one number and size")]
     fn images_of_another_number_are_refused() {
         let (two, three): (Batch<f64>, Batch<f64>) = (normal("two", (2, 1, 3, 2)), normal("three", (3, 2, 3, 2)));
-        concat(&mut NoneTape, &[&two, &three], HEIGHT);
+        concat(&mut Tape::off(), &[&two, &three], HEIGHT);
     }
 
     #[test]
@@ -231,7 +224,7 @@ mod tests {
             );
         }
         let x: Batch<f64> = normal("x", (1, 3, 4, 5));
-        assert_eq!(view(&slice(&mut NoneTape, &x, HEIGHT, 1..3)), &view(&x)[20..60]);
+        assert_eq!(view(&slice(&mut Tape::off(), &x, HEIGHT, 1..3)), &view(&x)[20..60]);
     }
 
     #[test]
@@ -243,7 +236,7 @@ mod tests {
     fn one_image_stands_for_all() {
         let x: Batch<f64> = normal("x", (1, 2, 2, 3));
         let cotangent = normal("cotangent", (3, 2, 2, 6));
-        let pull = |x: &Batch<f64>| concat_elu_pullback(&mut NoneTape, &cotangent, x);
+        let pull = |x: &Batch<f64>| concat_elu_pullback(&mut Tape::off(), &cotangent, x);
         assert_eq!(view(&pull(&x)), view(&pull(&repeated(&x, 3))));
     }
 }

@@ -5,21 +5,18 @@
 //! is less than the stride: it selects one of the lengths that the convolution maps to `length`.
 //!
 //! ```
-//! use dfdx::prelude::NoneTape;
-//! use obverse::tensor::{batch, view};
+//! use obverse::tensor::{Tape, batch, view};
 //! use obverse::ops::{InputGradient, conv_transpose::conv_transpose2d, convolution::Convolution, window::Window};
 //! let (x, weight) = (batch(vec![3.0f64], (1, 1, 1, 1)), batch(vec![1.0, 2.0, 3.0, 4.0], (1, 2, 2, 1)));
 //! let convolution = Convolution { window: Window::square(2, 2, 0), groups: 1 };
-//! let y = conv_transpose2d(&mut NoneTape, &x, &weight, None, None, convolution, (2, 2), InputGradient::Unwanted);
+//! let y = conv_transpose2d(&mut Tape::off(), &x, &weight, None, None, convolution, (2, 2), InputGradient::Unwanted);
 //! assert_eq!(view(&y), [3.0, 6.0, 9.0, 12.0]);
 //! ```
-
-use dfdx::prelude::{Cpu, Tape};
 
 use super::activation::before_rectifier;
 use super::convolution::{Convolution, Slopes, add_column_sums, convolve, finish, transposed};
 use super::{InputGradient, accumulate};
-use crate::tensor::{Batch, Element, batch, shape, view};
+use crate::tensor::{Batch, Element, Tape, batch, shape, view};
 
 /// y = rectify(W^T * x + b), with `slope` below zero, or without the rectifier. `convolution` is the one that maps y to x, `size` y's
 /// height and width.
@@ -27,7 +24,7 @@ use crate::tensor::{Batch, Element, batch, shape, view};
 /// Shapes: x (N, H, W, C), weight (C, kh, kw, O / groups), bias (1, 1, 1, O).
 #[expect(clippy::too_many_arguments, reason = "an operation's tensors and settings, named one by one")]
 pub fn conv_transpose2d<E: Element>(
-    tape: &mut impl Tape<E, Cpu>,
+    tape: &mut Tape<E>,
     x: &Batch<E>,
     weight: &Batch<E>,
     bias: Option<&Batch<E>>,
@@ -51,7 +48,7 @@ pub fn conv_transpose2d<E: Element>(
 ///
 /// `slopes` are y itself and the rectifier's slope; y may be one image that stands for all.
 pub fn pullback<E: Element>(
-    tape: &mut impl Tape<E, Cpu>,
+    tape: &mut Tape<E>,
     cotangent: &Batch<E>,
     slopes: Option<(&Batch<E>, E)>,
     weight: &Batch<E>,
@@ -62,14 +59,14 @@ pub fn pullback<E: Element>(
 }
 
 /// Records the gradients of b and of the product for that of y.
-fn record_finish<E: Element, T: Tape<E, Cpu>>(
-    tape: &mut T,
+fn record_finish<E: Element>(
+    tape: &mut Tape<E>,
     linear: &Batch<E>,
     bias: Option<&Batch<E>>,
     slope: Option<E>,
     y: &Batch<E>,
 ) {
-    if !T::OWNS_TAPE {
+    if !tape.records() {
         return;
     }
     let slopes = slope.map(|slope| Slopes::new(y, slope));
@@ -89,13 +86,12 @@ fn record_finish<E: Element, T: Tape<E, Cpu>>(
 
 #[cfg(test)]
 mod tests {
-    use dfdx::prelude::{NoneTape, OwnedTape};
 
     use super::*;
     use crate::ops::checks::{Case, assert_close, check_adjoint, check_gradients, normal, repeated};
     use crate::ops::window::{Padding, Window};
     use crate::store::npy::Scalar;
-    use crate::tensor::{backward, gradient};
+    use crate::tensor::{Tape, backward, gradient};
 
     fn plain(window: Window) -> Convolution {
         Convolution { window, groups: 1 }
@@ -111,7 +107,7 @@ mod tests {
             let expected = |array: &str| case.array::<f64>(&format!("{name}.{array}"));
             let inputs @ [x, weight, bias] = &["x", "weight", "bias"].map(array);
             let (_, h, w, _) = shape(&expected("y"));
-            let mut tape = OwnedTape::default();
+            let mut tape = Tape::recording();
             let window = plain(Window::square(3, stride, padding));
             let y = conv_transpose2d(&mut tape, x, weight, Some(bias), None, window, (h, w), InputGradient::Wanted);
             assert_close(view(&y), view(&expected("y")), case.tolerance::<E>());
@@ -152,7 +148,7 @@ mod tests {
         let padding = Padding { left: 1, right: 1, ..Padding::default() };
         let window = Window { kernel: [1, 3], stride: [1, 2], padding, dilation: [1, 2] };
         let convolution = Convolution { window, groups: 2 };
-        let y = conv_transpose2d(&mut NoneTape, &x, &weight, None, None, convolution, (1, 6), InputGradient::Wanted);
+        let y = conv_transpose2d(&mut Tape::off(), &x, &weight, None, None, convolution, (1, 6), InputGradient::Wanted);
         assert_eq!(view(&y), [0.0, 0.0, -25.0, 83.0, 0.0, 0.0, -15.0, 109.0, 0.0, 0.0, -6.0, 66.0]);
     }
 
@@ -173,15 +169,15 @@ mod tests {
         let (window, size) = uneven();
         let [x, weight, bias] = &example();
         let forward = |x: &_, slope| {
-            conv_transpose2d(&mut NoneTape, x, weight, Some(bias), slope, window, size, InputGradient::Wanted)
+            conv_transpose2d(&mut Tape::off(), x, weight, Some(bias), slope, window, size, InputGradient::Wanted)
         };
-        check_adjoint(x, |x| forward(x, None), |cotangent| pullback(&mut NoneTape, cotangent, None, weight, window));
+        check_adjoint(x, |x| forward(x, None), |cotangent| pullback(&mut Tape::off(), cotangent, None, weight, window));
         let one = normal("one", (1, 4, 3, 2));
         for (x, y) in [(x.clone(), forward(x, SLOPE)), (repeated(&one, 3), forward(&one, SLOPE))] {
             check_adjoint(
                 &x,
                 |x| forward(x, SLOPE),
-                |cotangent| pullback(&mut NoneTape, cotangent, Some((&y, 0.2)), weight, window),
+                |cotangent| pullback(&mut Tape::off(), cotangent, Some((&y, 0.2)), weight, window),
             );
         }
     }
@@ -191,7 +187,7 @@ mod tests {
         let (window, size) = uneven();
         let [x, weight, bias] = &example();
         let unwanted = InputGradient::Unwanted;
-        let y = conv_transpose2d(&mut NoneTape, x, weight, Some(bias), SLOPE, window, size, unwanted);
+        let y = conv_transpose2d(&mut Tape::off(), x, weight, Some(bias), SLOPE, window, size, unwanted);
         let first = normal("first", (1, size.0, size.1, 3));
         let inputs = [normal("upstream", (2, size.0, size.1, 3)), weight.clone()];
         for slopes in [None, Some((&y, 0.2)), Some((&first, 0.2))] {
@@ -205,7 +201,7 @@ mod tests {
         let [x, weight, bias] = &example();
         for (bias, slope) in [(Some(bias), SLOPE), (None, None)] {
             let run = |input| {
-                let mut tape = OwnedTape::default();
+                let mut tape = Tape::recording();
                 let y = conv_transpose2d(&mut tape, x, weight, bias, slope, window, size, input);
                 let mut gradients = backward(tape, &y, view(&y).to_vec());
                 let inputs = [x, weight].into_iter().chain(bias);

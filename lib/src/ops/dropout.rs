@@ -4,31 +4,29 @@
 //! The mask is a function of the stream and the element's index alone, so that a pullback draws the same.
 //!
 //! ```
-//! use dfdx::prelude::NoneTape;
-//! use obverse::tensor::{batch, view};
+//! use obverse::tensor::{Tape, batch, view};
 //! use obverse::ops::dropout::dropout;
 //! use obverse::tensor::random::Stream;
 //! let x = batch(vec![1.0f64; 100], (1, 1, 1, 100));
-//! let y = dropout(&mut NoneTape, &x, 0.5, Stream::new(0, "dropout", 0));
+//! let y = dropout(&mut Tape::off(), &x, 0.5, Stream::new(0, "dropout", 0));
 //! assert!(view(&y).iter().all(|&y| y == 0.0 || y == 2.0));
 //! ```
 
-use dfdx::prelude::{Cpu, Tape};
 use rayon::prelude::*;
 
 use super::record_added;
 use crate::tensor::random::Stream;
-use crate::tensor::{Batch, Element, GRAIN, batch, image_len, shape, view};
+use crate::tensor::{Batch, Element, GRAIN, Tape, batch, image_len, shape, view};
 
 /// x without a share `p` of its elements, the others divided by 1 - p; 0 <= p < 1.
-pub fn dropout<E: Element>(tape: &mut impl Tape<E, Cpu>, x: &Batch<E>, p: f64, stream: Stream) -> Batch<E> {
+pub fn dropout<E: Element>(tape: &mut Tape<E>, x: &Batch<E>, p: f64, stream: Stream) -> Batch<E> {
     pullback(tape, x, p, stream, shape(x).0)
 }
 
 /// The cotangent of x for a cotangent of [`dropout`]: the mask is its own transpose. `images` is the number of x's images:
 /// where it is one, its mask serves all cotangents.
 pub fn pullback<E: Element>(
-    tape: &mut impl Tape<E, Cpu>,
+    tape: &mut Tape<E>,
     cotangent: &Batch<E>,
     p: f64,
     stream: Stream,
@@ -71,7 +69,7 @@ fn add_masked<E: Element>(values: &[E], mask: &[bool], scale: E, result: &mut [E
 
 #[cfg(test)]
 mod tests {
-    use dfdx::prelude::NoneTape;
+    use crate::tensor::Tape;
 
     use super::*;
     use crate::ops::checks::{check_directions, normal, repeated};
@@ -83,12 +81,12 @@ mod tests {
     #[test]
     fn a_share_is_zero_and_the_rest_is_scaled() {
         let x: Batch<f32> = batch(vec![1.0; 100_000], (10, 10, 10, 100));
-        let y = dropout(&mut NoneTape, &x, 0.25, stream());
+        let y = dropout(&mut Tape::off(), &x, 0.25, stream());
         let dropped = view(&y).iter().filter(|&&y| y == 0.0).count();
         // Five standard deviations of a binomial count.
         assert!((dropped as f64 - 25_000.0).abs() < 5.0 * (100_000.0 * 0.25 * 0.75f64).sqrt(), "{dropped}");
         assert!(view(&y).iter().all(|&y| y == 0.0 || y == 1.0 / 0.75));
-        assert_eq!(view(&dropout(&mut NoneTape, &x, 0.0, stream())), view(&x));
+        assert_eq!(view(&dropout(&mut Tape::off(), &x, 0.0, stream())), view(&x));
     }
 
     #[test]
@@ -103,8 +101,8 @@ mod tests {
     #[test]
     fn one_image_stands_for_all() {
         let x: Batch<f64> = normal("x", (1, 4, 4, 3));
-        let once = dropout(&mut NoneTape, &x, 0.5, stream());
-        let all = pullback(&mut NoneTape, &repeated(&x, 3), 0.5, stream(), 1);
+        let once = dropout(&mut Tape::off(), &x, 0.5, stream());
+        let all = pullback(&mut Tape::off(), &repeated(&x, 3), 0.5, stream(), 1);
         assert_eq!(view(&all), view(&repeated(&once, 3)));
     }
 }

@@ -5,15 +5,13 @@
 //! remain. W has an odd kernel, stride 1 and the padding that keeps the size.
 //!
 //! ```
-//! use dfdx::prelude::NoneTape;
-//! use obverse::tensor::{batch, view};
+//! use obverse::tensor::{Tape, batch, view};
 //! use obverse::ops::{InputGradient, enlarged::convolve};
 //! let x = batch(vec![1.0f64], (1, 1, 1, 1));
 //! let sum = batch(vec![1.0; 9], (1, 3, 3, 1));
-//! assert_eq!(view(&convolve(&mut NoneTape, &x, &sum, None, None, InputGradient::Unwanted)), [4.0; 4]);
+//! assert_eq!(view(&convolve(&mut Tape::off(), &x, &sum, None, None, InputGradient::Unwanted)), [4.0; 4]);
 //! ```
 
-use dfdx::prelude::{Cpu, Tape};
 use rayon::prelude::*;
 
 use super::activation::before_rectifier;
@@ -21,7 +19,7 @@ use super::arithmetic::combine;
 use super::convolution::{self, Convolution};
 use super::window::{Padding, Window};
 use super::{InputGradient, record_transpose};
-use crate::tensor::{Batch, Element, Shape, batch, shape, view};
+use crate::tensor::{Batch, Element, Shape, Tape, batch, shape, view};
 
 /// Whether a convolution of this window, reading images enlarged twice, is one that this module computes.
 pub(crate) fn is_enlarging(window: &Window) -> bool {
@@ -35,7 +33,7 @@ pub(crate) fn is_enlarging(window: &Window) -> bool {
 ///
 /// Shapes: x (N, H, W, C), weight (O, kh, kw, C), bias (1, 1, 1, O), y (N, 2 H, 2 W, O).
 pub fn convolve<E: Element>(
-    tape: &mut impl Tape<E, Cpu>,
+    tape: &mut Tape<E>,
     x: &Batch<E>,
     weight: &Batch<E>,
     bias: Option<&Batch<E>>,
@@ -57,7 +55,7 @@ pub fn convolve<E: Element>(
 ///
 /// `slopes` are y itself and the rectifier's slope; y may be one image that stands for all.
 pub fn adjoint<E: Element>(
-    tape: &mut impl Tape<E, Cpu>,
+    tape: &mut Tape<E>,
     cotangent: &Batch<E>,
     slopes: Option<(&Batch<E>, E)>,
     weight: &Batch<E>,
@@ -131,7 +129,7 @@ impl Phase {
     }
 
     /// W with the taps that see one pixel summed, (O, kh', kw', C).
-    fn kernel<E: Element>(self, tape: &mut impl Tape<E, Cpu>, weight: &Batch<E>) -> Batch<E> {
+    fn kernel<E: Element>(self, tape: &mut Tape<E>, weight: &Batch<E>) -> Batch<E> {
         let (outputs, kh, kw, channels) = shape(weight);
         let size = (outputs, self.rows.kernel(), self.columns.kernel(), channels);
         // For each run of channels of W, where its sum is.
@@ -151,7 +149,7 @@ impl Phase {
     }
 
     /// The pixels of y that are this phase's.
-    fn part<E: Element>(self, tape: &mut impl Tape<E, Cpu>, y: &Batch<E>) -> Batch<E> {
+    fn part<E: Element>(self, tape: &mut Tape<E>, y: &Batch<E>) -> Batch<E> {
         let enlarged @ (n, h, w, c) = shape(y);
         let part = batch(taken(self.number, view(y), enlarged), (n, h / 2, w / 2, c));
         record_transpose(tape, y, &part, move |upstream| {
@@ -190,8 +188,8 @@ fn interleaved<E: Element>(parts: [&[E]; 4], (n, h, w, c): Shape) -> Vec<E> {
 }
 
 /// Records the gradients of the phases for that of y.
-fn record_interleaved<E: Element, T: Tape<E, Cpu>>(tape: &mut T, parts: &[Batch<E>; 4], y: &Batch<E>) {
-    if !T::OWNS_TAPE {
+fn record_interleaved<E: Element>(tape: &mut Tape<E>, parts: &[Batch<E>; 4], y: &Batch<E>) {
+    if !tape.records() {
         return;
     }
     let (enlarged, y) = (shape(y), y.ghost());
@@ -208,7 +206,7 @@ fn record_interleaved<E: Element, T: Tape<E, Cpu>>(tape: &mut T, parts: &[Batch<
 
 #[cfg(test)]
 mod tests {
-    use dfdx::prelude::{NoneTape, OwnedTape};
+    use crate::tensor::Tape;
 
     use super::*;
     use crate::ops::checks::{assert_close, check_adjoint, check_gradients, normal};
@@ -231,10 +229,10 @@ mod tests {
     fn is_the_convolution_of_the_enlarged_image() {
         for kernel in [(3, 3), (5, 3), (3, 7), (9, 5)] {
             let [x, weight, bias] = inputs(kernel);
-            let y = convolve(&mut NoneTape, &x, &weight, Some(&bias), Some(SLOPE), InputGradient::Unwanted);
-            let large = nearest(&mut NoneTape, &x, 2);
+            let y = convolve(&mut Tape::off(), &x, &weight, Some(&bias), Some(SLOPE), InputGradient::Unwanted);
+            let large = nearest(&mut Tape::off(), &x, 2);
             let expected = convolution::convolve(
-                &mut NoneTape,
+                &mut Tape::off(),
                 &large,
                 &weight,
                 Some(&bias),
@@ -261,10 +259,11 @@ mod tests {
     fn the_adjoint_is_the_transposed_derivative_and_has_gradients() {
         for kernel in [(3, 3), (5, 3)] {
             let [x, weight, bias] = inputs(kernel);
-            let forward =
-                |x: &Batch<f64>| convolve(&mut NoneTape, x, &weight, Some(&bias), Some(SLOPE), InputGradient::Unwanted);
+            let forward = |x: &Batch<f64>| {
+                convolve(&mut Tape::off(), x, &weight, Some(&bias), Some(SLOPE), InputGradient::Unwanted)
+            };
             let y = forward(&x);
-            check_adjoint(&x, forward, |cotangent| adjoint(&mut NoneTape, cotangent, Some((&y, SLOPE)), &weight));
+            check_adjoint(&x, forward, |cotangent| adjoint(&mut Tape::off(), cotangent, Some((&y, SLOPE)), &weight));
             check_gradients(&[normal("cotangent", shape(&y)), weight.clone()], |tape, inputs| {
                 adjoint(tape, &inputs[0], Some((&y, SLOPE)), &inputs[1])
             });
@@ -274,11 +273,11 @@ mod tests {
     #[test]
     fn weights_that_are_constants_get_the_same_input_gradient() {
         let [x, weight, _] = inputs((3, 3));
-        let mut tape = OwnedTape::default();
+        let mut tape = Tape::recording();
         let y = convolve(&mut tape, &x, &weight, None, None, InputGradient::Wanted);
         let cotangent: Batch<f64> = normal("c", shape(&y));
         let mut gradients = crate::tensor::backward(tape, &y, view(&cotangent).to_vec());
-        let pulled = adjoint(&mut NoneTape, &cotangent, None, &weight);
+        let pulled = adjoint(&mut Tape::off(), &cotangent, None, &weight);
         assert_close(&crate::tensor::gradient(&mut gradients, &x), view(&pulled), 1e-14);
     }
 

@@ -3,25 +3,23 @@
 //! Source: van den Oord et al. 2016 (Conditional PixelCNN), as in Salimans et al. 2017.
 //!
 //! ```
-//! use dfdx::prelude::NoneTape;
-//! use obverse::tensor::{batch, view};
+//! use obverse::tensor::{Tape, batch, view};
 //! use obverse::ops::gated::gate;
 //! // y = x + a sigmoid(b).
-//! let y = gate(&mut NoneTape, &batch(vec![1.0f64], (1, 1, 1, 1)), &batch(vec![4.0, 0.0], (1, 1, 1, 2)));
+//! let y = gate(&mut Tape::off(), &batch(vec![1.0f64], (1, 1, 1, 1)), &batch(vec![4.0, 0.0], (1, 1, 1, 2)));
 //! assert_eq!(view(&y), [3.0]);
 //! ```
 
-use dfdx::prelude::{Cpu, Tape};
 use rayon::prelude::*;
 
 use super::{Kernel, accumulate, vectorised};
-use crate::tensor::{Batch, Element, GRAIN, batch, filled_in_chunks, shape, view};
+use crate::tensor::{Batch, Element, GRAIN, Tape, batch, filled_in_chunks, shape, view};
 
 /// Features whose gates are computed at a time.
 const TILE: usize = 64;
 
 /// y = x + a sigmoid(b), where c holds a, then b, in its channels.
-pub fn gate<E: Element>(tape: &mut impl Tape<E, Cpu>, x: &Batch<E>, c: &Batch<E>) -> Batch<E> {
+pub fn gate<E: Element>(tape: &mut Tape<E>, x: &Batch<E>, c: &Batch<E>) -> Batch<E> {
     let features = shape(x).3;
     let chunk = features * GRAIN.div_ceil(features.max(1));
     let y = filled_in_chunks(
@@ -61,8 +59,8 @@ fn sigmoid<E: Element>(x: E) -> E {
     E::one() / (E::one() + (-x).exponential())
 }
 
-fn record<E: Element, T: Tape<E, Cpu>>(tape: &mut T, x: &Batch<E>, c: &Batch<E>, y: &Batch<E>) {
-    if !T::OWNS_TAPE {
+fn record<E: Element>(tape: &mut Tape<E>, x: &Batch<E>, c: &Batch<E>, y: &Batch<E>) {
+    if !tape.records() {
         return;
     }
     let (x, c, y) = (x.ghost(), c.clone(), y.ghost());

@@ -2,26 +2,24 @@
 //! products of batches; all element by element, (N, H, W, C).
 //!
 //! ```
-//! use dfdx::prelude::NoneTape;
-//! use obverse::tensor::{batch, view};
+//! use obverse::tensor::{Tape, batch, view};
 //! use obverse::ops::gaussian::exponential;
 //! // The deviation of a variance of 9.
-//! let deviation = exponential(&mut NoneTape, &batch(vec![9f64.ln()], (1, 1, 1, 1)), 0.5);
+//! let deviation = exponential(&mut Tape::off(), &batch(vec![9f64.ln()], (1, 1, 1, 1)), 0.5);
 //! assert!((view(&deviation)[0] - 3.0).abs() < 1e-12);
 //! ```
 
-use dfdx::prelude::{Cpu, Tape};
 use rayon::prelude::*;
 
 use super::accumulate;
-use crate::tensor::{Batch, Element, GRAIN, batch, shape, view};
+use crate::tensor::{Batch, Element, GRAIN, Tape, batch, shape, view};
 
 /// e^(factor x): the deviation of a log-variance with factor 1/2, its variance with 1.
-pub fn exponential<E: Element, T: Tape<E, Cpu>>(tape: &mut T, x: &Batch<E>, factor: f64) -> Batch<E> {
+pub fn exponential<E: Element>(tape: &mut Tape<E>, x: &Batch<E>, factor: f64) -> Batch<E> {
     let factor = E::of(factor);
     let y = view(x).par_iter().with_min_len(GRAIN).map(|&x| (factor * x).exp()).collect();
     let y = batch(y, shape(x));
-    if T::OWNS_TAPE {
+    if tape.records() {
         let (x, output) = (x.ghost(), y.clone());
         tape.add_backward_op(move |gradients| {
             let upstream = std::mem::take(&mut **gradients.get_or_alloc_mut(&output)?);
@@ -34,10 +32,10 @@ pub fn exponential<E: Element, T: Tape<E, Cpu>>(tape: &mut T, x: &Batch<E>, fact
 }
 
 /// a b; a batch of one image stands for all images of the other.
-pub fn multiply<E: Element, T: Tape<E, Cpu>>(tape: &mut T, a: &Batch<E>, b: &Batch<E>) -> Batch<E> {
+pub fn multiply<E: Element>(tape: &mut Tape<E>, a: &Batch<E>, b: &Batch<E>) -> Batch<E> {
     let larger = if shape(a).0 >= shape(b).0 { a } else { b };
     let y = batch(products(view(larger).len(), view(a), view(b)), shape(larger));
-    if T::OWNS_TAPE {
+    if tape.records() {
         let (a, b, output) = (a.clone(), b.clone(), y.ghost());
         tape.add_backward_op(move |gradients| {
             let upstream = std::mem::take(&mut **gradients.get_or_alloc_mut(&output)?);

@@ -2,28 +2,26 @@
 //! channels of each place: x (N, H, W, K), y (N, H, W, O).
 //!
 //! ```
-//! use dfdx::prelude::NoneTape;
-//! use obverse::tensor::{batch, view};
+//! use obverse::tensor::{Tape, batch, view};
 //! use obverse::ops::{InputGradient, linear::{adjoint, linear}};
 //! let (x, weight) = (batch(vec![1.0f64, 2.0], (1, 1, 1, 2)), batch(vec![3.0, 4.0], (1, 1, 1, 2)));
-//! let y = linear(&mut NoneTape, &x, &weight, None, None, InputGradient::Unwanted);
+//! let y = linear(&mut Tape::off(), &x, &weight, None, None, InputGradient::Unwanted);
 //! assert_eq!(view(&y), [11.0]);
-//! assert_eq!(view(&adjoint(&mut NoneTape, &y, None, &weight)), [33.0, 44.0]);
+//! assert_eq!(view(&adjoint(&mut Tape::off(), &y, None, &weight)), [33.0, 44.0]);
 //! ```
 
-use dfdx::prelude::{Cpu, Tape};
 use rayon::prelude::*;
 
 use super::InputGradient;
 use super::convolution::{Slopes, add_column_sums, finish};
 use super::product::{Matrix, Write, product, streamed_product};
-use crate::tensor::{Batch, Element, GRAIN, batch, image_len, shape, view};
+use crate::tensor::{Batch, Element, GRAIN, Tape, batch, image_len, shape, view};
 
 /// y = rectify(x W^T + b), with `slope` below zero, or without the rectifier.
 ///
 /// Shapes: x (N, H, W, K), weight (O, 1, 1, K), bias (1, 1, 1, O).
 pub fn linear<E: Element>(
-    tape: &mut impl Tape<E, Cpu>,
+    tape: &mut Tape<E>,
     x: &Batch<E>,
     weight: &Batch<E>,
     bias: Option<&Batch<E>>,
@@ -54,7 +52,7 @@ pub fn linear<E: Element>(
 ///
 /// `slopes` are y itself and the rectifier's slope; y may be one row that stands for all.
 pub fn adjoint<E: Element>(
-    tape: &mut impl Tape<E, Cpu>,
+    tape: &mut Tape<E>,
     cotangent: &Batch<E>,
     slopes: Option<(&Batch<E>, E)>,
     weight: &Batch<E>,
@@ -81,8 +79,8 @@ fn rows<E: Element>(x: &Batch<E>) -> Matrix<'_, E> {
 }
 
 /// Records the gradients of W, b and x for that of y.
-fn record_linear<E: Element, T: Tape<E, Cpu>>(
-    tape: &mut T,
+fn record_linear<E: Element>(
+    tape: &mut Tape<E>,
     x: &Batch<E>,
     weight: &Batch<E>,
     bias: Option<&Batch<E>>,
@@ -90,7 +88,7 @@ fn record_linear<E: Element, T: Tape<E, Cpu>>(
     y: &Batch<E>,
     input: InputGradient,
 ) {
-    if !T::OWNS_TAPE {
+    if !tape.records() {
         return;
     }
     let slopes = slope.map(|slope| Slopes::new(y, slope));
@@ -113,15 +111,15 @@ fn record_linear<E: Element, T: Tape<E, Cpu>>(
 }
 
 /// Records the gradients of W and of the cotangent for that of the adjoint's result.
-fn record_adjoint<E: Element, T: Tape<E, Cpu>>(
-    tape: &mut T,
+fn record_adjoint<E: Element>(
+    tape: &mut Tape<E>,
     cotangent: &Batch<E>,
     slopes: Option<Slopes<E>>,
     delta: Batch<E>,
     weight: &Batch<E>,
     x: &Batch<E>,
 ) {
-    if !T::OWNS_TAPE {
+    if !tape.records() {
         return;
     }
     let (cotangent, weight, x) = (cotangent.ghost(), weight.clone(), x.ghost());
@@ -141,12 +139,11 @@ fn record_adjoint<E: Element, T: Tape<E, Cpu>>(
 
 #[cfg(test)]
 mod tests {
-    use dfdx::prelude::{NoneTape, OwnedTape};
 
     use super::*;
     use crate::ops::checks::{Case, assert_close, check_adjoint, check_gradients, normal, repeated};
     use crate::store::npy::Scalar;
-    use crate::tensor::{backward, gradient};
+    use crate::tensor::{Tape, backward, gradient};
 
     const SLOPE: f64 = 0.2;
 
@@ -157,7 +154,7 @@ mod tests {
         let check = |actual: &[E], expected: &str| {
             assert_close(actual, view(&case.array::<f64>(expected)), case.tolerance::<E>());
         };
-        let mut tape = OwnedTape::default();
+        let mut tape = Tape::recording();
         let y = linear(&mut tape, x, weight, Some(bias), None, InputGradient::Wanted);
         check(view(&y), "linear.y");
         let cotangent = case.array("linear.grad_y");
@@ -165,7 +162,7 @@ mod tests {
         for (input, name) in inputs.iter().zip(["linear.grad_x", "linear.grad_weight", "linear.grad_bias"]) {
             check(&gradient(&mut gradients, input), name);
         }
-        check(view(&adjoint(&mut NoneTape, &cotangent, None, weight)), "linear.grad_x");
+        check(view(&adjoint(&mut Tape::off(), &cotangent, None, weight)), "linear.grad_x");
     }
 
     #[test]
@@ -197,11 +194,11 @@ mod tests {
         let [_, weight, bias] = &example();
         let image = normal("image", (2, 5, 4, 7));
         let places = batch(view(&image).to_vec(), (40, 1, 1, 7));
-        let run = |x| linear(&mut NoneTape, x, weight, Some(bias), Some(SLOPE), InputGradient::Wanted);
+        let run = |x| linear(&mut Tape::off(), x, weight, Some(bias), Some(SLOPE), InputGradient::Wanted);
         let y = run(&image);
         assert_eq!((shape(&y), view(&y)), ((2, 5, 4, 9), view(&run(&places))));
-        let back = adjoint(&mut NoneTape, &y, Some((&y, SLOPE)), weight);
-        let apart = adjoint(&mut NoneTape, &run(&places), Some((&run(&places), SLOPE)), weight);
+        let back = adjoint(&mut Tape::off(), &y, Some((&y, SLOPE)), weight);
+        let apart = adjoint(&mut Tape::off(), &run(&places), Some((&run(&places), SLOPE)), weight);
         assert_eq!((shape(&back), view(&back)), ((2, 5, 4, 7), view(&apart)));
     }
 
@@ -209,14 +206,14 @@ mod tests {
     fn the_adjoint_is_the_transposed_derivative_also_with_one_row_for_all() {
         let [x, weight, bias] = &example();
         let forward =
-            |x: &Batch<f64>, slope| linear(&mut NoneTape, x, weight, Some(bias), slope, InputGradient::Wanted);
-        check_adjoint(x, |x| forward(x, None), |cotangent| adjoint(&mut NoneTape, cotangent, None, weight));
+            |x: &Batch<f64>, slope| linear(&mut Tape::off(), x, weight, Some(bias), slope, InputGradient::Wanted);
+        check_adjoint(x, |x| forward(x, None), |cotangent| adjoint(&mut Tape::off(), cotangent, None, weight));
         let one = normal("one", (1, 1, 1, 7));
         for (x, y) in [(x.clone(), forward(x, Some(SLOPE))), (repeated(&one, 5), forward(&one, Some(SLOPE)))] {
             check_adjoint(
                 &x,
                 |x| forward(x, Some(SLOPE)),
-                |cotangent| adjoint(&mut NoneTape, cotangent, Some((&y, SLOPE)), weight),
+                |cotangent| adjoint(&mut Tape::off(), cotangent, Some((&y, SLOPE)), weight),
             );
         }
     }
@@ -224,7 +221,7 @@ mod tests {
     #[test]
     fn the_adjoint_has_gradients_of_its_own() {
         let [x, weight, bias] = &example();
-        let y = linear(&mut NoneTape, x, weight, Some(bias), Some(SLOPE), InputGradient::Unwanted);
+        let y = linear(&mut Tape::off(), x, weight, Some(bias), Some(SLOPE), InputGradient::Unwanted);
         let inputs = [normal("upstream", (40, 1, 1, 9)), weight.clone()];
         let one = normal("one", (1, 1, 1, 9));
         for slopes in [None, Some((&y, SLOPE)), Some((&one, SLOPE))] {

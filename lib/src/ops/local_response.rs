@@ -4,19 +4,16 @@
 //! ONNX's LRN, and PyTorch's for an odd size. Source: Krizhevsky, Sutskever and Hinton 2012, section 3.3.
 //!
 //! ```
-//! use dfdx::prelude::NoneTape;
 //! use obverse::ops::local_response::{LocalResponse, local_response_norm};
-//! use obverse::tensor::{batch, view};
+//! use obverse::tensor::{Tape, batch, view};
 //! let x = batch(vec![1.0f64, 2.0], (1, 1, 1, 2));
 //! let norm = LocalResponse { size: 3, alpha: 3.0, beta: 1.0, k: 0.0 };
-//! assert_eq!(view(&local_response_norm(&mut NoneTape, &x, norm)), [0.2, 0.4]);
+//! assert_eq!(view(&local_response_norm(&mut Tape::off(), &x, norm)), [0.2, 0.4]);
 //! ```
-
-use dfdx::prelude::{Cpu, Tape};
 
 use super::accumulate;
 use super::lanes::fill;
-use crate::tensor::{Batch, Element, GRAIN, batch, filled_in_chunks, shape, view};
+use crate::tensor::{Batch, Element, GRAIN, Tape, batch, filled_in_chunks, shape, view};
 
 /// The settings of local response normalisation.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -32,9 +29,9 @@ pub struct LocalResponse {
 }
 
 /// Local response normalisation.
-pub fn local_response_norm<E: Element, T: Tape<E, Cpu>>(tape: &mut T, x: &Batch<E>, norm: LocalResponse) -> Batch<E> {
+pub fn local_response_norm<E: Element>(tape: &mut Tape<E>, x: &Batch<E>, norm: LocalResponse) -> Batch<E> {
     let y = batch(norm.rows(shape(x).3, [view(x)], |[x], y, row| row.forward(x, y)), shape(x));
-    if T::OWNS_TAPE {
+    if tape.records() {
         let (x, kept) = (x.clone(), y.ghost());
         tape.add_backward_op(move |gradients| {
             let upstream = std::mem::take(&mut **gradients.get_or_alloc_mut(&kept)?);
@@ -48,16 +45,11 @@ pub fn local_response_norm<E: Element, T: Tape<E, Cpu>>(tape: &mut T, x: &Batch<
 
 /// The cotangent of x for a cotangent c of [`local_response_norm`]: c q^-beta - 2 (alpha / size) beta x S(c x q^(-beta - 1)), where S sums
 /// over the channels that have one nearby. Where `x` is one image, it stands for all of them.
-pub fn pullback<E: Element, T: Tape<E, Cpu>>(
-    tape: &mut T,
-    cotangent: &Batch<E>,
-    x: &Batch<E>,
-    norm: LocalResponse,
-) -> Batch<E> {
+pub fn pullback<E: Element>(tape: &mut Tape<E>, cotangent: &Batch<E>, x: &Batch<E>, norm: LocalResponse) -> Batch<E> {
     let channels = shape(x).3;
     let values = norm.rows(channels, [view(cotangent), view(x)], |[c, x], result, row| row.back(c, x, result));
     let result = batch(values, shape(cotangent));
-    if T::OWNS_TAPE {
+    if tape.records() {
         let (cotangent, x, kept) = (cotangent.clone(), x.clone(), result.ghost());
         tape.add_backward_op(move |gradients| {
             let upstream = std::mem::take(&mut **gradients.get_or_alloc_mut(&kept)?);
@@ -204,7 +196,7 @@ fn banded<E: Element>(values: &[E], before: usize, after: usize, sums: &mut [E])
 
 #[cfg(test)]
 mod tests {
-    use dfdx::prelude::NoneTape;
+    use crate::tensor::Tape;
 
     use super::*;
     use crate::ops::checks::{assert_close, check_directions, normal, repeated};
@@ -223,14 +215,14 @@ mod tests {
         let four =
             [0.3710876911618321, 0.7375703529127824, -0.8179463284437598, 0.14612331961663053, 1.4059833974313267];
         for (size, expected) in [(3, three), (4, four)] {
-            assert_close(view(&local_response_norm(&mut NoneTape, &x, norm(size, 0.75))), &expected, 1e-15);
+            assert_close(view(&local_response_norm(&mut Tape::off(), &x, norm(size, 0.75))), &expected, 1e-15);
         }
     }
 
     #[test]
     fn the_exponent_that_is_computed_by_roots_is_that_of_the_power() {
         let x: Batch<f64> = normal("x", (1, 2, 2, 7));
-        let [roots, power] = [0.75, 0.75 + 1e-15].map(|beta| local_response_norm(&mut NoneTape, &x, norm(5, beta)));
+        let [roots, power] = [0.75, 0.75 + 1e-15].map(|beta| local_response_norm(&mut Tape::off(), &x, norm(5, beta)));
         assert_close(view(&roots), view(&power), 1e-14);
     }
 
@@ -250,7 +242,7 @@ mod tests {
     #[test]
     fn one_image_stands_for_a_batch_of_copies() {
         let (x, cotangent) = (normal("x", (1, 3, 2, 4)), normal("a cotangent", (5, 3, 2, 4)));
-        let pull = |x: &Batch<f64>| pullback(&mut NoneTape, &cotangent, x, norm(3, 0.75));
+        let pull = |x: &Batch<f64>| pullback(&mut Tape::off(), &cotangent, x, norm(3, 0.75));
         assert_eq!(view(&pull(&x)), view(&pull(&repeated(&x, 5))));
     }
 }

@@ -12,13 +12,12 @@
 //! assert_eq!(draw(mixture, &[0.0, 1.0, -7.0], &[0.5, 0.5], 1.0), [255]);
 //! ```
 
-use dfdx::prelude::{Cpu, Tape};
 use rayon::prelude::*;
 
 use super::activation::{sigmoid, softplus};
 use super::loss::log_sum;
 use super::{accumulate, categorical};
-use crate::tensor::{Batch, Element, batch, shape, view};
+use crate::tensor::{Batch, Element, Tape, batch, shape, view};
 
 /// The smallest log scale.
 const LEAST_LOG_SCALE: f64 = -7.0;
@@ -83,7 +82,7 @@ pub fn scaled(value: u8) -> f64 {
 /// The negative log-likelihood of each image: `pixels` are (N, h, w, colours), `size` is (h, w), h <= H, w <= W. Parameters
 /// beyond that, at the bottom and to the right, do not count.
 pub fn logistic_mixture<E: Element>(
-    tape: &mut impl Tape<E, Cpu>,
+    tape: &mut Tape<E>,
     parameters: &Batch<E>,
     pixels: &[u8],
     size: (usize, usize),
@@ -238,15 +237,15 @@ impl Bin {
     }
 }
 
-fn record<E: Element, T: Tape<E, Cpu>>(
-    tape: &mut T,
+fn record<E: Element>(
+    tape: &mut Tape<E>,
     parameters: &Batch<E>,
     nll: &Batch<E>,
     pixels: &[u8],
     size: (usize, usize),
     mixture: Mixture,
 ) {
-    if !T::OWNS_TAPE {
+    if !tape.records() {
         return;
     }
     let (parameters, nll, pixels) = (parameters.clone(), nll.ghost(), pixels.to_vec());
@@ -269,12 +268,11 @@ fn record<E: Element, T: Tape<E, Cpu>>(
 
 #[cfg(test)]
 mod tests {
-    use dfdx::prelude::{NoneTape, OwnedTape};
 
     use super::*;
     use crate::ops::checks::{Case, assert_close, check_gradients, normal};
     use crate::store::npy::Scalar;
-    use crate::tensor::{backward, gradient};
+    use crate::tensor::{Tape, backward, gradient};
 
     fn check_oracle<E: Element + Scalar>(name: &str, colours: usize) {
         let case = Case::open(name);
@@ -282,7 +280,7 @@ mod tests {
         let parameters = case.array::<E>("params");
         let (_, height, width, _) = shape(&parameters);
         let pixels = case.pixels("x");
-        let mut tape = OwnedTape::default();
+        let mut tape = Tape::recording();
         let mixture = Mixture { components, colours };
         let nll = logistic_mixture(&mut tape, &parameters, &pixels, (height, width), mixture);
         assert_close(view(&nll), view(&case.array::<f64>("nll")), case.tolerance::<E>());
@@ -319,7 +317,7 @@ mod tests {
         let ends = |values: &[u8]| values[0] == 255 && values[1] == 255;
         let mass: f64 = (0..=255u8)
             .map(|blue| {
-                (-view(&logistic_mixture(&mut NoneTape, &parameters, &[255, 255, blue], (1, 1), mixture))[0]).exp()
+                (-view(&logistic_mixture(&mut Tape::off(), &parameters, &[255, 255, blue], (1, 1), mixture))[0]).exp()
             })
             .sum();
         let share = draws.iter().filter(|values| ends(values)).count() as f64 / 40_000.0;
@@ -331,7 +329,7 @@ mod tests {
         let mixture = Mixture { components: 3, colours: 1 };
         let parameters: Batch<f64> = normal("parameters", (1, 1, 1, mixture.parameters()));
         let mass =
-            |value: u8| (-view(&logistic_mixture(&mut NoneTape, &parameters, &[value], (1, 1), mixture))[0]).exp();
+            |value: u8| (-view(&logistic_mixture(&mut Tape::off(), &parameters, &[value], (1, 1), mixture))[0]).exp();
         let total: f64 = (0..=255).map(mass).sum();
         assert!((total - 1.0).abs() < 1e-9, "{total}");
     }

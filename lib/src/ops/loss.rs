@@ -6,23 +6,21 @@
 //! (feature alignment, equation 6).
 //!
 //! ```
-//! use dfdx::prelude::NoneTape;
-//! use obverse::tensor::{batch, view};
+//! use obverse::tensor::{Tape, batch, view};
 //! use obverse::ops::loss::{cross_entropy, squared_error};
 //! let logits = batch(vec![0.0f64, 0.0], (1, 1, 1, 2));
-//! assert!((view(&cross_entropy(&mut NoneTape, &logits, &[1])?)[0] - 2f64.ln()).abs() < 1e-12);
+//! assert!((view(&cross_entropy(&mut Tape::off(), &logits, &[1])?)[0] - 2f64.ln()).abs() < 1e-12);
 //! let x = batch(vec![3.0, 4.0], (1, 1, 1, 2));
-//! assert_eq!(view(&squared_error(&mut NoneTape, &logits, &x, 0.5)), [12.5]);
+//! assert_eq!(view(&squared_error(&mut Tape::off(), &logits, &x, 0.5)), [12.5]);
 //! # Ok::<(), obverse::ops::loss::Error>(())
 //! ```
 
-use dfdx::prelude::{Cpu, Tape};
 use rayon::prelude::*;
 
 use super::accumulate;
 use super::activation::{sigmoid, softplus};
 use super::arithmetic::combine;
-use crate::tensor::{Batch, Element, GRAIN, Shape, batch, image_len, shape, view};
+use crate::tensor::{Batch, Element, GRAIN, Shape, Tape, batch, image_len, shape, view};
 
 /// Labels that do not belong to the logits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -51,11 +49,7 @@ pub enum Error {
 ///
 /// # Errors
 /// `Count` for another number of labels; `Label` for one that is not below K.
-pub fn cross_entropy<E: Element>(
-    tape: &mut impl Tape<E, Cpu>,
-    logits: &Batch<E>,
-    labels: &[usize],
-) -> Result<Batch<E>, Error> {
+pub fn cross_entropy<E: Element>(tape: &mut Tape<E>, logits: &Batch<E>, labels: &[usize]) -> Result<Batch<E>, Error> {
     let classes = check_labels(shape(logits), labels)?;
     let rows: Vec<&[E]> = view(logits).chunks_exact(classes).collect();
     let total = sum(labels.len(), |row| log_sum(rows[row]) - rows[row][labels[row]].wide());
@@ -89,7 +83,7 @@ fn check_labels((n, h, w, classes): Shape, labels: &[usize]) -> Result<usize, Er
 }
 
 /// factor sum (a - b)^2 over all elements; a batch of one image stands for all images of the other.
-pub fn squared_error<E: Element>(tape: &mut impl Tape<E, Cpu>, a: &Batch<E>, b: &Batch<E>, factor: f64) -> Batch<E> {
+pub fn squared_error<E: Element>(tape: &mut Tape<E>, a: &Batch<E>, b: &Batch<E>, factor: f64) -> Batch<E> {
     let difference = combine(tape, E::one(), a, -E::one(), b);
     let values = view(&difference);
     let loss = scalar(factor * sum(values.len(), |i| values[i].wide() * values[i].wide()));
@@ -103,7 +97,7 @@ pub fn squared_error<E: Element>(tape: &mut impl Tape<E, Cpu>, a: &Batch<E>, b: 
 /// factor sum (ln(1 + e^l) - x l) over all elements: the cross entropy of sigmoid(l) where x, in 0..1, is the truth. Its slope
 /// sigmoid(l) - x does not vanish where the sigmoid saturates at the wrong end, as that of a squared error does.
 pub(crate) fn binary_cross_entropy<E: Element>(
-    tape: &mut impl Tape<E, Cpu>,
+    tape: &mut Tape<E>,
     logits: &Batch<E>,
     x: &Batch<E>,
     factor: f64,
@@ -127,7 +121,7 @@ pub(crate) fn binary_cross_entropy<E: Element>(
 
 /// `sum_n weights[n] KL(N(mu[n], e^log_var[n]) || N(0, 1))`; mu and log_var (N, 1, 1, Z), a weight for each example.
 pub(crate) fn gaussian_divergence<E: Element>(
-    tape: &mut impl Tape<E, Cpu>,
+    tape: &mut Tape<E>,
     mu: &Batch<E>,
     log_var: &Batch<E>,
     weights: &[f64],
@@ -170,13 +164,13 @@ fn sum(count: usize, f: impl Fn(usize) -> f64 + Sync) -> f64 {
 }
 
 /// Records the gradients of a loss's inputs, which `back` computes from that of the loss.
-fn record<E: Element, T: Tape<E, Cpu>, const K: usize>(
-    tape: &mut T,
+fn record<E: Element, const K: usize>(
+    tape: &mut Tape<E>,
     loss: &Batch<E>,
     inputs: [&Batch<E>; K],
     back: impl FnOnce(f64, [&Batch<E>; K]) -> [Vec<E>; K] + 'static,
 ) {
-    if !T::OWNS_TAPE {
+    if !tape.records() {
         return;
     }
     let (inputs, loss) = (inputs.map(Clone::clone), loss.ghost());
@@ -193,7 +187,7 @@ fn record<E: Element, T: Tape<E, Cpu>, const K: usize>(
 
 #[cfg(test)]
 mod tests {
-    use dfdx::prelude::NoneTape;
+    use crate::tensor::Tape;
 
     use super::*;
     use crate::ops::checks::{Case, assert_close, check_case, check_gradients, normal};
@@ -207,7 +201,7 @@ mod tests {
         for (n, &expected) in view(&kl).iter().enumerate() {
             let mut weights = vec![0.0; view(&kl).len()];
             weights[n] = 1.0;
-            let actual = gaussian_divergence(&mut NoneTape, &mu, &log_var, &weights);
+            let actual = gaussian_divergence(&mut Tape::off(), &mu, &log_var, &weights);
             assert_close(view(&actual), &[expected], case.tolerance::<E>());
         }
     }
@@ -226,8 +220,8 @@ mod tests {
         let beta = case.array::<f64>("beta");
         let n = view(&beta).len() as f64;
         let weights: Vec<f64> = view(&beta).iter().map(|beta| beta / n).collect();
-        let error = squared_error(&mut NoneTape, &x, &r_hat, 1.0 / n);
-        let divergence = gaussian_divergence(&mut NoneTape, &mu, &log_var, &weights);
+        let error = squared_error(&mut Tape::off(), &x, &r_hat, 1.0 / n);
+        let divergence = gaussian_divergence(&mut Tape::off(), &mu, &log_var, &weights);
         assert_close(&[view(&error)[0] + view(&divergence)[0]], view(&case.array::<f64>("C")), 1e-9);
     }
 
@@ -247,8 +241,8 @@ mod tests {
     #[test]
     fn large_logits_do_not_overflow() {
         let x: Batch<f32> = batch(vec![1e4, 0.0], (1, 1, 1, 2));
-        assert_eq!(view(&cross_entropy(&mut NoneTape, &x, &[0]).unwrap()), [0.0]);
-        assert_eq!(view(&cross_entropy(&mut NoneTape, &x, &[1]).unwrap()), [1e4]);
+        assert_eq!(view(&cross_entropy(&mut Tape::off(), &x, &[0]).unwrap()), [0.0]);
+        assert_eq!(view(&cross_entropy(&mut Tape::off(), &x, &[1]).unwrap()), [1e4]);
     }
 
     /// Against its definition -x ln y - (1 - x) ln(1 - y), y = sigmoid(l), where that can be computed, and where it cannot.
@@ -256,7 +250,7 @@ mod tests {
     fn the_binary_cross_entropy_is_its_definition() {
         let value = |logits: Vec<f64>, x: Vec<f64>| {
             let shape = (1, 1, 1, x.len());
-            view(&binary_cross_entropy(&mut NoneTape, &batch(logits, shape), &batch(x, shape), 1.0))[0]
+            view(&binary_cross_entropy(&mut Tape::off(), &batch(logits, shape), &batch(x, shape), 1.0))[0]
         };
         let term = |logit: f64, x: f64| -x * sigmoid(logit).ln() - (1.0 - x) * sigmoid(-logit).ln();
         let expected = term(0.3, 0.2) + term(-2.0, 1.0) + term(4.0, 0.5);
@@ -267,7 +261,7 @@ mod tests {
     #[test]
     fn labels_that_do_not_belong_to_the_logits_are_refused() {
         let x: Batch<f32> = normal("x", (3, 1, 1, 4));
-        let refused = |labels: &[usize]| cross_entropy(&mut NoneTape, &x, labels).unwrap_err();
+        let refused = |labels: &[usize]| cross_entropy(&mut Tape::off(), &x, labels).unwrap_err();
         assert_eq!(refused(&[3, 0, 4]), Error::Label { row: 2, label: 4, classes: 4 });
         assert_eq!(refused(&[usize::MAX, 9, 0]), Error::Label { row: 0, label: usize::MAX, classes: 4 });
         assert_eq!(refused(&[0, 1]), Error::Count { expected: 3, found: 2 });
@@ -275,13 +269,13 @@ mod tests {
         let message = refused(&[3, 0, 4]).to_string();
         assert!(["row 2", "found 4", "below 4"].iter().all(|words| message.contains(words)), "{message}");
         let none: Batch<f32> = batch(Vec::new(), (0, 1, 1, 4));
-        assert_eq!(view(&cross_entropy(&mut NoneTape, &none, &[]).unwrap()), [0.0]);
+        assert_eq!(view(&cross_entropy(&mut Tape::off(), &none, &[]).unwrap()), [0.0]);
     }
 
     #[test]
     fn the_bits_of_a_sum_do_not_depend_on_threads() {
         let (a, b) = (normal::<f32>("a", (3, 100, 100, 3)), normal("b", (3, 100, 100, 3)));
-        let value = || view(&squared_error(&mut NoneTape, &a, &b, 1.0)).to_vec();
+        let value = || view(&squared_error(&mut Tape::off(), &a, &b, 1.0)).to_vec();
         let one = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a pool").install(value);
         assert_eq!(value(), one);
     }

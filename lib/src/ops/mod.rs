@@ -1,16 +1,15 @@
 //! Differentiable operations on dfdx's tape, one idea per file, and the one matrix product under them.
 //!
-//! Every operation takes the tape, then its tensors, channels last; [`NoneTape`](dfdx::prelude::NoneTape) runs the same
+//! Every operation takes the tape, then its tensors, channels last; [`Tape::off()`](crate::tensor::Tape::off()) runs the same
 //! code without recording. An operation that a network can hold has a `pullback`, its transposed derivative, made of tape
 //! operations too, so that gradients can be differentiated.
 //!
 //! ```
 //! // d(2 a - b) for a cotangent of ones.
-//! use dfdx::prelude::OwnedTape;
 //! use obverse::ops::arithmetic::combine;
-//! use obverse::tensor::{backward, batch, gradient};
+//! use obverse::tensor::{Tape, backward, batch, gradient};
 //! let (a, b) = (batch(vec![1.0f64, 2.0], (1, 1, 1, 2)), batch(vec![3.0, 4.0], (1, 1, 1, 2)));
-//! let mut tape = OwnedTape::default();
+//! let mut tape = Tape::recording();
 //! let y = combine(&mut tape, 2.0, &a, -1.0, &b);
 //! let mut gradients = backward(tape, &y, vec![1.0, 1.0]);
 //! assert_eq!(gradient(&mut gradients, &a), [2.0, 2.0]);
@@ -62,10 +61,9 @@ pub(crate) use product::gram_distance;
 
 use std::marker::PhantomData;
 
-use dfdx::prelude::{Cpu, Tape};
 use rayon::prelude::*;
 
-use crate::tensor::{Batch, Element, GRAIN};
+use crate::tensor::{Batch, Element, GRAIN, Tape};
 
 /// Whether the gradient of an operation's input is needed; that of the images a network is trained on is not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,8 +108,8 @@ pub(crate) fn accumulate<E: Element>(target: &mut [E], values: &[E]) {
 }
 
 /// Records an operation that is linear in `input`: its gradient is the output's, mapped by the `transpose`.
-pub(crate) fn record_transpose<E: Element, T: Tape<E, Cpu>>(
-    tape: &mut T,
+pub(crate) fn record_transpose<E: Element>(
+    tape: &mut Tape<E>,
     input: &Batch<E>,
     output: &Batch<E>,
     transpose: impl FnOnce(&[E]) -> Vec<E> + 'static,
@@ -120,13 +118,13 @@ pub(crate) fn record_transpose<E: Element, T: Tape<E, Cpu>>(
 }
 
 /// As [`record_transpose`], where `add` adds the transpose of the output's gradient to the input's.
-pub(crate) fn record_added<E: Element, T: Tape<E, Cpu>>(
-    tape: &mut T,
+pub(crate) fn record_added<E: Element>(
+    tape: &mut Tape<E>,
     input: &Batch<E>,
     output: &Batch<E>,
     add: impl FnOnce(&[E], &mut [E]) + 'static,
 ) {
-    if !T::OWNS_TAPE {
+    if !tape.records() {
         return;
     }
     let (input, output) = (input.ghost(), output.ghost());

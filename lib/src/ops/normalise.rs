@@ -3,21 +3,19 @@
 //! mean and std are constants of the data a network was trained on; the pullback of a cotangent is cotangent / std.
 //!
 //! ```
-//! use dfdx::prelude::NoneTape;
-//! use obverse::tensor::{batch, view};
+//! use obverse::tensor::{Tape, batch, view};
 //! use obverse::ops::normalise::normalise;
 //! let x = batch(vec![0.5f64, 1.0], (1, 1, 1, 2));
-//! assert_eq!(view(&normalise(&mut NoneTape, &x, &[0.25, 0.5], &[0.5, 0.25])), [0.5, 2.0]);
+//! assert_eq!(view(&normalise(&mut Tape::off(), &x, &[0.25, 0.5], &[0.5, 0.25])), [0.5, 2.0]);
 //! ```
 
-use dfdx::prelude::{Cpu, Tape};
 use rayon::prelude::*;
 
 use super::record_transpose;
-use crate::tensor::{Batch, Element, GRAIN, batch, shape, view};
+use crate::tensor::{Batch, Element, GRAIN, Tape, batch, shape, view};
 
 /// (x - mean) / std; a mean and a positive std for each channel.
-pub fn normalise<E: Element>(tape: &mut impl Tape<E, Cpu>, x: &Batch<E>, mean: &[f64], std: &[f64]) -> Batch<E> {
+pub fn normalise<E: Element>(tape: &mut Tape<E>, x: &Batch<E>, mean: &[f64], std: &[f64]) -> Batch<E> {
     let mean: Vec<E> = mean.iter().map(|&mean| E::of(mean)).collect();
     let std: Vec<E> = std.iter().map(|&std| E::of(std)).collect();
     let y = each_pixel(view(x), std.len(), |x, channel| (x - mean[channel]) / std[channel]);
@@ -27,7 +25,7 @@ pub fn normalise<E: Element>(tape: &mut impl Tape<E, Cpu>, x: &Batch<E>, mean: &
 }
 
 /// The cotangent of x for a cotangent of [`normalise`].
-pub fn pullback<E: Element>(tape: &mut impl Tape<E, Cpu>, cotangent: &Batch<E>, std: &[f64]) -> Batch<E> {
+pub fn pullback<E: Element>(tape: &mut Tape<E>, cotangent: &Batch<E>, std: &[f64]) -> Batch<E> {
     let std: Vec<E> = std.iter().map(|&std| E::of(std)).collect();
     let result = batch(divided(view(cotangent), &std), shape(cotangent));
     record_transpose(tape, cotangent, &result, move |upstream| divided(upstream, &std));
@@ -50,7 +48,7 @@ fn each_pixel<E: Element>(values: &[E], channels: usize, f: impl Fn(E, usize) ->
 
 #[cfg(test)]
 mod tests {
-    use dfdx::prelude::NoneTape;
+    use crate::tensor::Tape;
 
     use super::*;
     use crate::ops::checks::{check_directions, normal};
@@ -58,7 +56,7 @@ mod tests {
     #[test]
     fn each_channel_has_its_own_mean_and_deviation() {
         let x: Batch<f32> = batch(vec![1.0, 2.0, 3.0, 4.0], (1, 2, 1, 2));
-        assert_eq!(view(&normalise(&mut NoneTape, &x, &[1.0, 0.0], &[0.5, 2.0])), [0.0, 1.0, 4.0, 2.0]);
+        assert_eq!(view(&normalise(&mut Tape::off(), &x, &[1.0, 0.0], &[0.5, 2.0])), [0.0, 1.0, 4.0, 2.0]);
     }
 
     #[test]

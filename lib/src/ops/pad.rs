@@ -4,22 +4,19 @@
 //! Or the image continues beyond its sides: mirrored, by its last pixels, or from its other side.
 //!
 //! ```
-//! use dfdx::prelude::NoneTape;
-//! use obverse::tensor::{batch, view};
+//! use obverse::tensor::{Tape, batch, view};
 //! use obverse::ops::{pad::{Frame, crop, pad}, window::Padding};
 //! let x = batch(vec![1.0f64, 2.0], (1, 1, 2, 1));
 //! let frame = Frame { padding: Padding { left: 1, ..Padding::default() }, channels: [0, 0] };
-//! let y = pad(&mut NoneTape, &x, frame, 0.0);
+//! let y = pad(&mut Tape::off(), &x, frame, 0.0);
 //! assert_eq!(view(&y), [0.0, 1.0, 2.0]);
-//! assert_eq!(view(&crop(&mut NoneTape, &y, frame)), [1.0, 2.0]);
+//! assert_eq!(view(&crop(&mut Tape::off(), &y, frame)), [1.0, 2.0]);
 //! ```
-
-use dfdx::prelude::{Cpu, Tape};
 
 use super::along::{Table, along};
 use super::record_transpose;
 use super::window::Padding;
-use crate::tensor::{Batch, Element, Shape, batch, shape, view};
+use crate::tensor::{Batch, Element, Shape, Tape, batch, shape, view};
 
 /// What is added to an image, or cut off it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,14 +89,14 @@ impl Beyond {
 }
 
 /// x with a frame of what continues it.
-pub fn continued<E: Element>(tape: &mut impl Tape<E, Cpu>, x: &Batch<E>, frame: Frame, beyond: Beyond) -> Batch<E> {
+pub fn continued<E: Element>(tape: &mut Tape<E>, x: &Batch<E>, frame: Frame, beyond: Beyond) -> Batch<E> {
     let tables = beyond.tables(shape(x), frame);
     tables.iter().zip(1..).fold(x.clone(), |x, (table, axis)| along(tape, &x, axis, table))
 }
 
 /// The cotangent of x for a cotangent of [`continued`]: the sum of all that a value went to.
 pub(crate) fn continued_pullback<E: Element>(
-    tape: &mut impl Tape<E, Cpu>,
+    tape: &mut Tape<E>,
     cotangent: &Batch<E>,
     frame: Frame,
     beyond: Beyond,
@@ -110,7 +107,7 @@ pub(crate) fn continued_pullback<E: Element>(
 }
 
 /// x within a frame of `value`.
-pub fn pad<E: Element>(tape: &mut impl Tape<E, Cpu>, x: &Batch<E>, frame: Frame, value: E) -> Batch<E> {
+pub fn pad<E: Element>(tape: &mut Tape<E>, x: &Batch<E>, frame: Frame, value: E) -> Batch<E> {
     let inner = shape(x);
     let y = batch(framed(view(x), inner, frame, value), frame.outer(inner));
     record_transpose(tape, x, &y, move |upstream| cut(upstream, inner, frame));
@@ -118,7 +115,7 @@ pub fn pad<E: Element>(tape: &mut impl Tape<E, Cpu>, x: &Batch<E>, frame: Frame,
 }
 
 /// x without the frame: [`pad`]'s pullback, whatever the value. x is at least as large as the frame.
-pub fn crop<E: Element>(tape: &mut impl Tape<E, Cpu>, x: &Batch<E>, frame: Frame) -> Batch<E> {
+pub fn crop<E: Element>(tape: &mut Tape<E>, x: &Batch<E>, frame: Frame) -> Batch<E> {
     let inner = frame.inner(shape(x));
     let y = batch(cut(view(x), inner, frame), inner);
     record_transpose(tape, x, &y, move |upstream| framed(upstream, inner, frame, E::zero()));
@@ -146,7 +143,7 @@ fn cut<E: Element>(values: &[E], inner: Shape, frame: Frame) -> Vec<E> {
 
 #[cfg(test)]
 mod tests {
-    use dfdx::prelude::NoneTape;
+    use crate::tensor::Tape;
 
     use super::*;
     use crate::ops::checks::{check_directions, check_gradients, normal};
@@ -157,10 +154,10 @@ mod tests {
     fn values_stand_within_zeros_or_others_and_come_out_again() {
         let x: Batch<f32> = batch(vec![1.0, 2.0], (1, 1, 2, 1));
         let frame = Frame { padding: Padding { top: 1, ..Padding::default() }, channels: [1, 0] };
-        let y = pad(&mut NoneTape, &x, frame, 0.0);
+        let y = pad(&mut Tape::off(), &x, frame, 0.0);
         assert_eq!((shape(&y), view(&y)), ((1, 2, 2, 2), &[0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 2.0][..]));
-        assert_eq!(view(&crop(&mut NoneTape, &y, frame)), view(&x));
-        assert_eq!(view(&pad(&mut NoneTape, &x, frame, -7.0)), [-7.0, -7.0, -7.0, -7.0, -7.0, 1.0, -7.0, 2.0]);
+        assert_eq!(view(&crop(&mut Tape::off(), &y, frame)), view(&x));
+        assert_eq!(view(&pad(&mut Tape::off(), &x, frame, -7.0)), [-7.0, -7.0, -7.0, -7.0, -7.0, 1.0, -7.0, 2.0]);
     }
 
     /// NumPy's `pad` of 0, 1, …, the length before, by more than the length too.
@@ -179,7 +176,7 @@ mod tests {
     fn an_image_continues_along_all_axes() {
         let x: Batch<f32> = batch((1..=4).map(|value| value as f32).collect(), (1, 2, 2, 1));
         let frame = Frame { padding: Padding { top: 1, left: 1, ..Padding::default() }, channels: [0, 1] };
-        let y = continued(&mut NoneTape, &x, frame, Beyond::Reflect);
+        let y = continued(&mut Tape::off(), &x, frame, Beyond::Reflect);
         let once = [4.0, 3.0, 4.0, 2.0, 1.0, 2.0, 4.0, 3.0, 4.0];
         let twice: Vec<f32> = once.iter().flat_map(|&value| [value; 2]).collect();
         assert_eq!((shape(&y), view(&y)), ((1, 3, 3, 2), &twice[..]));

@@ -4,21 +4,20 @@
 //! view of the same memory; otherwise runs of values that stay together are copied, or tiles transposed.
 //!
 //! ```
-//! use dfdx::prelude::NoneTape;
-//! use obverse::tensor::{batch, view};
+//! use obverse::tensor::{Tape, batch, view};
 //! use obverse::ops::rearrange::rearrange;
 //! // Two rows of three values, as three rows of two.
 //! let x = batch(vec![1.0f64, 2.0, 3.0, 4.0, 5.0, 6.0], (1, 2, 3, 1));
-//! let y = rearrange(&mut NoneTape, &x, &[2, 3], &[1, 0], (3, 2, 1));
+//! let y = rearrange(&mut Tape::off(), &x, &[2, 3], &[1, 0], (3, 2, 1));
 //! assert_eq!(view(&y), [1.0, 4.0, 2.0, 5.0, 3.0, 6.0]);
 //! ```
 
-use dfdx::prelude::{Cpu, ReshapeTo, Tape};
+use dfdx::prelude::ReshapeTo;
 use rayon::prelude::*;
 
 use super::loops::{Loop, count, merged, places};
 use super::record_transpose;
-use crate::tensor::{Batch, Element, GRAIN, batch, filled_in_chunks, image_len, shape, view};
+use crate::tensor::{Batch, Element, GRAIN, Tape, batch, filled_in_chunks, image_len, shape, view};
 
 /// Tiles that are transposed are this long both ways: for f32 a line of the cache.
 const TILE: usize = 16;
@@ -26,7 +25,7 @@ const TILE: usize = 16;
 /// Each image of x (N, H, W, C), seen in memory order as an array of `axes`, these put in `order` (axis k of the result is axis
 /// `order[k]`), and read as an image of `size`, (height, width, channels).
 pub fn rearrange<E: Element>(
-    tape: &mut impl Tape<E, Cpu>,
+    tape: &mut Tape<E>,
     x: &Batch<E>,
     axes: &[usize],
     order: &[usize],
@@ -142,12 +141,11 @@ fn transpose_strip<E: Element>(values: &[E], within: &[Loop<1>], columns: usize,
 
 #[cfg(test)]
 mod tests {
-    use dfdx::prelude::{NoneTape, OwnedTape};
 
     use super::*;
     use crate::ops::arithmetic::combine;
     use crate::ops::checks::{check_directions, normal};
-    use crate::tensor::{backward, gradient};
+    use crate::tensor::{Tape, backward, gradient};
 
     /// By the definition, value by value.
     fn by_hand(values: &[f64], axes: &[usize], order: &[usize]) -> Vec<f64> {
@@ -167,7 +165,7 @@ mod tests {
             let elements: usize = axes.iter().product();
             for (order, images) in orders.iter().flat_map(|order| [(order, 1), (order, 3)]) {
                 let x: Batch<f64> = normal("x", (images, elements, 1, 1));
-                let y = rearrange(&mut NoneTape, &x, &axes, order, (1, 1, elements));
+                let y = rearrange(&mut Tape::off(), &x, &axes, order, (1, 1, elements));
                 assert_eq!(view(&y), by_hand(view(&x), &axes, order), "{axes:?} {order:?}");
                 let back = Permutation::new(&axes, order).inverse().apply(view(&y));
                 assert_eq!(back, view(&x), "{axes:?} {order:?}");
@@ -178,7 +176,7 @@ mod tests {
     #[test]
     fn an_order_that_moves_nothing_gives_the_same_memory_and_passes_gradients_on() {
         let x: Batch<f64> = normal("x", (2, 2, 3, 4));
-        let mut tape = OwnedTape::default();
+        let mut tape = Tape::recording();
         // Axes of length 1 change places.
         let y = rearrange(&mut tape, &x, &[6, 1, 4], &[1, 0, 2], (1, 4, 6));
         assert_eq!((shape(&y), view(&y).as_ptr()), ((2, 1, 4, 6), view(&x).as_ptr()));

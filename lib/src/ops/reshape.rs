@@ -1,23 +1,20 @@
 //! Images as vectors and back, in the order of files: (N, H, W, C) <-> (N, 1, 1, C H W), channels first.
 //!
 //! ```
-//! use dfdx::prelude::NoneTape;
-//! use obverse::tensor::{batch, view};
+//! use obverse::tensor::{Tape, batch, view};
 //! use obverse::ops::reshape::{flatten, unflatten};
 //! // Two pixels of two channels.
 //! let x = batch(vec![10.0f64, 20.0, 11.0, 21.0], (1, 1, 2, 2));
-//! let flat = flatten(&mut NoneTape, &x);
+//! let flat = flatten(&mut Tape::off(), &x);
 //! assert_eq!(view(&flat), [10.0, 11.0, 20.0, 21.0]);
-//! assert_eq!(view(&unflatten(&mut NoneTape, &flat, (2, 1, 2))), view(&x));
+//! assert_eq!(view(&unflatten(&mut Tape::off(), &flat, (2, 1, 2))), view(&x));
 //! ```
 
-use dfdx::prelude::{Cpu, Tape};
-
 use super::record_transpose;
-use crate::tensor::{Batch, Element, batch, channels_first, channels_last, shape, view};
+use crate::tensor::{Batch, Element, Tape, batch, channels_first, channels_last, shape, view};
 
 /// An image as a vector, channels first: (N, H, W, C) -> (N, 1, 1, C H W).
-pub fn flatten<E: Element>(tape: &mut impl Tape<E, Cpu>, x: &Batch<E>) -> Batch<E> {
+pub fn flatten<E: Element>(tape: &mut Tape<E>, x: &Batch<E>) -> Batch<E> {
     let (n, h, w, c) = shape(x);
     let y = batch(channels_first(view(x), shape(x)), (n, 1, 1, c * h * w));
     record_transpose(tape, x, &y, move |upstream| channels_last(upstream, (n, h, w, c)));
@@ -25,7 +22,7 @@ pub fn flatten<E: Element>(tape: &mut impl Tape<E, Cpu>, x: &Batch<E>) -> Batch<
 }
 
 /// A vector as an image, channels first: (N, 1, 1, C H W) -> (N, H, W, C). `size` is (C, H, W).
-pub fn unflatten<E: Element>(tape: &mut impl Tape<E, Cpu>, x: &Batch<E>, size: (usize, usize, usize)) -> Batch<E> {
+pub fn unflatten<E: Element>(tape: &mut Tape<E>, x: &Batch<E>, size: (usize, usize, usize)) -> Batch<E> {
     let (c, h, w) = size;
     let to = (shape(x).0, h, w, c);
     let y = batch(channels_last(view(x), to), to);
@@ -35,7 +32,7 @@ pub fn unflatten<E: Element>(tape: &mut impl Tape<E, Cpu>, x: &Batch<E>, size: (
 
 #[cfg(test)]
 mod tests {
-    use dfdx::prelude::NoneTape;
+    use crate::tensor::Tape;
 
     use super::*;
     use crate::ops::checks::{check_adjoint, check_gradients, normal};
@@ -44,10 +41,10 @@ mod tests {
     fn a_vector_holds_one_channel_after_the_other() {
         // Two pixels of three channels: 10, 20, 30 and 11, 21, 31.
         let x: Batch<f64> = batch(vec![10.0, 20.0, 30.0, 11.0, 21.0, 31.0], (1, 1, 2, 3));
-        let flat = flatten(&mut NoneTape, &x);
+        let flat = flatten(&mut Tape::off(), &x);
         assert_eq!(shape(&flat), (1, 1, 1, 6));
         assert_eq!(view(&flat), [10.0, 11.0, 20.0, 21.0, 30.0, 31.0]);
-        let back = unflatten(&mut NoneTape, &flat, (3, 1, 2));
+        let back = unflatten(&mut Tape::off(), &flat, (3, 1, 2));
         assert_eq!((shape(&back), view(&back)), (shape(&x), view(&x)));
     }
 
@@ -58,13 +55,13 @@ mod tests {
         check_gradients(std::slice::from_ref(&vector), |tape, inputs| unflatten(tape, &inputs[0], (4, 3, 2)));
         check_adjoint(
             &image,
-            |x| flatten(&mut NoneTape, x),
-            |cotangent| unflatten(&mut NoneTape, cotangent, (4, 3, 2)),
+            |x| flatten(&mut Tape::off(), x),
+            |cotangent| unflatten(&mut Tape::off(), cotangent, (4, 3, 2)),
         );
         check_adjoint(
             &vector,
-            |x| unflatten(&mut NoneTape, x, (4, 3, 2)),
-            |cotangent| flatten(&mut NoneTape, cotangent),
+            |x| unflatten(&mut Tape::off(), x, (4, 3, 2)),
+            |cotangent| flatten(&mut Tape::off(), cotangent),
         );
     }
 }

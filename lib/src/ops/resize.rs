@@ -7,18 +7,16 @@
 //! their sum. Each axis is a table of places and weights, its transpose that of the pullback.
 //!
 //! ```
-//! use dfdx::prelude::NoneTape;
 //! use obverse::ops::resize::{Resampling, resize};
-//! use obverse::tensor::{batch, view};
+//! use obverse::tensor::{Tape, batch, view};
 //! let x = batch(vec![0.0f64, 4.0], (1, 1, 2, 1));
-//! assert_eq!(view(&resize(&mut NoneTape, &x, (1, 4), Resampling::LINEAR)), [0.0, 1.0, 3.0, 4.0]);
+//! assert_eq!(view(&resize(&mut Tape::off(), &x, (1, 4), Resampling::LINEAR)), [0.0, 1.0, 3.0, 4.0]);
 //! ```
 
-use dfdx::prelude::{Cpu, Tape};
 use serde::{Deserialize, Serialize};
 
 use super::along::{Table, along};
-use crate::tensor::{Batch, Element, shape};
+use crate::tensor::{Batch, Element, Tape, shape};
 
 /// What a value of a resized image is made of. `net.json` writes its name in lower case.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -194,12 +192,7 @@ fn keys(t: f64, a: f64) -> f64 {
 }
 
 /// x resized to `size`, height and width.
-pub fn resize<E: Element>(
-    tape: &mut impl Tape<E, Cpu>,
-    x: &Batch<E>,
-    size: (usize, usize),
-    by: Resampling,
-) -> Batch<E> {
+pub fn resize<E: Element>(tape: &mut Tape<E>, x: &Batch<E>, size: (usize, usize), by: Resampling) -> Batch<E> {
     let (_, h, w, _) = shape(x);
     let [(first, one), (second, other)] = by.tables((h, w), size);
     let between = along(tape, x, first, &one);
@@ -208,7 +201,7 @@ pub fn resize<E: Element>(
 
 /// The cotangent of x, of height and width `size`, for a cotangent of [`resize`].
 pub(crate) fn resize_pullback<E: Element>(
-    tape: &mut impl Tape<E, Cpu>,
+    tape: &mut Tape<E>,
     cotangent: &Batch<E>,
     size: (usize, usize),
     by: Resampling,
@@ -221,12 +214,11 @@ pub(crate) fn resize_pullback<E: Element>(
 
 #[cfg(test)]
 mod tests {
-    use dfdx::prelude::NoneTape;
 
     use super::*;
     use crate::ops::checks::{assert_close, check_directions, normal};
     use crate::ops::upsample::bilinear;
-    use crate::tensor::{batch, view};
+    use crate::tensor::{Tape, batch, view};
     use Coordinates::{AlignCorners, Asymmetric, HalfPixel, HalfPixelSymmetric, PytorchHalfPixel};
     use Interpolation::{Cubic, Nearest};
 
@@ -237,10 +229,10 @@ mod tests {
     #[track_caller]
     fn check(by: Resampling, tolerance: f64, expected: &[f64]) {
         let values = vec![1.0f64, 4.0, 2.0, 8.0, 5.0];
-        let wide = resize(&mut NoneTape, &batch(values.clone(), (1, 1, 5, 1)), (1, expected.len()), by);
+        let wide = resize(&mut Tape::off(), &batch(values.clone(), (1, 1, 5, 1)), (1, expected.len()), by);
         assert_close(view(&wide), expected, tolerance);
         let turned = Resampling { scales: by.scales.map(|[height, width]| [width, height]), ..by };
-        let high = resize(&mut NoneTape, &batch(values, (1, 5, 1, 1)), (expected.len(), 1), turned);
+        let high = resize(&mut Tape::off(), &batch(values, (1, 5, 1, 1)), (expected.len(), 1), turned);
         assert_eq!(view(&high), view(&wide));
     }
 
@@ -337,8 +329,8 @@ mod tests {
     fn both_axes_are_resized_and_linear_is_bilinear() {
         for size in [(7, 5), (2, 3), (3, 4), (1, 9)] {
             let x: Batch<f64> = normal("x", (2, 3, 4, 2));
-            let y = resize(&mut NoneTape, &x, size, LINEAR);
-            assert_close(view(&y), view(&bilinear(&mut NoneTape, &x, size)), 1e-14);
+            let y = resize(&mut Tape::off(), &x, size, LINEAR);
+            assert_close(view(&y), view(&bilinear(&mut Tape::off(), &x, size)), 1e-14);
         }
     }
 

@@ -3,21 +3,19 @@
 //! This makes a causal convolution strictly causal (Salimans et al. 2017: `down_shift`, `right_shift`).
 //!
 //! ```
-//! use dfdx::prelude::NoneTape;
-//! use obverse::tensor::{batch, view};
+//! use obverse::tensor::{Tape, batch, view};
 //! use obverse::ops::shift::shift;
 //! let x = batch(vec![1.0f64, 2.0, 3.0], (1, 1, 3, 1));
-//! assert_eq!(view(&shift(&mut NoneTape, &x, 0, 1)), [0.0, 1.0, 2.0]);
+//! assert_eq!(view(&shift(&mut Tape::off(), &x, 0, 1)), [0.0, 1.0, 2.0]);
 //! ```
 
-use dfdx::prelude::{Cpu, Tape};
 use rayon::prelude::*;
 
 use super::record_transpose;
-use crate::tensor::{Batch, Element, Shape, batch, shape, view};
+use crate::tensor::{Batch, Element, Shape, Tape, batch, shape, view};
 
 /// x moved by `down` rows and `right` columns.
-pub fn shift<E: Element>(tape: &mut impl Tape<E, Cpu>, x: &Batch<E>, down: usize, right: usize) -> Batch<E> {
+pub fn shift<E: Element>(tape: &mut Tape<E>, x: &Batch<E>, down: usize, right: usize) -> Batch<E> {
     let size = shape(x);
     let y = batch(moved(view(x), size, |from| (from.0.checked_sub(down), from.1.checked_sub(right))), size);
     record_transpose(tape, x, &y, move |upstream| {
@@ -48,7 +46,7 @@ fn moved<E: Element>(
 
 #[cfg(test)]
 mod tests {
-    use dfdx::prelude::NoneTape;
+    use crate::tensor::Tape;
 
     use super::*;
     use crate::ops::checks::{check_gradients, normal};
@@ -56,8 +54,8 @@ mod tests {
     #[test]
     fn what_moves_in_is_zero() {
         let x: Batch<f64> = batch((1..=6).map(f64::from).collect(), (1, 2, 3, 1));
-        assert_eq!(view(&shift(&mut NoneTape, &x, 1, 0)), [0.0, 0.0, 0.0, 1.0, 2.0, 3.0]);
-        assert_eq!(view(&shift(&mut NoneTape, &x, 0, 1)), [0.0, 1.0, 2.0, 0.0, 4.0, 5.0]);
+        assert_eq!(view(&shift(&mut Tape::off(), &x, 1, 0)), [0.0, 0.0, 0.0, 1.0, 2.0, 3.0]);
+        assert_eq!(view(&shift(&mut Tape::off(), &x, 0, 1)), [0.0, 1.0, 2.0, 0.0, 4.0, 5.0]);
     }
 
     #[test]

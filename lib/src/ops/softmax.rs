@@ -4,19 +4,16 @@
 //! axes all groups of an image's row, or of an image, are computed side by side.
 //!
 //! ```
-//! use dfdx::prelude::NoneTape;
 //! use obverse::ops::softmax::{log_softmax, softmax};
-//! use obverse::tensor::{batch, view};
+//! use obverse::tensor::{Tape, batch, view};
 //! let x = batch(vec![0.0f64, 3f64.ln(), 800.0, 800.0], (1, 1, 2, 2));
-//! assert!(view(&softmax(&mut NoneTape, &x, 3)).iter().zip([0.25, 0.75, 0.5, 0.5]).all(|(y, z)| (y - z).abs() < 1e-15));
-//! assert_eq!(view(&log_softmax(&mut NoneTape, &x, 3))[2], -(2f64.ln()));
+//! assert!(view(&softmax(&mut Tape::off(), &x, 3)).iter().zip([0.25, 0.75, 0.5, 0.5]).all(|(y, z)| (y - z).abs() < 1e-15));
+//! assert_eq!(view(&log_softmax(&mut Tape::off(), &x, 3))[2], -(2f64.ln()));
 //! ```
-
-use dfdx::prelude::{Cpu, Tape};
 
 use super::broadcast::lengths;
 use super::{Kernel, accumulate, record_transpose, vectorised};
-use crate::tensor::{Batch, Element, GRAIN, Shape, batch, filled_in_chunks, shape, view};
+use crate::tensor::{Batch, Element, GRAIN, Shape, Tape, batch, filled_in_chunks, shape, view};
 
 /// Partial results of a group, so that its sum is vectorised.
 const WAYS: usize = 16;
@@ -123,7 +120,7 @@ fn normalised<E: Element>(x: &Batch<E>, axis: usize, logarithm: bool) -> Batch<E
 }
 
 /// e^x / sum e^x.
-pub fn softmax<E: Element>(tape: &mut impl Tape<E, Cpu>, x: &Batch<E>, axis: usize) -> Batch<E> {
+pub fn softmax<E: Element>(tape: &mut Tape<E>, x: &Batch<E>, axis: usize) -> Batch<E> {
     let y = normalised(x, axis, false);
     let (layout, kept) = (Layout::new(shape(x), axis), y.clone());
     record_transpose(tape, x, &y, move |upstream| jacobian(layout, upstream, view(&kept)));
@@ -131,7 +128,7 @@ pub fn softmax<E: Element>(tape: &mut impl Tape<E, Cpu>, x: &Batch<E>, axis: usi
 }
 
 /// ln(e^x / sum e^x).
-pub fn log_softmax<E: Element>(tape: &mut impl Tape<E, Cpu>, x: &Batch<E>, axis: usize) -> Batch<E> {
+pub fn log_softmax<E: Element>(tape: &mut Tape<E>, x: &Batch<E>, axis: usize) -> Batch<E> {
     let y = normalised(x, axis, true);
     let (layout, kept) = (Layout::new(shape(x), axis), y.clone());
     record_transpose(tape, x, &y, move |upstream| {
@@ -142,12 +139,7 @@ pub fn log_softmax<E: Element>(tape: &mut impl Tape<E, Cpu>, x: &Batch<E>, axis:
 
 /// The cotangent of x for a cotangent of its softmax `y`: y (cotangent - sum of y cotangent), as all of y is given. Where y is one image,
 /// it stands for all of them.
-pub fn softmax_pullback<E: Element, T: Tape<E, Cpu>>(
-    tape: &mut T,
-    cotangent: &Batch<E>,
-    y: &Batch<E>,
-    axis: usize,
-) -> Batch<E> {
+pub fn softmax_pullback<E: Element>(tape: &mut Tape<E>, cotangent: &Batch<E>, y: &Batch<E>, axis: usize) -> Batch<E> {
     let layout = Layout::new(shape(y), axis);
     let result = batch(jacobian(layout, view(cotangent), view(y)), shape(cotangent));
     record_both(tape, cotangent, y, &result, move |upstream, cotangent, y| {
@@ -165,8 +157,8 @@ pub fn softmax_pullback<E: Element, T: Tape<E, Cpu>>(
 
 /// The cotangent of x for a cotangent of its log-softmax, y being its softmax: cotangent - y times the sum of the cotangent. Where y is one
 /// image, it stands for all of them.
-pub fn log_softmax_pullback<E: Element, T: Tape<E, Cpu>>(
-    tape: &mut T,
+pub fn log_softmax_pullback<E: Element>(
+    tape: &mut Tape<E>,
     cotangent: &Batch<E>,
     y: &Batch<E>,
     axis: usize,
@@ -187,14 +179,14 @@ fn jacobian<E: Element>(layout: Layout, c: &[E], y: &[E]) -> Vec<E> {
 }
 
 /// Records what the gradient of `result` is for the cotangent and, image by image, for y.
-fn record_both<E: Element, T: Tape<E, Cpu>>(
-    tape: &mut T,
+fn record_both<E: Element>(
+    tape: &mut Tape<E>,
     cotangent: &Batch<E>,
     y: &Batch<E>,
     result: &Batch<E>,
     back: impl FnOnce(&[E], &[E], &[E]) -> (Vec<E>, Vec<E>) + 'static,
 ) {
-    if !T::OWNS_TAPE {
+    if !tape.records() {
         return;
     }
     let (cotangent, y, result) = (cotangent.clone(), y.clone(), result.ghost());
@@ -268,7 +260,7 @@ where
 
 #[cfg(test)]
 mod tests {
-    use dfdx::prelude::NoneTape;
+    use crate::tensor::Tape;
 
     use super::*;
     use crate::ops::checks::{assert_close, check_adjoint, check_gradients, normal, repeated};
@@ -286,11 +278,11 @@ mod tests {
         let x: Vec<f64> = (0..12).map(|value| 3.0 * f64::from(value).sin()).collect();
         let x = batch(x, (1, 3, 2, 2));
         for (axis, softmaxes, logarithms) in EXPECTED {
-            assert_close(view(&softmax(&mut NoneTape, &x, axis)), &softmaxes, 1e-14);
-            assert_close(view(&log_softmax(&mut NoneTape, &x, axis)), &logarithms, 1e-14);
+            assert_close(view(&softmax(&mut Tape::off(), &x, axis)), &softmaxes, 1e-14);
+            assert_close(view(&log_softmax(&mut Tape::off(), &x, axis)), &logarithms, 1e-14);
             let narrow: Batch<f32> = batch(view(&x).iter().map(|&x| x as f32).collect(), shape(&x));
-            assert_close(view(&softmax(&mut NoneTape, &narrow, axis)), &softmaxes, 5e-7);
-            assert_close(view(&log_softmax(&mut NoneTape, &narrow, axis)), &logarithms, 5e-7);
+            assert_close(view(&softmax(&mut Tape::off(), &narrow, axis)), &softmaxes, 5e-7);
+            assert_close(view(&log_softmax(&mut Tape::off(), &narrow, axis)), &logarithms, 5e-7);
         }
     }
 
@@ -300,7 +292,7 @@ mod tests {
             let drawn: Batch<f32> = normal("x", size);
             let x = batch(view(&drawn).iter().map(|x| 300.0 * x + 2000.0).collect(), size);
             for axis in 1..4 {
-                let (y, logarithms) = (softmax(&mut NoneTape, &x, axis), log_softmax(&mut NoneTape, &x, axis));
+                let (y, logarithms) = (softmax(&mut Tape::off(), &x, axis), log_softmax(&mut Tape::off(), &x, axis));
                 let Layout { length, inner } = Layout::new(size, axis);
                 for slab in view(&y).chunks(length * inner) {
                     for group in 0..inner {
@@ -314,7 +306,7 @@ mod tests {
             }
         }
         let masked: Batch<f32> = batch(vec![f32::NEG_INFINITY, 1.0, f32::NEG_INFINITY, 1.0], (1, 1, 1, 4));
-        assert_eq!(view(&softmax(&mut NoneTape, &masked, 3)), [0.0, 0.5, 0.0, 0.5]);
+        assert_eq!(view(&softmax(&mut Tape::off(), &masked, 3)), [0.0, 0.5, 0.0, 0.5]);
     }
 
     #[test]
@@ -341,12 +333,16 @@ mod tests {
     fn the_pullbacks_are_the_transposed_derivatives() {
         for axis in 1..4 {
             let x = repeated(&normal("x", (1, 3, 2, 4)), 2);
-            let y = softmax(&mut NoneTape, &batch(view(&x)[..24].to_vec(), (1, 3, 2, 4)), axis);
-            check_adjoint(&x, |x| softmax(&mut NoneTape, x, axis), |c| softmax_pullback(&mut NoneTape, c, &y, axis));
+            let y = softmax(&mut Tape::off(), &batch(view(&x)[..24].to_vec(), (1, 3, 2, 4)), axis);
             check_adjoint(
                 &x,
-                |x| log_softmax(&mut NoneTape, x, axis),
-                |c| log_softmax_pullback(&mut NoneTape, c, &y, axis),
+                |x| softmax(&mut Tape::off(), x, axis),
+                |c| softmax_pullback(&mut Tape::off(), c, &y, axis),
+            );
+            check_adjoint(
+                &x,
+                |x| log_softmax(&mut Tape::off(), x, axis),
+                |c| log_softmax_pullback(&mut Tape::off(), c, &y, axis),
             );
         }
     }

@@ -4,22 +4,20 @@
 //! rows a and a + 1 with weights 1 - t and t. PyTorch's `interpolate` with align_corners=False; any size, smaller too.
 //!
 //! ```
-//! use dfdx::prelude::NoneTape;
-//! use obverse::tensor::{batch, view};
+//! use obverse::tensor::{Tape, batch, view};
 //! use obverse::ops::upsample::{bilinear, nearest};
 //! let x = batch(vec![0.0f64, 4.0], (1, 1, 2, 1));
-//! assert_eq!(view(&nearest(&mut NoneTape, &x, 2)), [0.0, 0.0, 4.0, 4.0, 0.0, 0.0, 4.0, 4.0]);
-//! assert_eq!(view(&bilinear(&mut NoneTape, &x, (1, 4))), [0.0, 1.0, 3.0, 4.0]);
+//! assert_eq!(view(&nearest(&mut Tape::off(), &x, 2)), [0.0, 0.0, 4.0, 4.0, 0.0, 0.0, 4.0, 4.0]);
+//! assert_eq!(view(&bilinear(&mut Tape::off(), &x, (1, 4))), [0.0, 1.0, 3.0, 4.0]);
 //! ```
 
-use dfdx::prelude::{Cpu, Tape};
 use rayon::prelude::*;
 
 use super::record_transpose;
-use crate::tensor::{Batch, Element, Shape, batch, shape, view};
+use crate::tensor::{Batch, Element, Shape, Tape, batch, shape, view};
 
 /// Each pixel repeated `factor` times along both axes.
-pub fn nearest<E: Element>(tape: &mut impl Tape<E, Cpu>, x: &Batch<E>, factor: usize) -> Batch<E> {
+pub fn nearest<E: Element>(tape: &mut Tape<E>, x: &Batch<E>, factor: usize) -> Batch<E> {
     let small = shape(x);
     let y = batch(repeat(view(x), small, factor), enlarged(small, factor));
     record_transpose(tape, x, &y, move |upstream| sum_blocks(upstream, small, factor));
@@ -27,11 +25,7 @@ pub fn nearest<E: Element>(tape: &mut impl Tape<E, Cpu>, x: &Batch<E>, factor: u
 }
 
 /// The cotangent of x for a cotangent of [`nearest`]: the sum of each block.
-pub(crate) fn nearest_pullback<E: Element>(
-    tape: &mut impl Tape<E, Cpu>,
-    cotangent: &Batch<E>,
-    factor: usize,
-) -> Batch<E> {
+pub(crate) fn nearest_pullback<E: Element>(tape: &mut Tape<E>, cotangent: &Batch<E>, factor: usize) -> Batch<E> {
     let (n, h, w, c) = shape(cotangent);
     let small = (n, h / factor, w / factor, c);
     let result = batch(sum_blocks(view(cotangent), small, factor), small);
@@ -40,7 +34,7 @@ pub(crate) fn nearest_pullback<E: Element>(
 }
 
 /// Interpolated to `size`, height and width.
-pub fn bilinear<E: Element>(tape: &mut impl Tape<E, Cpu>, x: &Batch<E>, size: (usize, usize)) -> Batch<E> {
+pub fn bilinear<E: Element>(tape: &mut Tape<E>, x: &Batch<E>, size: (usize, usize)) -> Batch<E> {
     let (n, _, _, c) = shape(x);
     let grid = Grid::new(shape(x), size);
     let y = batch(grid.interpolate(view(x)), (n, size.0, size.1, c));
@@ -50,7 +44,7 @@ pub fn bilinear<E: Element>(tape: &mut impl Tape<E, Cpu>, x: &Batch<E>, size: (u
 
 /// The cotangent of x for a cotangent of [`bilinear`]. `size` is x's height and width.
 pub(crate) fn bilinear_pullback<E: Element>(
-    tape: &mut impl Tape<E, Cpu>,
+    tape: &mut Tape<E>,
     cotangent: &Batch<E>,
     size: (usize, usize),
 ) -> Batch<E> {
@@ -193,7 +187,7 @@ impl Grid {
 
 #[cfg(test)]
 mod tests {
-    use dfdx::prelude::NoneTape;
+    use crate::tensor::Tape;
 
     use super::*;
     use crate::ops::checks::{assert_close, check_case, check_directions, normal};
@@ -236,8 +230,8 @@ mod tests {
     #[test]
     fn interpolation_keeps_a_ramp_but_for_its_ends() {
         let x: Batch<f64> = batch(vec![0.0, 1.0, 2.0, 3.0], (1, 1, 4, 1));
-        let y = bilinear(&mut NoneTape, &x, (1, 8));
+        let y = bilinear(&mut Tape::off(), &x, (1, 8));
         assert_close(view(&y), &[0.0, 0.25, 0.75, 1.25, 1.75, 2.25, 2.75, 3.0], 1e-15);
-        assert_close(view(&bilinear(&mut NoneTape, &x, (1, 2))), &[0.5, 2.5], 1e-15);
+        assert_close(view(&bilinear(&mut Tape::off(), &x, (1, 2))), &[0.5, 2.5], 1e-15);
     }
 }

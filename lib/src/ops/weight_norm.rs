@@ -3,19 +3,17 @@
 //! Shapes: v (O, kh, kw, C) for a convolution, (C, kh, kw, O) for a transposed one; g (1, 1, 1, O).
 //!
 //! ```
-//! use dfdx::prelude::NoneTape;
-//! use obverse::tensor::{batch, view};
+//! use obverse::tensor::{Tape, batch, view};
 //! use obverse::ops::weight_norm::{Outputs, weight_norm};
 //! let (v, g) = (batch(vec![3.0f64, 4.0], (1, 1, 1, 2)), batch(vec![10.0], (1, 1, 1, 1)));
-//! let w = weight_norm(&mut NoneTape, &v, &g, Outputs::First);
+//! let w = weight_norm(&mut Tape::off(), &v, &g, Outputs::First);
 //! assert!((view(&w)[0] - 6.0).abs() < 1e-12 && (view(&w)[1] - 8.0).abs() < 1e-12);
 //! ```
 
-use dfdx::prelude::{Cpu, Tape};
 use rayon::prelude::*;
 
 use super::accumulate;
-use crate::tensor::{Batch, Element, batch, shape, view};
+use crate::tensor::{Batch, Element, Tape, batch, shape, view};
 
 /// Which axis of v counts the outputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,7 +78,7 @@ fn dot<E: Element>(a: &[E], b: &[E]) -> f64 {
 }
 
 /// w = g v / |v|.
-pub fn weight_norm<E: Element>(tape: &mut impl Tape<E, Cpu>, v: &Batch<E>, g: &Batch<E>, outputs: Outputs) -> Batch<E> {
+pub fn weight_norm<E: Element>(tape: &mut Tape<E>, v: &Batch<E>, g: &Batch<E>, outputs: Outputs) -> Batch<E> {
     let norms: Vec<f64> = outputs.products(v, view(v)).iter().map(|sum| sum.sqrt()).collect();
     let w = batch(outputs.scaled(v, &quotients(g, &norms)), shape(v));
     record(tape, [v, g, &w], norms, outputs);
@@ -93,8 +91,8 @@ fn quotients<E: Element>(g: &Batch<E>, norms: &[f64]) -> Vec<f64> {
 }
 
 /// dg = <dw, v> / |v| and dv = g / |v| (dw - v <dw, v> / |v|^2).
-fn record<E: Element, T: Tape<E, Cpu>>(tape: &mut T, [v, g, w]: [&Batch<E>; 3], norms: Vec<f64>, outputs: Outputs) {
-    if !T::OWNS_TAPE {
+fn record<E: Element>(tape: &mut Tape<E>, [v, g, w]: [&Batch<E>; 3], norms: Vec<f64>, outputs: Outputs) {
+    if !tape.records() {
         return;
     }
     let (v, g, w) = (v.clone(), g.clone(), w.ghost());
@@ -116,7 +114,7 @@ fn record<E: Element, T: Tape<E, Cpu>>(tape: &mut T, [v, g, w]: [&Batch<E>; 3], 
 
 #[cfg(test)]
 mod tests {
-    use dfdx::prelude::NoneTape;
+    use crate::tensor::Tape;
 
     use super::*;
     use crate::ops::checks::{check_gradients, normal};
@@ -124,7 +122,7 @@ mod tests {
     #[test]
     fn each_output_has_the_norm_of_its_scale() {
         let (v, g): (Batch<f64>, Batch<f64>) = (normal("v", (3, 2, 2, 4)), normal("g", (1, 1, 1, 3)));
-        let w = weight_norm(&mut NoneTape, &v, &g, Outputs::First);
+        let w = weight_norm(&mut Tape::off(), &v, &g, Outputs::First);
         for (row, g) in view(&w).chunks(16).zip(view(&g)) {
             let norm = row.iter().map(|w| w * w).sum::<f64>().sqrt();
             assert!((norm - g.abs()).abs() < 1e-12, "{norm} {g}");

@@ -13,13 +13,12 @@
 //! assert_eq!(view(&estimate), [1.0, 0.0]);
 //! ```
 
-use dfdx::prelude::NoneTape;
 use rayon::prelude::*;
 
 use super::bounds;
 use super::model::{Layer, Sizes};
 use crate::ops::linear::adjoint;
-use crate::tensor::{Batch, Element, batch, image_len, shape, view};
+use crate::tensor::{Batch, Element, Tape, batch, image_len, shape, view};
 
 /// b = -eps |h| / sqrt k, for a hidden variable of norm |h|.
 pub fn bias(epsilon: f64, norm: f64, k: usize) -> f64 {
@@ -39,7 +38,7 @@ impl<E: Element> Layer<E> {
     pub(crate) fn linear_estimate(&self, x: &Batch<E>) -> Batch<E> {
         let factor = E::of(2.0 / (self.alpha * self.kept * self.visible() as f64));
         let scaled = batch(view(x).iter().map(|&x| factor * x).collect(), shape(x));
-        adjoint(&mut NoneTape, &scaled, None, &self.weight)
+        adjoint(&mut Tape::off(), &scaled, None, &self.weight)
     }
 
     /// |h| of each row, from |x|: the squares of x have the mean alpha^2 rho |h|^2 / 2.

@@ -11,14 +11,12 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-use dfdx::prelude::NoneTape;
-
 use super::{Error, Result};
 use crate::ops::InputGradient;
 use crate::ops::gaussian::multiply;
 use crate::ops::linear::linear;
 use crate::tensor::random::Stream;
-use crate::tensor::{Batch, Element, batch, shape, view};
+use crate::tensor::{Batch, Element, Tape, batch, shape, view};
 
 /// The sizes of a layer of the model.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
@@ -80,16 +78,16 @@ impl<E: Element> Layer<E> {
 
     /// W h, (N, 1, 1, m), without rectifier and dropout: the linear model of Theorem 3.1.
     pub fn linear(&self, h: &Batch<E>) -> Batch<E> {
-        linear(&mut NoneTape, h, &self.weight, None, None, InputGradient::Unwanted)
+        linear(&mut Tape::off(), h, &self.weight, None, None, InputGradient::Unwanted)
     }
 
     /// x = relu(alpha W h) * drop; `drop`, (N, 1, 1, m), is 1 for features that are kept, else 0.
     pub fn generate(&self, h: &Batch<E>, drop: &Batch<E>) -> Batch<E> {
-        let active = linear(&mut NoneTape, h, &self.weight, None, Some(E::zero()), InputGradient::Unwanted);
+        let active = linear(&mut Tape::off(), h, &self.weight, None, Some(E::zero()), InputGradient::Unwanted);
         // A positive factor passes through the rectifier.
         let alpha = E::of(self.alpha);
         let scaled = batch(view(drop).iter().map(|&drop| alpha * drop).collect(), shape(drop));
-        multiply(&mut NoneTape, &active, &scaled)
+        multiply(&mut Tape::off(), &active, &scaled)
     }
 
     /// Which of `count` x's features are kept, 1 or 0, (N, 1, 1, m).

@@ -252,7 +252,7 @@ fn randomised<E: Element>(network: &Network<E>, seed: u64) -> Network<E> {
 
 /// The sum over rows of the cosine of W^T W x with x; 0 where one of them is zero.
 fn cosines<E: Element>(network: &Network<E>, place: usize, x: &Batch<E>) -> f64 {
-    let back = network.weighted(place, x).and_then(|y| network.transposed(&mut dfdx::prelude::NoneTape, place, &y));
+    let back = network.weighted(place, x).and_then(|y| network.transposed(&mut crate::tensor::Tape::off(), place, &y));
     let Some(back) = back else { return 0.0 };
     let length = image_len(x).max(1);
     let cosine = |(x, back): (&[E], &[E])| {
@@ -274,7 +274,7 @@ mod tests {
     use crate::net::op::{Linear, Relu};
     use crate::net::{Graph, Initialisation, InputSpec, Mode, Node, Size};
     use crate::ops::InputGradient;
-    use dfdx::prelude::NoneTape;
+    use crate::tensor::Tape;
 
     /// Two layers of these widths on vectors, with a rectifier between.
     fn network(widths: [usize; 3], initialisation: Initialisation) -> Network<f64> {
@@ -321,7 +321,7 @@ mod tests {
             let mut activities = Activities::new(&network, 1);
             for rows in [0..25, 25..40] {
                 let part = batch(view(&x)[rows.start * 300..rows.end * 300].to_vec(), (rows.len(), 1, 1, 300));
-                let trace = network.forward(&mut NoneTape, &part, Mode::Inference, InputGradient::Unwanted);
+                let trace = network.forward(&mut Tape::off(), &part, Mode::Inference, InputGradient::Unwanted);
                 activities.add(&network, &trace);
             }
             activities.of(&network)

@@ -8,21 +8,18 @@
 //! Source: reverse nets, sections 2 and 4; convolutions, which the notes leave open, by the pullback's transposed convolution.
 //!
 //! ```
-//! use dfdx::prelude::NoneTape;
 //! use obverse::net::{Initialisation, Mode, Network, Size, architectures};
 //! use obverse::reversible::reverse::Reverse;
-//! use obverse::tensor::{shape, zeros};
+//! use obverse::tensor::{Tape, shape, zeros};
 //! let graph = architectures::classifier("connected", Size::new(1, 4, 4), 10, 0.5)?;
 //! let network = Network::<f32>::initialised(graph, Initialisation::He, 0);
 //! let reverse = Reverse::of(network.graph())?;
 //! let features = network.graph().size(reverse.start()).channels;
 //! let fits = reverse.model_fits(&network);
-//! let images = reverse.images(&mut NoneTape, &network, &zeros((2, 1, 1, features)), &fits, Mode::Inference)?;
+//! let images = reverse.images(&mut Tape::off(), &network, &zeros((2, 1, 1, features)), &fits, Mode::Inference)?;
 //! assert_eq!(shape(&images), (2, 4, 4, 1));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
-
-use dfdx::prelude::{Cpu, Tape};
 
 use super::{Error, Result};
 use crate::net::op::{Add, Dropout, Flatten, GlobalAvgPool};
@@ -31,7 +28,7 @@ use crate::ops::activation::{Activation, activate};
 use crate::ops::arithmetic::combine;
 use crate::ops::dropout::dropout;
 use crate::ops::normalise::normalise;
-use crate::tensor::{Batch, Element, batch, shape, view};
+use crate::tensor::{Batch, Element, Tape, batch, shape, view};
 
 /// What one node is reversed by.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -121,7 +118,7 @@ impl Reverse {
     /// Another number of fits.
     pub fn images<E: Element>(
         &self,
-        tape: &mut impl Tape<E, Cpu>,
+        tape: &mut Tape<E>,
         network: &Network<E>,
         representation: &Batch<E>,
         fits: &[Fit<E>],
@@ -141,7 +138,7 @@ impl Reverse {
     /// A trace without the inputs of the layers on the path.
     pub fn fitted<E: Element>(
         &self,
-        tape: &mut impl Tape<E, Cpu>,
+        tape: &mut Tape<E>,
         network: &Network<E>,
         trace: &Trace<E>,
         mode: Mode,
@@ -162,9 +159,9 @@ impl Reverse {
     }
 
     /// Goes down the path; `fit` gives scale and bias of the layer at a place from its W^T y.
-    fn walk<E: Element, T: Tape<E, Cpu>>(
+    fn walk<E: Element>(
         &self,
-        tape: &mut T,
+        tape: &mut Tape<E>,
         network: &Network<E>,
         representation: &Batch<E>,
         mode: Mode,

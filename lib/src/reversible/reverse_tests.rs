@@ -1,6 +1,5 @@
 //! The reverse of networks against closed forms, the pullback and differences; nodes without one are named.
 
-use dfdx::prelude::{NoneTape, OwnedTape};
 use serde_json::{Value, json};
 
 use super::reverse::{Fit, Reverse};
@@ -9,7 +8,7 @@ use crate::net::{Graph, Mode, Network, Trace};
 use crate::ops::InputGradient;
 use crate::ops::checks::{assert_close, check_gradients, normal};
 use crate::tensor::random::Stream;
-use crate::tensor::{Batch, backward, batch, gradient, shape, view};
+use crate::tensor::{Batch, Tape, backward, batch, gradient, shape, view};
 
 /// A network of these nodes, each reading the one before, its last one the output "z".
 fn network(input: &[usize], nodes: &[Value], initialisation: Initialisation) -> Network<f64> {
@@ -50,7 +49,7 @@ fn images(shape: (usize, usize, usize, usize)) -> Batch<f64> {
 }
 
 fn forward(network: &Network<f64>, x: &Batch<f64>) -> Trace<f64> {
-    network.forward(&mut NoneTape, x, Mode::Inference, InputGradient::Unwanted)
+    network.forward(&mut Tape::off(), x, Mode::Inference, InputGradient::Unwanted)
 }
 
 fn cosine(a: &[f64], b: &[f64]) -> f64 {
@@ -68,7 +67,7 @@ fn a_random_network_maps_an_image_and_its_reverse_to_one_representation() {
     let h = network.value(&trace, reverse.start()).unwrap().clone();
     let fits = reverse.model_fits(&network);
     assert_eq!(fits.len(), 2);
-    let shadow = reverse.images(&mut NoneTape, &network, &h, &fits, Mode::Inference).unwrap();
+    let shadow = reverse.images(&mut Tape::off(), &network, &h, &fits, Mode::Inference).unwrap();
     assert!(view(&shadow).iter().all(|&pixel| pixel >= 0.0));
     let again = forward(&network, &shadow);
     let again = network.value(&again, reverse.start()).unwrap();
@@ -84,7 +83,7 @@ fn orthonormal_layers_without_rectifiers_are_reversed_exactly() {
     let network = network(&[2, 4, 4], &[op("flatten"), linear(32), linear(40)], Initialisation::Orthogonal);
     let x = images((50, 4, 4, 2));
     let reverse = Reverse::of(network.graph()).unwrap();
-    let (found, fits) = reverse.fitted(&mut NoneTape, &network, &forward(&network, &x), Mode::Inference).unwrap();
+    let (found, fits) = reverse.fitted(&mut Tape::off(), &network, &forward(&network, &x), Mode::Inference).unwrap();
     assert_close(view(&found), view(&x), 1e-12);
     assert!(fits.iter().all(|fit| (fit.scale - 1.0).abs() < 1e-12));
 }
@@ -98,10 +97,10 @@ fn pooling_and_normalisation_are_undone() {
     graph.input.std = vec![0.2];
     let network = Network::<f64>::initialised(graph, Initialisation::Orthogonal, 0);
     let coarse = images((20, 2, 2, 1));
-    let x = crate::ops::upsample::nearest(&mut NoneTape, &coarse, 2);
+    let x = crate::ops::upsample::nearest(&mut Tape::off(), &coarse, 2);
     let reverse = Reverse::of(network.graph()).unwrap();
     let trace = forward(&network, &x);
-    let (found, _) = reverse.fitted(&mut NoneTape, &network, &trace, Mode::Inference).unwrap();
+    let (found, _) = reverse.fitted(&mut Tape::off(), &network, &trace, Mode::Inference).unwrap();
     assert_close(view(&found), view(&x), 1e-12);
 }
 
@@ -112,7 +111,7 @@ fn convolutions_are_reversed_by_the_pullback_and_fits_make_an_image_nearer_than_
     let x = images((30, 8, 7, 2));
     let reverse = Reverse::of(network.graph()).unwrap();
     let trace = forward(&network, &x);
-    let (found, fits) = reverse.fitted(&mut NoneTape, &network, &trace, Mode::Inference).unwrap();
+    let (found, fits) = reverse.fitted(&mut Tape::off(), &network, &trace, Mode::Inference).unwrap();
     assert_eq!(shape(&found), shape(&x));
     // A scale of 0 and the channels' means are among what least squares choose from, and rectifying comes nearer to pixels.
     let mean = |channel: usize| view(&x).iter().skip(channel).step_by(2).sum::<f64>() / (30 * 8 * 7) as f64;
@@ -125,16 +124,16 @@ fn convolutions_are_reversed_by_the_pullback_and_fits_make_an_image_nearer_than_
     assert!(near < blind, "{near} {blind}");
     // The same scales and biases, given.
     let h = network.value(&trace, reverse.start()).unwrap();
-    let given = reverse.images(&mut NoneTape, &network, h, &fits, Mode::Inference).unwrap();
+    let given = reverse.images(&mut Tape::off(), &network, h, &fits, Mode::Inference).unwrap();
     assert_eq!(view(&given), view(&found));
-    assert!(reverse.images(&mut NoneTape, &network, h, &fits[..1], Mode::Inference).is_err());
+    assert!(reverse.images(&mut Tape::off(), &network, h, &fits[..1], Mode::Inference).is_err());
     // One layer with scale 1 and no bias is the pullback, where pixels are negative rectified.
     let first = Reverse::from(network.graph(), 0).unwrap();
     let cotangent = normal("h", (30, 8, 7, 6));
     let plain = Fit { scale: 1.0, bias: crate::tensor::zeros((1, 1, 1, 2)) };
-    let back = first.images(&mut NoneTape, &network, &cotangent, &[plain], Mode::Inference).unwrap();
+    let back = first.images(&mut Tape::off(), &network, &cotangent, &[plain], Mode::Inference).unwrap();
     let single = network.clone().only(&["conv2d0"]).unwrap();
-    let pulled = single.pullback(&mut NoneTape, &forward(&single, &x), &[(0, &cotangent)]).unwrap();
+    let pulled = single.pullback(&mut Tape::off(), &forward(&single, &x), &[(0, &cotangent)]).unwrap();
     let expected: Vec<f64> = view(&pulled).iter().map(|value| value.max(0.0)).collect();
     assert_close(view(&back), &expected, 1e-12);
 }
@@ -160,11 +159,11 @@ fn estimated_scales_are_constants_of_the_tape() {
     let network = network(&[20], &[linear(30), op("relu")], Initialisation::He);
     let reverse = Reverse::of(network.graph()).unwrap();
     let trace = forward(&network, &images((9, 1, 1, 20)));
-    let mut tape = OwnedTape::default();
+    let mut tape = Tape::recording();
     let (x, fits) = reverse.fitted(&mut tape, &network, &trace, Mode::Inference).unwrap();
     let found = gradient(&mut backward(tape, &x, vec![1.0; 180]), &network.parameters()[0]);
     let h = network.value(&trace, 1).unwrap();
-    let mut tape = OwnedTape::default();
+    let mut tape = Tape::recording();
     let x = reverse.images(&mut tape, &network, h, &fits, Mode::Inference).unwrap();
     assert_eq!(found, gradient(&mut backward(tape, &x, vec![1.0; 180]), &network.parameters()[0]));
     assert!(found.iter().any(|&value| value != 0.0));
@@ -195,7 +194,7 @@ fn the_way_starts_below_the_softmax_and_drops_in_training_alone() {
     assert_eq!(network.graph().nodes[reverse.start()].name, "relu5");
     let h = normal("h", (3, 1, 1, 32));
     let fits = reverse.model_fits(&network);
-    let run = |mode| reverse.images(&mut NoneTape, &network, &h, &fits, mode).unwrap();
+    let run = |mode| reverse.images(&mut Tape::off(), &network, &h, &fits, mode).unwrap();
     let training = |seed| run(Mode::Training(Stream::new(seed, "reverse", 0)));
     assert_ne!(view(&training(0)), view(&training(1)));
     assert_ne!(view(&training(0)), view(&run(Mode::Inference)));

@@ -21,9 +21,9 @@ use super::model::{Layer, Model, Sizes, sparse};
 use super::{Error, Result, bounds};
 use crate::ops::linear::adjoint;
 use crate::statistics::{Interval, exponent};
+use crate::tensor::Tape;
 use crate::tensor::random::Stream;
 use crate::tensor::{Batch, view};
-use dfdx::prelude::NoneTape;
 
 /// What is varied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -190,7 +190,7 @@ fn measure(sizes: Sizes, quantities: &[Quantity], effort: Effort, repetition: u6
     let error = |&quantity: &Quantity| {
         Ok(match quantity {
             Quantity::Linear => {
-                let back = adjoint(&mut NoneTape, &layer.linear(&h), None, &layer.weight);
+                let back = adjoint(&mut Tape::off(), &layer.linear(&h), None, &layer.weight);
                 mean(&h, &back, |h, back| distance(h, back, 1.0 / sizes.m as f64) / norm(h))
             }
             Quantity::Spectral => spectral_error(&layer)?,
@@ -214,7 +214,7 @@ pub(crate) fn spectral_error(layer: &Layer<f64>) -> Result<f64> {
         let values = (0..n * n).map(|place| f64::from(u8::from(place % (n + 1) == 0))).collect();
         crate::tensor::batch(values, (n, 1, 1, n))
     };
-    let gram = adjoint(&mut NoneTape, &layer.linear(&identity), None, &layer.weight);
+    let gram = adjoint(&mut Tape::off(), &layer.linear(&identity), None, &layer.weight);
     let gram = view(&gram);
     let values = Mat::from_fn(n, n, |i, j| gram[i * n + j])
         .self_adjoint_eigenvalues(Side::Lower)

@@ -15,14 +15,12 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-use dfdx::prelude::{Cpu, NoneTape, OwnedTape};
-
 use super::reverse::Reverse;
 use super::{Error, Result};
 use crate::net::{Graph, Mode, Network, Trace};
 use crate::ops::InputGradient;
 use crate::tensor::random::Stream;
-use crate::tensor::{Batch, Element};
+use crate::tensor::{Batch, Element, Tape};
 use crate::train;
 use crate::train::checkpoint::Position;
 use crate::train::shadowing::{Shadowing, Shadows};
@@ -75,7 +73,7 @@ impl<E: Element> Shadowing<E> for Shadow {
 
     fn shadows(
         &self,
-        tape: &mut OwnedTape<E, Cpu>,
+        tape: &mut Tape<E>,
         network: &Network<E>,
         trace: &Trace<E>,
         position: &Position,
@@ -86,13 +84,13 @@ impl<E: Element> Shadowing<E> for Shadow {
         let mode = Mode::Training(Stream::new(self.seed, "shadow", position.update));
         let (x, gradient) = match self.settings.attached {
             true => (self.reverse.fitted(tape, network, trace, mode), InputGradient::Wanted),
-            false => (self.reverse.fitted(&mut NoneTape, network, trace, mode), InputGradient::Unwanted),
+            false => (self.reverse.fitted(&mut Tape::off(), network, trace, mode), InputGradient::Unwanted),
         };
         Ok(Some(Shadows { x: x.map_err(failed)?.0, gradient }))
     }
 
     fn at_inference(&self, network: &Network<E>, trace: &Trace<E>) -> train::Result<Batch<E>> {
-        let shadows = self.reverse.fitted(&mut NoneTape, network, trace, Mode::Inference);
+        let shadows = self.reverse.fitted(&mut Tape::off(), network, trace, Mode::Inference);
         Ok(shadows.map_err(failed)?.0)
     }
 }

@@ -6,17 +6,17 @@ mod chunks;
 pub mod memory;
 pub mod random;
 mod special;
+mod tape;
 mod vectors;
 
 use std::sync::OnceLock;
 
-use dfdx::prelude::{
-    Backward, Cpu, Dtype, Gradients, HasShape, OwnedTape, PutTape, Rank0, Tape, Tensor, TensorFromVec,
-};
+use dfdx::prelude::{Cpu, Dtype, HasShape, Tensor, TensorFromVec};
 use num_traits::Float;
 use rayon::prelude::*;
 
 pub(crate) use chunks::filled_in_chunks;
+pub use tape::{Tape, backward, gradient};
 
 /// The shape of a [`Batch`]: images, height, width, channels.
 pub type Shape = (usize, usize, usize, usize);
@@ -242,29 +242,6 @@ pub(crate) fn transpose_images<T: Copy + Send + Sync + Default>(values: &[T], ro
     result
 }
 
-/// Runs the tape backward from `root`, whose gradient is `cotangent` (as many values as `root` has).
-///
-/// The gradients are those of sum(root * cotangent). Take each with [`gradient`].
-pub fn backward<E: Element>(mut tape: OwnedTape<E, Cpu>, root: &Batch<E>, cotangent: Vec<E>) -> Gradients<E, Cpu> {
-    // dfdx starts from a scalar: a scalar operation after all others, whose backward hands the cotangent to the root.
-    let start: Tensor<Rank0, E, Cpu> = device().tensor_from_vec(vec![E::zero()], ());
-    let root = root.ghost();
-    tape.add_backward_op(move |gradients| {
-        **gradients.get_or_alloc_mut(&root)? = cotangent;
-        Ok(())
-    });
-    start.put_tape(tape).backward()
-}
-
-/// Takes the gradient of `x` out of `gradients`, zeros where no gradient reached it.
-pub fn gradient<E: Element>(gradients: &mut Gradients<E, Cpu>, x: &Batch<E>) -> Vec<E> {
-    match gradients.get_or_alloc_mut(x) {
-        Ok(found) => std::mem::take(&mut **found),
-        // With dfdx's fast allocation an allocation that fails aborts; this arm is never reached.
-        Err(_) => vec![E::zero(); view(x).len()],
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -318,7 +295,7 @@ mod tests {
     #[test]
     fn backward_starts_from_any_tensor() {
         let x: Batch<f64> = batch(vec![1.0, 2.0], (1, 1, 1, 2));
-        let mut gradients = backward(OwnedTape::default(), &x, vec![3.0, 4.0]);
+        let mut gradients = backward(Tape::recording(), &x, vec![3.0, 4.0]);
         assert_eq!(gradient(&mut gradients, &x), [3.0, 4.0]);
     }
 

@@ -20,8 +20,6 @@
 
 use std::path::Path;
 
-use dfdx::prelude::{NoneTape, OwnedTape};
-
 use super::adam::{Adam, AdamSettings};
 use super::checkpoint;
 use super::error::Result;
@@ -31,7 +29,7 @@ use crate::ops::adversarial::{Role, Rule};
 use crate::ops::arithmetic::combine;
 use crate::ops::loss::squared_error;
 use crate::store::npy::Scalar;
-use crate::tensor::{Batch, Element, backward, batch, shape, view, zeros};
+use crate::tensor::{Batch, Element, Tape, backward, batch, shape, view, zeros};
 
 /// A network with an output "score", its moments, how scores are judged, the limit of a critic's parameters, and the weight of the
 /// penalty on slopes.
@@ -70,9 +68,9 @@ impl<E: Element + Scalar> Discriminator<E> {
     /// # Errors
     /// A network whose score does not depend on its images.
     pub fn wanted(&self, images: &Batch<E>, mode: Mode, factor: f64) -> Result<(f64, Batch<E>)> {
-        let trace = self.network.forward(&mut NoneTape, images, mode, InputGradient::Wanted);
+        let trace = self.network.forward(&mut Tape::off(), images, mode, InputGradient::Wanted);
         let (loss, slope) = self.rule.judge(self.network.value(&trace, self.score)?, Role::Wanted, factor);
-        Ok((loss, self.network.gradient_at_input(&mut NoneTape, &trace, &[(self.score, &slope)])?))
+        Ok((loss, self.network.gradient_at_input(&mut Tape::off(), &trace, &[(self.score, &slope)])?))
     }
 
     /// The loss of some images, including the penalty on real ones, and the gradients of the parameters; running statistics are updated.
@@ -80,7 +78,7 @@ impl<E: Element + Scalar> Discriminator<E> {
     /// # Errors
     /// None in a network that computes its score.
     pub fn judge(&mut self, images: &Batch<E>, role: Role, mode: Mode, factor: f64) -> Result<(f64, Vec<Vec<E>>)> {
-        let mut tape = OwnedTape::default();
+        let mut tape = Tape::recording();
         let trace = self.network.forward(&mut tape, images, mode, InputGradient::Unwanted);
         let score = self.network.value(&trace, self.score)?.clone();
         self.network.keep_running_statistics(&trace);
@@ -94,7 +92,7 @@ impl<E: Element + Scalar> Discriminator<E> {
         let flat = zeros((1, shape(images).1, shape(images).2, shape(images).3));
         let penalty = squared_error(&mut tape, &steepness, &flat, 0.5 * self.gamma * factor);
         // Its derivative at the scores is `slope`.
-        let target = combine(&mut NoneTape, E::one(), &score, -E::of(0.5), &slope);
+        let target = combine(&mut Tape::off(), E::one(), &score, -E::of(0.5), &slope);
         let judged = squared_error(&mut tape, &score, &target, 1.0);
         let cost = combine(&mut tape, E::one(), &judged, E::one(), &penalty);
         let mut gradients = backward(tape, &cost, vec![E::one()]);

@@ -10,13 +10,11 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-use dfdx::prelude::{Cpu, OwnedTape};
-
 use super::Result;
 use super::checkpoint::Position;
 use crate::net::{Network, Trace};
 use crate::ops::InputGradient;
-use crate::tensor::{Batch, Element};
+use crate::tensor::{Batch, Element, Tape};
 
 /// The shadows of a batch.
 #[derive(Clone, Debug)]
@@ -38,7 +36,7 @@ pub trait Shadowing<E: Element> {
     /// A network that does not fit.
     fn shadows(
         &self,
-        tape: &mut OwnedTape<E, Cpu>,
+        tape: &mut Tape<E>,
         network: &Network<E>,
         trace: &Trace<E>,
         position: &Position,

@@ -17,14 +17,12 @@
 //! assert_eq!(best.found()[0].candidate, 1);
 //! ```
 
-use dfdx::prelude::NoneTape;
-
 use crate::net::{Mode, Network};
 use crate::objective::resolved::{Objective, Result};
 use crate::objective::transform::Pipeline;
 use crate::ops::InputGradient;
 use crate::tensor::random::Stream;
-use crate::tensor::{Batch, Element, batch};
+use crate::tensor::{Batch, Element, Tape, batch};
 
 /// A candidate and its objective.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -123,7 +121,7 @@ impl<E: Element> Judge<'_, E> {
     pub fn offer(&self, images: &Batch<E>, first: u64, best: &mut [Best]) -> Result<()> {
         let drawn = self.plain.draw(Stream::new(0, "transforms", 0), 0..crate::tensor::shape(images).0);
         let trace =
-            self.network.forward(&mut NoneTape, &drawn.forward(images), Mode::Inference, InputGradient::Unwanted);
+            self.network.forward(&mut Tape::off(), &drawn.forward(images), Mode::Inference, InputGradient::Unwanted);
         let rows = vec![0; crate::tensor::shape(images).0];
         for (objective, best) in self.objectives.iter().zip(best) {
             let judged = objective.judge(self.network, &trace, &rows)?;

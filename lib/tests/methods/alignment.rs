@@ -3,7 +3,6 @@
 
 use std::path::Path;
 
-use dfdx::prelude::NoneTape;
 use obverse::alignment::recovery::{Aim, Recovery};
 use obverse::alignment::settings::Start;
 use obverse::alignment::step::{AimWeights, Examples, Heads, Objective, Step, step};
@@ -11,7 +10,7 @@ use obverse::net::{Graph, Mode, Network};
 use obverse::ops::InputGradient;
 use obverse::store::npy::Scalar;
 use obverse::tensor::random::Stream;
-use obverse::tensor::{Batch, Element, batch, shape, view, zeros};
+use obverse::tensor::{Batch, Element, Tape, batch, shape, view, zeros};
 use serde_json::json;
 
 use super::common::{Case, assert_close};
@@ -33,7 +32,7 @@ fn latent<E: Element>(encoder: &Network<E>) -> usize {
 
 /// z = E(x).
 fn encode<E: Element>(encoder: &Network<E>, x: &Batch<E>) -> Batch<E> {
-    let trace = encoder.forward(&mut NoneTape, x, Mode::Inference, InputGradient::Unwanted);
+    let trace = encoder.forward(&mut Tape::off(), x, Mode::Inference, InputGradient::Unwanted);
     trace.value(latent(encoder)).unwrap().clone()
 }
 
@@ -102,12 +101,12 @@ fn with_zeros_and_one_step_the_recovery_is_the_transposed_jacobian_times_the_dif
         .collect();
     let start = Start::Zeros.draw(&Stream::new(0, "start", 0), 0, 5, (12, 12, 1));
     let recovery = Recovery { steps: 1, tau: 1.0, sigmoid: false };
-    let recovered = recovery.recover(&mut NoneTape, &encoder, &[Aim::at(latent(&encoder), &z)], &start).unwrap();
+    let recovered = recovery.recover(&mut Tape::off(), &encoder, &[Aim::at(latent(&encoder), &z)], &start).unwrap();
     assert_eq!(shape(&recovered), (5, 12, 12, 1));
     assert_close("recovery", view(&recovered), &expected, 1e-10);
     assert!(expected.iter().any(|value| value.abs() > 1e-4), "a recovery that is not flat");
     let squashed = Recovery { sigmoid: true, ..recovery };
-    let squashed = squashed.recover(&mut NoneTape, &encoder, &[Aim::at(latent(&encoder), &z)], &start).unwrap();
+    let squashed = squashed.recover(&mut Tape::off(), &encoder, &[Aim::at(latent(&encoder), &z)], &start).unwrap();
     let expected: Vec<f64> = expected.iter().map(|r| 1.0 / (1.0 + (-r).exp())).collect();
     assert_close("squashed", view(&squashed), &expected, 1e-10);
 }
@@ -186,7 +185,7 @@ fn r_after_t_steps_is_that_of_equation_18() {
         for steps in 1..=8 {
             let recovery = Recovery { steps, tau: 1.0, sigmoid: false };
             let start = batch(vec![r0], (1, 1, 1, 1));
-            let r = recovery.recover(&mut NoneTape, &encoder, &[Aim::at(0, &z)], &start).unwrap();
+            let r = recovery.recover(&mut Tape::off(), &encoder, &[Aim::at(0, &z)], &start).unwrap();
             let left = 1.0 - w * w;
             let sum: f64 = (0..steps).map(|q| left.powi(q as i32)).sum();
             let expected = r0 * left.powi(steps as i32) + sum * w * (w * x);
@@ -194,7 +193,8 @@ fn r_after_t_steps_is_that_of_equation_18() {
         }
         // Equation 19: the activation divided by the weight, where w^2 < 2.
         let recovery = Recovery { steps: 2000, tau: 1.0, sigmoid: false };
-        let r = recovery.recover(&mut NoneTape, &encoder, &[Aim::at(0, &z)], &batch(vec![r0], (1, 1, 1, 1))).unwrap();
+        let r =
+            recovery.recover(&mut Tape::off(), &encoder, &[Aim::at(0, &z)], &batch(vec![r0], (1, 1, 1, 1))).unwrap();
         assert!((view(&r)[0] - x).abs() < 1e-9, "w {w}");
     }
 }

@@ -5,7 +5,6 @@ use crate::request::{Input, Output};
 use crate::{Metrics, Precision, RowsArguments, SeedArgument, Task, require_images};
 use anyhow::{Context, ensure};
 use clap::Parser;
-use dfdx::prelude::NoneTape;
 use obverse::alignment::step::Heads;
 use obverse::alignment::training::encode;
 use obverse::baselines::gan::Search;
@@ -15,7 +14,7 @@ use obverse::net::{Graph, Mode, Network, Size};
 use obverse::ops::InputGradient;
 use obverse::store::npy::{Scalar, Writer};
 use obverse::tensor::random::Stream;
-use obverse::tensor::{Batch, Element, batch, view};
+use obverse::tensor::{Batch, Element, Tape, batch, view};
 
 /// Encode images: one latent per row.
 ///
@@ -138,7 +137,7 @@ impl<E: Element + Scalar> Encoder<E> {
         Ok(match self {
             Self::Node { network, place } => encode(network, *place, x)?,
             Self::Drawn { network, mean, log_var, stream } => {
-                let trace = network.forward(&mut NoneTape, x, Mode::Inference, InputGradient::Unwanted);
+                let trace = network.forward(&mut Tape::off(), x, Mode::Inference, InputGradient::Unwanted);
                 let (mu, log_var) = (network.value(&trace, *mean)?, network.value(&trace, *log_var)?);
                 let noise = stream.normal::<E>(range);
                 let drawn = view(mu).iter().zip(view(log_var)).zip(noise);

@@ -10,7 +10,6 @@ use crate::complete::nodes;
 use crate::{Classes, Metrics, Precision, RowsArguments, SeedArgument, Task, require_images};
 use clap::Parser;
 use clap_complete::engine::ArgValueCompleter;
-use dfdx::prelude::NoneTape;
 use obverse::alignment::orthogonality::orthogonality;
 use obverse::baselines::classifier::largest;
 use obverse::data::Shape;
@@ -20,7 +19,7 @@ use obverse::ops::InputGradient;
 use obverse::store;
 use obverse::store::npy::{Reader, Scalar, Writer};
 use obverse::store::sidecar::metric;
-use obverse::tensor::{Element, batch, channels_first, shape, view};
+use obverse::tensor::{Element, Tape, batch, channels_first, shape, view};
 
 /// Write the values of a network's node for each image, or describe the network.
 ///
@@ -126,7 +125,7 @@ fn tap<E: Element + Scalar>(
     arguments.rows.charge(&arguments.network, network.graph(), images.count(), input.elements())?;
     arguments.rows.for_each_batch(images.count(), input.elements(), |rows| {
         let x = batch(images.batch::<E>(rows)?, (rows.len(), input.height, input.width, input.channels));
-        let trace = network.forward(&mut NoneTape, &x, Mode::Inference, InputGradient::Unwanted);
+        let trace = network.forward(&mut Tape::off(), &x, Mode::Inference, InputGradient::Unwanted);
         let value = channels_first(view(network.value(&trace, node)?), shape(network.value(&trace, node)?));
         if let Some(classes) = classes {
             confusion.add(&value, &classes.of(rows, size.elements())?);

@@ -4,9 +4,8 @@
 //! and W rounded up to multiples of 4; beyond the image all inputs are zero, including the channel of ones that marks the image.
 //!
 //! ```
-//! use dfdx::prelude::NoneTape;
 //! use obverse::density::{Architecture, Likelihood, Mode, PixelCnn};
-//! use obverse::tensor::shape;
+//! use obverse::tensor::{Tape, shape};
 //! let architecture = Architecture {
 //!     channels: 1,
 //!     height: 4,
@@ -17,20 +16,18 @@
 //!     condition: None,
 //! };
 //! let model = PixelCnn::<f32>::random(architecture, 0)?;
-//! let outputs = model.forward(&mut NoneTape, &model.scaled(&[0; 16]), None, Mode::Inference);
+//! let outputs = model.forward(&mut Tape::off(), &model.scaled(&[0; 16]), None, Mode::Inference);
 //! assert_eq!(shape(&outputs), (1, 4, 4, 256));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
 mod pass;
 
-use dfdx::prelude::{Cpu, Tape};
-
 use super::architecture::{Architecture, Condition};
 use super::likelihood::negative_log_likelihood;
 use super::parameters::{Layers, Spec};
 use crate::ops::InputGradient;
-use crate::tensor::{Batch, Element, batch, view};
+use crate::tensor::{Batch, Element, Tape, batch, view};
 use pass::{Pass, Projected, resized};
 
 pub use pass::Mode;
@@ -86,7 +83,7 @@ impl<E: Element> PixelCnn<E> {
     /// conditional on; its gradient is recorded where it is `Wanted`.
     pub fn forward(
         &self,
-        tape: &mut impl Tape<E, Cpu>,
+        tape: &mut Tape<E>,
         x: &Batch<E>,
         condition: Option<(&Batch<E>, InputGradient)>,
         mode: Mode,
@@ -97,7 +94,7 @@ impl<E: Element> PixelCnn<E> {
     /// The negative log-likelihood of each image, (N, 1, 1, 1), in nats; `pixels` are (N, H, W, C).
     pub fn negative_log_likelihood(
         &self,
-        tape: &mut impl Tape<E, Cpu>,
+        tape: &mut Tape<E>,
         pixels: &[u8],
         condition: Option<&Batch<E>>,
         mode: Mode,
@@ -114,13 +111,13 @@ impl<E: Element> PixelCnn<E> {
         batch(values, (pixels.len() / (channels * height * width).max(1), height, width, channels))
     }
 
-    pub(super) fn pass<'a, T: Tape<E, Cpu>>(
+    pub(super) fn pass<'a>(
         &'a self,
-        tape: &'a mut T,
+        tape: &'a mut Tape<E>,
         condition: Option<(&Batch<E>, InputGradient)>,
         mode: Mode,
         role: Role,
-    ) -> Pass<'a, E, T> {
+    ) -> Pass<'a, E> {
         let condition = condition.map(|(values, gradient)| {
             let maps = matches!(self.architecture.condition, Some(Condition::Maps(..)));
             let levels = if maps {

@@ -1,7 +1,5 @@
 //! A run through the layers, for their outputs or to initialise them.
 
-use dfdx::prelude::{Cpu, Tape};
-
 use crate::density::Condition;
 use crate::density::architecture::Architecture;
 use crate::density::parameters::{Conv, Gated, Layers, Stream};
@@ -17,7 +15,7 @@ use crate::ops::upsample::bilinear;
 use crate::ops::weight_norm::{Outputs, weight_norm};
 use crate::ops::window::{Padding, Window};
 use crate::ops::{InputGradient, linear};
-use crate::tensor::{Batch, Element, batch, random, shape, view};
+use crate::tensor::{Batch, Element, Tape, batch, random, shape, view};
 
 /// Whether activations are dropped.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -36,15 +34,15 @@ pub enum Mode {
 }
 
 /// Maps at the size of a level; a constant is not recorded.
-pub(super) fn resized<E: Element, T: Tape<E, Cpu>>(
-    tape: &mut T,
+pub(super) fn resized<E: Element>(
+    tape: &mut Tape<E>,
     maps: &Batch<E>,
     size: (usize, usize),
     gradient: InputGradient,
 ) -> Batch<E> {
     match gradient {
         InputGradient::Wanted => bilinear(tape, maps, size),
-        InputGradient::Unwanted => bilinear(&mut dfdx::prelude::NoneTape, maps, size),
+        InputGradient::Unwanted => bilinear(&mut crate::tensor::Tape::off(), maps, size),
     }
 }
 
@@ -64,8 +62,8 @@ pub(super) struct Projected<E: Element> {
 }
 
 /// A run through the layers.
-pub(in crate::density) struct Pass<'a, E: Element, T> {
-    pub(super) tape: &'a mut T,
+pub(in crate::density) struct Pass<'a, E: Element> {
+    pub(super) tape: &'a mut Tape<E>,
     pub(super) layers: &'a Layers,
     pub(super) architecture: &'a Architecture,
     pub parameters: Vec<Batch<E>>,
@@ -77,7 +75,7 @@ pub(in crate::density) struct Pass<'a, E: Element, T> {
 /// A convolution in a sum: its parameters, its inputs and their activation.
 type Summand<'a, E> = (Conv, &'a [&'a Batch<E>], Feed);
 
-impl<E: Element, T: Tape<E, Cpu>> Pass<'_, E, T> {
+impl<E: Element> Pass<'_, E> {
     /// From images in [-1, 1] to the parameters of their pixels' distributions.
     pub fn run(&mut self, x: &Batch<E>) -> Batch<E> {
         let (mut us, mut uls) = self.up(&self.marked(x));
@@ -227,7 +225,7 @@ impl<E: Element, T: Tape<E, Cpu>> Pass<'_, E, T> {
         let (_, height, width, _) = shape(x);
         let convolution = Convolution { window: grown(conv), groups: 1 };
         let size = (2 * height, 2 * width);
-        let run = |tape: &mut T, weight: &Batch<E>, bias: Option<&Batch<E>>| {
+        let run = |tape: &mut Tape<E>, weight: &Batch<E>, bias: Option<&Batch<E>>| {
             conv_transpose2d(tape, x, weight, bias, None, convolution, size, InputGradient::Wanted)
         };
         if self.role == Role::Initialising {

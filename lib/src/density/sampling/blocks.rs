@@ -1,7 +1,5 @@
 //! Gated blocks, at the pixels of a region.
 
-use dfdx::prelude::NoneTape;
-
 use super::planes::{Plane, Region};
 use super::products::{Kernel, add_bias};
 use crate::density::architecture::{Architecture, Condition};
@@ -12,7 +10,7 @@ use crate::ops::gated::GatePixels;
 use crate::ops::product::{Matrix, Target, Write, product_in_place};
 use crate::ops::upsample::bilinear;
 use crate::ops::{linear, vectorised};
-use crate::tensor::{Batch, Element, shape, view};
+use crate::tensor::{Batch, Element, Tape, shape, view};
 
 /// The sizes of what is sampled.
 #[derive(Clone, Copy)]
@@ -135,13 +133,13 @@ pub(super) struct Projection<E: Element> {
 impl<E: Element> Projection<E> {
     pub(super) fn new(architecture: &Architecture, values: &Batch<E>) -> Self {
         let maps = matches!(architecture.condition, Some(Condition::Maps(..)));
-        let maps = maps.then(|| architecture.levels().map(|size| bilinear(&mut NoneTape, values, size)));
+        let maps = maps.then(|| architecture.levels().map(|size| bilinear(&mut Tape::off(), values, size)));
         Self { values: values.clone(), maps }
     }
 
     fn biases(&self, projection: &Batch<E>, level: usize) -> Vec<E> {
         let Some(maps) = &self.maps else {
-            return view(&linear::adjoint(&mut NoneTape, &self.values, None, projection)).to_vec();
+            return view(&linear::adjoint(&mut Tape::off(), &self.values, None, projection)).to_vec();
         };
         let (outputs, _, _, channels) = shape(projection);
         let rows = view(&maps[level]).len() / channels;

@@ -1,14 +1,12 @@
 //! Layers between levels: to half the size, and to twice.
 
-use dfdx::prelude::NoneTape;
-
 use super::planes::{Plane, Region};
 use super::products::add_bias;
 use crate::density::network::{PixelCnn, grown};
 use crate::density::parameters::Conv;
 use crate::ops::product::{Matrix, Target, Write, product_in_place};
 use crate::ops::weight_norm::{Outputs, weight_norm};
-use crate::tensor::{Element, view};
+use crate::tensor::{Element, Tape, view};
 
 /// A layer between levels: to half the size, or to twice.
 pub(super) struct Between<E> {
@@ -22,7 +20,7 @@ pub(super) struct Between<E> {
 impl<E: Element> Between<E> {
     pub(super) fn new(model: &PixelCnn<E>, conv: Conv, outputs: Outputs) -> Self {
         let parameters = &model.parameters()[conv.v..conv.v + 3];
-        let weight = weight_norm(&mut NoneTape, &parameters[0], &parameters[1], outputs);
+        let weight = weight_norm(&mut Tape::off(), &parameters[0], &parameters[1], outputs);
         let bias = view(&parameters[2]).to_vec();
         Self { kernel: conv.kernel, weights: view(&weight).to_vec(), filters: bias.len(), bias, conv }
     }

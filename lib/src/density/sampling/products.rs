@@ -1,13 +1,11 @@
 //! Convolutions at the pixels of a region.
 
-use dfdx::prelude::NoneTape;
-
 use super::planes::{Plane, Region};
 use crate::density::network::PixelCnn;
 use crate::density::parameters::Conv;
 use crate::ops::product::{Matrix, Target, Write, product_in_place};
 use crate::ops::weight_norm::{Outputs, weight_norm};
-use crate::tensor::{Element, shape, view};
+use crate::tensor::{Element, Tape, shape, view};
 
 /// A convolution's weights as products take them, rows of its kernel one after the other, (kh, kw C, O).
 pub(super) struct Kernel<E> {
@@ -20,7 +18,7 @@ pub(super) struct Kernel<E> {
 impl<E: Element> Kernel<E> {
     pub(super) fn new(model: &PixelCnn<E>, conv: Conv) -> Self {
         let parameters = &model.parameters()[conv.v..conv.v + 3];
-        let weight = weight_norm(&mut NoneTape, &parameters[0], &parameters[1], Outputs::First);
+        let weight = weight_norm(&mut Tape::off(), &parameters[0], &parameters[1], Outputs::First);
         let (outputs, kh, kw, channels) = shape(&weight);
         let depth = kh * kw * channels;
         let mut weights = vec![E::zero(); outputs * depth];

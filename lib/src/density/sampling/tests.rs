@@ -1,11 +1,9 @@
-use dfdx::prelude::NoneTape;
-
 use super::*;
 use crate::density::network::Mode;
 use crate::density::network_tests::{configurations, example};
 use crate::ops::InputGradient;
 use crate::store::npy::Scalar;
-use crate::tensor::{shape, view};
+use crate::tensor::{Tape, shape, view};
 
 /// The parameters of each pixel's distribution, (N, H, W, P), when the pixels before are those given: what [`PixelCnn::forward`]
 /// computes in one pass, computed as in sampling.
@@ -30,7 +28,7 @@ fn difference<E: Element + Scalar>(architecture: Architecture) -> f64 {
     let (model, pixels, condition) = example::<E>(architecture, 3);
     let forced = teacher_forced(&model, &pixels, condition.as_ref());
     let given = condition.as_ref().map(|condition| (condition, InputGradient::Unwanted));
-    let full = model.forward(&mut NoneTape, &model.scaled(&pixels), given, Mode::Inference);
+    let full = model.forward(&mut Tape::off(), &model.scaled(&pixels), given, Mode::Inference);
     let ((_, tall, wide, count), Architecture { height, width, .. }) = (shape(&full), architecture);
     let mut largest: f64 = 0.0;
     for (number, forced) in forced.chunks_exact(count).enumerate() {
@@ -62,7 +60,7 @@ fn slowly<E: Element + Scalar>(
     let mut pixels = vec![0; images * architecture.dimensions()];
     for pixel in 0..architecture.height * architecture.width {
         let given = condition.map(|condition| (condition, InputGradient::Unwanted));
-        let full = model.forward(&mut NoneTape, &model.scaled(&pixels), given, Mode::Inference);
+        let full = model.forward(&mut Tape::off(), &model.scaled(&pixels), given, Mode::Inference);
         let (_, tall, wide, _) = shape(&full);
         for image in 0..images {
             let (row, column) = (pixel / architecture.width, pixel % architecture.width);

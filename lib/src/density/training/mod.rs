@@ -32,7 +32,6 @@ mod settings;
 
 use std::path::Path;
 
-use dfdx::prelude::{NoneTape, OwnedTape};
 use rayon::prelude::*;
 use serde_json::{Map, Value};
 
@@ -44,7 +43,7 @@ use crate::density::Condition;
 use crate::store::npy::Scalar;
 use crate::store::sidecar::metric;
 use crate::tensor::random::Stream;
-use crate::tensor::{Batch, Element, GRAIN, backward, gradient, view, view_mut};
+use crate::tensor::{Batch, Element, GRAIN, Tape, backward, gradient, view, view_mut};
 use crate::train;
 use crate::train::adam::Adam;
 use crate::train::best::Best;
@@ -128,7 +127,7 @@ impl<'a, E: Element + Scalar> Training<'a, E> {
     /// The sum of the negative log-likelihoods of a batch, and the gradients of their mean.
     fn gradients(&self, update: u64, rows: &[usize]) -> Result<(f64, Vec<Vec<E>>)> {
         let (pixels, condition) = self.examples.batch::<E>(rows)?;
-        let mut tape = OwnedTape::default();
+        let mut tape = Tape::recording();
         let mode = mode(&self.settings, self.course.stream("dropout", update));
         let nll = self.model.negative_log_likelihood(&mut tape, &pixels, condition.as_ref(), mode);
         let share = E::of(1.0 / rows.len() as f64);
@@ -181,7 +180,7 @@ pub fn log_likelihoods<E: Element + Scalar>(
     for first in rows.clone().step_by(EVALUATED) {
         let part: Vec<usize> = (first..rows.end.min(first + EVALUATED)).collect();
         let (pixels, condition) = examples.batch::<E>(&part)?;
-        let nll = model.negative_log_likelihood(&mut NoneTape, &pixels, condition.as_ref(), Mode::Inference);
+        let nll = model.negative_log_likelihood(&mut Tape::off(), &pixels, condition.as_ref(), Mode::Inference);
         result.extend(view(&nll).iter().map(|nll| -nll.wide()));
         progress(part.len());
     }

@@ -2,13 +2,12 @@
 
 use std::path::Path;
 
-use dfdx::prelude::{Cpu, NoneTape, OwnedTape, Tape};
 use serde_json::json;
 
 use crate::net::{Graph, Initialisation, Mode, Network};
 use crate::ops::InputGradient;
 use crate::ops::checks::{assert_close, check_adjoint, check_gradients, normal, repeated};
-use crate::tensor::{Batch, backward, gradient, shape, view};
+use crate::tensor::{Batch, Tape, backward, gradient, shape, view};
 
 /// Constants of several sizes, one that goes through an activation first, joined with images in every order.
 fn network() -> Network<f64> {
@@ -39,17 +38,12 @@ fn with_parameters(parameters: &[Batch<f64>]) -> Network<f64> {
     network
 }
 
-fn output(tape: &mut impl Tape<f64, Cpu>, network: &Network<f64>, x: &Batch<f64>) -> Batch<f64> {
+fn output(tape: &mut Tape<f64>, network: &Network<f64>, x: &Batch<f64>) -> Batch<f64> {
     let trace = network.forward(tape, x, Mode::Inference, InputGradient::Wanted);
     network.value(&trace, network.graph().output("y").unwrap()).unwrap().clone()
 }
 
-fn pulled(
-    tape: &mut impl Tape<f64, Cpu>,
-    network: &Network<f64>,
-    x: &Batch<f64>,
-    cotangent: &Batch<f64>,
-) -> Batch<f64> {
+fn pulled(tape: &mut Tape<f64>, network: &Network<f64>, x: &Batch<f64>, cotangent: &Batch<f64>) -> Batch<f64> {
     let trace = network.forward(tape, x, Mode::Inference, InputGradient::Wanted);
     network.pullback(tape, &trace, &[(network.graph().output("y").unwrap(), cotangent)]).unwrap()
 }
@@ -81,20 +75,20 @@ fn gradients_are_differences_also_through_the_pullback() {
 #[test]
 fn the_pullback_is_the_transposed_derivative_also_with_one_image_for_all() {
     let (network, x) = (network(), normal("x", (2, 3, 4, 2)));
-    check_adjoint(&x, |x| output(&mut NoneTape, &network, x), |c| pulled(&mut NoneTape, &network, &x, c));
+    check_adjoint(&x, |x| output(&mut Tape::off(), &network, x), |c| pulled(&mut Tape::off(), &network, &x, c));
     let (one, cotangent) = (normal("one", (1, 3, 4, 2)), normal("c", (3, 3, 4, 2)));
-    let pull = |x: &Batch<f64>| pulled(&mut NoneTape, &network, x, &cotangent);
+    let pull = |x: &Batch<f64>| pulled(&mut Tape::off(), &network, x, &cotangent);
     assert_close(view(&pull(&one)), view(&pull(&repeated(&one, 3))), 1e-14);
 }
 
 #[test]
 fn a_cotangent_of_what_the_input_does_not_reach_is_an_error() {
     let network = network().tapped(&["tokens"]).unwrap();
-    let trace = network.forward(&mut NoneTape, &normal("x", (2, 3, 4, 2)), Mode::Inference, InputGradient::Wanted);
+    let trace = network.forward(&mut Tape::off(), &normal("x", (2, 3, 4, 2)), Mode::Inference, InputGradient::Wanted);
     let tokens = network.graph().place("tokens").unwrap();
     let value = network.value(&trace, tokens).unwrap().clone();
     assert_eq!(shape(&value), (1, 3, 1, 2));
-    let error = network.gradient_at_input(&mut NoneTape, &trace, &[(tokens, &value)]).unwrap_err().to_string();
+    let error = network.gradient_at_input(&mut Tape::off(), &trace, &[(tokens, &value)]).unwrap_err().to_string();
     assert!(error.contains("tokens") && error.contains("does not reach"), "{error}");
 }
 
@@ -102,7 +96,7 @@ fn a_cotangent_of_what_the_input_does_not_reach_is_an_error() {
 fn the_gradients_of_a_constant_are_those_of_all_images() {
     let network = network();
     let of = |x: &Batch<f64>| {
-        let mut tape = OwnedTape::default();
+        let mut tape = Tape::recording();
         let y = output(&mut tape, &network, x);
         let mut gradients = backward(tape, &y, vec![1.0; view(&y).len()]);
         gradient(&mut gradients, &network.parameters()[0])

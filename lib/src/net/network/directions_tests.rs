@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use dfdx::prelude::{NoneTape, OwnedTape};
 use serde_json::{Value, json};
 
 use crate::net::{Graph, Initialisation, InputSpec, Mode, Network, Node, Size};
 use crate::ops::InputGradient;
 use crate::ops::checks::{assert_close, check_adjoint, check_gradients, normal, repeated};
 use crate::tensor::random::Stream;
-use crate::tensor::{Batch, backward, batch, gradient, shape, view};
+use crate::tensor::{Batch, Tape, backward, batch, gradient, shape, view};
 
 /// Operations of all kinds, in branches of several sizes.
 fn nodes() -> Value {
@@ -80,20 +79,14 @@ fn place(network: &Network<f64>, output: &str) -> usize {
 }
 
 /// An output of a network.
-fn output(
-    tape: &mut OwnedTape<f64, dfdx::prelude::Cpu>,
-    network: &Network<f64>,
-    x: &Batch<f64>,
-    mode: Mode,
-    name: &str,
-) -> Batch<f64> {
+fn output(tape: &mut Tape<f64>, network: &Network<f64>, x: &Batch<f64>, mode: Mode, name: &str) -> Batch<f64> {
     let trace = network.forward(tape, x, mode, InputGradient::Wanted);
     trace.value(place(network, name)).expect("an output is kept").clone()
 }
 
 /// The input's cotangent for one of each output.
 fn pulled(
-    tape: &mut OwnedTape<f64, dfdx::prelude::Cpu>,
+    tape: &mut Tape<f64>,
     network: &Network<f64>,
     x: &Batch<f64>,
     mode: Mode,
@@ -137,16 +130,16 @@ fn gradients_are_differences() {
 fn the_pullback_is_the_transposed_derivative() {
     let network = normalising();
     let x = normal("x", (2, 5, 6, 2));
-    let tape = OwnedTape::default;
+    let tape = Tape::recording;
     for mode in modes() {
         for name in ["z", "m"] {
             check_adjoint(
                 &x,
                 |x| output(&mut tape(), &network, x, mode, name),
                 |cotangent| {
-                    let trace = network.forward(&mut NoneTape, &x, mode, InputGradient::Unwanted);
+                    let trace = network.forward(&mut Tape::off(), &x, mode, InputGradient::Unwanted);
                     let cotangents = [(place(&network, name), cotangent)];
-                    network.pullback(&mut NoneTape, &trace, &cotangents).expect("a path to the input")
+                    network.pullback(&mut Tape::off(), &trace, &cotangents).expect("a path to the input")
                 },
             );
         }
@@ -173,8 +166,7 @@ fn one_image_stands_for_all_of_the_cotangents() {
     let network = normalising();
     let x = normal("x", (1, 5, 6, 2));
     let (z, m) = (normal("z", (3, 1, 1, 3)), normal("m", (3, 1, 1, 3)));
-    let pull =
-        |x: &Batch<f64>| view(&pulled(&mut OwnedTape::default(), &network, x, Mode::Inference, [&z, &m])).to_vec();
+    let pull = |x: &Batch<f64>| view(&pulled(&mut Tape::recording(), &network, x, Mode::Inference, [&z, &m])).to_vec();
     assert_close(&pull(&x), &pull(&repeated(&x, 3)), 1e-14);
 }
 
@@ -185,7 +177,7 @@ fn the_input_is_normalised_and_its_gradient_divided() {
     let by_hand = view(&x).chunks(2).flat_map(|pixel| [(pixel[0] - 0.1) / 0.5, (pixel[1] + 0.2) / 2.0]).collect();
     let by_hand = batch(by_hand, shape(&x));
     let run = |network: &Network<f64>, x: &Batch<f64>, input| {
-        let mut tape = OwnedTape::default();
+        let mut tape = Tape::recording();
         let trace = network.forward(&mut tape, x, Mode::Inference, input);
         let z = trace.value(place(network, "z")).expect("an output").clone();
         let gradient = gradient(&mut backward(tape, &z, vec![1.0; 6]), x);
@@ -216,7 +208,7 @@ fn training_moves_the_running_statistics_and_inference_does_not() {
     let network = normalising();
     let x = normal("x", (4, 5, 6, 2));
     let running =
-        |mode| network.forward(&mut NoneTape, &x, mode, InputGradient::Unwanted).running_statistics().to_vec();
+        |mode| network.forward(&mut Tape::off(), &x, mode, InputGradient::Unwanted).running_statistics().to_vec();
     let [inference, training] = modes().map(running);
     assert!(inference.is_empty());
     let names = training.iter().map(|(which, value)| {

@@ -1,16 +1,14 @@
 //! A network run on a batch, node by node.
 
-use dfdx::prelude::{Cpu, NoneTape, Tape};
-
 use super::plan::Execution;
 use super::{Mode, Network, Trace};
 use crate::net::op::{Form, Site};
 use crate::ops::{InputGradient, normalise};
-use crate::tensor::{Batch, Element};
+use crate::tensor::{Batch, Element, Tape};
 
 impl<E: Element> Network<E> {
     /// Runs the network on a batch (N, H, W, C). With [`InputGradient::Unwanted`] the tape stops at the input.
-    pub fn forward(&self, tape: &mut impl Tape<E, Cpu>, x: &Batch<E>, mode: Mode, input: InputGradient) -> Trace<E> {
+    pub fn forward(&self, tape: &mut Tape<E>, x: &Batch<E>, mode: Mode, input: InputGradient) -> Trace<E> {
         self.forward_given(tape, x, &[], mode, input)
     }
 
@@ -19,7 +17,7 @@ impl<E: Element> Network<E> {
     /// Nodes that need an input which is not given compute nothing.
     pub fn forward_given(
         &self,
-        tape: &mut impl Tape<E, Cpu>,
+        tape: &mut Tape<E>,
         x: &Batch<E>,
         given: &[(usize, &Batch<E>)],
         mode: Mode,
@@ -46,11 +44,11 @@ impl<E: Element> Network<E> {
     }
 
     /// What the first nodes see of the images that a user hands over.
-    fn normalised(&self, tape: &mut impl Tape<E, Cpu>, x: &Batch<E>, input: InputGradient) -> Batch<E> {
+    fn normalised(&self, tape: &mut Tape<E>, x: &Batch<E>, input: InputGradient) -> Batch<E> {
         match (self.graph.input.normalisation(), input) {
             (None, _) => x.clone(),
             (Some((mean, std)), InputGradient::Wanted) => normalise::normalise(tape, x, &mean, &std),
-            (Some((mean, std)), InputGradient::Unwanted) => normalise::normalise(&mut NoneTape, x, &mean, &std),
+            (Some((mean, std)), InputGradient::Unwanted) => normalise::normalise(&mut Tape::off(), x, &mean, &std),
         }
     }
 

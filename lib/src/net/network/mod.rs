@@ -16,13 +16,13 @@ mod tests;
 
 use std::ops::Range;
 
-use dfdx::prelude::{Cpu, Gradients, Tape};
+use dfdx::prelude::{Cpu, Gradients};
 
 use super::error::{Error, Result};
 use super::graph::{Graph, Node};
 use super::initialise::{Initialisation, initial, memory_shape};
 use crate::tensor::random::Stream;
-use crate::tensor::{Batch, Element, gradient, shape};
+use crate::tensor::{Batch, Element, Tape, gradient, shape};
 use plan::{Execution, executions, outputs, reached};
 
 /// Whether dropout drops and batch normalisation looks at the batch.
@@ -169,7 +169,7 @@ impl<E: Element> Network<E> {
     /// No path from the input to the nodes of the cotangents.
     pub fn gradient_at_input(
         &self,
-        tape: &mut impl Tape<E, Cpu>,
+        tape: &mut Tape<E>,
         trace: &Trace<E>,
         cotangents: &[(usize, &Batch<E>)],
     ) -> Result<Batch<E>> {

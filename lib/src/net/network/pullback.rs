@@ -1,12 +1,10 @@
 //! A network's other direction: cotangents of nodes in, the cotangent of its input out.
 
-use dfdx::prelude::{Cpu, NoneTape, Tape};
-
 use super::{Network, Slopes, Trace};
 use crate::net::op::Cotangent;
 use crate::ops::arithmetic::combine;
 use crate::ops::{accumulate, normalise};
-use crate::tensor::{Batch, Element, shape, view, view_mut, zeros};
+use crate::tensor::{Batch, Element, Tape, shape, view, view_mut, zeros};
 
 impl<E: Element> Network<E> {
     /// The transposed derivative at `trace`: from cotangents of nodes to the cotangent of the input.
@@ -15,7 +13,7 @@ impl<E: Element> Network<E> {
     /// Returns `None` where no cotangent reaches the input.
     pub fn pullback(
         &self,
-        tape: &mut impl Tape<E, Cpu>,
+        tape: &mut Tape<E>,
         trace: &Trace<E>,
         cotangents: &[(usize, &Batch<E>)],
     ) -> Option<Batch<E>> {
@@ -25,12 +23,12 @@ impl<E: Element> Network<E> {
     /// As [`Network::pullback`] off the tape, with the slopes of rectifiers as said. Differs from it for
     /// [`Slopes::Redirected`], which is no derivative of anything.
     pub fn pullback_by(&self, trace: &Trace<E>, cotangents: &[(usize, &Batch<E>)], slopes: Slopes) -> Option<Batch<E>> {
-        self.pull(&mut NoneTape, trace, cotangents, slopes)
+        self.pull(&mut Tape::off(), trace, cotangents, slopes)
     }
 
-    fn pull<T: Tape<E, Cpu>>(
+    fn pull(
         &self,
-        tape: &mut T,
+        tape: &mut Tape<E>,
         trace: &Trace<E>,
         cotangents: &[(usize, &Batch<E>)],
         slopes: Slopes,
@@ -49,7 +47,7 @@ impl<E: Element> Network<E> {
             }
             let Some(mut cotangent) = waiting[from].take() else { continue };
             // Off the tape nothing depends on a cotangent of zeros, such as those of branches that hold none of a block's channels.
-            if !T::OWNS_TAPE && view(&cotangent).iter().all(|&value| value == E::zero()) {
+            if !tape.records() && view(&cotangent).iter().all(|&value| value == E::zero()) {
                 skipped = Some(shape(&cotangent).0);
                 continue;
             }
@@ -102,10 +100,10 @@ fn redirect<E: Element>(cotangent: &mut Batch<E>, y: &Batch<E>) {
 }
 
 /// The sum of what has arrived and what arrives.
-fn summed<E: Element, T: Tape<E, Cpu>>(tape: &mut T, before: Option<Batch<E>>, more: Batch<E>) -> Batch<E> {
+fn summed<E: Element>(tape: &mut Tape<E>, before: Option<Batch<E>>, more: Batch<E>) -> Batch<E> {
     match before {
         None => more,
-        Some(mut before) if !T::OWNS_TAPE && shape(&before) == shape(&more) => {
+        Some(mut before) if !tape.records() && shape(&before) == shape(&more) => {
             accumulate(view_mut(&mut before), view(&more));
             before
         }

@@ -3,13 +3,12 @@
 
 use std::path::Path;
 
-use dfdx::prelude::{NoneTape, OwnedTape};
 use serde_json::json;
 
 use super::{Graph, Initialisation, Mode, Network, Slopes};
 use crate::ops::InputGradient;
 use crate::ops::checks::{assert_close, check_adjoint, check_gradients, normal};
-use crate::tensor::{Batch, backward, batch, gradient, shape, view, view_mut};
+use crate::tensor::{Batch, Tape, backward, batch, gradient, shape, view, view_mut};
 
 /// Images of 2 x 6 x 5; a rectifier that a linear head, a transposed convolution and a second convolution read.
 fn branched() -> Network<f64> {
@@ -41,7 +40,7 @@ fn places(network: &Network<f64>, nodes: &[&str]) -> Vec<usize> {
 
 /// What these nodes compute, side by side as one vector.
 fn values(network: &Network<f64>, x: &Batch<f64>, places: &[usize]) -> Batch<f64> {
-    let trace = network.forward(&mut NoneTape, x, Mode::Inference, InputGradient::Wanted);
+    let trace = network.forward(&mut Tape::off(), x, Mode::Inference, InputGradient::Wanted);
     let values: Vec<f64> = places.iter().flat_map(|&place| view(trace.value(place).unwrap()).to_vec()).collect();
     let length = values.len();
     batch(values, (1, 1, 1, length))
@@ -49,7 +48,7 @@ fn values(network: &Network<f64>, x: &Batch<f64>, places: &[usize]) -> Batch<f64
 
 /// The pullback of cotangents side by side, as `values` puts them.
 fn pulled(network: &Network<f64>, x: &Batch<f64>, places: &[usize], cotangent: &Batch<f64>) -> Batch<f64> {
-    let trace = network.forward(&mut NoneTape, x, Mode::Inference, InputGradient::Wanted);
+    let trace = network.forward(&mut Tape::off(), x, Mode::Inference, InputGradient::Wanted);
     let mut rest = view(cotangent);
     let cotangents: Vec<(usize, Batch<f64>)> = places
         .iter()
@@ -61,7 +60,7 @@ fn pulled(network: &Network<f64>, x: &Batch<f64>, places: &[usize], cotangent: &
         })
         .collect();
     let cotangents: Vec<_> = cotangents.iter().map(|(place, cotangent)| (*place, cotangent)).collect();
-    network.pullback(&mut NoneTape, &trace, &cotangents).unwrap()
+    network.pullback(&mut Tape::off(), &trace, &cotangents).unwrap()
 }
 
 #[test]
@@ -88,7 +87,7 @@ fn gradients_and_gradients_of_the_pullback_are_differences_in_every_parameter() 
     let x = normal("x", (2, 6, 5, 2));
     let heads = places(&network, &["z", "out", "act2"]);
     let cotangents: Vec<Batch<f64>> = {
-        let trace = network.forward(&mut NoneTape, &x, Mode::Inference, InputGradient::Wanted);
+        let trace = network.forward(&mut Tape::off(), &x, Mode::Inference, InputGradient::Wanted);
         heads.iter().map(|&place| normal(&format!("{place}"), shape(trace.value(place).unwrap()))).collect()
     };
     let inputs: Vec<_> = std::iter::once(x).chain(network.parameters().iter().cloned()).collect();
@@ -124,7 +123,7 @@ fn convolutions_of_enlarged_images_are_those_of_images_that_were_enlarged_before
     let graph = Graph::from_json(Path::new("net.json"), &description).unwrap();
     let without = Network::initialised(graph, Initialisation::He, 5);
     let with = without.clone().tapped(&["up1", "up2"]).unwrap();
-    let trace = without.forward(&mut NoneTape, &normal("x", (1, 3, 4, 2)), Mode::Inference, InputGradient::Unwanted);
+    let trace = without.forward(&mut Tape::off(), &normal("x", (1, 3, 4, 2)), Mode::Inference, InputGradient::Unwanted);
     assert!(places(&without, &["up1", "up2"]).iter().all(|&place| trace.value(place).is_none()));
     let (x, head) = (normal("x", (2, 3, 4, 2)), places(&without, &["act2"]));
     assert_close(view(&values(&without, &x, &head)), view(&values(&with, &x, &head)), 1e-13);
@@ -139,7 +138,7 @@ fn nodes_computed_together_give_the_bits_of_the_same_nodes_apart() {
     let x = normal("x", (2, 6, 5, 2));
     let run = |network: &Network<f64>| {
         let heads = places(network, &["z", "out", "act2"]);
-        let mut tape = OwnedTape::default();
+        let mut tape = Tape::recording();
         let trace = network.forward(&mut tape, &x, Mode::Inference, InputGradient::Wanted);
         let values: Vec<Batch<f64>> = heads.iter().map(|&place| trace.value(place).unwrap().clone()).collect();
         let cotangents: Vec<_> = heads.iter().copied().zip(&values).collect();
@@ -155,7 +154,7 @@ fn nodes_computed_together_give_the_bits_of_the_same_nodes_apart() {
     }
     // The plans do differ: only the tapped network keeps what the other swallows.
     let kept = |network: &Network<f64>| {
-        let trace = network.forward(&mut NoneTape, &x, Mode::Inference, InputGradient::Wanted);
+        let trace = network.forward(&mut Tape::off(), &x, Mode::Inference, InputGradient::Wanted);
         places(network, &SWALLOWED).iter().filter(|&&place| trace.value(place).is_some()).count()
     };
     assert_eq!((kept(&branched()), kept(&tapped)), (0, 3));
@@ -165,7 +164,7 @@ fn nodes_computed_together_give_the_bits_of_the_same_nodes_apart() {
 fn only_what_is_asked_for_is_computed() {
     let x = normal("x", (1, 6, 5, 2));
     let network = branched().only(&["act2"]).unwrap();
-    let trace = network.forward(&mut NoneTape, &x, Mode::Inference, InputGradient::Unwanted);
+    let trace = network.forward(&mut Tape::off(), &x, Mode::Inference, InputGradient::Unwanted);
     let names: Vec<_> = (0..network.graph().nodes.len())
         .filter(|&place| trace.value(place).is_some())
         .map(|place| network.graph().nodes[place].name.as_str())
@@ -201,7 +200,7 @@ fn redirected_slopes_push_on_what_is_off() {
     let cotangent: Batch<f64> = batch(vec![2.0, -1.0], (1, 1, 1, 2));
     for network in [network.clone(), network.tapped(&["fc"]).unwrap()] {
         let place = network.graph().place("act").unwrap();
-        let trace = network.forward(&mut NoneTape, &x, Mode::Inference, InputGradient::Wanted);
+        let trace = network.forward(&mut Tape::off(), &x, Mode::Inference, InputGradient::Wanted);
         let pulled = |slopes| view(&network.pullback_by(&trace, &[(place, &cotangent)], slopes).unwrap()).to_vec();
         assert_eq!(pulled(Slopes::True), [0.0; 3]);
         let expected: Vec<f64> = weight[..3].iter().map(|weight| 2.0 * weight).collect();

@@ -1,13 +1,12 @@
 //! Sums, products, quotients, powers, extremes and comparisons of inputs that broadcast: along each axis their lengths are equal or 1.
 
-use dfdx::prelude::{Cpu, Tape};
 use serde::{Deserialize, Serialize};
 
 use super::{Compute, Computed, Cotangent, Operation, Site};
 use crate::net::size::Size;
 use crate::ops::arithmetic::combine;
 use crate::ops::pairwise::{Pairwise, pairwise, pullback};
-use crate::tensor::{Batch, Element, shape};
+use crate::tensor::{Batch, Element, Tape, shape};
 
 /// The rooms of functions of two inputs, and of those that join any number of them, one after the other.
 macro_rules! rooms {
@@ -27,14 +26,14 @@ macro_rules! rooms {
             }
 
             impl Compute for $Name {
-                fn forward<E: Element, T: Tape<E, Cpu>>(&self, tape: &mut T, site: &Site<E>) -> Computed<E> {
+                fn forward<E: Element>(&self, tape: &mut Tape<E>, site: &Site<E>) -> Computed<E> {
                     let more = site.inputs[1..].iter();
                     more.fold(site.x().clone(), |joined, more| join(tape, &joined, more, $function)).into()
                 }
 
-                fn pullback<E: Element, T: Tape<E, Cpu>>(
+                fn pullback<E: Element>(
                     &self,
-                    tape: &mut T,
+                    tape: &mut Tape<E>,
                     site: &Site<E>,
                     cotangent: Cotangent<E>,
                 ) -> Vec<Batch<E>> {
@@ -88,7 +87,7 @@ fn broadcast(inputs: &[Size]) -> Result<Size, String> {
 }
 
 /// f(a, b).
-fn join<E: Element>(tape: &mut impl Tape<E, Cpu>, a: &Batch<E>, b: &Batch<E>, f: Pairwise) -> Batch<E> {
+fn join<E: Element>(tape: &mut Tape<E>, a: &Batch<E>, b: &Batch<E>, f: Pairwise) -> Batch<E> {
     match f {
         Pairwise::Add if is_alike(a, b) => combine(tape, E::one(), a, E::one(), b),
         _ => pairwise(tape, a, b, f),
@@ -102,7 +101,7 @@ fn is_alike<E: Element>(a: &Batch<E>, b: &Batch<E>) -> bool {
 }
 
 /// The cotangents of the inputs for one of what they are joined to.
-fn part<E: Element>(tape: &mut impl Tape<E, Cpu>, site: &Site<E>, cotangent: &Batch<E>, f: Pairwise) -> Vec<Batch<E>> {
+fn part<E: Element>(tape: &mut Tape<E>, site: &Site<E>, cotangent: &Batch<E>, f: Pairwise) -> Vec<Batch<E>> {
     let inputs = &site.inputs;
     if f == Pairwise::Add {
         return inputs.iter().map(|x| pullback(tape, cotangent, [x, x], f, 0)).collect();

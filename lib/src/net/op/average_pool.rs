@@ -1,6 +1,5 @@
 //! Average pooling, of windows and of whole channels.
 
-use dfdx::prelude::{Cpu, Tape};
 use serde::{Deserialize, Serialize};
 
 use super::max_pool::{pooled, windows};
@@ -9,7 +8,7 @@ use super::{Compute, Computed, Cotangent, Form, Operation, Pair, Sides, Site};
 use crate::net::size::Size;
 use crate::ops::pooling::{Divisor, Pooling, average_pool, average_pool_pullback};
 use crate::ops::window::Window;
-use crate::tensor::{Batch, Element};
+use crate::tensor::{Batch, Element, Tape};
 
 /// The mean of a window.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -52,16 +51,11 @@ impl Operation for AvgPool2d {
 }
 
 impl Compute for AvgPool2d {
-    fn forward<E: Element, T: Tape<E, Cpu>>(&self, tape: &mut T, site: &Site<E>) -> Computed<E> {
+    fn forward<E: Element>(&self, tape: &mut Tape<E>, site: &Site<E>) -> Computed<E> {
         average_pool(tape, site.x(), self.pooling(), self.divisor()).into()
     }
 
-    fn adjoint<E: Element, T: Tape<E, Cpu>>(
-        &self,
-        tape: &mut T,
-        form: Form<E>,
-        cotangent: Cotangent<E>,
-    ) -> Option<Batch<E>> {
+    fn adjoint<E: Element>(&self, tape: &mut Tape<E>, form: Form<E>, cotangent: Cotangent<E>) -> Option<Batch<E>> {
         let from = form.from();
         let size = (from.height, from.width);
         Some(average_pool_pullback(tape, cotangent.value, self.pooling(), self.divisor(), size))
@@ -94,17 +88,12 @@ impl Operation for GlobalAvgPool {
 }
 
 impl Compute for GlobalAvgPool {
-    fn forward<E: Element, T: Tape<E, Cpu>>(&self, tape: &mut T, site: &Site<E>) -> Computed<E> {
+    fn forward<E: Element>(&self, tape: &mut Tape<E>, site: &Site<E>) -> Computed<E> {
         let from = site.form.from();
         average_pool(tape, site.x(), Pooling::whole(from.height, from.width), Divisor::Inside).into()
     }
 
-    fn adjoint<E: Element, T: Tape<E, Cpu>>(
-        &self,
-        tape: &mut T,
-        form: Form<E>,
-        cotangent: Cotangent<E>,
-    ) -> Option<Batch<E>> {
+    fn adjoint<E: Element>(&self, tape: &mut Tape<E>, form: Form<E>, cotangent: Cotangent<E>) -> Option<Batch<E>> {
         let from = form.from();
         let (whole, size) = (Pooling::whole(from.height, from.width), (from.height, from.width));
         Some(average_pool_pullback(tape, cotangent.value, whole, Divisor::Inside, size))

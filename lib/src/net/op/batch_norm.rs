@@ -1,6 +1,5 @@
 //! Batch normalisation.
 
-use dfdx::prelude::{Cpu, Tape};
 use serde::{Deserialize, Serialize};
 
 use super::settings::{epsilon, single};
@@ -8,7 +7,7 @@ use super::{Affine, Compute, Computed, Cotangent, Operation, ParameterSpec, Site
 use crate::net::size::Size;
 use crate::ops::activation::{before_rectifier, rectified};
 use crate::ops::batch_norm::{self, Statistics, batch_norm, batch_norm_training};
-use crate::tensor::{Batch, Element, view};
+use crate::tensor::{Batch, Element, Tape, view};
 
 /// Batch normalisation per channel; weight, bias, running_mean, running_var (C).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -48,7 +47,7 @@ impl Operation for BatchNorm {
 }
 
 impl Compute for BatchNorm {
-    fn forward<E: Element, T: Tape<E, Cpu>>(&self, tape: &mut T, site: &Site<E>) -> Computed<E> {
+    fn forward<E: Element>(&self, tape: &mut Tape<E>, site: &Site<E>) -> Computed<E> {
         let [gain, bias, mean, variance] = std::array::from_fn(|which| &site.form.parameters[which]);
         if site.training.is_none() {
             let running = Statistics::running(mean, variance);
@@ -59,9 +58,9 @@ impl Compute for BatchNorm {
         Computed { value: rectified(tape, y, site.rectifier), running: vec![(2, mean), (3, variance)] }
     }
 
-    fn pullback<E: Element, T: Tape<E, Cpu>>(
+    fn pullback<E: Element>(
         &self,
-        tape: &mut T,
+        tape: &mut Tape<E>,
         site: &Site<E>,
         Cotangent { value, slopes }: Cotangent<E>,
     ) -> Vec<Batch<E>> {

@@ -1,13 +1,12 @@
 //! Concatenation.
 
-use dfdx::prelude::{Cpu, Tape};
 use serde::{Deserialize, Serialize};
 
 use super::settings::is_default;
 use super::{Axis, Compute, Computed, Cotangent, Operation, Site};
 use crate::net::size::Size;
 use crate::ops::concat::{concat, slice};
-use crate::tensor::{Batch, Element};
+use crate::tensor::{Batch, Element, Tape};
 
 /// Inputs side by side along the channels, or along the rows or columns. An input of one image, such as a constant, stands for all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,17 +29,12 @@ impl Operation for Concat {
 }
 
 impl Compute for Concat {
-    fn forward<E: Element, T: Tape<E, Cpu>>(&self, tape: &mut T, site: &Site<E>) -> Computed<E> {
+    fn forward<E: Element>(&self, tape: &mut Tape<E>, site: &Site<E>) -> Computed<E> {
         concat(tape, &site.inputs, self.axis.in_batch()).into()
     }
 
     /// The cotangent, cut into the inputs'.
-    fn pullback<E: Element, T: Tape<E, Cpu>>(
-        &self,
-        tape: &mut T,
-        site: &Site<E>,
-        cotangent: Cotangent<E>,
-    ) -> Vec<Batch<E>> {
+    fn pullback<E: Element>(&self, tape: &mut Tape<E>, site: &Site<E>, cotangent: Cotangent<E>) -> Vec<Batch<E>> {
         let mut first = 0;
         let part = |&size: &Size| {
             let range = first..first + self.axis.length(size);

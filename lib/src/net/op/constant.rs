@@ -1,11 +1,10 @@
 //! Values that are a network's own.
 
-use dfdx::prelude::{Cpu, Tape};
 use serde::{Deserialize, Serialize};
 
 use super::{Compute, Computed, Cotangent, Operation, ParameterSpec, Site, Start};
 use crate::net::size::Size;
-use crate::tensor::{Batch, Element};
+use crate::tensor::{Batch, Element, Tape};
 
 /// A parameter as an image, such as the class token and the position embedding of a transformer: it reads no node, and its one image
 /// stands for all. Parameter value (1, C, H, W).
@@ -32,16 +31,11 @@ impl Operation for Constant {
 }
 
 impl Compute for Constant {
-    fn forward<E: Element, T: Tape<E, Cpu>>(&self, _tape: &mut T, site: &Site<E>) -> Computed<E> {
+    fn forward<E: Element>(&self, _tape: &mut Tape<E>, site: &Site<E>) -> Computed<E> {
         site.form.parameters[0].clone().into()
     }
 
-    fn pullback<E: Element, T: Tape<E, Cpu>>(
-        &self,
-        _tape: &mut T,
-        _site: &Site<E>,
-        _cotangent: Cotangent<E>,
-    ) -> Vec<Batch<E>> {
+    fn pullback<E: Element>(&self, _tape: &mut Tape<E>, _site: &Site<E>, _cotangent: Cotangent<E>) -> Vec<Batch<E>> {
         Vec::new()
     }
 }

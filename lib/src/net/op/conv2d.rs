@@ -1,6 +1,5 @@
 //! Convolution.
 
-use dfdx::prelude::{Cpu, Tape};
 use serde::{Deserialize, Serialize};
 
 use super::linear::scaled;
@@ -12,7 +11,7 @@ use crate::net::size::Size;
 use crate::ops::convolution::{Convolution, adjoint, convolve};
 use crate::ops::enlarged;
 use crate::ops::window::Window;
-use crate::tensor::{Batch, Element};
+use crate::tensor::{Batch, Element, Tape};
 
 /// Convolution; weight (channels, C / groups, kh, kw), bias (channels).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -89,7 +88,7 @@ impl Operation for Conv2d {
 }
 
 impl Compute for Conv2d {
-    fn forward<E: Element, T: Tape<E, Cpu>>(&self, tape: &mut T, site: &Site<E>) -> Computed<E> {
+    fn forward<E: Element>(&self, tape: &mut Tape<E>, site: &Site<E>) -> Computed<E> {
         let Form { parameters, takes_before, .. } = site.form;
         let (weight, bias) = (&parameters[0], parameters.get(1));
         match takes_before {
@@ -99,9 +98,9 @@ impl Compute for Conv2d {
         .into()
     }
 
-    fn adjoint<E: Element, T: Tape<E, Cpu>>(
+    fn adjoint<E: Element>(
         &self,
-        tape: &mut T,
+        tape: &mut Tape<E>,
         form: Form<E>,
         Cotangent { value, slopes }: Cotangent<E>,
     ) -> Option<Batch<E>> {

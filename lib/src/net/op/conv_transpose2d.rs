@@ -1,6 +1,5 @@
 //! Transposed convolution.
 
-use dfdx::prelude::{Cpu, Tape};
 use serde::{Deserialize, Serialize};
 
 use super::settings::{check_groups, check_window, default_true, fit, is_one, is_true, one, single};
@@ -9,7 +8,7 @@ use crate::net::size::Size;
 use crate::ops::conv_transpose::{self, conv_transpose2d};
 use crate::ops::convolution::Convolution;
 use crate::ops::window::{Padding, Window};
-use crate::tensor::{Batch, Element};
+use crate::tensor::{Batch, Element, Tape};
 
 /// Transposed convolution; weight (C, channels / groups, kh, kw), bias (channels).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -91,15 +90,15 @@ impl Operation for ConvTranspose2d {
 }
 
 impl Compute for ConvTranspose2d {
-    fn forward<E: Element, T: Tape<E, Cpu>>(&self, tape: &mut T, site: &Site<E>) -> Computed<E> {
+    fn forward<E: Element>(&self, tape: &mut Tape<E>, site: &Site<E>) -> Computed<E> {
         let Form { parameters, size, .. } = site.form;
         let (weight, bias, to) = (&parameters[0], parameters.get(1), (size.height, size.width));
         conv_transpose2d(tape, site.x(), weight, bias, site.rectifier, self.convolution(), to, site.gradient).into()
     }
 
-    fn adjoint<E: Element, T: Tape<E, Cpu>>(
+    fn adjoint<E: Element>(
         &self,
-        tape: &mut T,
+        tape: &mut Tape<E>,
         form: Form<E>,
         Cotangent { value, slopes }: Cotangent<E>,
     ) -> Option<Batch<E>> {

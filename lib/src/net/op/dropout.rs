@@ -1,13 +1,12 @@
 //! Dropout.
 
-use dfdx::prelude::{Cpu, Tape};
 use serde::{Deserialize, Serialize};
 
 use super::settings::single;
 use super::{Compute, Computed, Cotangent, Operation, Site};
 use crate::net::size::Size;
 use crate::ops::dropout;
-use crate::tensor::{Batch, Element, shape};
+use crate::tensor::{Batch, Element, Tape, shape};
 
 /// In training: zero with this probability, else divided by what is left.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -27,7 +26,7 @@ impl Operation for Dropout {
 }
 
 impl Compute for Dropout {
-    fn forward<E: Element, T: Tape<E, Cpu>>(&self, tape: &mut T, site: &Site<E>) -> Computed<E> {
+    fn forward<E: Element>(&self, tape: &mut Tape<E>, site: &Site<E>) -> Computed<E> {
         match site.stream() {
             Some(stream) => dropout::dropout(tape, site.x(), self.p, stream),
             None => site.x().clone(),
@@ -35,12 +34,7 @@ impl Compute for Dropout {
         .into()
     }
 
-    fn pullback<E: Element, T: Tape<E, Cpu>>(
-        &self,
-        tape: &mut T,
-        site: &Site<E>,
-        cotangent: Cotangent<E>,
-    ) -> Vec<Batch<E>> {
+    fn pullback<E: Element>(&self, tape: &mut Tape<E>, site: &Site<E>, cotangent: Cotangent<E>) -> Vec<Batch<E>> {
         vec![match site.stream() {
             Some(stream) => dropout::pullback(tape, cotangent.value, self.p, stream, shape(site.x()).0),
             None => cotangent.value.clone(),

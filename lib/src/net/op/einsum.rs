@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use dfdx::prelude::{Cpu, Tape};
 use serde::{Deserialize, Serialize};
 
 use super::{Compute, Computed, Cotangent, Operation, Site};
 use crate::net::size::Size;
 use crate::ops::einsum::{Subscripts, einsum};
-use crate::tensor::{Batch, Element};
+use crate::tensor::{Batch, Element, Tape};
 
 /// Products of two inputs along named axes, summed over those that the output does not name. Letters name the axes of each image in
 /// memory order (height, width, channels, the outermost first; an axis may be cut into several), such as `"thd"` for places with heads
@@ -48,17 +47,12 @@ impl Operation for Einsum {
 }
 
 impl Compute for Einsum {
-    fn forward<E: Element, T: Tape<E, Cpu>>(&self, tape: &mut T, site: &Site<E>) -> Computed<E> {
+    fn forward<E: Element>(&self, tape: &mut Tape<E>, site: &Site<E>) -> Computed<E> {
         einsum(tape, &self.subscripts(), site.inputs[0], site.inputs[1], lengths(site.form.size)).into()
     }
 
     /// Einsums of the cotangent and the other input.
-    fn pullback<E: Element, T: Tape<E, Cpu>>(
-        &self,
-        tape: &mut T,
-        site: &Site<E>,
-        cotangent: Cotangent<E>,
-    ) -> Vec<Batch<E>> {
+    fn pullback<E: Element>(&self, tape: &mut Tape<E>, site: &Site<E>, cotangent: Cotangent<E>) -> Vec<Batch<E>> {
         let (subscripts, sizes) = (self.subscripts(), site.form.sizes);
         let left = einsum(tape, &subscripts.of_left(), cotangent.value, site.inputs[1], lengths(sizes[0]));
         let right = einsum(tape, &subscripts.of_right(), site.inputs[0], cotangent.value, lengths(sizes[1]));

@@ -1,13 +1,12 @@
 //! Values along an axis, picked by constant places.
 
-use dfdx::prelude::{Cpu, Tape};
 use serde::{Deserialize, Serialize};
 
 use super::settings::{is_default, single};
 use super::{Axis, Compute, Computed, Cotangent, Form, Operation, Site};
 use crate::net::size::Size;
 use crate::ops::along::{Table, along};
-use crate::tensor::{Batch, Element};
+use crate::tensor::{Batch, Element, Tape};
 
 /// Values along an axis by constant places, which may repeat: what flips, rolls and repeats an image, or puts its channels in another
 /// order.
@@ -32,17 +31,12 @@ impl Operation for Gather {
 }
 
 impl Compute for Gather {
-    fn forward<E: Element, T: Tape<E, Cpu>>(&self, tape: &mut T, site: &Site<E>) -> Computed<E> {
+    fn forward<E: Element>(&self, tape: &mut Tape<E>, site: &Site<E>) -> Computed<E> {
         let table = Table::of_places(&self.indices, self.axis.length(site.form.from()));
         along(tape, site.x(), self.axis.in_batch(), &table).into()
     }
 
-    fn adjoint<E: Element, T: Tape<E, Cpu>>(
-        &self,
-        tape: &mut T,
-        form: Form<E>,
-        cotangent: Cotangent<E>,
-    ) -> Option<Batch<E>> {
+    fn adjoint<E: Element>(&self, tape: &mut Tape<E>, form: Form<E>, cotangent: Cotangent<E>) -> Option<Batch<E>> {
         let table = Table::of_places(&self.indices, self.axis.length(form.from()));
         Some(along(tape, cotangent.value, self.axis.in_batch(), &table.transposed()))
     }

@@ -1,13 +1,12 @@
 //! Group normalisation.
 
-use dfdx::prelude::{Cpu, Tape};
 use serde::{Deserialize, Serialize};
 
 use super::settings::{check_epsilon, epsilon, single};
 use super::{Compute, Computed, Cotangent, Operation, ParameterSpec, Site, Start};
 use crate::net::size::Size;
 use crate::ops::group_norm::{Groups, group_norm, pullback};
-use crate::tensor::{Batch, Element};
+use crate::tensor::{Batch, Element, Tape};
 
 /// Groups of neighbouring channels at all places of an image, less their mean and divided by their deviation; weight, bias (C). With as
 /// many groups as channels it is instance normalisation.
@@ -43,17 +42,12 @@ impl Operation for GroupNorm {
 }
 
 impl Compute for GroupNorm {
-    fn forward<E: Element, T: Tape<E, Cpu>>(&self, tape: &mut T, site: &Site<E>) -> Computed<E> {
+    fn forward<E: Element>(&self, tape: &mut Tape<E>, site: &Site<E>) -> Computed<E> {
         let [gain, bias] = [&site.form.parameters[0], &site.form.parameters[1]];
         group_norm(tape, site.x(), gain, bias, self.settings()).into()
     }
 
-    fn pullback<E: Element, T: Tape<E, Cpu>>(
-        &self,
-        tape: &mut T,
-        site: &Site<E>,
-        cotangent: Cotangent<E>,
-    ) -> Vec<Batch<E>> {
+    fn pullback<E: Element>(&self, tape: &mut Tape<E>, site: &Site<E>, cotangent: Cotangent<E>) -> Vec<Batch<E>> {
         vec![pullback(tape, cotangent.value, site.x(), &site.form.parameters[0], self.settings())]
     }
 }

@@ -1,11 +1,10 @@
 //! Inputs of a network beside the first.
 
-use dfdx::prelude::{Cpu, Tape};
 use serde::{Deserialize, Serialize};
 
 use super::{Compute, Computed, Cotangent, Operation, Site};
 use crate::net::size::Size;
-use crate::tensor::{Batch, Element};
+use crate::tensor::{Batch, Element, Tape};
 
 /// An input of the network beside the first, such as a class: it reads no node. Its value is given, so that nothing computes it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,16 +24,11 @@ impl Operation for Input {
 }
 
 impl Compute for Input {
-    fn forward<E: Element, T: Tape<E, Cpu>>(&self, _tape: &mut T, site: &Site<E>) -> Computed<E> {
+    fn forward<E: Element>(&self, _tape: &mut Tape<E>, site: &Site<E>) -> Computed<E> {
         site.x().clone().into()
     }
 
-    fn pullback<E: Element, T: Tape<E, Cpu>>(
-        &self,
-        _tape: &mut T,
-        _site: &Site<E>,
-        _cotangent: Cotangent<E>,
-    ) -> Vec<Batch<E>> {
+    fn pullback<E: Element>(&self, _tape: &mut Tape<E>, _site: &Site<E>, _cotangent: Cotangent<E>) -> Vec<Batch<E>> {
         Vec::new()
     }
 }

@@ -1,13 +1,12 @@
 //! Layer normalisation and RMS normalisation.
 
-use dfdx::prelude::{Cpu, Tape};
 use serde::{Deserialize, Serialize};
 
 use super::settings::{check_epsilon, epsilon, single};
 use super::{Compute, Computed, Cotangent, Operation, ParameterSpec, Site, Start};
 use crate::net::size::Size;
 use crate::ops::layer_norm::{Norm, layer_norm, pullback, rms_norm};
-use crate::tensor::{Batch, Element};
+use crate::tensor::{Batch, Element, Tape};
 
 /// The channels at each place, less their mean and divided by their deviation; weight, bias (C).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -30,16 +29,11 @@ impl Operation for LayerNorm {
 }
 
 impl Compute for LayerNorm {
-    fn forward<E: Element, T: Tape<E, Cpu>>(&self, tape: &mut T, site: &Site<E>) -> Computed<E> {
+    fn forward<E: Element>(&self, tape: &mut Tape<E>, site: &Site<E>) -> Computed<E> {
         layer_norm(tape, site.x(), &site.form.parameters[0], &site.form.parameters[1], self.eps).into()
     }
 
-    fn pullback<E: Element, T: Tape<E, Cpu>>(
-        &self,
-        tape: &mut T,
-        site: &Site<E>,
-        cotangent: Cotangent<E>,
-    ) -> Vec<Batch<E>> {
+    fn pullback<E: Element>(&self, tape: &mut Tape<E>, site: &Site<E>, cotangent: Cotangent<E>) -> Vec<Batch<E>> {
         vec![pullback(tape, cotangent.value, site.x(), &site.form.parameters[0], Norm::Deviation(self.eps))]
     }
 }
@@ -72,16 +66,11 @@ impl Operation for RmsNorm {
 }
 
 impl Compute for RmsNorm {
-    fn forward<E: Element, T: Tape<E, Cpu>>(&self, tape: &mut T, site: &Site<E>) -> Computed<E> {
+    fn forward<E: Element>(&self, tape: &mut Tape<E>, site: &Site<E>) -> Computed<E> {
         rms_norm(tape, site.x(), &site.form.parameters[0], self.eps).into()
     }
 
-    fn pullback<E: Element, T: Tape<E, Cpu>>(
-        &self,
-        tape: &mut T,
-        site: &Site<E>,
-        cotangent: Cotangent<E>,
-    ) -> Vec<Batch<E>> {
+    fn pullback<E: Element>(&self, tape: &mut Tape<E>, site: &Site<E>, cotangent: Cotangent<E>) -> Vec<Batch<E>> {
         vec![pullback(tape, cotangent.value, site.x(), &site.form.parameters[0], Norm::RootMeanSquare(self.eps))]
     }
 }

@@ -1,13 +1,12 @@
 //! Linear map of a vector, or of the channels at each place, and how a scale and a shift of each output fold into weights.
 
-use dfdx::prelude::{Cpu, Tape};
 use serde::{Deserialize, Serialize};
 
 use super::settings::{default_true, is_false, is_true, single};
 use super::{Affine, Compute, Computed, Cotangent, Form, Op, Operation, ParameterSpec, Site};
 use crate::net::size::Size;
 use crate::ops::linear;
-use crate::tensor::{Batch, Element, batch, shape, view};
+use crate::tensor::{Batch, Element, Tape, batch, shape, view};
 
 /// Linear map of a vector, or of the channels at each place; weight (features, F), bias (features).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -54,14 +53,14 @@ impl Operation for Linear {
 }
 
 impl Compute for Linear {
-    fn forward<E: Element, T: Tape<E, Cpu>>(&self, tape: &mut T, site: &Site<E>) -> Computed<E> {
+    fn forward<E: Element>(&self, tape: &mut Tape<E>, site: &Site<E>) -> Computed<E> {
         let parameters = site.form.parameters;
         linear::linear(tape, site.x(), &parameters[0], parameters.get(1), site.rectifier, site.gradient).into()
     }
 
-    fn adjoint<E: Element, T: Tape<E, Cpu>>(
+    fn adjoint<E: Element>(
         &self,
-        tape: &mut T,
+        tape: &mut Tape<E>,
         form: Form<E>,
         Cotangent { value, slopes }: Cotangent<E>,
     ) -> Option<Batch<E>> {

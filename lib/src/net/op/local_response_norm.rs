@@ -1,13 +1,12 @@
 //! Local response normalisation.
 
-use dfdx::prelude::{Cpu, Tape};
 use serde::{Deserialize, Serialize};
 
 use super::settings::single;
 use super::{Compute, Computed, Cotangent, Operation, Site};
 use crate::net::size::Size;
 use crate::ops::local_response::{LocalResponse, local_response_norm, pullback};
-use crate::tensor::{Batch, Element};
+use crate::tensor::{Batch, Element, Tape};
 
 /// Each value divided by (k + alpha times the mean of squares of the channels nearby)^beta. Of an even size one channel more after a
 /// channel than before it is nearby, as in ONNX; PyTorch has it before.
@@ -56,16 +55,11 @@ impl Operation for LocalResponseNorm {
 }
 
 impl Compute for LocalResponseNorm {
-    fn forward<E: Element, T: Tape<E, Cpu>>(&self, tape: &mut T, site: &Site<E>) -> Computed<E> {
+    fn forward<E: Element>(&self, tape: &mut Tape<E>, site: &Site<E>) -> Computed<E> {
         local_response_norm(tape, site.x(), self.settings()).into()
     }
 
-    fn pullback<E: Element, T: Tape<E, Cpu>>(
-        &self,
-        tape: &mut T,
-        site: &Site<E>,
-        cotangent: Cotangent<E>,
-    ) -> Vec<Batch<E>> {
+    fn pullback<E: Element>(&self, tape: &mut Tape<E>, site: &Site<E>, cotangent: Cotangent<E>) -> Vec<Batch<E>> {
         vec![pullback(tape, cotangent.value, site.x(), self.settings())]
     }
 }

@@ -1,6 +1,5 @@
 //! Max pooling, and the window that poolings share.
 
-use dfdx::prelude::{Cpu, Tape};
 use serde::{Deserialize, Serialize};
 
 use super::settings::{check_window, fit, is_false, single};
@@ -8,7 +7,7 @@ use super::{Compute, Computed, Cotangent, Operation, Pair, Sides, Site};
 use crate::net::size::Size;
 use crate::ops::pooling::{End, Pooling, max_pool, max_pool_pullback};
 use crate::ops::window::{Padding, Window};
-use crate::tensor::{Batch, Element};
+use crate::tensor::{Batch, Element, Tape};
 
 /// The largest value of a window.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -69,16 +68,11 @@ impl Operation for MaxPool2d {
 }
 
 impl Compute for MaxPool2d {
-    fn forward<E: Element, T: Tape<E, Cpu>>(&self, tape: &mut T, site: &Site<E>) -> Computed<E> {
+    fn forward<E: Element>(&self, tape: &mut Tape<E>, site: &Site<E>) -> Computed<E> {
         max_pool(tape, site.x(), self.pooling()).into()
     }
 
-    fn pullback<E: Element, T: Tape<E, Cpu>>(
-        &self,
-        tape: &mut T,
-        site: &Site<E>,
-        cotangent: Cotangent<E>,
-    ) -> Vec<Batch<E>> {
+    fn pullback<E: Element>(&self, tape: &mut Tape<E>, site: &Site<E>, cotangent: Cotangent<E>) -> Vec<Batch<E>> {
         vec![max_pool_pullback(tape, cotangent.value, site.x(), self.pooling())]
     }
 }

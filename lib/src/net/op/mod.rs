@@ -48,7 +48,6 @@ mod softmax;
 mod tests;
 mod upsample;
 
-use dfdx::prelude::{Cpu, Tape};
 use serde::{Deserialize, Serialize};
 
 pub use pad::PadMode;
@@ -62,7 +61,7 @@ use super::size::Size;
 pub use crate::ops::reduce::Reduction;
 pub use crate::ops::resize::{Coordinates, Interpolation, Rounding};
 use crate::ops::window::Window;
-use crate::tensor::{Batch, Element};
+use crate::tensor::{Batch, Element, Tape};
 
 /// Makes [`Op`] of the list of rooms, and hands each call to the room.
 macro_rules! operations {
@@ -91,16 +90,16 @@ macro_rules! operations {
             }
 
             /// What it computes at a site.
-            pub(crate) fn forward<E: Element, T: Tape<E, Cpu>>(&self, tape: &mut T, site: &Site<E>) -> Computed<E> {
+            pub(crate) fn forward<E: Element>(&self, tape: &mut Tape<E>, site: &Site<E>) -> Computed<E> {
                 match self {
                     $(Self::$Name(settings) => settings.forward(tape, site)),*
                 }
             }
 
             /// The cotangents of its inputs, in their order, for one of its result.
-            pub(crate) fn pullback<E: Element, T: Tape<E, Cpu>>(
+            pub(crate) fn pullback<E: Element>(
                 &self,
-                tape: &mut T,
+                tape: &mut Tape<E>,
                 site: &Site<E>,
                 cotangent: Cotangent<E>,
             ) -> Vec<Batch<E>> {
@@ -110,9 +109,9 @@ macro_rules! operations {
             }
 
             /// The transposed map of an operation that is linear up to a bias; `None` of others.
-            pub(crate) fn adjoint<E: Element, T: Tape<E, Cpu>>(
+            pub(crate) fn adjoint<E: Element>(
                 &self,
-                tape: &mut T,
+                tape: &mut Tape<E>,
                 form: Form<E>,
                 cotangent: Cotangent<E>,
             ) -> Option<Batch<E>> {

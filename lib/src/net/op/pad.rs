@@ -1,6 +1,5 @@
 //! Values around an image.
 
-use dfdx::prelude::{Cpu, Tape};
 use serde::{Deserialize, Serialize};
 
 use super::settings::{check_padding, is_default, single};
@@ -8,7 +7,7 @@ use super::{Compute, Computed, Cotangent, Form, Operation, Sides, Site};
 use crate::net::size::Size;
 use crate::ops::pad::{Beyond, Frame, continued, continued_pullback, crop, pad};
 use crate::ops::window::Padding;
-use crate::tensor::{Batch, Element};
+use crate::tensor::{Batch, Element, Tape};
 
 /// Zeros around an image, or a value, or what continues the image, and channels of it before and after its own.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -82,7 +81,7 @@ impl Operation for Pad {
 }
 
 impl Compute for Pad {
-    fn forward<E: Element, T: Tape<E, Cpu>>(&self, tape: &mut T, site: &Site<E>) -> Computed<E> {
+    fn forward<E: Element>(&self, tape: &mut Tape<E>, site: &Site<E>) -> Computed<E> {
         match self.mode.beyond() {
             Some(beyond) => continued(tape, site.x(), self.frame(), beyond),
             None => pad(tape, site.x(), self.frame(), E::of(self.value)),
@@ -90,12 +89,7 @@ impl Compute for Pad {
         .into()
     }
 
-    fn adjoint<E: Element, T: Tape<E, Cpu>>(
-        &self,
-        tape: &mut T,
-        _form: Form<E>,
-        cotangent: Cotangent<E>,
-    ) -> Option<Batch<E>> {
+    fn adjoint<E: Element>(&self, tape: &mut Tape<E>, _form: Form<E>, cotangent: Cotangent<E>) -> Option<Batch<E>> {
         Some(match self.mode.beyond() {
             Some(beyond) => continued_pullback(tape, cotangent.value, self.frame(), beyond),
             None => crop(tape, cotangent.value, self.frame()),

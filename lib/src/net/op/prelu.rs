@@ -1,13 +1,12 @@
 //! Rectifiers whose slope below zero is trained.
 
-use dfdx::prelude::{Cpu, Tape};
 use serde::{Deserialize, Serialize};
 
 use super::settings::{is_false, single};
 use super::{Compute, Computed, Cotangent, Operation, ParameterSpec, Site, Start};
 use crate::net::size::Size;
 use crate::ops::pairwise::{Pairwise, pairwise, pullback};
-use crate::tensor::{Batch, Element};
+use crate::tensor::{Batch, Element, Tape};
 
 /// x, or weight x below zero (He et al. 2015); weight (C), a slope for each channel, or (1).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,16 +30,11 @@ impl Operation for Prelu {
 }
 
 impl Compute for Prelu {
-    fn forward<E: Element, T: Tape<E, Cpu>>(&self, tape: &mut T, site: &Site<E>) -> Computed<E> {
+    fn forward<E: Element>(&self, tape: &mut Tape<E>, site: &Site<E>) -> Computed<E> {
         pairwise(tape, site.x(), &site.form.parameters[0], Pairwise::Rectify).into()
     }
 
-    fn pullback<E: Element, T: Tape<E, Cpu>>(
-        &self,
-        tape: &mut T,
-        site: &Site<E>,
-        cotangent: Cotangent<E>,
-    ) -> Vec<Batch<E>> {
+    fn pullback<E: Element>(&self, tape: &mut Tape<E>, site: &Site<E>, cotangent: Cotangent<E>) -> Vec<Batch<E>> {
         vec![pullback(tape, cotangent.value, [site.x(), &site.form.parameters[0]], Pairwise::Rectify, 0)]
     }
 }

@@ -1,13 +1,12 @@
 //! The values of an image in another order.
 
-use dfdx::prelude::{Cpu, Tape};
 use serde::{Deserialize, Serialize};
 
 use super::settings::single;
 use super::{Compute, Computed, Cotangent, Form, Operation, Site};
 use crate::net::size::Size;
 use crate::ops::rearrange::{inverse, rearrange};
-use crate::tensor::{Batch, Element};
+use crate::tensor::{Batch, Element, Tape};
 
 /// The values of an image in memory order (height, width, channels), seen as an array of these axes, the axes put in this order, and the
 /// array read as the memory of an image of this size. An order that moves nothing costs nothing.
@@ -38,17 +37,12 @@ impl Operation for Rearrange {
 }
 
 impl Compute for Rearrange {
-    fn forward<E: Element, T: Tape<E, Cpu>>(&self, tape: &mut T, site: &Site<E>) -> Computed<E> {
+    fn forward<E: Element>(&self, tape: &mut Tape<E>, site: &Site<E>) -> Computed<E> {
         let to = site.form.size;
         rearrange(tape, site.x(), &self.axes, &self.order, (to.height, to.width, to.channels)).into()
     }
 
-    fn adjoint<E: Element, T: Tape<E, Cpu>>(
-        &self,
-        tape: &mut T,
-        form: Form<E>,
-        cotangent: Cotangent<E>,
-    ) -> Option<Batch<E>> {
+    fn adjoint<E: Element>(&self, tape: &mut Tape<E>, form: Form<E>, cotangent: Cotangent<E>) -> Option<Batch<E>> {
         let axes: Vec<usize> = self.order.iter().map(|&axis| self.axes[axis]).collect();
         let to = form.from();
         Some(rearrange(tape, cotangent.value, &axes, &inverse(&self.order), (to.height, to.width, to.channels)))

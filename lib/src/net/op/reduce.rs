@@ -1,13 +1,12 @@
 //! Reductions along axes.
 
-use dfdx::prelude::{Cpu, Tape};
 use serde::{Deserialize, Serialize};
 
 use super::settings::single;
 use super::{Axis, Compute, Computed, Cotangent, Operation, Reduction, Site};
 use crate::net::size::Size;
 use crate::ops::reduce::{pullback, reduce};
-use crate::tensor::{Batch, Element, shape};
+use crate::tensor::{Batch, Element, Tape, shape};
 
 /// Axes joined to length 1 by a sum, a mean, an extreme, its place, a product or a norm.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,17 +31,12 @@ impl Operation for Reduce {
 }
 
 impl Compute for Reduce {
-    fn forward<E: Element, T: Tape<E, Cpu>>(&self, tape: &mut T, site: &Site<E>) -> Computed<E> {
+    fn forward<E: Element>(&self, tape: &mut Tape<E>, site: &Site<E>) -> Computed<E> {
         let Size { channels, height, width } = site.form.size;
         reduce(tape, site.x(), (shape(site.x()).0, height, width, channels), self.kind).into()
     }
 
-    fn pullback<E: Element, T: Tape<E, Cpu>>(
-        &self,
-        tape: &mut T,
-        site: &Site<E>,
-        cotangent: Cotangent<E>,
-    ) -> Vec<Batch<E>> {
+    fn pullback<E: Element>(&self, tape: &mut Tape<E>, site: &Site<E>, cotangent: Cotangent<E>) -> Vec<Batch<E>> {
         vec![pullback(tape, cotangent.value, site.x(), self.kind)]
     }
 }

@@ -1,13 +1,12 @@
 //! The same values as a vector or as an image, in the order of files: channels first.
 
-use dfdx::prelude::{Cpu, Tape};
 use serde::{Deserialize, Serialize};
 
 use super::settings::single;
 use super::{Compute, Computed, Cotangent, Form, Operation, Site};
 use crate::net::size::Size;
 use crate::ops::reshape::{flatten, unflatten};
-use crate::tensor::{Batch, Element};
+use crate::tensor::{Batch, Element, Tape};
 
 /// An image as a vector, channels first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,16 +19,11 @@ impl Operation for Flatten {
 }
 
 impl Compute for Flatten {
-    fn forward<E: Element, T: Tape<E, Cpu>>(&self, tape: &mut T, site: &Site<E>) -> Computed<E> {
+    fn forward<E: Element>(&self, tape: &mut Tape<E>, site: &Site<E>) -> Computed<E> {
         flatten(tape, site.x()).into()
     }
 
-    fn adjoint<E: Element, T: Tape<E, Cpu>>(
-        &self,
-        tape: &mut T,
-        form: Form<E>,
-        cotangent: Cotangent<E>,
-    ) -> Option<Batch<E>> {
+    fn adjoint<E: Element>(&self, tape: &mut Tape<E>, form: Form<E>, cotangent: Cotangent<E>) -> Option<Batch<E>> {
         let from = form.from();
         Some(unflatten(tape, cotangent.value, (from.channels, from.height, from.width)))
     }
@@ -62,22 +56,17 @@ impl Operation for Reshape {
 }
 
 impl Compute for Reshape {
-    fn forward<E: Element, T: Tape<E, Cpu>>(&self, tape: &mut T, site: &Site<E>) -> Computed<E> {
+    fn forward<E: Element>(&self, tape: &mut Tape<E>, site: &Site<E>) -> Computed<E> {
         reshaped(tape, site.x(), site.form.from(), site.form.size).into()
     }
 
-    fn adjoint<E: Element, T: Tape<E, Cpu>>(
-        &self,
-        tape: &mut T,
-        form: Form<E>,
-        cotangent: Cotangent<E>,
-    ) -> Option<Batch<E>> {
+    fn adjoint<E: Element>(&self, tape: &mut Tape<E>, form: Form<E>, cotangent: Cotangent<E>) -> Option<Batch<E>> {
         Some(reshaped(tape, cotangent.value, form.size, form.from()))
     }
 }
 
 /// The same values in channels-first order, as an image of another size.
-fn reshaped<E: Element, T: Tape<E, Cpu>>(tape: &mut T, x: &Batch<E>, from: Size, to: Size) -> Batch<E> {
+fn reshaped<E: Element>(tape: &mut Tape<E>, x: &Batch<E>, from: Size, to: Size) -> Batch<E> {
     let vector = if from.is_vector() { x.clone() } else { flatten(tape, x) };
     if to.is_vector() { vector } else { unflatten(tape, &vector, (to.channels, to.height, to.width)) }
 }

@@ -1,13 +1,12 @@
 //! Images of another height and width.
 
-use dfdx::prelude::{Cpu, Tape};
 use serde::{Deserialize, Serialize};
 
 use super::settings::{fit, is_default, is_false, single};
 use super::{Compute, Computed, Coordinates, Cotangent, Form, Interpolation, Operation, Pair, Rounding, Site};
 use crate::net::size::Size;
 use crate::ops::resize::{Resampling, resize, resize_pullback};
-use crate::tensor::{Batch, Element};
+use crate::tensor::{Batch, Element, Tape};
 
 /// An image of another height and width, by ONNX's formulas of Resize.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -80,17 +79,12 @@ impl Operation for Resize {
 }
 
 impl Compute for Resize {
-    fn forward<E: Element, T: Tape<E, Cpu>>(&self, tape: &mut T, site: &Site<E>) -> Computed<E> {
+    fn forward<E: Element>(&self, tape: &mut Tape<E>, site: &Site<E>) -> Computed<E> {
         let to = site.form.size;
         resize(tape, site.x(), (to.height, to.width), self.resampling()).into()
     }
 
-    fn adjoint<E: Element, T: Tape<E, Cpu>>(
-        &self,
-        tape: &mut T,
-        form: Form<E>,
-        cotangent: Cotangent<E>,
-    ) -> Option<Batch<E>> {
+    fn adjoint<E: Element>(&self, tape: &mut Tape<E>, form: Form<E>, cotangent: Cotangent<E>) -> Option<Batch<E>> {
         let from = form.from();
         Some(resize_pullback(tape, cotangent.value, (from.height, from.width), self.resampling()))
     }

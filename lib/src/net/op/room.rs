@@ -1,14 +1,12 @@
 //! What a room of an operation has: what the operation is ([`Operation`]), how the processor computes it ([`Compute`]), examples of it, and
 //! what is handed between it and a network.
 
-use dfdx::prelude::{Cpu, Tape};
-
 use super::Op;
 use crate::net::size::Size;
 use crate::ops::InputGradient;
 use crate::ops::window::Window;
 use crate::tensor::random::Stream;
-use crate::tensor::{Batch, Element};
+use crate::tensor::{Batch, Element, Tape};
 
 /// A parameter (or running statistic) that a node holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -181,25 +179,15 @@ pub(crate) struct Affine {
 /// How dfdx's tape on the processor computes an operation.
 pub(crate) trait Compute: Operation {
     /// What it computes, with the rectifier of the site.
-    fn forward<E: Element, T: Tape<E, Cpu>>(&self, tape: &mut T, site: &Site<E>) -> Computed<E>;
+    fn forward<E: Element>(&self, tape: &mut Tape<E>, site: &Site<E>) -> Computed<E>;
 
     /// The cotangents of its inputs, in their order; what is linear in its one input need not say it.
-    fn pullback<E: Element, T: Tape<E, Cpu>>(
-        &self,
-        tape: &mut T,
-        site: &Site<E>,
-        cotangent: Cotangent<E>,
-    ) -> Vec<Batch<E>> {
+    fn pullback<E: Element>(&self, tape: &mut Tape<E>, site: &Site<E>, cotangent: Cotangent<E>) -> Vec<Batch<E>> {
         self.adjoint(tape, site.form, cotangent).into_iter().collect()
     }
 
     /// The transposed map of what is linear in its one input up to a bias.
-    fn adjoint<E: Element, T: Tape<E, Cpu>>(
-        &self,
-        _tape: &mut T,
-        _form: Form<E>,
-        _cotangent: Cotangent<E>,
-    ) -> Option<Batch<E>> {
+    fn adjoint<E: Element>(&self, _tape: &mut Tape<E>, _form: Form<E>, _cotangent: Cotangent<E>) -> Option<Batch<E>> {
         None
     }
 

@@ -1,6 +1,5 @@
 //! A range along an axis.
 
-use dfdx::prelude::{Cpu, Tape};
 use serde::{Deserialize, Serialize};
 
 use super::settings::{is_default, is_one, one, single};
@@ -8,7 +7,7 @@ use super::{Axis, Compute, Computed, Cotangent, Form, Operation, Site};
 use crate::net::size::Size;
 use crate::ops::along::{Table, along};
 use crate::ops::concat::{slice, slice_pullback};
-use crate::tensor::{Batch, Element};
+use crate::tensor::{Batch, Element, Tape};
 
 /// Channels, or rows or columns, start..end, or every so many of them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,7 +51,7 @@ impl Operation for Slice {
 }
 
 impl Compute for Slice {
-    fn forward<E: Element, T: Tape<E, Cpu>>(&self, tape: &mut T, site: &Site<E>) -> Computed<E> {
+    fn forward<E: Element>(&self, tape: &mut Tape<E>, site: &Site<E>) -> Computed<E> {
         let (axis, length) = (self.axis.in_batch(), self.axis.length(site.form.from()));
         match self.step {
             1 => slice(tape, site.x(), axis, self.start..self.end),
@@ -61,12 +60,7 @@ impl Compute for Slice {
         .into()
     }
 
-    fn adjoint<E: Element, T: Tape<E, Cpu>>(
-        &self,
-        tape: &mut T,
-        form: Form<E>,
-        cotangent: Cotangent<E>,
-    ) -> Option<Batch<E>> {
+    fn adjoint<E: Element>(&self, tape: &mut Tape<E>, form: Form<E>, cotangent: Cotangent<E>) -> Option<Batch<E>> {
         let (axis, length) = (self.axis.in_batch(), self.axis.length(form.from()));
         Some(match self.step {
             1 => slice_pullback(tape, cotangent.value, axis, length, self.start..self.end),

@@ -1,13 +1,12 @@
 //! The softmax along an axis, and its logarithm.
 
-use dfdx::prelude::{Cpu, Tape};
 use serde::{Deserialize, Serialize};
 
 use super::settings::single;
 use super::{Axis, Compute, Computed, Cotangent, Operation, Site};
 use crate::net::size::Size;
 use crate::ops::softmax::{log_softmax, log_softmax_pullback, softmax, softmax_pullback};
-use crate::tensor::{Batch, Element};
+use crate::tensor::{Batch, Element, Tape};
 
 /// e^x / sum e^x along an axis.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,13 +35,13 @@ macro_rules! rooms {
             }
 
             impl Compute for $Name {
-                fn forward<E: Element, T: Tape<E, Cpu>>(&self, tape: &mut T, site: &Site<E>) -> Computed<E> {
+                fn forward<E: Element>(&self, tape: &mut Tape<E>, site: &Site<E>) -> Computed<E> {
                     $forward(tape, site.x(), self.axis.in_batch()).into()
                 }
 
-                fn pullback<E: Element, T: Tape<E, Cpu>>(
+                fn pullback<E: Element>(
                     &self,
-                    tape: &mut T,
+                    tape: &mut Tape<E>,
                     site: &Site<E>,
                     cotangent: Cotangent<E>,
                 ) -> Vec<Batch<E>> {

@@ -1,15 +1,13 @@
 //! What every operation of the list must pass, on the examples of its room: values and gradients, both directions, and the gradients of the
 //! second.
 
-use dfdx::prelude::{Cpu, NoneTape, OwnedTape};
-
 use super::{Cotangent, Form, Op, Site};
 use crate::net::initialise::memory_shape;
 use crate::net::size::Size;
 use crate::ops::InputGradient;
 use crate::ops::checks::{assert_close, check_adjoint, check_gradients, normal, repeated};
 use crate::tensor::random::Stream;
-use crate::tensor::{Batch, batch, shape, view};
+use crate::tensor::{Batch, Tape, batch, shape, view};
 
 /// An operation with drawn inputs and parameters.
 struct Example {
@@ -76,7 +74,7 @@ impl Example {
 
     fn forward(
         &self,
-        tape: &mut OwnedTape<f64, Cpu>,
+        tape: &mut Tape<f64>,
         variables: &[Batch<f64>],
         training: Option<Stream>,
         rectifier: Option<f64>,
@@ -87,7 +85,7 @@ impl Example {
     /// The cotangents of the inputs.
     fn pullback(
         &self,
-        tape: &mut OwnedTape<f64, Cpu>,
+        tape: &mut Tape<f64>,
         variables: &[Batch<f64>],
         training: Option<Stream>,
         cotangent: &Batch<f64>,
@@ -137,9 +135,9 @@ fn every_pullback_is_the_transposed_derivative_of_each_input() {
             };
             check_adjoint(
                 &example.inputs[which],
-                |x| example.forward(&mut OwnedTape::default(), &with(x), training, None),
+                |x| example.forward(&mut Tape::recording(), &with(x), training, None),
                 |cotangent| {
-                    let pulled = example.pullback(&mut OwnedTape::default(), &example.variables(), training, cotangent);
+                    let pulled = example.pullback(&mut Tape::recording(), &example.variables(), training, cotangent);
                     assert_eq!(pulled.len(), example.inputs.len(), "a cotangent for each input");
                     pulled[which].clone()
                 },
@@ -152,7 +150,7 @@ fn every_pullback_is_the_transposed_derivative_of_each_input() {
 fn gradients_through_every_pullback_are_differences() {
     for (example, training) in examples(2) {
         println!("{:?} {training:?}", example.op);
-        let y = example.forward(&mut OwnedTape::default(), &example.variables(), training, None);
+        let y = example.forward(&mut Tape::recording(), &example.variables(), training, None);
         let cotangent = normal("a cotangent", shape(&y));
         let inputs: Vec<Batch<f64>> = std::iter::once(cotangent).chain(example.variables()).collect();
         for which in 0..example.inputs.len() {
@@ -167,10 +165,10 @@ fn gradients_through_every_pullback_are_differences() {
 fn one_image_stands_for_all_of_the_cotangents_at_inference() {
     for (example, _) in examples(1).filter(|(_, training)| training.is_none()) {
         println!("{:?}", example.op);
-        let y = example.forward(&mut OwnedTape::default(), &example.variables(), None, None);
+        let y = example.forward(&mut Tape::recording(), &example.variables(), None, None);
         let (_, h, w, c) = shape(&y);
         let cotangent = normal("cotangents", (3, h, w, c));
-        let pull = |variables: &[Batch<f64>]| example.pullback(&mut OwnedTape::default(), variables, None, &cotangent);
+        let pull = |variables: &[Batch<f64>]| example.pullback(&mut Tape::recording(), variables, None, &cotangent);
         let mut many = example.variables();
         many[..example.inputs.len()].iter_mut().for_each(|x| *x = repeated(x, 3));
         for (one, many) in pull(&example.variables()).iter().zip(&pull(&many)) {
@@ -183,17 +181,17 @@ fn one_image_stands_for_all_of_the_cotangents_at_inference() {
 fn a_rectifier_computed_with_an_operation_is_the_one_after_it() {
     let slope = 0.25;
     for (example, training) in examples(2).filter(|(example, _)| example.op.takes_rectifier()) {
-        let plain = example.forward(&mut OwnedTape::default(), &example.variables(), training, None);
-        let fused = example.forward(&mut OwnedTape::default(), &example.variables(), training, Some(slope));
+        let plain = example.forward(&mut Tape::recording(), &example.variables(), training, None);
+        let fused = example.forward(&mut Tape::recording(), &example.variables(), training, Some(slope));
         let rectified: Vec<f64> = view(&plain).iter().map(|y| if *y > 0.0 { *y } else { slope * y }).collect();
         assert_eq!(view(&fused), rectified, "{:?}", example.op);
         let cotangent: Batch<f64> = normal("cotangent", shape(&fused));
         let slopes = view(&cotangent).iter().zip(&rectified).map(|(c, y)| if *y > 0.0 { *c } else { slope * c });
         let by_hand = batch(slopes.collect(), shape(&fused));
-        let expected = example.pullback(&mut OwnedTape::default(), &example.variables(), training, &by_hand);
+        let expected = example.pullback(&mut Tape::recording(), &example.variables(), training, &by_hand);
         let of_fused = Cotangent { value: &cotangent, slopes: Some((&fused, slope)) };
-        let pulled =
-            example.at(&example.variables(), training, None, |site| example.op.pullback(&mut NoneTape, site, of_fused));
+        let pulled = example
+            .at(&example.variables(), training, None, |site| example.op.pullback(&mut Tape::off(), site, of_fused));
         assert_close(view(&pulled[0]), view(&expected[0]), 1e-14);
     }
 }
@@ -202,7 +200,7 @@ fn a_rectifier_computed_with_an_operation_is_the_one_after_it() {
 fn what_absorbs_a_scale_and_a_shift_computes_them() {
     let mut absorbed = 0;
     for (example, _) in examples(2).filter(|(_, training)| training.is_none()) {
-        let y = example.forward(&mut OwnedTape::default(), &example.variables(), None, None);
+        let y = example.forward(&mut Tape::recording(), &example.variables(), None, None);
         let (_, _, _, channels) = shape(&y);
         let number = |which: f64| (0..channels).map(|channel| which + 0.5 * channel as f64).collect::<Vec<f64>>();
         let by = super::Affine { mean: number(0.25), scale: number(-0.75), shift: number(1.0) };
@@ -217,7 +215,7 @@ fn what_absorbs_a_scale_and_a_shift_computes_them() {
             .collect();
         let trained = (0..parameters.len()).collect();
         let folded = Example { op, parameters, trained, ..example };
-        let found = folded.forward(&mut OwnedTape::default(), &folded.variables(), None, None);
+        let found = folded.forward(&mut Tape::recording(), &folded.variables(), None, None);
         assert_close(view(&found), &expected, 1e-13);
     }
     assert!(absorbed >= 2, "convolutions and linear layers absorb");

@@ -1,13 +1,12 @@
 //! Enlargements.
 
-use dfdx::prelude::{Cpu, Tape};
 use serde::{Deserialize, Serialize};
 
 use super::settings::{fit, single};
 use super::{Compute, Computed, Cotangent, Form, Operation, Pair, Site};
 use crate::net::size::Size;
 use crate::ops::upsample::{bilinear, bilinear_pullback, nearest, nearest_pullback};
-use crate::tensor::{Batch, Element};
+use crate::tensor::{Batch, Element, Tape};
 
 /// Each pixel repeated.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -29,16 +28,11 @@ impl Operation for UpsampleNearest {
 }
 
 impl Compute for UpsampleNearest {
-    fn forward<E: Element, T: Tape<E, Cpu>>(&self, tape: &mut T, site: &Site<E>) -> Computed<E> {
+    fn forward<E: Element>(&self, tape: &mut Tape<E>, site: &Site<E>) -> Computed<E> {
         nearest(tape, site.x(), self.factor).into()
     }
 
-    fn adjoint<E: Element, T: Tape<E, Cpu>>(
-        &self,
-        tape: &mut T,
-        _form: Form<E>,
-        cotangent: Cotangent<E>,
-    ) -> Option<Batch<E>> {
+    fn adjoint<E: Element>(&self, tape: &mut Tape<E>, _form: Form<E>, cotangent: Cotangent<E>) -> Option<Batch<E>> {
         Some(nearest_pullback(tape, cotangent.value, self.factor))
     }
 }
@@ -66,17 +60,12 @@ impl Operation for UpsampleBilinear {
 }
 
 impl Compute for UpsampleBilinear {
-    fn forward<E: Element, T: Tape<E, Cpu>>(&self, tape: &mut T, site: &Site<E>) -> Computed<E> {
+    fn forward<E: Element>(&self, tape: &mut Tape<E>, site: &Site<E>) -> Computed<E> {
         let to = site.form.size;
         bilinear(tape, site.x(), (to.height, to.width)).into()
     }
 
-    fn adjoint<E: Element, T: Tape<E, Cpu>>(
-        &self,
-        tape: &mut T,
-        form: Form<E>,
-        cotangent: Cotangent<E>,
-    ) -> Option<Batch<E>> {
+    fn adjoint<E: Element>(&self, tape: &mut Tape<E>, form: Form<E>, cotangent: Cotangent<E>) -> Option<Batch<E>> {
         let from = form.from();
         Some(bilinear_pullback(tape, cotangent.value, (from.height, from.width)))
     }

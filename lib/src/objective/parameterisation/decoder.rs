@@ -4,13 +4,11 @@
 
 use std::ops::Range;
 
-use dfdx::prelude::NoneTape;
-
 use super::{Parameterisation, Point, Result, vectors};
 use crate::net::{Mode, Network, Size, Trace};
 use crate::ops::InputGradient;
 use crate::tensor::random::Stream;
-use crate::tensor::{Batch, Element, batch, channels_first, channels_last, shape, view, zeros};
+use crate::tensor::{Batch, Element, Tape, batch, channels_first, channels_last, shape, view, zeros};
 
 /// The output that holds a decoder's images.
 const OUTPUT: &str = "image";
@@ -32,7 +30,7 @@ impl<E: Element> Decoder<E> {
         let decoder = Self { network, place };
         let trace = decoder.trace(&zeros((1, 1, 1, decoder.latent().elements())));
         let image = decoder.network.value(&trace, place)?;
-        decoder.network.gradient_at_input(&mut NoneTape, &trace, &[(place, image)])?;
+        decoder.network.gradient_at_input(&mut Tape::off(), &trace, &[(place, image)])?;
         Ok(decoder)
     }
 
@@ -44,7 +42,7 @@ impl<E: Element> Decoder<E> {
         let Size { channels, height, width } = self.latent();
         let input = (shape(s).0, height, width, channels);
         let x = batch(channels_last(view(s), input), input);
-        self.network.forward(&mut NoneTape, &x, Mode::Inference, InputGradient::Wanted)
+        self.network.forward(&mut Tape::off(), &x, Mode::Inference, InputGradient::Wanted)
     }
 }
 
@@ -71,7 +69,7 @@ impl<E: Element> Parameterisation<E> for Decoder<E> {
         let images = trace.value(self.place).cloned().unwrap_or_else(nothing);
         let length = self.latent().elements();
         Point::new(images, move |cotangent| {
-            let pulled = self.network.pullback(&mut NoneTape, &trace, &[(self.place, cotangent)]);
+            let pulled = self.network.pullback(&mut Tape::off(), &trace, &[(self.place, cotangent)]);
             let pulled = pulled.unwrap_or_else(|| zeros((shape(cotangent).0, 1, 1, length)));
             vectors(channels_first(view(&pulled), shape(&pulled)), length)
         })

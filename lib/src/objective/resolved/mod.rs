@@ -4,10 +4,9 @@
 //! the images for penalties. An image's value and cotangents do not depend on other images, except for diversity.
 //!
 //! ```
-//! use dfdx::prelude::NoneTape;
 //! use obverse::net::Mode;
 //! use obverse::ops::InputGradient;
-//! use obverse::tensor::{view, zeros};
+//! use obverse::tensor::{Tape, view, zeros};
 //! use obverse::net::{Initialisation, Network, Size, architectures};
 //! use obverse::objective::aggregation::Aggregation;
 //! use obverse::objective::resolved::{Comparison, Objective};
@@ -16,7 +15,7 @@
 //! let network = Network::<f64>::initialised(graph, Initialisation::Uniform, 0);
 //! let comparison = Comparison { aggregation: Aggregation::Mean, power: 0 };
 //! let objective = Objective::new(&"class:2".parse()?, network.graph(), 1, comparison)?;
-//! let trace = network.forward(&mut NoneTape, &zeros((1, 4, 4, 1)), Mode::Inference, InputGradient::Wanted);
+//! let trace = network.forward(&mut Tape::off(), &zeros((1, 4, 4, 1)), Mode::Inference, InputGradient::Wanted);
 //! let judged = objective.judge(&network, &trace, &[0])?;
 //! let logits = network.value(&trace, network.graph().output("logits")?)?;
 //! assert_eq!(judged.values, [view(logits)[2]]);

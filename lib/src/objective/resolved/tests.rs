@@ -1,4 +1,4 @@
-use dfdx::prelude::NoneTape;
+use crate::tensor::Tape;
 
 use super::*;
 use crate::net::op::{Flatten, Linear, Softplus};
@@ -29,12 +29,12 @@ fn images(count: usize) -> Batch<f64> {
 
 fn total(objective: &Objective, network: &Network<f64>, x: &Batch<f64>) -> (f64, Vec<f64>) {
     let rows: Vec<usize> = (0..shape(x).0).collect();
-    let trace = network.forward(&mut NoneTape, x, Mode::Inference, InputGradient::Wanted);
+    let trace = network.forward(&mut Tape::off(), x, Mode::Inference, InputGradient::Wanted);
     let judged = objective.judge(network, &trace, &rows).unwrap();
     let (penalties, at_images) = objective.judge_images(x, &rows);
     let cotangents: Vec<_> = judged.cotangents.iter().map(|(place, cotangent)| (*place, cotangent)).collect();
     let mut gradient = vec![0.0; view(x).len()];
-    if let Some(down) = network.pullback(&mut NoneTape, &trace, &cotangents) {
+    if let Some(down) = network.pullback(&mut Tape::off(), &trace, &cotangents) {
         gradient.iter_mut().zip(view(&down)).for_each(|(sum, more)| *sum += more);
     }
     if let Some(more) = at_images {

@@ -5,13 +5,12 @@
 //! f'' included, so that a gradient can be differentiated.
 //!
 //! ```
-//! use dfdx::prelude::NoneTape;
-//! use obverse::tensor::{batch, view};
+//! use obverse::tensor::{Tape, batch, view};
 //! use obverse::ops::activation::{Activation, activate, pullback};
 //! let x = batch(vec![-2.0f64, 3.0], (1, 1, 1, 2));
 //! let leaky = Activation::LeakyRelu { slope: 0.01 };
-//! assert_eq!(view(&activate(&mut NoneTape, &x, leaky)), [-0.02, 3.0]);
-//! assert_eq!(view(&pullback(&mut NoneTape, &batch(vec![1.0, 1.0], (1, 1, 1, 2)), &x, leaky)), [0.01, 1.0]);
+//! assert_eq!(view(&activate(&mut Tape::off(), &x, leaky)), [-0.02, 3.0]);
+//! assert_eq!(view(&pullback(&mut Tape::off(), &batch(vec![1.0, 1.0], (1, 1, 1, 2)), &x, leaky)), [0.01, 1.0]);
 //! ```
 
 mod curve;
@@ -23,11 +22,9 @@ mod smooth;
 #[cfg(test)]
 mod tests;
 
-use dfdx::prelude::{Cpu, Tape};
-
 use super::accumulate;
 use super::broadcast::evaluated;
-use crate::tensor::{Batch, Element, GRAIN, batch, filled_in_chunks, shape, view};
+use crate::tensor::{Batch, Element, GRAIN, Tape, batch, filled_in_chunks, shape, view};
 
 pub use curve::Activation;
 use curve::Order;
@@ -57,7 +54,7 @@ pub(crate) fn softplus<E: Element>(x: E) -> E {
 }
 
 /// f(x), recorded on the tape.
-pub fn activate<E: Element>(tape: &mut impl Tape<E, Cpu>, x: &Batch<E>, activation: Activation) -> Batch<E> {
+pub fn activate<E: Element>(tape: &mut Tape<E>, x: &Batch<E>, activation: Activation) -> Batch<E> {
     let values = match activation {
         // Known before the loop, so that the loop is vectorised.
         Activation::LeakyRelu { slope } if is_rectifier(slope) => {
@@ -73,7 +70,7 @@ pub fn activate<E: Element>(tape: &mut impl Tape<E, Cpu>, x: &Batch<E>, activati
 
 /// The cotangent of x for a cotangent of y: cotangent * f'(x). Where `x` is one image, it stands for all of them.
 pub fn pullback<E: Element>(
-    tape: &mut impl Tape<E, Cpu>,
+    tape: &mut Tape<E>,
     cotangent: &Batch<E>,
     x: &Batch<E>,
     activation: Activation,
@@ -86,7 +83,7 @@ pub fn pullback<E: Element>(
 }
 
 /// max(y, slope y), on the tape.
-pub(crate) fn rectified<E: Element>(tape: &mut impl Tape<E, Cpu>, y: Batch<E>, rectifier: Option<E>) -> Batch<E> {
+pub(crate) fn rectified<E: Element>(tape: &mut Tape<E>, y: Batch<E>, rectifier: Option<E>) -> Batch<E> {
     match rectifier {
         Some(slope) => activate(tape, &y, Activation::LeakyRelu { slope: slope.wide() }),
         None => y,
@@ -95,7 +92,7 @@ pub(crate) fn rectified<E: Element>(tape: &mut impl Tape<E, Cpu>, y: Batch<E>, r
 
 /// The cotangent of the input of a rectifier of that slope whose output is `y` (or one image for the whole batch).
 pub(crate) fn before_rectifier<E: Element>(
-    tape: &mut impl Tape<E, Cpu>,
+    tape: &mut Tape<E>,
     cotangent: &Batch<E>,
     rectifier: Option<(&Batch<E>, E)>,
 ) -> Batch<E> {
@@ -152,14 +149,14 @@ pub(crate) fn map_pairs<E: Element>(a: &[E], b: &[E], f: impl Fn(E, E) -> E + Sy
 }
 
 /// Records that the output's gradient, times f'(x), goes to the input. Both directions multiply by the same slopes.
-fn record_product<E: Element, T: Tape<E, Cpu>>(
-    tape: &mut T,
+fn record_product<E: Element>(
+    tape: &mut Tape<E>,
     input: &Batch<E>,
     output: &Batch<E>,
     x: &Batch<E>,
     activation: Activation,
 ) {
-    if !T::OWNS_TAPE {
+    if !tape.records() {
         return;
     }
     let (input, output, x) = (input.ghost(), output.ghost(), x.clone());
@@ -173,14 +170,14 @@ fn record_product<E: Element, T: Tape<E, Cpu>>(
 }
 
 /// Records how a pullback's result depends on x itself: cotangent * f''(x).
-fn record_curvature<E: Element, T: Tape<E, Cpu>>(
-    tape: &mut T,
+fn record_curvature<E: Element>(
+    tape: &mut Tape<E>,
     cotangent: &Batch<E>,
     output: &Batch<E>,
     x: &Batch<E>,
     activation: Activation,
 ) {
-    if !T::OWNS_TAPE || activation.is_flat() {
+    if !tape.records() || activation.is_flat() {
         return;
     }
     let (cotangent, output, x) = (cotangent.clone(), output.ghost(), x.clone());

@@ -1,10 +1,8 @@
-use dfdx::prelude::{NoneTape, OwnedTape};
-
 use super::pytorch::TABLE;
 use super::*;
 use crate::ops::checks::{Case, assert_close, check_adjoint, check_gradients, normal, repeated};
 use crate::store::npy::Scalar;
-use crate::tensor::{backward, gradient};
+use crate::tensor::{Tape, backward, gradient};
 
 /// Those of which the oracle has no values: sinh is the inverse of asinh, and clip two rectifiers.
 const BEYOND_THE_ORACLE: [&str; 2] = ["sinh", "clip"];
@@ -31,11 +29,11 @@ fn check_oracle<E: Element + Scalar>() {
             assert_close(actual, view(&expected), case.tolerance::<E>());
         };
         let (x, cotangent) = (array("x"), array("grad_y"));
-        let mut tape = OwnedTape::default();
+        let mut tape = Tape::recording();
         let y = activate(&mut tape, &x, activation);
         check(view(&y), "y");
         check(&gradient(&mut backward(tape, &y, view(&cotangent).to_vec()), &x), "grad_x");
-        check(view(&pullback(&mut NoneTape, &cotangent, &x, activation)), "grad_x");
+        check(view(&pullback(&mut Tape::off(), &cotangent, &x, activation)), "grad_x");
     }
 }
 
@@ -53,14 +51,14 @@ fn agrees_with_the_oracle_in_f32() {
 fn a_clip_is_flat_outside_its_bounds() {
     let x: Batch<f64> = batch(vec![-1.0, 0.0, 2.5, 6.0, 9.0], (1, 1, 1, 5));
     let relu6 = Activation::Clip { low: 0.0, high: 6.0 };
-    assert_eq!(view(&activate(&mut NoneTape, &x, relu6)), [0.0, 0.0, 2.5, 6.0, 6.0]);
-    assert_eq!(view(&pullback(&mut NoneTape, &x, &x, relu6)), [0.0, 0.0, 2.5, 0.0, 0.0]);
+    assert_eq!(view(&activate(&mut Tape::off(), &x, relu6)), [0.0, 0.0, 2.5, 6.0, 6.0]);
+    assert_eq!(view(&pullback(&mut Tape::off(), &x, &x, relu6)), [0.0, 0.0, 2.5, 0.0, 0.0]);
 }
 
 #[test]
 fn sinh_undoes_asinh() {
     let x: Batch<f64> = normal("x", (2, 3, 4, 5));
-    let y = activate(&mut NoneTape, &activate(&mut NoneTape, &x, Activation::Asinh), Activation::Sinh);
+    let y = activate(&mut Tape::off(), &activate(&mut Tape::off(), &x, Activation::Asinh), Activation::Sinh);
     assert_close(view(&y), view(&x), 1e-14);
 }
 
@@ -78,8 +76,8 @@ fn the_pullback_is_the_transposed_derivative_also_with_one_image_for_all() {
         for (repeated, x) in [(two.clone(), &two), (repeated(&one, 3), &one)] {
             check_adjoint(
                 &repeated,
-                |x| activate(&mut NoneTape, x, activation),
-                |cotangent| pullback(&mut NoneTape, cotangent, x, activation),
+                |x| activate(&mut Tape::off(), x, activation),
+                |cotangent| pullback(&mut Tape::off(), cotangent, x, activation),
             );
         }
     }

@@ -1,11 +1,11 @@
 //! The gradients of batch normalisation and of its pullbacks.
 
-use dfdx::prelude::{Cpu, Gradients, Tape};
+use dfdx::prelude::{Cpu, Gradients};
 
 use super::rows::{each, factors, scaled};
 use super::sums::{Sums, means, project};
 use crate::ops::accumulate;
-use crate::tensor::{Batch, Element, view};
+use crate::tensor::{Batch, Element, Tape, view};
 
 /// Adds one value per channel to a gradient.
 fn add_channels<E: Element>(target: &mut [E], value: impl Fn(usize) -> f64) {
@@ -13,15 +13,15 @@ fn add_channels<E: Element>(target: &mut [E], value: impl Fn(usize) -> f64) {
 }
 
 /// Records the gradients of x, g and b for that of y; `back` gives that of x and the sums for the others.
-pub(super) fn record<E: Element, T: Tape<E, Cpu>>(
-    tape: &mut T,
+pub(super) fn record<E: Element>(
+    tape: &mut Tape<E>,
     x: &Batch<E>,
     gain: &Batch<E>,
     bias: &Batch<E>,
     y: &Batch<E>,
     back: impl FnOnce(&[E], &Batch<E>, &[E]) -> (Vec<E>, Sums) + 'static,
 ) {
-    if !T::OWNS_TAPE {
+    if !tape.records() {
         return;
     }
     let (x, gain, bias, y) = (x.clone(), gain.clone(), bias.ghost(), y.ghost());
@@ -36,14 +36,14 @@ pub(super) fn record<E: Element, T: Tape<E, Cpu>>(
 }
 
 /// Records the gradients of c and g for that of c g s.
-pub(super) fn record_pullback<E: Element, T: Tape<E, Cpu>>(
-    tape: &mut T,
+pub(super) fn record_pullback<E: Element>(
+    tape: &mut Tape<E>,
     cotangent: &Batch<E>,
     gain: &Batch<E>,
     result: &Batch<E>,
     scales: Vec<(E, E)>,
 ) {
-    if !T::OWNS_TAPE {
+    if !tape.records() {
         return;
     }
     let (cotangent, gain, result) = (cotangent.clone(), gain.clone(), result.ghost());
@@ -62,15 +62,15 @@ pub(super) fn record_pullback<E: Element, T: Tape<E, Cpu>>(
 }
 
 /// Records the gradients of c, x and g for that of P(c).
-pub(super) fn record_pullback_training<E: Element, T: Tape<E, Cpu>>(
-    tape: &mut T,
+pub(super) fn record_pullback_training<E: Element>(
+    tape: &mut Tape<E>,
     cotangent: &Batch<E>,
     x: &Batch<E>,
     gain: &Batch<E>,
     result: &Batch<E>,
     scales: Vec<(E, E)>,
 ) {
-    if !T::OWNS_TAPE {
+    if !tape.records() {
         return;
     }
     let (cotangent, x, gain, result) = (cotangent.clone(), x.clone(), gain.clone(), result.ghost());

@@ -4,13 +4,12 @@
 //! are running statistics, constants (Ioffe and Szegedy 2015; defaults and running statistics are PyTorch's).
 //!
 //! ```
-//! use dfdx::prelude::NoneTape;
-//! use obverse::tensor::{batch, view};
+//! use obverse::tensor::{Tape, batch, view};
 //! use obverse::ops::batch_norm::batch_norm_training;
 //! let x = batch(vec![1.0f64, 3.0], (2, 1, 1, 1));
 //! let (gain, bias) = (batch(vec![2.0], (1, 1, 1, 1)), batch(vec![5.0], (1, 1, 1, 1)));
 //! // Mean 2, deviation 1.
-//! let (y, _) = batch_norm_training(&mut NoneTape, &x, &gain, &bias, 0.0);
+//! let (y, _) = batch_norm_training(&mut Tape::off(), &x, &gain, &bias, 0.0);
 //! assert_eq!(view(&y), [3.0, 7.0]);
 //! ```
 
@@ -19,11 +18,9 @@ mod rows;
 mod statistics;
 mod sums;
 
-use dfdx::prelude::{Cpu, Tape};
-
 use super::activation::{before_rectifier, rectified, rectify};
 use super::arithmetic::repeat;
-use crate::tensor::{Batch, Element, batch, shape, view};
+use crate::tensor::{Batch, Element, Tape, batch, shape, view};
 use gradients::{record, record_pullback, record_pullback_training};
 use rows::{factors, normalised, scaled, scaled_where};
 use sums::{Sums, project};
@@ -31,8 +28,8 @@ use sums::{Sums, project};
 pub use statistics::Statistics;
 
 /// Inference: normalised by running statistics, and rectified where a slope below zero is given.
-pub fn batch_norm<E: Element, T: Tape<E, Cpu>>(
-    tape: &mut T,
+pub fn batch_norm<E: Element>(
+    tape: &mut Tape<E>,
     x: &Batch<E>,
     [gain, bias]: [&Batch<E>; 2],
     running: &Statistics,
@@ -40,7 +37,7 @@ pub fn batch_norm<E: Element, T: Tape<E, Cpu>>(
     epsilon: f64,
 ) -> Batch<E> {
     let scales = running.scales::<E>(epsilon);
-    if !T::OWNS_TAPE {
+    if !tape.records() {
         return match rectifier {
             Some(slope) => normalised(x, gain, bias, &scales, move |y| rectify(y, slope)),
             None => normalised(x, gain, bias, &scales, |y| y),
@@ -55,7 +52,7 @@ pub fn batch_norm<E: Element, T: Tape<E, Cpu>>(
 
 /// Training: normalised by the batch's own statistics, which are returned.
 pub fn batch_norm_training<E: Element>(
-    tape: &mut impl Tape<E, Cpu>,
+    tape: &mut Tape<E>,
     x: &Batch<E>,
     gain: &Batch<E>,
     bias: &Batch<E>,
@@ -74,8 +71,8 @@ pub fn batch_norm_training<E: Element>(
 
 /// The cotangent of x for a cotangent of [`batch_norm`]: c g s, and where it rectified, 0 or the slope where its result `y`
 /// (one image, or as many) is not above 0.
-pub fn pullback<E: Element, T: Tape<E, Cpu>>(
-    tape: &mut T,
+pub fn pullback<E: Element>(
+    tape: &mut Tape<E>,
     cotangent: &Batch<E>,
     rectifier: Option<(&Batch<E>, E)>,
     gain: &Batch<E>,
@@ -83,7 +80,7 @@ pub fn pullback<E: Element, T: Tape<E, Cpu>>(
     epsilon: f64,
 ) -> Batch<E> {
     let scales = running.scales::<E>(epsilon);
-    if let Some((y, slope)) = rectifier.filter(|_| !T::OWNS_TAPE) {
+    if let Some((y, slope)) = rectifier.filter(|_| !tape.records()) {
         let values = scaled_where(view(cotangent), view(y), slope, &factors(view(gain), &scales));
         return batch(values, shape(cotangent));
     }
@@ -97,7 +94,7 @@ pub fn pullback<E: Element, T: Tape<E, Cpu>>(
 /// and `<.>` is the mean over the batch. P is its own transpose. Where `x` is one image, the batch was as many copies
 /// of it as there are cotangents.
 pub(crate) fn pullback_training<E: Element>(
-    tape: &mut impl Tape<E, Cpu>,
+    tape: &mut Tape<E>,
     cotangent: &Batch<E>,
     x: &Batch<E>,
     gain: &Batch<E>,

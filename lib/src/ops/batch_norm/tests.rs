@@ -1,4 +1,4 @@
-use dfdx::prelude::{NoneTape, OwnedTape};
+use crate::tensor::Tape;
 
 use super::*;
 use crate::ops::checks::{assert_close, check_adjoint, check_case, check_gradients, normal, repeated};
@@ -40,13 +40,13 @@ fn the_directions_are_transposed() {
     let [x, gain, bias] = &inputs();
     check_adjoint(
         x,
-        |x| batch_norm(&mut NoneTape, x, [gain, bias], &running(), None, EPSILON),
-        |cotangent| pullback(&mut NoneTape, cotangent, None, gain, &running(), EPSILON),
+        |x| batch_norm(&mut Tape::off(), x, [gain, bias], &running(), None, EPSILON),
+        |cotangent| pullback(&mut Tape::off(), cotangent, None, gain, &running(), EPSILON),
     );
     check_adjoint(
         x,
-        |x| batch_norm_training(&mut NoneTape, x, gain, bias, EPSILON).0,
-        |cotangent| pullback_training(&mut NoneTape, cotangent, x, gain, EPSILON),
+        |x| batch_norm_training(&mut Tape::off(), x, gain, bias, EPSILON).0,
+        |cotangent| pullback_training(&mut Tape::off(), cotangent, x, gain, EPSILON),
     );
 }
 
@@ -74,14 +74,14 @@ fn gradients_through_the_pullbacks_are_differences() {
 fn a_rectifier_within_is_one_after() {
     let [x, gain, bias] = &inputs();
     for slope in [0.0, 0.1] {
-        let mut tape = OwnedTape::default();
+        let mut tape = Tape::recording();
         let y = batch_norm(&mut tape, x, [gain, bias], &running(), Some(slope), EPSILON);
-        let within = batch_norm(&mut NoneTape, x, [gain, bias], &running(), Some(slope), EPSILON);
+        let within = batch_norm(&mut Tape::off(), x, [gain, bias], &running(), Some(slope), EPSILON);
         assert_eq!(view(&y), view(&within));
         for y in [y, normal("one image", (1, 2, 3, 2))] {
             let cotangent = normal("a cotangent", shape(x));
             let apart = pullback(&mut tape, &cotangent, Some((&y, slope)), gain, &running(), EPSILON);
-            let within = pullback(&mut NoneTape, &cotangent, Some((&y, slope)), gain, &running(), EPSILON);
+            let within = pullback(&mut Tape::off(), &cotangent, Some((&y, slope)), gain, &running(), EPSILON);
             assert_eq!(view(&apart), view(&within));
         }
     }
@@ -91,7 +91,7 @@ fn a_rectifier_within_is_one_after() {
 fn one_image_stands_for_a_batch_of_copies() {
     let [_, gain, _] = inputs();
     let (x, cotangent) = (normal("x", (1, 2, 3, 2)), normal("a cotangent", (3, 2, 3, 2)));
-    let pull = |x: &Batch<f64>| pullback_training(&mut NoneTape, &cotangent, x, &gain, EPSILON);
+    let pull = |x: &Batch<f64>| pullback_training(&mut Tape::off(), &cotangent, x, &gain, EPSILON);
     assert_eq!(view(&pull(&x)), view(&pull(&repeated(&x, 3))));
 }
 

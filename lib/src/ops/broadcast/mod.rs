@@ -3,20 +3,17 @@
 //! The transposed operation sums over the axes that were broadcast. [`resized`] is both, whichever the shapes ask for.
 //!
 //! ```
-//! use dfdx::prelude::NoneTape;
 //! use obverse::ops::broadcast::resized;
-//! use obverse::tensor::{batch, view};
+//! use obverse::tensor::{Tape, batch, view};
 //! let x = batch(vec![1.0f64, 2.0, 3.0, 4.0], (1, 2, 1, 2));
-//! assert_eq!(view(&resized(&mut NoneTape, &x, (1, 1, 1, 2), 0.5)), [2.0, 3.0]);
-//! assert_eq!(view(&resized(&mut NoneTape, &x, (1, 2, 2, 2), 1.0)), [1.0, 2.0, 1.0, 2.0, 3.0, 4.0, 3.0, 4.0]);
+//! assert_eq!(view(&resized(&mut Tape::off(), &x, (1, 1, 1, 2), 0.5)), [2.0, 3.0]);
+//! assert_eq!(view(&resized(&mut Tape::off(), &x, (1, 2, 2, 2), 1.0)), [1.0, 2.0, 1.0, 2.0, 3.0, 4.0, 3.0, 4.0]);
 //! ```
 
 mod fold;
 
-use dfdx::prelude::{Cpu, Tape};
-
 use super::record_transpose;
-use crate::tensor::{Batch, Element, GRAIN, Shape, batch, filled_in_chunks, shape, view};
+use crate::tensor::{Batch, Element, GRAIN, Shape, Tape, batch, filled_in_chunks, shape, view};
 
 pub(crate) use fold::{Fold, Largest, Product, Smallest, Sum, folded};
 
@@ -172,7 +169,7 @@ pub(crate) fn evaluated<E: Element>(shape: Shape, source: impl Fn(usize, &mut [E
 }
 
 /// `factor` x as a batch of this shape: an axis of length 1 is repeated, and one that is to be of length 1 summed over.
-pub fn resized<E: Element>(tape: &mut impl Tape<E, Cpu>, x: &Batch<E>, to: Shape, factor: f64) -> Batch<E> {
+pub fn resized<E: Element>(tape: &mut Tape<E>, x: &Batch<E>, to: Shape, factor: f64) -> Batch<E> {
     let from = shape(x);
     if from == to && factor == 1.0 {
         return x.clone();

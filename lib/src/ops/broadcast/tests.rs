@@ -1,4 +1,4 @@
-use dfdx::prelude::NoneTape;
+use crate::tensor::Tape;
 
 use super::*;
 use crate::ops::checks::{assert_close, check_gradients, normal};
@@ -30,11 +30,11 @@ fn every_axis_can_be_repeated_and_summed_over() {
     for small in targets(whole) {
         let x: Batch<f64> = normal("x", small);
         let expected: Vec<f64> = indices(whole).map(|index| view(&x)[place(index, small)]).collect();
-        assert_eq!(view(&resized(&mut NoneTape, &x, whole, 1.0)), expected, "{small:?}");
+        assert_eq!(view(&resized(&mut Tape::off(), &x, whole, 1.0)), expected, "{small:?}");
         let x: Batch<f64> = normal("x", whole);
         let mut sums = vec![0.0; count(small)];
         indices(whole).zip(view(&x)).for_each(|(index, x)| sums[place(index, small)] += 0.5 * x);
-        assert_close(view(&resized(&mut NoneTape, &x, small, 0.5)), &sums, 1e-14);
+        assert_close(view(&resized(&mut Tape::off(), &x, small, 0.5)), &sums, 1e-14);
     }
 }
 
@@ -49,7 +49,7 @@ fn sums_of_many_values_are_whole_whatever_their_lengths() {
         for small in targets(shape) {
             let mut sums = vec![0.0; count(small)];
             indices(shape).zip(view(&x)).for_each(|(index, x)| sums[place(index, small)] += x);
-            assert_eq!(view(&resized(&mut NoneTape, &x, small, 1.0)), sums, "{shape:?} {small:?}");
+            assert_eq!(view(&resized(&mut Tape::off(), &x, small, 1.0)), sums, "{shape:?} {small:?}");
         }
     }
 }
@@ -59,8 +59,11 @@ fn an_image_does_not_depend_on_those_beside_it() {
     let x: Batch<f32> = normal("x", (5, 9, 11, 37));
     let alone = batch(view(&x)[2 * 9 * 11 * 37..3 * 9 * 11 * 37].to_vec(), (1, 9, 11, 37));
     for (h, w, c) in [(1, 1, 37), (9, 1, 37), (9, 11, 1), (1, 1, 1), (1, 11, 1)] {
-        let all = resized(&mut NoneTape, &x, (5, h, w, c), 1.0);
-        assert_eq!(view(&all)[2 * h * w * c..][..h * w * c], *view(&resized(&mut NoneTape, &alone, (1, h, w, c), 1.0)));
+        let all = resized(&mut Tape::off(), &x, (5, h, w, c), 1.0);
+        assert_eq!(
+            view(&all)[2 * h * w * c..][..h * w * c],
+            *view(&resized(&mut Tape::off(), &alone, (1, h, w, c), 1.0))
+        );
     }
 }
 

@@ -8,8 +8,7 @@
 //! activation is kept for the backward pass, which fills the plane again.
 //!
 //! ```
-//! use dfdx::prelude::NoneTape;
-//! use obverse::tensor::{batch, view};
+//! use obverse::tensor::{Tape, batch, view};
 //! use obverse::ops::InputGradient;
 //! use obverse::ops::causal::{Feed, Shift, Term, causal};
 //! let x = batch(vec![1.0f64, 2.0, 3.0], (1, 1, 3, 1));
@@ -22,7 +21,7 @@
 //!     feed: Feed::Plain,
 //!     gradient: InputGradient::Unwanted,
 //! };
-//! assert_eq!(view(&causal(&mut NoneTape, &[term], &[&bias])), [10.0, 21.0, 32.0]);
+//! assert_eq!(view(&causal(&mut Tape::off(), &[term], &[&bias])), [10.0, 21.0, 32.0]);
 //! ```
 
 mod dropout;
@@ -31,9 +30,7 @@ mod plane;
 mod sum;
 mod term;
 
-use dfdx::prelude::{Cpu, Tape};
-
-use crate::tensor::{Batch, Element, batch, filled_in_chunks, shape};
+use crate::tensor::{Batch, Element, Tape, batch, filled_in_chunks, shape};
 use plane::OwnedTerm;
 use sum::{Scratch, Sum};
 
@@ -42,7 +39,7 @@ pub(crate) use elu::{ConcatElu, elu};
 pub use term::{Feed, Shift, Term};
 
 /// The sum of the terms and of the biases, each (1, 1, 1, O) or (N, 1, 1, O). Kernels fit within their reach, 1 x 1 where unshifted.
-pub fn causal<E: Element>(tape: &mut impl Tape<E, Cpu>, terms: &[Term<E>], biases: &[&Batch<E>]) -> Batch<E> {
+pub fn causal<E: Element>(tape: &mut Tape<E>, terms: &[Term<E>], biases: &[&Batch<E>]) -> Batch<E> {
     let owned = Sum {
         terms: terms.iter().map(OwnedTerm::of).collect(),
         biases: biases.iter().map(|&bias| bias.clone()).collect(),

@@ -1,12 +1,12 @@
 //! The sum of the terms, and the gradients of all of them, image by image.
 
-use dfdx::prelude::{Cpu, CpuError, Gradients, Tape};
+use dfdx::prelude::{Cpu, CpuError, Gradients};
 use rayon::prelude::*;
 
 use super::plane::{Layout, OwnedTerm, add_to, spread};
 use crate::ops::product::{Target, Write, product_in_place};
 use crate::ops::{InputGradient, accumulate};
-use crate::tensor::{Batch, Element, shape, view};
+use crate::tensor::{Batch, Element, Tape, shape, view};
 
 /// Parts of a batch whose weight gradients are summed separately.
 const LANES: usize = 8;
@@ -79,8 +79,8 @@ impl<E: Element> Sum<E> {
         }
     }
 
-    pub(super) fn record<T: Tape<E, Cpu>>(self, tape: &mut T, y: &Batch<E>) {
-        if !T::OWNS_TAPE {
+    pub(super) fn record(self, tape: &mut Tape<E>, y: &Batch<E>) {
+        if !tape.records() {
             return;
         }
         let y = y.ghost();

@@ -1,12 +1,10 @@
-use dfdx::prelude::NoneTape;
-
 use super::*;
 use crate::ops::InputGradient;
 use crate::ops::checks::{check_gradients, normal};
 use crate::ops::convolution::{Convolution, convolve};
 use crate::ops::window::{Padding, Window};
 use crate::tensor::random::Stream;
-use crate::tensor::view;
+use crate::tensor::{Tape, view};
 
 fn term<'a>(inputs: &'a [&'a Batch<f64>], weight: &'a Batch<f64>, shift: Shift, feed: Feed) -> Term<'a, f64> {
     Term { inputs, weight, shift, feed, gradient: InputGradient::Wanted }
@@ -32,8 +30,8 @@ fn is_the_padded_convolution() {
         let padding = Padding { top, bottom: 0, left, right: kernel[1] - 1 - left };
         let window = Window { kernel, stride: [1, 1], padding, dilation: [1, 1] };
         let convolution = Convolution { window, groups: 1 };
-        let expected = convolve(&mut NoneTape, &x, &weight, Some(&bias), None, convolution, InputGradient::Wanted);
-        let y = causal(&mut NoneTape, &[term(&[&x], &weight, shift, Feed::Plain)], &[&bias]);
+        let expected = convolve(&mut Tape::off(), &x, &weight, Some(&bias), None, convolution, InputGradient::Wanted);
+        let y = causal(&mut Tape::off(), &[term(&[&x], &weight, shift, Feed::Plain)], &[&bias]);
         for (a, b) in view(&y).iter().zip(view(&expected)) {
             assert!((a - b).abs() < 1e-12, "{shift:?}: {a} {b}");
         }
@@ -68,7 +66,7 @@ fn images_of_a_batch_are_treated_as_each_alone() {
     let run = |x: &Batch<f32>| {
         let gradient = InputGradient::Unwanted;
         let term = Term { inputs: &[x], weight: &weight, shift: Shift::Down, feed: Feed::ConcatElu, gradient };
-        causal(&mut NoneTape, &[term], &[])
+        causal(&mut Tape::off(), &[term], &[])
     };
     let all = run(&x);
     for image in 0..19 {
@@ -82,7 +80,7 @@ fn dropout_keeps_the_mean() {
     let x: Batch<f64> = batch(vec![1.0; 2 * 64 * 64 * 4], (2, 64, 64, 4));
     // Sums the positive halves: elu(1) = 1 where kept.
     let weight = batch(vec![0.25, 0.25, 0.25, 0.25, 0.0, 0.0, 0.0, 0.0], (1, 1, 1, 8));
-    let y = causal(&mut NoneTape, &[term(&[&x], &weight, Shift::None, dropped())], &[]);
+    let y = causal(&mut Tape::off(), &[term(&[&x], &weight, Shift::None, dropped())], &[]);
     let mean = view(&y).iter().sum::<f64>() / view(&y).len() as f64;
     // Five standard errors of 32768 draws, each of variance p / (1 - p).
     assert!((mean - 1.0).abs() < 5.0 * (0.4 / 0.6 / 32768.0f64).sqrt(), "{mean}");

@@ -1,6 +1,6 @@
 //! The gradients of a convolution and of its adjoint, summed over a fixed number of lanes.
 
-use dfdx::prelude::{Cpu, CpuError, Gradients, Tape};
+use dfdx::prelude::{Cpu, CpuError, Gradients};
 use rayon::prelude::*;
 
 use super::geometry::Geometry;
@@ -9,12 +9,12 @@ use super::products::{Backward, Scratch};
 use super::slopes::{Slopes, sloped};
 use crate::ops::product::{Target, Write, product_in_place};
 use crate::ops::{InputGradient, accumulate};
-use crate::tensor::{Batch, Element, shape, view};
+use crate::tensor::{Batch, Element, Tape, shape, view};
 
 /// Records the gradients of W, b and x for that of y.
 #[expect(clippy::too_many_arguments, reason = "an operation's tensors and settings, named one by one")]
-pub(super) fn record_convolve<E: Element, T: Tape<E, Cpu>>(
-    tape: &mut T,
+pub(super) fn record_convolve<E: Element>(
+    tape: &mut Tape<E>,
     x: &Batch<E>,
     weight: &Batch<E>,
     bias: Option<&Batch<E>>,
@@ -23,7 +23,7 @@ pub(super) fn record_convolve<E: Element, T: Tape<E, Cpu>>(
     geometry: Geometry,
     input: InputGradient,
 ) {
-    if !T::OWNS_TAPE {
+    if !tape.records() {
         return;
     }
     let slopes = slope.map(|slope| Slopes::new(y, slope));
@@ -114,8 +114,8 @@ pub(super) fn backward_lane<E: Element>(
 }
 
 /// Records the gradients of W and of the cotangent for that of the adjoint's result.
-pub(super) fn record_adjoint<E: Element, T: Tape<E, Cpu>>(
-    tape: &mut T,
+pub(super) fn record_adjoint<E: Element>(
+    tape: &mut Tape<E>,
     cotangent: &Batch<E>,
     slopes: Option<Slopes<E>>,
     weight: &Batch<E>,
@@ -123,7 +123,7 @@ pub(super) fn record_adjoint<E: Element, T: Tape<E, Cpu>>(
     geometry: Geometry,
     input: InputGradient,
 ) {
-    if !T::OWNS_TAPE {
+    if !tape.records() {
         return;
     }
     let (cotangent, weight, x) = (cotangent.clone(), weight.clone(), x.ghost());

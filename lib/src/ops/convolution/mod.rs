@@ -8,13 +8,12 @@
 //! in order, so that the number of threads does not change the result.
 //!
 //! ```
-//! use dfdx::prelude::NoneTape;
-//! use obverse::tensor::{batch, view};
+//! use obverse::tensor::{Tape, batch, view};
 //! use obverse::ops::{InputGradient, convolution::{Convolution, convolve}, window::Window};
 //! let x = batch((1..=9).map(f64::from).collect(), (1, 3, 3, 1));
 //! let sum = batch(vec![1.0; 4], (1, 2, 2, 1));
 //! let convolution = Convolution { window: Window::square(2, 1, 0), groups: 1 };
-//! let y = convolve(&mut NoneTape, &x, &sum, None, None, convolution, InputGradient::Unwanted);
+//! let y = convolve(&mut Tape::off(), &x, &sum, None, None, convolution, InputGradient::Unwanted);
 //! assert_eq!(view(&y), [12.0, 16.0, 24.0, 28.0]);
 //! ```
 
@@ -27,10 +26,8 @@ mod products;
 mod reach;
 mod slopes;
 
-use dfdx::prelude::{Cpu, Tape};
-
 use super::InputGradient;
-use crate::tensor::{Batch, Element, batch, filled_in_chunks, shape, view};
+use crate::tensor::{Batch, Element, Tape, batch, filled_in_chunks, shape, view};
 use geometry::Geometry;
 use gradients::{record_adjoint, record_convolve};
 use grouped::Grouped;
@@ -45,7 +42,7 @@ pub(super) use slopes::{Slopes, finish};
 ///
 /// Shapes: x (N, H, W, C), weight (O, kh, kw, C / groups), bias (1, 1, 1, O).
 pub fn convolve<E: Element>(
-    tape: &mut impl Tape<E, Cpu>,
+    tape: &mut Tape<E>,
     x: &Batch<E>,
     weight: &Batch<E>,
     bias: Option<&Batch<E>>,
@@ -96,7 +93,7 @@ fn convolved<E: Element>(geometry: Geometry, x: &[E], weight: &[E], bias: Option
 /// `slopes` are y itself and the rectifier's slope; y may be one image that serves the whole batch. `size` is x's height and
 /// width. Without slopes this is the linear map whose matrix is that of the convolution transposed.
 pub fn adjoint<E: Element>(
-    tape: &mut impl Tape<E, Cpu>,
+    tape: &mut Tape<E>,
     cotangent: &Batch<E>,
     slopes: Option<(&Batch<E>, E)>,
     weight: &Batch<E>,
@@ -108,7 +105,7 @@ pub fn adjoint<E: Element>(
 
 /// As [`adjoint`], for an input that may be a constant.
 pub(super) fn transposed<E: Element>(
-    tape: &mut impl Tape<E, Cpu>,
+    tape: &mut Tape<E>,
     cotangent: &Batch<E>,
     slopes: Option<(&Batch<E>, E)>,
     weight: &Batch<E>,

@@ -1,4 +1,3 @@
-use dfdx::prelude::{NoneTape, OwnedTape};
 use serde_json::Value;
 
 use super::*;
@@ -6,7 +5,7 @@ use crate::ops::accumulate;
 use crate::ops::checks::{Case, assert_close, check_adjoint, check_gradients, normal, repeated};
 use crate::ops::window::{Padding, Window};
 use crate::store::npy::Scalar;
-use crate::tensor::{Shape, backward, gradient};
+use crate::tensor::{Shape, Tape, backward, gradient};
 
 const SLOPE: f64 = 0.2;
 
@@ -37,7 +36,7 @@ fn check_oracle<E: Element + Scalar>() {
         };
         let inputs @ [x, weight, bias] = &["x", "weight", "bias"].map(array);
         let convolution = convolution_of(&case.description["cases"][name], shape(weight));
-        let mut tape = OwnedTape::default();
+        let mut tape = Tape::recording();
         let y = convolve(&mut tape, x, weight, Some(bias), None, convolution, InputGradient::Wanted);
         assert_eq!(shape(&y), shape(&array("y")), "{name}");
         check(view(&y), "y");
@@ -46,7 +45,7 @@ fn check_oracle<E: Element + Scalar>() {
             check(&gradient(&mut gradients, input), name);
         }
         let size = (shape(x).1, shape(x).2);
-        check(view(&adjoint(&mut NoneTape, &array("grad_y"), None, weight, convolution, size)), "grad_x");
+        check(view(&adjoint(&mut Tape::off(), &array("grad_y"), None, weight, convolution, size)), "grad_x");
     }
 }
 
@@ -91,7 +90,7 @@ fn short_runs_of_patches_leave_no_trace_beside_them() {
     let padding = Padding { top: 1, bottom: 0, left: 2, right: 2 };
     let window = Window { kernel: [3, 5], stride: [1, 1], padding, dilation: [1, 1] };
     let convolution = Convolution { window, groups: 1 };
-    let y = convolve(&mut NoneTape, &x, &weight, None, None, convolution, InputGradient::Unwanted);
+    let y = convolve(&mut Tape::off(), &x, &weight, None, None, convolution, InputGradient::Unwanted);
     let mut expected: Vec<f64> = Vec::new();
     for (n, i, j, o) in (0..2 * 5 * 5 * 2).map(|k| (k / 50, k / 10 % 5, k / 2 % 5, k % 2)) {
         let tap = |u: usize, v: usize| {
@@ -120,10 +119,10 @@ fn the_adjoint_is_the_transposed_derivative_also_with_one_image_for_all() {
     for convolution in windows() {
         let [x, weight, bias] = &example(convolution);
         let forward = |x: &Batch<f64>, slope| {
-            convolve(&mut NoneTape, x, weight, Some(bias), slope, convolution, InputGradient::Wanted)
+            convolve(&mut Tape::off(), x, weight, Some(bias), slope, convolution, InputGradient::Wanted)
         };
         let back = |cotangent: &Batch<f64>, slopes: Option<(&Batch<f64>, f64)>| {
-            adjoint(&mut NoneTape, cotangent, slopes, weight, convolution, (5, 6))
+            adjoint(&mut Tape::off(), cotangent, slopes, weight, convolution, (5, 6))
         };
         check_adjoint(x, |x| forward(x, None), |cotangent| back(cotangent, None));
         let one = normal("one", (1, 5, 6, 4));
@@ -137,7 +136,7 @@ fn the_adjoint_is_the_transposed_derivative_also_with_one_image_for_all() {
 fn the_adjoint_has_gradients_of_its_own() {
     for convolution in windows() {
         let [x, weight, bias] = &example(convolution);
-        let y = convolve(&mut NoneTape, x, weight, Some(bias), Some(SLOPE), convolution, InputGradient::Unwanted);
+        let y = convolve(&mut Tape::off(), x, weight, Some(bias), Some(SLOPE), convolution, InputGradient::Unwanted);
         let (n, h, w, c) = shape(&y);
         let inputs = [normal("upstream", (n, h, w, c)), weight.clone()];
         let one = normal("one", (1, h, w, c));
@@ -152,7 +151,7 @@ fn an_unwanted_gradient_is_left_out_and_the_others_are_the_same() {
     let convolution = windows()[0];
     let [x, weight, bias] = &example(convolution);
     let run = |input| {
-        let mut tape = OwnedTape::default();
+        let mut tape = Tape::recording();
         let y = convolve(&mut tape, x, weight, Some(bias), Some(SLOPE), convolution, input);
         let mut gradients = backward(tape, &y, view(&y).to_vec());
         [x, weight, bias].map(|input| gradient(&mut gradients, input))
@@ -173,11 +172,11 @@ fn images_of_a_large_batch_are_treated_as_each_alone() {
     let cotangents = normal("cotangents", (37, 13, 12, 3));
     let upstream = normal("upstream", shape(&x));
     let run = |x: &Batch<f64>, cotangent: &Batch<f64>, upstream: &Batch<f64>| {
-        let mut tape = OwnedTape::default();
+        let mut tape = Tape::recording();
         let y = convolve(&mut tape, x, &weight, Some(&bias), Some(SLOPE), convolution, InputGradient::Wanted);
         let mut gradients = backward(tape, &y, view(cotangent).to_vec());
         let first = [x, &weight, &bias].map(|input| gradient(&mut gradients, input));
-        let mut tape = OwnedTape::default();
+        let mut tape = Tape::recording();
         let pulled = adjoint(&mut tape, cotangent, Some((&y, SLOPE)), &weight, convolution, (13, 12));
         let mut gradients = backward(tape, &pulled, view(upstream).to_vec());
         let second = [cotangent, &weight].map(|input| gradient(&mut gradients, input));

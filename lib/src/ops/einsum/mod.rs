@@ -9,12 +9,11 @@
 //! products of few rows or columns are summed directly. Sums are in a fixed order.
 //!
 //! ```
-//! use dfdx::prelude::NoneTape;
 //! use obverse::ops::einsum::{Subscripts, einsum};
-//! use obverse::tensor::{batch, view};
+//! use obverse::tensor::{Tape, batch, view};
 //! let product = Subscripts::new("ij", "jk", "ik", &[('i', 1), ('j', 2), ('k', 2)].into());
 //! let (a, b) = (batch(vec![1.0f64, 10.0], (1, 1, 2, 1)), batch(vec![1.0, 2.0, 3.0, 4.0], (1, 2, 2, 1)));
-//! assert_eq!(view(&einsum(&mut NoneTape, &product, &a, &b, (1, 2, 1))), [31.0, 42.0]);
+//! assert_eq!(view(&einsum(&mut Tape::off(), &product, &a, &b, (1, 2, 1))), [31.0, 42.0]);
 //! ```
 
 mod direct;
@@ -24,10 +23,8 @@ mod tests;
 
 use std::collections::BTreeMap;
 
-use dfdx::prelude::{Cpu, Tape};
-
 use super::accumulate;
-use crate::tensor::{Batch, Element, batch, image_len, shape, view};
+use crate::tensor::{Batch, Element, Tape, batch, image_len, shape, view};
 use operand::{IMAGES, Letters, Operand};
 
 /// The letters of two operands and of their output, and how long the axes are that they name.
@@ -111,7 +108,7 @@ impl Subscripts {
 /// The einsum of `left` (N, H, W, C) and `right` (N, H', W', C'), images of `size`, (height, width, channels). An operand of one image
 /// stands for all images of the other.
 pub fn einsum<E: Element>(
-    tape: &mut impl Tape<E, Cpu>,
+    tape: &mut Tape<E>,
     subscripts: &Subscripts,
     left: &Batch<E>,
     right: &Batch<E>,
@@ -129,14 +126,8 @@ pub fn einsum<E: Element>(
 }
 
 /// Records the gradients of both operands for that of the output.
-fn record<E: Element, T: Tape<E, Cpu>>(
-    tape: &mut T,
-    subscripts: &Subscripts,
-    left: &Batch<E>,
-    right: &Batch<E>,
-    y: &Batch<E>,
-) {
-    if !T::OWNS_TAPE {
+fn record<E: Element>(tape: &mut Tape<E>, subscripts: &Subscripts, left: &Batch<E>, right: &Batch<E>, y: &Batch<E>) {
+    if !tape.records() {
         return;
     }
     let images = shape(y).0;

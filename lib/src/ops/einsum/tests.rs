@@ -1,8 +1,6 @@
-use dfdx::prelude::{NoneTape, OwnedTape};
-
 use super::*;
 use crate::ops::checks::{assert_close, check_gradients, normal, repeated};
-use crate::tensor::{backward, gradient};
+use crate::tensor::{Tape, backward, gradient};
 
 fn subscripts(word: &str, lengths: &[(char, usize)]) -> Subscripts {
     let (operands, output) = word.split_once("->").expect("an output");
@@ -40,7 +38,7 @@ fn operands(of: &Subscripts, images: [usize; 2]) -> [Batch<f64>; 2] {
     [normal("left", (images[0], 1, 1, left)), normal("right", (images[1], 1, 1, right))]
 }
 
-fn run(tape: &mut impl Tape<f64, Cpu>, of: &Subscripts, left: &Batch<f64>, right: &Batch<f64>) -> Batch<f64> {
+fn run(tape: &mut Tape<f64>, of: &Subscripts, left: &Batch<f64>, right: &Batch<f64>) -> Batch<f64> {
     einsum(tape, of, left, right, (1, 1, of.elements()[2] as usize))
 }
 
@@ -80,7 +78,7 @@ fn every_kind_of_sum_is_that_of_the_definition() {
             let of = subscripts(word, &lengths);
             for images in [[1, 1], [3, 3], [1, 3], [3, 1]] {
                 let [left, right] = operands(&of, images);
-                let found = run(&mut NoneTape, &of, &left, &right);
+                let found = run(&mut Tape::off(), &of, &left, &right);
                 let image =
                     |x: &Batch<f64>, number: usize| view(x).chunks(image_len(x)).cycle().nth(number).unwrap().to_vec();
                 let count = images[0].max(images[1]);
@@ -109,12 +107,12 @@ fn the_gradient_of_an_operand_is_an_einsum_of_the_cotangent_and_the_other() {
     for word in WORDS {
         let of = subscripts(word, &[('t', 9), ('s', 12), ('h', 2), ('d', 10), ('e', 3)]);
         let [left, right] = operands(&of, [2, 2]);
-        let mut tape = OwnedTape::default();
+        let mut tape = Tape::recording();
         let y = run(&mut tape, &of, &left, &right);
         let cotangent = normal("cotangent", shape(&y));
         let mut gradients = backward(tape, &y, view(&cotangent).to_vec());
-        let of_left = run(&mut NoneTape, &of.of_left(), &cotangent, &right);
-        let of_right = run(&mut NoneTape, &of.of_right(), &left, &cotangent);
+        let of_left = run(&mut Tape::off(), &of.of_left(), &cotangent, &right);
+        let of_right = run(&mut Tape::off(), &of.of_right(), &left, &cotangent);
         assert_eq!(gradient(&mut gradients, &left), view(&of_left), "{word}");
         assert_eq!(gradient(&mut gradients, &right), view(&of_right), "{word}");
     }
@@ -128,16 +126,16 @@ fn bits_of_an_image_do_not_depend_on_the_others_or_on_threads() {
         let [left, right] =
             operands(&of, [9, 9]).map(|x| batch(view(&x).iter().map(|&x| x as f32).collect(), shape(&x)));
         let size = (1, 1, of.elements()[2] as usize);
-        let whole = einsum(&mut NoneTape, &of, &left, &right, size);
+        let whole = einsum(&mut Tape::off(), &of, &left, &right, size);
         let first = |x: &Batch<f32>| batch(view(x)[..image_len(x)].to_vec(), (1, 1, 1, image_len(x)));
-        let alone = einsum(&mut NoneTape, &of, &first(&left), &first(&right), size);
+        let alone = einsum(&mut Tape::off(), &of, &first(&left), &first(&right), size);
         assert_eq!(view(&alone), &view(&whole)[..size.2], "{word}");
-        let shared = einsum(&mut NoneTape, &of, &left, &first(&right), size);
+        let shared = einsum(&mut Tape::off(), &of, &left, &first(&right), size);
         assert_eq!(view(&shared)[..size.2], *view(&alone), "{word}");
-        let repeated = einsum(&mut NoneTape, &of, &left, &repeated(&first(&right), 9), size);
+        let repeated = einsum(&mut Tape::off(), &of, &left, &repeated(&first(&right), 9), size);
         assert_eq!(view(&shared), view(&repeated), "{word}");
         let single = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
-        let single = single.install(|| view(&einsum(&mut NoneTape, &of, &left, &right, size)).to_vec());
+        let single = single.install(|| view(&einsum(&mut Tape::off(), &of, &left, &right, size)).to_vec());
         assert_eq!(single, view(&whole), "{word}");
     }
 }

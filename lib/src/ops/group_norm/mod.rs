@@ -7,14 +7,13 @@
 //! channel of each image.
 //!
 //! ```
-//! use dfdx::prelude::NoneTape;
 //! use obverse::ops::group_norm::{Groups, group_norm};
-//! use obverse::tensor::{batch, view};
+//! use obverse::tensor::{Tape, batch, view};
 //! let x = batch(vec![1.0f64, 10.0, 3.0, 30.0], (1, 2, 1, 2));
 //! let (gain, bias) = (batch(vec![2.0, 1.0], (1, 1, 1, 2)), batch(vec![5.0, 0.0], (1, 1, 1, 2)));
 //! // Means 2 and 20, deviations 1 and 10.
 //! let each_channel = Groups { groups: 2, epsilon: 0.0 };
-//! assert_eq!(view(&group_norm(&mut NoneTape, &x, &gain, &bias, each_channel)), [3.0, -1.0, 7.0, 1.0]);
+//! assert_eq!(view(&group_norm(&mut Tape::off(), &x, &gain, &bias, each_channel)), [3.0, -1.0, 7.0, 1.0]);
 //! ```
 
 mod coefficients;
@@ -22,10 +21,8 @@ mod places;
 #[cfg(test)]
 mod tests;
 
-use dfdx::prelude::{Cpu, Tape};
-
 use super::accumulate;
-use crate::tensor::{Batch, Element, batch, shape, view};
+use crate::tensor::{Batch, Element, Tape, batch, shape, view};
 use coefficients::{Site, Twice};
 
 /// How channels are grouped, and what is added to variances.
@@ -38,8 +35,8 @@ pub struct Groups {
 }
 
 /// Group normalisation.
-pub fn group_norm<E: Element, T: Tape<E, Cpu>>(
-    tape: &mut T,
+pub fn group_norm<E: Element>(
+    tape: &mut Tape<E>,
     x: &Batch<E>,
     gain: &Batch<E>,
     bias: &Batch<E>,
@@ -50,7 +47,7 @@ pub fn group_norm<E: Element, T: Tape<E, Cpu>>(
     assert!(fits, "group_norm: expected a gain and a bias for each of {channels} channels, which the groups divide");
     let site = Site::of(x, gain, groups);
     let y = batch(site.normalised(view(bias)), shape(x));
-    if T::OWNS_TAPE {
+    if tape.records() {
         let (gain, bias, kept) = (gain.clone(), bias.ghost(), y.ghost());
         tape.add_backward_op(move |gradients| {
             let upstream = std::mem::take(&mut **gradients.get_or_alloc_mut(&kept)?);
@@ -66,8 +63,8 @@ pub fn group_norm<E: Element, T: Tape<E, Cpu>>(
 
 /// The cotangent of x for a cotangent c of [`group_norm`]: `P(g c)` with `P(w) = s (w - <w> - z <w z>)`, where z = (x - m) s and `<.>` is
 /// the mean over a group. P is its own transpose. Where `x` is one image, it stands for all of them.
-pub fn pullback<E: Element, T: Tape<E, Cpu>>(
-    tape: &mut T,
+pub fn pullback<E: Element>(
+    tape: &mut Tape<E>,
     cotangent: &Batch<E>,
     x: &Batch<E>,
     gain: &Batch<E>,
@@ -76,7 +73,7 @@ pub fn pullback<E: Element, T: Tape<E, Cpu>>(
     let site = Site::of(x, gain, groups);
     let (values, _) = site.back(view(cotangent));
     let result = batch(values, shape(cotangent));
-    if T::OWNS_TAPE {
+    if tape.records() {
         let (cotangent, gain, kept) = (cotangent.clone(), gain.clone(), result.ghost());
         tape.add_backward_op(move |gradients| {
             let upstream = std::mem::take(&mut **gradients.get_or_alloc_mut(&kept)?);

@@ -1,4 +1,4 @@
-use dfdx::prelude::NoneTape;
+use crate::tensor::Tape;
 
 use super::*;
 use crate::ops::checks::{assert_close, check_adjoint, check_gradients, normal, repeated};
@@ -20,7 +20,7 @@ fn values_are_those_of_pytorch() {
     let gain = batch(vec![1.0, 2.0, -1.0, 0.5], (1, 1, 1, 4));
     let bias = batch(vec![0.5, 0.0, 0.25, -1.0], (1, 1, 1, 4));
     for (groups, expected) in [(2, &IN_PAIRS), (4, &ALONE)] {
-        let y = group_norm(&mut NoneTape, &x, &gain, &bias, Groups { groups, epsilon: 0.01 });
+        let y = group_norm(&mut Tape::off(), &x, &gain, &bias, Groups { groups, epsilon: 0.01 });
         assert_close(view(&y), expected, 1e-15);
     }
 }
@@ -60,8 +60,8 @@ fn the_directions_are_transposed() {
     for groups in all() {
         check_adjoint(
             x,
-            |x| group_norm(&mut NoneTape, x, gain, bias, groups),
-            |cotangent| pullback(&mut NoneTape, cotangent, x, gain, groups),
+            |x| group_norm(&mut Tape::off(), x, gain, bias, groups),
+            |cotangent| pullback(&mut Tape::off(), cotangent, x, gain, groups),
         );
     }
 }
@@ -83,7 +83,7 @@ fn gradients_through_the_pullback_are_differences_also_of_one_image_for_all() {
 fn one_image_stands_for_a_batch_of_copies() {
     let [_, gain, _] = inputs();
     let (x, cotangent) = (normal("x", (1, 3, 2, 4)), normal("a cotangent", (5, 3, 2, 4)));
-    let pull = |x: &Batch<f64>| pullback(&mut NoneTape, &cotangent, x, &gain, GROUPS);
+    let pull = |x: &Batch<f64>| pullback(&mut Tape::off(), &cotangent, x, &gain, GROUPS);
     assert_eq!(view(&pull(&x)), view(&pull(&repeated(&x, 5))));
 }
 
@@ -95,7 +95,7 @@ fn large_and_small_images_are_normalised_and_alike_alone_and_in_a_batch() {
         let shifted = batch(view(&x).iter().map(|x| x + 1000.0).collect(), size);
         let ones = batch(vec![1.0; size.3], (1, 1, 1, size.3));
         let zeros = batch(vec![0.0; size.3], (1, 1, 1, size.3));
-        let run = |x: &Batch<f32>| group_norm(&mut NoneTape, x, &ones, &zeros, Groups { groups, epsilon: 1e-5 });
+        let run = |x: &Batch<f32>| group_norm(&mut Tape::off(), x, &ones, &zeros, Groups { groups, epsilon: 1e-5 });
         let y = run(&shifted);
         let (image, group) = (size.1 * size.2 * size.3, size.3 / groups);
         for image in view(&y).chunks(image) {

@@ -4,26 +4,23 @@
 //! without mean and bias: m = 0, v the mean of squares (Zhang and Sennrich 2019).
 //!
 //! ```
-//! use dfdx::prelude::NoneTape;
 //! use obverse::ops::layer_norm::{layer_norm, rms_norm};
-//! use obverse::tensor::{batch, view};
+//! use obverse::tensor::{Tape, batch, view};
 //! let x = batch(vec![1.0f64, 3.0], (1, 1, 1, 2));
 //! let (gain, bias) = (batch(vec![2.0, 2.0], (1, 1, 1, 2)), batch(vec![5.0, 5.0], (1, 1, 1, 2)));
 //! // Mean 2, deviation 1.
-//! assert_eq!(view(&layer_norm(&mut NoneTape, &x, &gain, &bias, 0.0)), [3.0, 7.0]);
+//! assert_eq!(view(&layer_norm(&mut Tape::off(), &x, &gain, &bias, 0.0)), [3.0, 7.0]);
 //! // Mean square 4.
 //! let (x, gain) = (batch(vec![4.0, 0.0, 0.0, 0.0], (1, 1, 1, 4)), batch(vec![1.0; 4], (1, 1, 1, 4)));
-//! assert_eq!(view(&rms_norm(&mut NoneTape, &x, &gain, 0.0)), [2.0, 0.0, 0.0, 0.0]);
+//! assert_eq!(view(&rms_norm(&mut Tape::off(), &x, &gain, 0.0)), [2.0, 0.0, 0.0, 0.0]);
 //! ```
 
 mod rows;
 #[cfg(test)]
 mod tests;
 
-use dfdx::prelude::{Cpu, Tape};
-
 use super::accumulate;
-use crate::tensor::{Batch, Element, batch, shape, view};
+use crate::tensor::{Batch, Element, Tape, batch, shape, view};
 use rows::{back, back_twice, forward};
 
 /// What rows are normalised by.
@@ -37,7 +34,7 @@ pub enum Norm {
 
 /// Layer normalisation.
 pub fn layer_norm<E: Element>(
-    tape: &mut impl Tape<E, Cpu>,
+    tape: &mut Tape<E>,
     x: &Batch<E>,
     gain: &Batch<E>,
     bias: &Batch<E>,
@@ -47,12 +44,12 @@ pub fn layer_norm<E: Element>(
 }
 
 /// RMS normalisation.
-pub fn rms_norm<E: Element>(tape: &mut impl Tape<E, Cpu>, x: &Batch<E>, gain: &Batch<E>, epsilon: f64) -> Batch<E> {
+pub fn rms_norm<E: Element>(tape: &mut Tape<E>, x: &Batch<E>, gain: &Batch<E>, epsilon: f64) -> Batch<E> {
     normalised(tape, x, gain, None, Norm::RootMeanSquare(epsilon))
 }
 
-fn normalised<E: Element, T: Tape<E, Cpu>>(
-    tape: &mut T,
+fn normalised<E: Element>(
+    tape: &mut Tape<E>,
     x: &Batch<E>,
     gain: &Batch<E>,
     bias: Option<&Batch<E>>,
@@ -61,7 +58,7 @@ fn normalised<E: Element, T: Tape<E, Cpu>>(
     let fits = view(gain).len() == shape(x).3 && bias.is_none_or(|bias| view(bias).len() == shape(x).3);
     assert!(fits, "layer_norm: expected a gain and a bias for each of {} channels", shape(x).3);
     let y = batch(forward(view(x), view(gain), bias.map(view), norm), shape(x));
-    if T::OWNS_TAPE {
+    if tape.records() {
         let (x, gain, bias, y) = (x.clone(), gain.clone(), bias.map(|bias| bias.ghost()), y.ghost());
         tape.add_backward_op(move |gradients| {
             let upstream = std::mem::take(&mut **gradients.get_or_alloc_mut(&y)?);
@@ -80,8 +77,8 @@ fn normalised<E: Element, T: Tape<E, Cpu>>(
 /// The cotangent of x for a cotangent c of [`layer_norm`] or [`rms_norm`]: `P(g c)` with `P(w) = s (w - <w> - z <w z>)`, where
 /// z = (x - m) s and `<.>` is the mean over a place's channels; where no mean is subtracted, without `<w>`. P is its own transpose. Where
 /// `x` is one image, it stands for all of them.
-pub fn pullback<E: Element, T: Tape<E, Cpu>>(
-    tape: &mut T,
+pub fn pullback<E: Element>(
+    tape: &mut Tape<E>,
     cotangent: &Batch<E>,
     x: &Batch<E>,
     gain: &Batch<E>,
@@ -89,7 +86,7 @@ pub fn pullback<E: Element, T: Tape<E, Cpu>>(
 ) -> Batch<E> {
     let (values, _) = back(view(cotangent), view(x), view(gain), norm);
     let result = batch(values, shape(cotangent));
-    if T::OWNS_TAPE {
+    if tape.records() {
         let (cotangent, x, gain, kept) = (cotangent.clone(), x.clone(), gain.clone(), result.ghost());
         tape.add_backward_op(move |gradients| {
             let upstream = std::mem::take(&mut **gradients.get_or_alloc_mut(&kept)?);

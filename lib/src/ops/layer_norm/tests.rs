@@ -1,4 +1,4 @@
-use dfdx::prelude::NoneTape;
+use crate::tensor::Tape;
 
 use super::*;
 use crate::ops::checks::{assert_close, check_adjoint, check_gradients, normal, repeated};
@@ -32,9 +32,9 @@ fn values_are_those_of_pytorch() {
     let x: Batch<f64> = batch(vec![1.0, 2.0, 4.0, -1.0, 0.5, 0.0], (1, 2, 1, 3));
     let gain = batch(vec![1.0, 2.0, -1.0], (1, 1, 1, 3));
     let bias = batch(vec![0.5, 0.0, 0.25], (1, 1, 1, 3));
-    let y = layer_norm(&mut NoneTape, &x, &gain, &bias, 0.01);
+    let y = layer_norm(&mut Tape::off(), &x, &gain, &bias, 0.01);
     assert_close(view(&y), &LAYER_NORM, 1e-15);
-    let y = rms_norm(&mut NoneTape, &x, &gain, 0.01);
+    let y = rms_norm(&mut Tape::off(), &x, &gain, 0.01);
     assert_close(view(&y), &RMS_NORM, 1e-15);
 }
 
@@ -50,13 +50,13 @@ fn the_directions_are_transposed() {
     let [deviation, square] = norms();
     check_adjoint(
         x,
-        |x| layer_norm(&mut NoneTape, x, gain, bias, EPSILON),
-        |cotangent| pullback(&mut NoneTape, cotangent, x, gain, deviation),
+        |x| layer_norm(&mut Tape::off(), x, gain, bias, EPSILON),
+        |cotangent| pullback(&mut Tape::off(), cotangent, x, gain, deviation),
     );
     check_adjoint(
         x,
-        |x| rms_norm(&mut NoneTape, x, gain, EPSILON),
-        |cotangent| pullback(&mut NoneTape, cotangent, x, gain, square),
+        |x| rms_norm(&mut Tape::off(), x, gain, EPSILON),
+        |cotangent| pullback(&mut Tape::off(), cotangent, x, gain, square),
     );
 }
 
@@ -78,7 +78,7 @@ fn one_image_stands_for_a_batch_of_copies() {
     let [_, gain, _] = inputs();
     let (x, cotangent) = (normal("x", (1, 1, 3, 19)), normal("a cotangent", (4, 1, 3, 19)));
     for norm in norms() {
-        let pull = |x: &Batch<f64>| pullback(&mut NoneTape, &cotangent, x, &gain, norm);
+        let pull = |x: &Batch<f64>| pullback(&mut Tape::off(), &cotangent, x, &gain, norm);
         assert_eq!(view(&pull(&x)), view(&pull(&repeated(&x, 4))));
     }
 }
@@ -89,9 +89,9 @@ fn a_large_mean_costs_no_more_than_its_own_rounding() {
     let large: Batch<f32> = batch(view(&small).iter().map(|x| (x + 1000.0) as f32).collect(), (1, 1, 1, 1000));
     let ones = batch(vec![1.0; 1000], (1, 1, 1, 1000));
     let zeros = batch(vec![0.0; 1000], (1, 1, 1, 1000));
-    let y = layer_norm(&mut NoneTape, &large, &ones, &zeros, 1e-5);
+    let y = layer_norm(&mut Tape::off(), &large, &ones, &zeros, 1e-5);
     let wide = batch(view(&large).iter().map(|&x| f64::from(x)).collect(), (1, 1, 1, 1000));
     let [ones, zeros] = [1.0, 0.0].map(|value| batch(vec![value; 1000], (1, 1, 1, 1000)));
-    let expected = layer_norm(&mut NoneTape, &wide, &ones, &zeros, 1e-5);
+    let expected = layer_norm(&mut Tape::off(), &wide, &ones, &zeros, 1e-5);
     assert_close(view(&y), view(&expected), 1e-4);
 }

@@ -6,13 +6,12 @@
 //! differentiated.
 //!
 //! ```
-//! use dfdx::prelude::NoneTape;
 //! use obverse::ops::pairwise::{Pairwise, pairwise, pullback};
-//! use obverse::tensor::{batch, view};
+//! use obverse::tensor::{Tape, batch, view};
 //! let (a, b) = (batch(vec![1.0f64, 2.0, 3.0, 4.0], (1, 1, 2, 2)), batch(vec![10.0, 20.0], (1, 1, 1, 2)));
-//! let y = pairwise(&mut NoneTape, &a, &b, Pairwise::Multiply);
+//! let y = pairwise(&mut Tape::off(), &a, &b, Pairwise::Multiply);
 //! assert_eq!(view(&y), [10.0, 40.0, 30.0, 80.0]);
-//! let of_b = pullback(&mut NoneTape, &batch(vec![1.0; 4], (1, 1, 2, 2)), [&a, &b], Pairwise::Multiply, 1);
+//! let of_b = pullback(&mut Tape::off(), &batch(vec![1.0; 4], (1, 1, 2, 2)), [&a, &b], Pairwise::Multiply, 1);
 //! assert_eq!(view(&of_b), [4.0, 6.0]);
 //! ```
 
@@ -20,17 +19,15 @@ mod function;
 #[cfg(test)]
 mod tests;
 
-use dfdx::prelude::{Cpu, Tape};
-
 use super::accumulate;
 use super::broadcast::{Operand, Sum, common, evaluated, folded, resized};
-use crate::tensor::{Batch, Element, Shape, batch, shape, view};
+use crate::tensor::{Batch, Element, Shape, Tape, batch, shape, view};
 use function::Part;
 
 pub use function::Pairwise;
 
 /// f(a, b), recorded on the tape.
-pub fn pairwise<E: Element>(tape: &mut impl Tape<E, Cpu>, a: &Batch<E>, b: &Batch<E>, f: Pairwise) -> Batch<E> {
+pub fn pairwise<E: Element>(tape: &mut Tape<E>, a: &Batch<E>, b: &Batch<E>, f: Pairwise) -> Batch<E> {
     let whole = common([shape(a), shape(b)]);
     let operands = [Operand::of(a, whole), Operand::of(b, whole)];
     let y = batch(evaluated(whole, |start, out| f.fill(Part::Value, &operands, start, out)), whole);
@@ -41,7 +38,7 @@ pub fn pairwise<E: Element>(tape: &mut impl Tape<E, Cpu>, a: &Batch<E>, b: &Batc
 /// The cotangent of one of the operands for a cotangent of y: cotangent * f', summed over the axes that were broadcast; of an operand
 /// of one image, which stands for all, the cotangents of all. Operand 0 is a, 1 is b.
 pub fn pullback<E: Element>(
-    tape: &mut impl Tape<E, Cpu>,
+    tape: &mut Tape<E>,
     cotangent: &Batch<E>,
     operands: [&Batch<E>; 2],
     f: Pairwise,
@@ -58,7 +55,7 @@ pub fn pullback<E: Element>(
 
 /// cotangent * f' in an operand, as values of the shape `to`.
 fn product<E: Element>(
-    tape: &mut impl Tape<E, Cpu>,
+    tape: &mut Tape<E>,
     cotangent: &Batch<E>,
     operands: [&Batch<E>; 2],
     f: Pairwise,
@@ -72,7 +69,7 @@ fn product<E: Element>(
 }
 
 /// The sums of a b over the axes that are 1 in `to`.
-pub fn product_sum<E: Element>(tape: &mut impl Tape<E, Cpu>, a: &Batch<E>, b: &Batch<E>, to: Shape) -> Batch<E> {
+pub fn product_sum<E: Element>(tape: &mut Tape<E>, a: &Batch<E>, b: &Batch<E>, to: Shape) -> Batch<E> {
     // The slope of a product in its first operand is the second; the first is not read.
     product(tape, a, [b, b], Pairwise::Multiply, 0, to)
 }
@@ -95,8 +92,8 @@ fn weighted<E: Element>(
     })
 }
 
-fn record<E: Element, T: Tape<E, Cpu>>(tape: &mut T, operands: [&Batch<E>; 2], y: &Batch<E>, f: Pairwise) {
-    if !T::OWNS_TAPE {
+fn record<E: Element>(tape: &mut Tape<E>, operands: [&Batch<E>; 2], y: &Batch<E>, f: Pairwise) {
+    if !tape.records() {
         return;
     }
     let (operands, y, whole) = (operands.map(Clone::clone), y.ghost(), shape(y));
@@ -112,15 +109,15 @@ fn record<E: Element, T: Tape<E, Cpu>>(tape: &mut T, operands: [&Batch<E>; 2], y
 }
 
 /// Records how [`product`] depends on the cotangent and on both operands.
-fn record_product<E: Element, T: Tape<E, Cpu>>(
-    tape: &mut T,
+fn record_product<E: Element>(
+    tape: &mut Tape<E>,
     cotangent: &Batch<E>,
     operands: [&Batch<E>; 2],
     f: Pairwise,
     which: usize,
     result: &Batch<E>,
 ) {
-    if !T::OWNS_TAPE {
+    if !tape.records() {
         return;
     }
     let (operands, cotangent, to) = (operands.map(Clone::clone), cotangent.clone(), shape(result));

@@ -1,4 +1,4 @@
-use dfdx::prelude::NoneTape;
+use crate::tensor::Tape;
 
 use super::*;
 use crate::ops::checks::{assert_close, check_gradients, normal};
@@ -46,7 +46,7 @@ fn values_are_those_of_repeated_operands() {
         for [a, b] in SHAPES {
             let whole = common([a, b]);
             let (a, b) = (drawn("a", a, f), drawn("b", b, f));
-            let repeated = [&a, &b].map(|x| resized(&mut NoneTape, x, whole, 1.0));
+            let repeated = [&a, &b].map(|x| resized(&mut Tape::off(), x, whole, 1.0));
             let expected: Vec<f64> = (view(&repeated[0]).iter().zip(view(&repeated[1])))
                 .map(|(&a, &b)| match f {
                     Pairwise::Add => a + b,
@@ -63,7 +63,7 @@ fn values_are_those_of_repeated_operands() {
                     Pairwise::Equal => f64::from(a == b),
                 })
                 .collect();
-            assert_eq!(view(&pairwise(&mut NoneTape, &a, &b, f)), expected, "{f:?}");
+            assert_eq!(view(&pairwise(&mut Tape::off(), &a, &b, f)), expected, "{f:?}");
         }
     }
 }
@@ -100,8 +100,8 @@ fn values_where_functions_have_no_derivative_are_pytorchs() {
     let at = |f, a: f64, b: f64| {
         let (a, b) = (batch(vec![a], (1, 1, 1, 1)), batch(vec![b], (1, 1, 1, 1)));
         let one = batch(vec![1.0], (1, 1, 1, 1));
-        let slope = |which| view(&pullback(&mut NoneTape, &one, [&a, &b], f, which))[0];
-        [view(&pairwise(&mut NoneTape, &a, &b, f))[0], slope(0), slope(1)]
+        let slope = |which| view(&pullback(&mut Tape::off(), &one, [&a, &b], f, which))[0];
+        [view(&pairwise(&mut Tape::off(), &a, &b, f))[0], slope(0), slope(1)]
     };
     assert_eq!(at(Pairwise::Maximum, 2.0, 2.0), [2.0, 0.5, 0.5]);
     assert_eq!(at(Pairwise::Minimum, -1.0, 3.0), [-1.0, 1.0, 0.0]);
@@ -117,10 +117,10 @@ fn values_where_functions_have_no_derivative_are_pytorchs() {
 #[test]
 fn blocks_and_chunks_of_long_batches_fit_together() {
     let (a, b): (Batch<f32>, Batch<f32>) = (normal("a", (3, 60, 41, 7)), normal("b", (3, 1, 1, 7)));
-    let y = pairwise(&mut NoneTape, &a, &b, Pairwise::Multiply);
+    let y = pairwise(&mut Tape::off(), &a, &b, Pairwise::Multiply);
     let expected = view(&a).iter().enumerate().map(|(at, a)| a * view(&b)[at / (60 * 41 * 7) * 7 + at % 7]);
     assert_eq!(view(&y), expected.collect::<Vec<_>>());
-    let of_b = pullback(&mut NoneTape, &y, [&a, &b], Pairwise::Multiply, 1);
+    let of_b = pullback(&mut Tape::off(), &y, [&a, &b], Pairwise::Multiply, 1);
     let mut sums = vec![0.0; 21];
     for (at, (y, a)) in view(&y).iter().zip(view(&a)).enumerate() {
         sums[at / (60 * 41 * 7) * 7 + at % 7] += f64::from(y * a);

@@ -4,27 +4,24 @@
 //! divided by their number or by that of all taps, padding included. Ceil mode, ties and divisors are PyTorch's.
 //!
 //! ```
-//! use dfdx::prelude::NoneTape;
-//! use obverse::tensor::{batch, view};
+//! use obverse::tensor::{Tape, batch, view};
 //! use obverse::ops::pooling::{Divisor, Pooling, average_pool, max_pool};
 //! let x = batch(vec![1.0f64, 2.0, 3.0, 6.0], (1, 2, 2, 1));
 //! let whole = Pooling::whole(2, 2);
-//! assert_eq!(view(&max_pool(&mut NoneTape, &x, whole)), [6.0]);
-//! assert_eq!(view(&average_pool(&mut NoneTape, &x, whole, Divisor::Inside)), [3.0]);
+//! assert_eq!(view(&max_pool(&mut Tape::off(), &x, whole)), [6.0]);
+//! assert_eq!(view(&average_pool(&mut Tape::off(), &x, whole, Divisor::Inside)), [3.0]);
 //! ```
 
 mod windows;
 
-use dfdx::prelude::{Cpu, Tape};
-
 use super::{record_added, record_transpose};
-use crate::tensor::{Batch, Element, batch, shape, view};
+use crate::tensor::{Batch, Element, Tape, batch, shape, view};
 use windows::Windows;
 
 pub use windows::{Divisor, End, Pooling};
 
 /// The largest value of each window; a NaN is larger than any number.
-pub fn max_pool<E: Element>(tape: &mut impl Tape<E, Cpu>, x: &Batch<E>, pooling: Pooling) -> Batch<E> {
+pub fn max_pool<E: Element>(tape: &mut Tape<E>, x: &Batch<E>, pooling: Pooling) -> Batch<E> {
     let windows = Windows::new(pooling, shape(x));
     let y = batch(windows.largest(view(x)), windows.output_shape(shape(x).0));
     let (kept, largest) = (x.clone(), y.clone());
@@ -37,7 +34,7 @@ pub fn max_pool<E: Element>(tape: &mut impl Tape<E, Cpu>, x: &Batch<E>, pooling:
 /// The cotangent of x for a cotangent of [`max_pool`]: each value goes to the pixel that was largest. Where `x` is one image, it
 /// stands for all of them.
 pub(crate) fn max_pool_pullback<E: Element>(
-    tape: &mut impl Tape<E, Cpu>,
+    tape: &mut Tape<E>,
     cotangent: &Batch<E>,
     x: &Batch<E>,
     pooling: Pooling,
@@ -56,12 +53,7 @@ pub(crate) fn max_pool_pullback<E: Element>(
 }
 
 /// The mean of each window.
-pub fn average_pool<E: Element>(
-    tape: &mut impl Tape<E, Cpu>,
-    x: &Batch<E>,
-    pooling: Pooling,
-    divisor: Divisor,
-) -> Batch<E> {
+pub fn average_pool<E: Element>(tape: &mut Tape<E>, x: &Batch<E>, pooling: Pooling, divisor: Divisor) -> Batch<E> {
     let windows = Windows::new(pooling, shape(x));
     let y = batch(windows.average(view(x), divisor), windows.output_shape(shape(x).0));
     record_transpose(tape, x, &y, move |upstream| windows.spread(upstream, divisor));
@@ -71,7 +63,7 @@ pub fn average_pool<E: Element>(
 /// The cotangent of x for a cotangent of [`average_pool`]: each value is spread over its window. `size` is x's height and
 /// width.
 pub(crate) fn average_pool_pullback<E: Element>(
-    tape: &mut impl Tape<E, Cpu>,
+    tape: &mut Tape<E>,
     cotangent: &Batch<E>,
     pooling: Pooling,
     divisor: Divisor,

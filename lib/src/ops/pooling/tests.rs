@@ -1,4 +1,4 @@
-use dfdx::prelude::NoneTape;
+use crate::tensor::Tape;
 
 use super::*;
 use crate::ops::checks::{check_case, check_directions, normal, repeated};
@@ -29,7 +29,7 @@ fn dilated() -> Pooling {
 #[test]
 fn the_largest_under_taps_apart_are_those_of_pytorch() {
     let x: Batch<f64> = batch((0..30).map(|i| f64::from(i * 7 % 11)).collect(), (1, 5, 6, 1));
-    let y = max_pool(&mut NoneTape, &x, dilated());
+    let y = max_pool(&mut Tape::off(), &x, dilated());
     assert_eq!((shape(&y), view(&y)), ((1, 4, 2, 1), &[6.0, 9.0, 10.0, 10.0, 10.0, 10.0, 6.0, 9.0][..]));
 }
 
@@ -83,7 +83,7 @@ fn the_directions_of_average_pooling_are_transposed() {
 fn one_image_stands_for_all() {
     let x: Batch<f64> = normal("x", (1, 4, 4, 3));
     let cotangent = normal("cotangent", (3, 2, 2, 3));
-    let pull = |x: &Batch<f64>| max_pool_pullback(&mut NoneTape, &cotangent, x, square(2, 2, 0));
+    let pull = |x: &Batch<f64>| max_pool_pullback(&mut Tape::off(), &cotangent, x, square(2, 2, 0));
     assert_eq!(view(&pull(&x)), view(&pull(&repeated(&x, 3))));
 }
 
@@ -91,9 +91,9 @@ fn one_image_stands_for_all() {
 fn the_first_of_equals_wins_and_a_nan_beats_all() {
     let pull = |x: Vec<f64>| {
         let x = batch(x, (1, 2, 2, 1));
-        let y = max_pool(&mut NoneTape, &x, Pooling::whole(2, 2));
+        let y = max_pool(&mut Tape::off(), &x, Pooling::whole(2, 2));
         let cotangent = batch(vec![1.0], (1, 1, 1, 1));
-        (view(&y)[0], view(&max_pool_pullback(&mut NoneTape, &cotangent, &x, Pooling::whole(2, 2))).to_vec())
+        (view(&y)[0], view(&max_pool_pullback(&mut Tape::off(), &cotangent, &x, Pooling::whole(2, 2))).to_vec())
     };
     assert_eq!(pull(vec![1.0, 2.0, 2.0, 0.0]), (2.0, vec![0.0, 1.0, 0.0, 0.0]));
     assert_eq!(pull(vec![f64::NEG_INFINITY; 4]), (f64::NEG_INFINITY, vec![1.0, 0.0, 0.0, 0.0]));
@@ -109,8 +109,8 @@ fn the_divisor_of_a_window_beyond_the_padding_counts_what_lies_within_it() {
     let padding = Padding { top: 1, bottom: 1, ..Padding::default() };
     let pooling = over(Window { kernel: [3, 1], stride: [2, 1], padding, dilation: [1, 1] });
     let x: Batch<f64> = batch(vec![1.0; 4], (1, 4, 1, 1));
-    let padded = average_pool(&mut NoneTape, &x, pooling, Divisor::Padded);
+    let padded = average_pool(&mut Tape::off(), &x, pooling, Divisor::Padded);
     assert_eq!(view(&padded), [2.0 / 3.0, 1.0, 0.5]);
-    let inside = average_pool(&mut NoneTape, &x, pooling, Divisor::Inside);
+    let inside = average_pool(&mut Tape::off(), &x, pooling, Divisor::Inside);
     assert_eq!(view(&inside), [1.0; 3]);
 }

@@ -1,12 +1,10 @@
 //! The largest or smallest values along axes; equal ones share a cotangent evenly.
 
-use dfdx::prelude::{Cpu, Tape};
-
 use crate::ops::broadcast::{Fold, Operand, Sum, common, folded};
 use crate::ops::record_transpose;
-use crate::tensor::{Batch, Element, Shape, batch, shape, view};
+use crate::tensor::{Batch, Element, Shape, Tape, batch, shape, view};
 
-pub(super) fn reduce<E: Element, F: Fold<E>>(tape: &mut impl Tape<E, Cpu>, x: &Batch<E>, to: Shape) -> Batch<E> {
+pub(super) fn reduce<E: Element, F: Fold<E>>(tape: &mut Tape<E>, x: &Batch<E>, to: Shape) -> Batch<E> {
     let y = batch(extremes::<E, F>(x, to), to);
     let (x_kept, y_kept) = (x.clone(), y.clone());
     record_transpose(tape, x, &y, move |upstream| {
@@ -18,7 +16,7 @@ pub(super) fn reduce<E: Element, F: Fold<E>>(tape: &mut impl Tape<E, Cpu>, x: &B
 
 /// The cotangent of x. Which values are extreme is constant almost everywhere, so x itself receives no gradient.
 pub(super) fn pullback<E: Element, F: Fold<E>>(
-    tape: &mut impl Tape<E, Cpu>,
+    tape: &mut Tape<E>,
     cotangent: &Batch<E>,
     x: &Batch<E>,
     to: Shape,

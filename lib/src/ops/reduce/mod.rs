@@ -4,19 +4,17 @@
 //! [`pullback`] is the transposed derivative, and recorded on the tape, so that a gradient can be differentiated.
 //!
 //! ```
-//! use dfdx::prelude::NoneTape;
 //! use obverse::ops::reduce::{Reduction, reduce};
-//! use obverse::tensor::{batch, view};
+//! use obverse::tensor::{Tape, batch, view};
 //! let x = batch(vec![1.0f64, 2.0, 3.0, 4.0], (1, 2, 1, 2));
-//! assert_eq!(view(&reduce(&mut NoneTape, &x, (1, 1, 1, 2), Reduction::Mean)), [2.0, 3.0]);
-//! assert_eq!(view(&reduce(&mut NoneTape, &x, (1, 2, 1, 1), Reduction::Prod)), [2.0, 12.0]);
+//! assert_eq!(view(&reduce(&mut Tape::off(), &x, (1, 1, 1, 2), Reduction::Mean)), [2.0, 3.0]);
+//! assert_eq!(view(&reduce(&mut Tape::off(), &x, (1, 2, 1, 1), Reduction::Prod)), [2.0, 12.0]);
 //! ```
 
 mod extreme;
 mod place;
 mod product;
 
-use dfdx::prelude::{Cpu, Tape};
 use serde::{Deserialize, Serialize};
 
 use super::activation::{self, Activation, activate};
@@ -24,7 +22,7 @@ use super::arithmetic::combine;
 use super::broadcast::{Largest, Operand, Smallest, Sum, count, evaluated, folded, resized};
 use super::pairwise::{Pairwise, pairwise, product_sum};
 use super::record_transpose;
-use crate::tensor::{Batch, Element, Shape, batch, shape, view};
+use crate::tensor::{Batch, Element, Shape, Tape, batch, shape, view};
 
 /// What joins the values along the axes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,7 +55,7 @@ pub enum Reduction {
 }
 
 /// The reduction of x to the shape `to`: an axis of length 1 in it is joined.
-pub fn reduce<E: Element>(tape: &mut impl Tape<E, Cpu>, x: &Batch<E>, to: Shape, reduction: Reduction) -> Batch<E> {
+pub fn reduce<E: Element>(tape: &mut Tape<E>, x: &Batch<E>, to: Shape, reduction: Reduction) -> Batch<E> {
     match reduction {
         Reduction::Mean => resized(tape, x, to, 1.0 / joined(shape(x), to)),
         Reduction::Sum => resized(tape, x, to, 1.0),
@@ -84,12 +82,7 @@ pub fn reduce<E: Element>(tape: &mut impl Tape<E, Cpu>, x: &Batch<E>, to: Shape,
 }
 
 /// The cotangent of x for a cotangent of its reduction. Where x is one image, it stands for all of them.
-pub fn pullback<E: Element>(
-    tape: &mut impl Tape<E, Cpu>,
-    cotangent: &Batch<E>,
-    x: &Batch<E>,
-    reduction: Reduction,
-) -> Batch<E> {
+pub fn pullback<E: Element>(tape: &mut Tape<E>, cotangent: &Batch<E>, x: &Batch<E>, reduction: Reduction) -> Batch<E> {
     let (images, h, w, c) = shape(cotangent);
     let (own, height, width, channels) = shape(x);
     let (to, whole) = ((own, h, w, c), (images, height, width, channels));
@@ -133,7 +126,7 @@ fn joined(from: Shape, to: Shape) -> f64 {
 }
 
 /// The root of the sums of squares, and where they are 0: 1 instead, so that its derivatives stay finite, and these ones by themselves.
-fn norm<E: Element>(tape: &mut impl Tape<E, Cpu>, x: &Batch<E>, to: Shape) -> (Batch<E>, Option<Batch<E>>) {
+fn norm<E: Element>(tape: &mut Tape<E>, x: &Batch<E>, to: Shape) -> (Batch<E>, Option<Batch<E>>) {
     let squares = product_sum(tape, x, x, to);
     let is_zero = |value: &E| *value == E::zero();
     if !view(&squares).iter().any(is_zero) {
@@ -145,7 +138,7 @@ fn norm<E: Element>(tape: &mut impl Tape<E, Cpu>, x: &Batch<E>, to: Shape) -> (B
     (activate(tape, &positive, Activation::Sqrt), Some(zeros))
 }
 
-fn log_sum_exp<E: Element>(tape: &mut impl Tape<E, Cpu>, x: &Batch<E>, to: Shape) -> Batch<E> {
+fn log_sum_exp<E: Element>(tape: &mut Tape<E>, x: &Batch<E>, to: Shape) -> Batch<E> {
     let from = shape(x);
     let values = Operand::of(x, from);
     let mut largest = folded::<E, Largest>(from, to, |start, out| values.fill(start, out));

@@ -1,15 +1,14 @@
 //! Where along axes the largest or smallest value is.
 
-use dfdx::prelude::{Cpu, Tape};
 use rayon::prelude::*;
 
 use super::product::groups;
 use crate::ops::record_transpose;
-use crate::tensor::{Batch, Element, Shape, batch, image_len, shape, view};
+use crate::tensor::{Batch, Element, Shape, Tape, batch, image_len, shape, view};
 
 /// The place, from 0, of the first value of each group that is better than all before it; what is no number counts as the best.
 pub(super) fn reduce<E: Element>(
-    tape: &mut impl Tape<E, Cpu>,
+    tape: &mut Tape<E>,
     x: &Batch<E>,
     to: Shape,
     is_better: impl Fn(E, E) -> bool + Sync,

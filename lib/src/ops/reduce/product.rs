@@ -1,13 +1,12 @@
 //! The product along axes. Its slopes are products of all other values: each is computed as such, so that none may be 0.
 
-use dfdx::prelude::{Cpu, Tape};
 use rayon::prelude::*;
 
 use crate::ops::broadcast::{Operand, Product, Sum, folded, lengths};
 use crate::ops::{accumulate, record_transpose};
-use crate::tensor::{Batch, Element, Shape, batch, image_len, shape, view};
+use crate::tensor::{Batch, Element, Shape, Tape, batch, image_len, shape, view};
 
-pub(super) fn reduce<E: Element>(tape: &mut impl Tape<E, Cpu>, x: &Batch<E>, to: Shape) -> Batch<E> {
+pub(super) fn reduce<E: Element>(tape: &mut Tape<E>, x: &Batch<E>, to: Shape) -> Batch<E> {
     let values = Operand::of(x, shape(x));
     let y = batch(folded::<E, Product>(shape(x), to, |start, out| values.fill(start, out)), to);
     let kept = x.clone();
@@ -19,12 +18,12 @@ pub(super) fn reduce<E: Element>(tape: &mut impl Tape<E, Cpu>, x: &Batch<E>, to:
 }
 
 /// The cotangent of x: the cotangent times the product of the others.
-pub(super) fn pullback<E: Element, T: Tape<E, Cpu>>(tape: &mut T, cotangent: &Batch<E>, x: &Batch<E>) -> Batch<E> {
+pub(super) fn pullback<E: Element>(tape: &mut Tape<E>, cotangent: &Batch<E>, x: &Batch<E>) -> Batch<E> {
     let (own, (_, h, w, c)) = (shape(cotangent), shape(x));
     let whole = (own.0, h, w, c);
     let without = others(x, own, None);
     let result = batch(product([(view(cotangent), own), (&without, shape(x))], whole, whole), whole);
-    if !T::OWNS_TAPE {
+    if !tape.records() {
         return result;
     }
     let (cotangent, x, output) = (cotangent.clone(), x.clone(), result.ghost());

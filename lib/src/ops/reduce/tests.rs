@@ -1,8 +1,6 @@
-use dfdx::prelude::{NoneTape, OwnedTape};
-
 use super::*;
 use crate::ops::checks::{assert_close, check_adjoint, check_gradients, normal, repeated};
-use crate::tensor::{backward, gradient};
+use crate::tensor::{Tape, backward, gradient};
 
 const ALL: [Reduction; 12] = [
     Reduction::Mean,
@@ -59,13 +57,13 @@ fn values_and_slopes_are_pytorchs() {
     let x: Vec<f64> = (0..12).map(|value| 3.0 * f64::from(value).sin() + 1.25).collect();
     let x = batch(x, (1, 3, 2, 2));
     for (reduction, values, slopes) in PYTORCH {
-        let mut tape = OwnedTape::default();
+        let mut tape = Tape::recording();
         let y = reduce(&mut tape, &x, (1, 1, 1, 2), reduction);
         assert_close(view(&y), &values, 1e-14);
         let gradient = gradient(&mut backward(tape, &y, vec![1.0, -2.0]), &x);
         assert_close(&gradient, &slopes, 1e-13);
         let narrow: Batch<f32> = batch(view(&x).iter().map(|&x| x as f32).collect(), shape(&x));
-        assert_close(view(&reduce(&mut NoneTape, &narrow, (1, 1, 1, 2), reduction)), &values, 1e-6);
+        assert_close(view(&reduce(&mut Tape::off(), &narrow, (1, 1, 1, 2), reduction)), &values, 1e-6);
     }
 }
 
@@ -89,8 +87,8 @@ fn the_pullback_is_the_transposed_derivative_also_with_one_image_for_all() {
         for to in targets(2) {
             let one = drawn("one", (1, 3, 2, 2), reduction);
             for (x, site) in [(drawn("x", (2, 3, 2, 2), reduction), None), (repeated(&one, 2), Some(&one))] {
-                let forward = |x: &Batch<f64>| reduce(&mut NoneTape, x, to, reduction);
-                check_adjoint(&x, forward, |c| pullback(&mut NoneTape, c, site.unwrap_or(&x), reduction));
+                let forward = |x: &Batch<f64>| reduce(&mut Tape::off(), x, to, reduction);
+                check_adjoint(&x, forward, |c| pullback(&mut Tape::off(), c, site.unwrap_or(&x), reduction));
             }
         }
     }
@@ -99,10 +97,10 @@ fn the_pullback_is_the_transposed_derivative_also_with_one_image_for_all() {
 /// x's gradient for a cotangent of ones, forward's and the pullback's, of one group.
 fn slopes(x: &[f64], reduction: Reduction) -> Vec<f64> {
     let x = batch(x.to_vec(), (1, 1, 1, x.len()));
-    let mut tape = OwnedTape::default();
+    let mut tape = Tape::recording();
     let y = reduce(&mut tape, &x, (1, 1, 1, 1), reduction);
     let recorded = gradient(&mut backward(tape, &y, vec![1.0]), &x);
-    let pulled = pullback(&mut NoneTape, &batch(vec![1.0], (1, 1, 1, 1)), &x, reduction);
+    let pulled = pullback(&mut Tape::off(), &batch(vec![1.0], (1, 1, 1, 1)), &x, reduction);
     assert_eq!(recorded, view(&pulled), "{reduction:?}");
     recorded
 }
@@ -120,9 +118,9 @@ fn equal_extremes_share_the_cotangent_and_zeros_have_the_slopes_of_what_is_besid
 fn a_norm_of_zeros_is_zero_and_has_finite_derivatives() {
     assert_eq!(slopes(&[0.0; 3], Reduction::L2), [0.0; 3]);
     let x: Batch<f64> = batch(vec![0.0, 0.0, 3.0, 4.0], (1, 1, 2, 2));
-    let y = reduce(&mut NoneTape, &x, (1, 1, 2, 1), Reduction::L2);
+    let y = reduce(&mut Tape::off(), &x, (1, 1, 2, 1), Reduction::L2);
     assert_eq!(view(&y), [0.0, 5.0]);
-    let mut tape = OwnedTape::default();
+    let mut tape = Tape::recording();
     let pulled = pullback(&mut tape, &y, &x, Reduction::L2);
     let bent = gradient(&mut backward(tape, &pulled, vec![1.0; 4]), &x);
     assert!(bent.iter().all(|value| value.is_finite()), "{bent:?}");
@@ -131,7 +129,7 @@ fn a_norm_of_zeros_is_zero_and_has_finite_derivatives() {
 #[test]
 fn the_logarithm_of_a_sum_of_exponentials_does_not_overflow() {
     let value = |x: [f32; 2]| {
-        view(&reduce(&mut NoneTape, &batch(x.to_vec(), (1, 1, 1, 2)), (1, 1, 1, 1), Reduction::LogSumExp))[0]
+        view(&reduce(&mut Tape::off(), &batch(x.to_vec(), (1, 1, 1, 2)), (1, 1, 1, 1), Reduction::LogSumExp))[0]
     };
     assert_eq!(value([1000.0, 1000.0]), 1000.0 + 2f32.ln());
     assert_eq!(value([-1000.0, f32::NEG_INFINITY]), -1000.0);

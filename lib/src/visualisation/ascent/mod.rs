@@ -42,7 +42,6 @@ mod search;
 mod state;
 mod vectors;
 
-use dfdx::prelude::NoneTape;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -52,7 +51,7 @@ use crate::objective::resolved::{Objective, Result};
 use crate::objective::transform::Pipeline;
 use crate::ops::InputGradient;
 use crate::tensor::random::Stream;
-use crate::tensor::{Batch, Element, batch, image_len, shape, view, view_mut};
+use crate::tensor::{Batch, Element, Tape, batch, image_len, shape, view, view_mut};
 use crate::train::adam::AdamSettings;
 use crate::train::lbfgs::{Lbfgs, Limits};
 use vectors::{norm, step_along, sum};
@@ -201,7 +200,7 @@ impl<E: Element> Ascent<'_, E> {
             View::Transformed(step) => (self.transforms, step),
         };
         let drawn = pipeline.draw(Stream::new(self.seed, "transforms", step), rows.iter().copied());
-        let trace = self.network.forward(&mut NoneTape, &drawn.forward(x), Mode::Inference, InputGradient::Wanted);
+        let trace = self.network.forward(&mut Tape::off(), &drawn.forward(x), Mode::Inference, InputGradient::Wanted);
         let judged = self.objective.judge(self.network, &trace, rows)?;
         let cotangents: Vec<_> = judged.cotangents.iter().map(|(place, cotangent)| (*place, cotangent)).collect();
         let down = self.network.pullback_by(&trace, &cotangents, slopes);

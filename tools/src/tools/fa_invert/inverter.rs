@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use anyhow::ensure;
-use dfdx::prelude::NoneTape;
 use obverse::alignment::adversarial::Refiner;
 use obverse::alignment::local::Chain;
 use obverse::alignment::settings::Settings;
@@ -13,7 +12,7 @@ use obverse::baselines::autoencoder::decode;
 use obverse::net::{self, Graph, Network, Size};
 use obverse::store::npy::Scalar;
 use obverse::tensor::random::Stream;
-use obverse::tensor::{Batch, Element};
+use obverse::tensor::{Batch, Element, Tape};
 use serde_json::Value;
 
 use super::Arguments;
@@ -95,7 +94,7 @@ impl<E: Element + Scalar> Inverter<E> {
             Self::Alignment { encoder, heads } => {
                 let start = settings.start.draw(stream, first, count, image_size(encoder.graph()));
                 let aims = heads.aims(wanted, &settings.weights());
-                settings.recovery().recover(&mut NoneTape, encoder, &aims, &start)?
+                settings.recovery().recover(&mut Tape::off(), encoder, &aims, &start)?
             }
             Self::Local(chain) => chain.recover(&settings.recovery(), wanted.z, settings.start, stream, first)?,
             Self::Decoder(network) => decode(network, wanted.z)?,

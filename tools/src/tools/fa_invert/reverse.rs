@@ -1,13 +1,12 @@
 //! `fa-invert --reverse`: a node's output, run backwards to images.
 
 use anyhow::Context;
-use dfdx::prelude::NoneTape;
 use obverse::data::batches::ImageFile;
 use obverse::net::{Mode, Network, Size};
 use obverse::ops::InputGradient;
 use obverse::reversible::reverse::{Fit, Reverse};
 use obverse::store::npy::{Reader, Scalar, Writer, require_finite};
-use obverse::tensor::{Element, batch, channels_first, channels_last, view};
+use obverse::tensor::{Element, Tape, batch, channels_first, channels_last, view};
 use obverse::train::evaluation::SquaredError;
 
 use super::Arguments;
@@ -79,8 +78,8 @@ fn fits<E: Element + Scalar>(
     let Size { channels, height, width } = network.graph().input.shape;
     let rows: Vec<usize> = (0..images.count().min(ESTIMATED)).collect();
     let x = batch(images.batch::<E>(&rows)?, (rows.len(), height, width, channels));
-    let trace = network.forward(&mut NoneTape, &x, Mode::Inference, InputGradient::Unwanted);
-    Ok(reverse.fitted(&mut NoneTape, network, &trace, Mode::Inference)?.1)
+    let trace = network.forward(&mut Tape::off(), &x, Mode::Inference, InputGradient::Unwanted);
+    Ok(reverse.fitted(&mut Tape::off(), network, &trace, Mode::Inference)?.1)
 }
 
 fn reverse_all<E: Element + Scalar>(arguments: &Arguments, data: &Data, task: Task) -> anyhow::Result<()> {
@@ -99,7 +98,7 @@ fn reverse_all<E: Element + Scalar>(arguments: &Arguments, data: &Data, task: Ta
         require_finite(data.representations.path(), &values, first, from.elements())?;
         let shape = (count, from.height, from.width, from.channels);
         let representation = batch(channels_last(&values, shape), shape);
-        let r = reverse.images(&mut NoneTape, &network, &representation, &fits, Mode::Inference)?;
+        let r = reverse.images(&mut Tape::off(), &network, &representation, &fits, Mode::Inference)?;
         if let Some(originals) = &data.originals {
             error.add(&originals.batch::<E>(rows)?, view(&r), image.elements());
         }

@@ -3,12 +3,11 @@
 use std::path::Path;
 
 use anyhow::{Context, bail, ensure};
-use dfdx::prelude::NoneTape;
 use obverse::baselines::head;
 use obverse::net::{Mode, Network, Op};
 use obverse::ops::InputGradient;
 use obverse::store::sidecar::metric;
-use obverse::tensor::{batch, image_len, view, view_mut};
+use obverse::tensor::{Tape, batch, image_len, view, view_mut};
 use obverse::train::lbfgs::Limits;
 use serde_json::{Value, json};
 
@@ -84,7 +83,7 @@ fn features(
     for rows in all.chunks(arguments.training.batch as usize) {
         check_interrupted()?;
         let x = batch(split.images.batch::<f32>(rows)?, (rows.len(), input.height, input.width, input.channels));
-        let trace = network.forward(&mut NoneTape, &x, Mode::Inference, InputGradient::Unwanted);
+        let trace = network.forward(&mut Tape::off(), &x, Mode::Inference, InputGradient::Unwanted);
         let value = network.value(&trace, place)?;
         for (row, label) in view(value).chunks_exact(image_len(value)).zip(labels.batch(rows)?) {
             let label = usize::try_from(label).ok().filter(|&label| label < classes);

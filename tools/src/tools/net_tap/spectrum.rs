@@ -2,13 +2,12 @@
 
 use std::path::Path;
 
-use dfdx::prelude::NoneTape;
 use obverse::data::batches::ImageFile;
 use obverse::net::{Graph, Mode, Network};
 use obverse::ops::InputGradient;
 use obverse::reversible::random_like::{Activities, spectra};
 use obverse::store::npy::{Scalar, stage};
-use obverse::tensor::{Element, batch};
+use obverse::tensor::{Element, Tape, batch};
 use serde_json::Value;
 
 use super::{Arguments, open};
@@ -71,7 +70,7 @@ fn activities<E: Element + Scalar>(
     let mut activities = Activities::new(network, arguments.seed.seed);
     arguments.rows.for_each_batch(images.count(), input.elements(), |rows| {
         let x = batch(images.batch::<E>(rows)?, (rows.len(), input.height, input.width, input.channels));
-        let trace = network.forward(&mut NoneTape, &x, Mode::Inference, InputGradient::Unwanted);
+        let trace = network.forward(&mut Tape::off(), &x, Mode::Inference, InputGradient::Unwanted);
         activities.add(network, &trace);
         Ok(())
     })?;

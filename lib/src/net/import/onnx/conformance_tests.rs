@@ -2,15 +2,13 @@
 
 use std::path::Path;
 
-use dfdx::prelude::NoneTape;
-
 use super::{Options, load};
 use crate::net::network::Mode;
 use crate::ops::InputGradient;
 use crate::ops::checks::Case;
 use crate::store::npy::read;
 use crate::store::onnx::Model;
-use crate::tensor::{batch, channels_first, channels_last, shape, view};
+use crate::tensor::{Tape, batch, channels_first, channels_last, shape, view};
 
 fn floats(path: &Path) -> Vec<f32> {
     read::<f32>(path).expect("floats").into_raw_vec_and_offset().0
@@ -27,7 +25,7 @@ fn error(folder: &Path, said: &serde_json::Value) -> Result<f64, String> {
     let values = floats(&folder.join(format!("{number}.x.npy")));
     let axes = (values.len() / size.elements(), size.height, size.width, size.channels);
     let x = batch(channels_last(&values, axes), axes);
-    let trace = network.forward(&mut NoneTape, &x, Mode::Inference, InputGradient::Unwanted);
+    let trace = network.forward(&mut Tape::off(), &x, Mode::Inference, InputGradient::Unwanted);
     let node =
         network.graph().output(said["output"].as_str().unwrap_or_default()).map_err(|error| error.to_string())?;
     let y = network.value(&trace, node).map_err(|error| error.to_string())?;

@@ -3,7 +3,6 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use dfdx::prelude::NoneTape;
 use ndarray::ArrayD;
 
 use super::*;
@@ -12,7 +11,7 @@ use crate::ops::InputGradient;
 use crate::ops::checks::assert_close;
 use crate::store::npy::read;
 use crate::store::onnx::{self, Attribute, Constant, Input};
-use crate::tensor::{Batch, batch, channels_last, view};
+use crate::tensor::{Batch, Tape, batch, channels_last, view};
 
 fn testdata(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src/net/import/onnx/testdata").join(name)
@@ -58,7 +57,7 @@ fn run(imported: &Imported, x: &Batch<f32>) -> Vec<f32> {
     let outputs = &network.graph().outputs;
     let node = outputs.get("logits").or(outputs.values().next()).expect("an output");
     let place = network.graph().place(node).expect("its node");
-    let trace = network.forward(&mut NoneTape, x, Mode::Inference, InputGradient::Unwanted);
+    let trace = network.forward(&mut Tape::off(), x, Mode::Inference, InputGradient::Unwanted);
     view(trace.value(place).expect("an output is kept")).to_vec()
 }
 
@@ -140,9 +139,9 @@ fn the_gradient_goes_back_through_every_node() {
     let network = load(&model, &Options::default()).expect("known operations").network;
     let place = network.graph().output("logits").expect("an output");
     let x: Batch<f32> = batch(vec![0.5; 18 * 18 * 3], (1, 18, 18, 3));
-    let trace = network.forward(&mut NoneTape, &x, Mode::Inference, InputGradient::Unwanted);
+    let trace = network.forward(&mut Tape::off(), &x, Mode::Inference, InputGradient::Unwanted);
     let cotangent = batch(vec![1.0, 0.0, 0.0, 0.0, 0.0], (1, 1, 1, 5));
-    let gradient = network.gradient_at_input(&mut NoneTape, &trace, &[(place, &cotangent)]).expect("a path");
+    let gradient = network.gradient_at_input(&mut Tape::off(), &trace, &[(place, &cotangent)]).expect("a path");
     assert!(view(&gradient).iter().any(|&value| value != 0.0));
 }
 

@@ -2,7 +2,6 @@
 
 mod adjusted;
 
-use dfdx::prelude::{Cpu, Tape};
 use serde::{Deserialize, Serialize};
 
 use super::settings::single;
@@ -10,7 +9,7 @@ use super::{Compute, Computed, Cotangent, Operation, Site};
 use crate::net::size::Size;
 use crate::ops::activation::{Activation, activate, pullback};
 use crate::ops::concat::{concat_elu, concat_elu_pullback};
-use crate::tensor::{Batch, Element};
+use crate::tensor::{Batch, Element, Tape};
 
 pub use adjusted::{Celu, Clip, Elu, HardSigmoid, LeakyRelu, Power, Selu, Shrink, Softplus, Threshold};
 
@@ -21,16 +20,11 @@ trait ElementWise: Operation {
 }
 
 impl<O: ElementWise> Compute for O {
-    fn forward<E: Element, T: Tape<E, Cpu>>(&self, tape: &mut T, site: &Site<E>) -> Computed<E> {
+    fn forward<E: Element>(&self, tape: &mut Tape<E>, site: &Site<E>) -> Computed<E> {
         activate(tape, site.x(), self.activation()).into()
     }
 
-    fn pullback<E: Element, T: Tape<E, Cpu>>(
-        &self,
-        tape: &mut T,
-        site: &Site<E>,
-        cotangent: Cotangent<E>,
-    ) -> Vec<Batch<E>> {
+    fn pullback<E: Element>(&self, tape: &mut Tape<E>, site: &Site<E>, cotangent: Cotangent<E>) -> Vec<Batch<E>> {
         vec![pullback(tape, cotangent.value, site.x(), self.activation())]
     }
 }
@@ -153,16 +147,11 @@ impl Operation for ConcatElu {
 }
 
 impl Compute for ConcatElu {
-    fn forward<E: Element, T: Tape<E, Cpu>>(&self, tape: &mut T, site: &Site<E>) -> Computed<E> {
+    fn forward<E: Element>(&self, tape: &mut Tape<E>, site: &Site<E>) -> Computed<E> {
         concat_elu(tape, site.x()).into()
     }
 
-    fn pullback<E: Element, T: Tape<E, Cpu>>(
-        &self,
-        tape: &mut T,
-        site: &Site<E>,
-        cotangent: Cotangent<E>,
-    ) -> Vec<Batch<E>> {
+    fn pullback<E: Element>(&self, tape: &mut Tape<E>, site: &Site<E>, cotangent: Cotangent<E>) -> Vec<Batch<E>> {
         vec![concat_elu_pullback(tape, cotangent.value, site.x())]
     }
 }
