@@ -13,6 +13,7 @@ mod examples;
 mod faults;
 mod golden;
 mod guides;
+mod image_arrays;
 mod machine;
 mod manual;
 mod modes;

@@ -1,7 +1,5 @@
 //! Images of a file, resized to the height and width that a network takes.
 
-use std::path::Path;
-
 use anyhow::ensure;
 use obverse::data::Shape;
 use obverse::data::batches::ImageFile;
@@ -18,14 +16,13 @@ pub struct FittedImages {
 }
 
 impl FittedImages {
-    /// Opens a file whose images have the channels of `to`.
-    pub fn open(path: &Path, to: Size) -> anyhow::Result<Self> {
-        let file = ImageFile::open(path)?;
+    /// Takes a file whose images have the channels of `to`.
+    pub fn open(file: ImageFile, to: Size) -> anyhow::Result<Self> {
         let found = file.shape().channels;
         ensure!(
             found == to.channels,
             "{}: expected images of {} channels, which the network takes, found {found}",
-            path.display(),
+            file.reader().path().display(),
             to.channels
         );
         Ok(Self { file, to })

@@ -18,6 +18,7 @@ mod owned;
 mod parameterisation;
 mod parts;
 mod picture;
+mod pixels;
 mod progress;
 pub mod request;
 mod task;
@@ -34,6 +35,7 @@ pub(crate) use interrupt::{check_interrupted, interrupted};
 pub(crate) use network::{Classes, Precision, RowsArguments, architecture_file, require_images, training_failure};
 #[doc(hidden)]
 pub use obverse::tensor::memory::MiMalloc;
+pub(crate) use pixels::{LayoutArguments, PixelArguments};
 pub use progress::Progress;
 pub(crate) use request::Input;
 pub(crate) use task::companion;

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, ensure};
 use clap::{Args, ValueEnum};
+use obverse::data::batches::ImageFile;
 use obverse::net::{Network, Size};
 use obverse::objective::parameterisation::{
     Clamped, Colours, Cppn, Decoder, Fourier, FrequencyScale, Geometry, Magnitudes, Mask, Parameterisation, Phases,
@@ -138,7 +139,7 @@ impl ParameterisationArguments {
     /// The mean spectrum of the user's images.
     fn magnitudes<E: Element + Scalar>(&self, size: Size, colours: Colours) -> anyhow::Result<Magnitudes> {
         let path = self.spectrum_of.as_deref().context("--parameterisation maco: expected --spectrum-of IMAGES.npy")?;
-        let images = FittedImages::open(path, size)?;
+        let images = FittedImages::open(ImageFile::open(path)?, size)?;
         let mut magnitudes = Magnitudes::new(size, colours)?;
         let rows: Vec<usize> = (0..images.count()).collect();
         for rows in rows.chunks(MEASURED) {

@@ -1,15 +1,19 @@
 //! Batches of images and labels from `.npy` files: rows at any indices, read from the file as they are needed.
 //!
-//! A file of images is (N, C, H, W) or (N, H, W) with one channel, u8 0..255 or floats 0..1. A batch is channels last,
+//! A file of images is (N, C, H, W) or (N, H, W) with one channel, u8 0..255 or floats 0..1, unless [`ImageOptions`] say otherwise. A batch is channels last,
 //! (N, H, W, C), in 0..1. Labels are i64, (N).
 
 use std::path::Path;
 
 use num_traits::Float;
 
+use super::pixels::{ImageOptions, Scale, UNIT};
 use super::{Error, Result, Shape};
-use crate::store::npy::{Dtype, Reader, Scalar, require_finite};
+use crate::store::npy::{Dtype, Layout, Pixels, Reader, Scalar, require_finite};
 use crate::tensor::random::Stream;
+
+/// The types that images come in.
+const DTYPES: [Dtype; 3] = [Dtype::U8, Dtype::F32, Dtype::F64];
 
 /// A file of images, read in batches. Memory does not grow with the number of images.
 ///
@@ -26,53 +30,57 @@ use crate::tensor::random::Stream;
 pub struct ImageFile {
     reader: Reader,
     shape: Shape,
+    layout: Layout,
+    scale: Scale,
 }
 
 impl ImageFile {
-    /// Opens a file of images.
+    /// Opens a file of images: u8 0..255 or floats 0..1, channels first, unless its sidecar says otherwise.
     ///
     /// # Errors
-    /// A file that cannot be read, of another rank or type, or whose images are empty.
+    /// A file that cannot be read, of another rank, type, range or layout, or whose images are empty.
     pub fn open(path: &Path) -> Result<Self> {
-        Self::new(Reader::open(path)?)
+        Self::open_as(path, ImageOptions::default())
     }
 
-    /// Uses an open array, from a file or from standard input.
+    /// Opens a file of images, read as said.
     ///
     /// # Errors
-    /// An array of another rank or type, or whose images are empty.
-    pub fn new(reader: Reader) -> Result<Self> {
-        reader.require_dtype(&[Dtype::U8, Dtype::F32, Dtype::F64])?;
-        let file = reader.path().display().to_string();
-        let shape = match *reader.row_shape() {
-            [height, width] => Shape::checked(&file, 1, height, width)?,
-            [channels, height, width] => Shape::checked(&file, channels, height, width)?,
-            _ => {
-                let found = format!("shape {:?}", reader.shape());
-                let advice = "give a file of images, or reshape it";
-                return Err(Error::malformed(&file, "images (N, C, H, W) or (N, H, W)", found, advice));
-            }
-        };
-        Ok(Self { reader, shape })
+    /// Those of [`ImageFile::open`].
+    pub fn open_as(path: &Path, options: ImageOptions) -> Result<Self> {
+        Self::new(Reader::open(path)?, None, options)
     }
 
     /// Uses an open array as what a network takes: images, or without the axes of length 1 at the end vectors (N, F) and tokens (N, C, T).
     ///
     /// # Errors
-    /// An array of another rank or type.
-    pub fn of_network(reader: Reader, wanted: Shape) -> Result<Self> {
+    /// An array of another rank, type, range or layout.
+    pub fn of_network(reader: Reader, wanted: Shape, options: ImageOptions) -> Result<Self> {
         let Shape { channels, height, width } = wanted;
         let whole = [channels, height, width];
         if reader.row_shape().len() < 3 && trimmed(reader.row_shape()) == trimmed(&whole) {
-            reader.require_dtype(&[Dtype::U8, Dtype::F32, Dtype::F64])?;
-            return Ok(Self { reader, shape: wanted });
+            return Self::of_values(reader, wanted);
         }
         if let (&[length], [_, 1, 1]) = (reader.row_shape(), whole) {
-            reader.require_dtype(&[Dtype::U8, Dtype::F32, Dtype::F64])?;
             let shape = Shape::checked(&reader.path().display().to_string(), length, 1, 1)?;
-            return Ok(Self { reader, shape });
+            return Self::of_values(reader, shape);
         }
-        Self::new(reader)
+        Self::new(reader, Some(wanted), options)
+    }
+
+    fn new(reader: Reader, wanted: Option<Shape>, options: ImageOptions) -> Result<Self> {
+        reader.require_dtype(&DTYPES)?;
+        let recorded = Pixels::recorded(&reader);
+        let (layout, shape) = options.layout(&reader, recorded, wanted)?;
+        let scale = options.scale(&reader, recorded, shape)?;
+        Ok(Self { reader, shape, layout, scale })
+    }
+
+    /// Values that are no pixels, and are taken as they are.
+    fn of_values(reader: Reader, shape: Shape) -> Result<Self> {
+        reader.require_dtype(&DTYPES)?;
+        let white = if reader.dtype() == Dtype::U8 { 255.0 } else { 1.0 };
+        Ok(Self { reader, shape, layout: Layout::Nchw, scale: Scale { range: [0.0, white], clips: false } })
     }
 
     /// The number of images.
@@ -117,7 +125,7 @@ impl ImageFile {
         let mut rest = batch.as_mut_slice();
         for (start, count) in runs(rows) {
             let (run, after) = rest.split_at_mut(count * self.shape.len());
-            interleave(self.shape, &self.reader.read_row_range_at::<u8>(start, count)?, run, |value| value);
+            self.interleave(&self.reader.read_row_range_at::<u8>(start, count)?, run, |value| value);
             rest = after;
         }
         Ok(batch)
@@ -125,16 +133,38 @@ impl ImageFile {
 
     /// Reads `count` neighbouring images into `run`.
     fn read_run<E: Float + Scalar>(&self, start: usize, count: usize, run: &mut [E]) -> Result<()> {
+        let scale = self.scale.of::<E>();
         if self.reader.dtype() == Dtype::U8 {
-            let scale = byte_values();
+            let scaled: [E; 256] = std::array::from_fn(|value| scale(E::from(value).unwrap_or_else(E::zero)));
             let bytes = self.reader.read_row_range_at::<u8>(start, count)?;
-            interleave(self.shape, &bytes, run, |value| scale[value as usize]);
+            self.interleave(&bytes, run, |value| scaled[value as usize]);
             return Ok(());
         }
         let values = self.reader.read_row_range_as_float_at::<E>(start, count)?;
         require_finite(self.reader.path(), &values, start, self.shape.len())?;
-        interleave(self.shape, &values, run, |value| value);
+        if self.scale == UNIT {
+            self.interleave(&values, run, |value| value);
+        } else {
+            self.interleave(&values, run, scale);
+        }
         Ok(())
+    }
+
+    /// Rows of the file to channels last, each value through `convert`.
+    fn interleave<T: Copy, E>(&self, rows: &[T], batch: &mut [E], convert: impl Fn(T) -> E) {
+        let shape = self.shape;
+        if self.layout == Layout::Nhwc {
+            rows.iter().zip(batch).for_each(|(&value, pixel)| *pixel = convert(value));
+            return;
+        }
+        let area = shape.height * shape.width;
+        for (row, image) in rows.chunks_exact(shape.len()).zip(batch.chunks_exact_mut(shape.len())) {
+            for (channel, plane) in row.chunks_exact(area).enumerate() {
+                for (&value, pixel) in plane.iter().zip(image.chunks_exact_mut(shape.channels)) {
+                    pixel[channel] = convert(value);
+                }
+            }
+        }
     }
 }
 
@@ -194,24 +224,6 @@ impl LabelFile {
 /// The order in which epoch `epoch` of a run seeded with `seed` sees `count` examples.
 pub fn epoch_order(seed: u64, epoch: u64, count: usize) -> Vec<usize> {
     Stream::new(seed, "shuffle", epoch).permutation(count)
-}
-
-/// Every byte divided by 255, in the precision of `E`.
-fn byte_values<E: Float>() -> [E; 256] {
-    let convert = |value: usize| E::from(value).unwrap_or_else(E::zero);
-    std::array::from_fn(|value| convert(value) / convert(255))
-}
-
-/// Channels first to channels last, each value through `convert`.
-fn interleave<T: Copy, E>(shape: Shape, rows: &[T], batch: &mut [E], convert: impl Fn(T) -> E) {
-    let area = shape.height * shape.width;
-    for (row, image) in rows.chunks_exact(shape.len()).zip(batch.chunks_exact_mut(shape.len())) {
-        for (channel, plane) in row.chunks_exact(area).enumerate() {
-            for (&value, pixel) in plane.iter().zip(image.chunks_exact_mut(shape.channels)) {
-                pixel[channel] = convert(value);
-            }
-        }
-    }
 }
 
 fn check_rows(path: &Path, count: usize, rows: &[usize]) -> Result<()> {

@@ -29,6 +29,7 @@ mod matlab;
 mod mirror;
 pub mod output;
 pub mod pictures;
+pub mod pixels;
 pub mod resize;
 pub mod shapes;
 pub mod sine;

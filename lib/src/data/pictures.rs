@@ -17,6 +17,7 @@ use rayon::prelude::*;
 
 use super::batches::ImageFile;
 use super::folder::{self, Options};
+use super::pixels::{ImageOptions, Outside};
 use super::source::Source;
 use super::{Error, Result, Shape};
 
@@ -51,7 +52,8 @@ impl Pictures {
     pub fn open(path: &Path) -> Result<Self> {
         let name = path.to_string_lossy();
         if name == "-" || name.ends_with(".npy") || name.ends_with(".npy.zst") {
-            return Ok(Self::File(ImageFile::open(path)?));
+            let options = ImageOptions { outside: Outside::Kept, ..ImageOptions::default() };
+            return Ok(Self::File(ImageFile::open_as(path, options)?));
         }
         let source = Source::open(path, folder::wanted)?;
         let names: Vec<String> = source.names().filter(|name| folder::wanted(name)).map(str::to_string).collect();

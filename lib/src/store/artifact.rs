@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::dtype::Dtype;
+use super::npy::Pixels;
 use super::{Result, digest};
 
 /// A file or folder, identified by its content.
@@ -22,6 +23,9 @@ pub struct Artifact {
     /// The type of the elements, for an array.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dtype: Option<Dtype>,
+    /// How its numbers are images, for an array of images that a tool made.
+    #[serde(default, flatten, skip_serializing_if = "Option::is_none")]
+    pub pixels: Option<Pixels>,
     /// The digest of the content: see [`digest`].
     pub blake3: String,
     /// For a folder that was written: every file in it except the sidecar, with its digest.
@@ -32,7 +36,7 @@ pub struct Artifact {
 impl Artifact {
     /// The file or folder at `path` that has this digest and is no array.
     pub fn known(path: &Path, blake3: String) -> Self {
-        Self { argument: None, path: text(path), shape: None, dtype: None, blake3, files: Map::new() }
+        Self { argument: None, path: text(path), shape: None, dtype: None, pixels: None, blake3, files: Map::new() }
     }
 
     /// A folder that is being built at `built` and will be put at `path`, with its files.

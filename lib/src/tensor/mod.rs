@@ -2,6 +2,7 @@
 //!
 //! The tape is passed to operations, not carried by tensors; [`backward`] runs it from any tensor and cotangent.
 
+mod call;
 mod chunks;
 pub mod memory;
 pub mod random;
@@ -15,6 +16,8 @@ use dfdx::prelude::{Cpu, Dtype, HasShape, Tensor, TensorFromVec};
 use num_traits::Float;
 use rayon::prelude::*;
 
+pub use call::Call;
+pub(crate) use call::call;
 pub(crate) use chunks::filled_in_chunks;
 pub use tape::{Tape, backward, gradient};
 
@@ -47,6 +50,9 @@ pub trait Element: Dtype + Float + std::iter::Sum + bytemuck::Pod + vectors::Vec
 
     /// 1 less the error function, without cancellation.
     fn complementary_error_function(self) -> Self;
+
+    /// Calls the function for this type.
+    fn call<C: Call>(arguments: C::Arguments<Self>) -> C::Output<Self>;
 }
 
 impl Element for f32 {
@@ -75,6 +81,11 @@ impl Element for f32 {
     #[inline(always)]
     fn complementary_error_function(self) -> Self {
         special::erfc(self)
+    }
+
+    #[inline(always)]
+    fn call<C: Call>(arguments: C::Arguments<Self>) -> C::Output<Self> {
+        C::single(arguments)
     }
 }
 
@@ -127,6 +138,11 @@ impl Element for f64 {
 
     fn complementary_error_function(self) -> Self {
         libm::erfc(self)
+    }
+
+    #[inline(always)]
+    fn call<C: Call>(arguments: C::Arguments<Self>) -> C::Output<Self> {
+        C::double(arguments)
     }
 }
 

@@ -50,6 +50,8 @@ pub struct Arguments {
     #[arg(long, default_value_t = 0.05, value_name = "R", requires = "search")]
     search_rate: f64,
     #[command(flatten)]
+    pixels: crate::PixelArguments,
+    #[command(flatten)]
     seed: SeedArgument,
     #[command(flatten)]
     rows: RowsArguments,
@@ -60,7 +62,7 @@ pub struct Arguments {
 /// # Errors
 /// Bad usage, bad input, a run that fails, an interrupt.
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let images = ImageFile::open(&arguments.images)?;
+    let images = arguments.pixels.open(&arguments.images)?;
     let graph = Graph::load(&arguments.network)?;
     match arguments.search {
         None => require_images(&images, &graph)?,

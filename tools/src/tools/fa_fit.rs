@@ -106,6 +106,8 @@ pub struct Arguments {
     #[arg(long, value_enum)]
     fakes: Option<FakesArgument>,
     #[command(flatten)]
+    pixels: crate::PixelArguments,
+    #[command(flatten)]
     training: TrainingArguments,
     /// The network folder to write
     #[arg(short, long, value_name = "NET")]

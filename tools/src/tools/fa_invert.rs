@@ -99,6 +99,8 @@ pub struct Arguments {
     #[command(flatten)]
     recovery: RecoveryArguments,
     #[command(flatten)]
+    pixels: crate::PixelArguments,
+    #[command(flatten)]
     seed: SeedArgument,
     #[command(flatten)]
     rows: RowsArguments,

@@ -77,6 +77,8 @@ pub struct Arguments {
     #[arg(short, long, value_name = "IMAGES.npy")]
     output: Output,
     #[command(flatten)]
+    pixels: crate::PixelArguments,
+    #[command(flatten)]
     image: ParameterisationArguments,
     /// Random transforms of the image at each step
     #[arg(long, value_name = "LIST", default_value = "none")]
@@ -160,6 +162,7 @@ struct Request {
     expressions: Vec<(Expression, usize)>,
     comparison: Comparison,
     image: ParameterisationArguments,
+    pixels: crate::PixelArguments,
     method: Method,
     seed: u64,
     rows: RowsArguments,
@@ -210,7 +213,7 @@ impl TryFrom<Arguments> for Request {
         let usual = if expressions.iter().any(aimed) { 3 } else { 0 };
         let comparison = arguments.comparison.resolved(Comparison { aggregation: Aggregation::USUAL, power: usual });
         let (transforms, settings) = (arguments.transforms.parse().context("--transforms")?, arguments.settings()?);
-        let Arguments { network, output, image, seed, rows, keep, search, examples, region, .. } = arguments;
+        let Arguments { network, output, image, pixels, seed, rows, keep, search, examples, region, .. } = arguments;
         let select = |candidates| Method::Select(Select { candidates, keep: keep as usize });
         let method = match (search, examples) {
             (Some(count), _) => select(Candidates::Drawn { count, region }),
@@ -224,7 +227,7 @@ impl TryFrom<Arguments> for Request {
                 Method::Climb(Climb { transforms, settings, start, checkpoint: arguments.checkpoint })
             }
         };
-        Ok(Self { network, output, expressions, comparison, image, method, seed: seed.seed, rows })
+        Ok(Self { network, output, expressions, comparison, image, pixels, method, seed: seed.seed, rows })
     }
 }
 

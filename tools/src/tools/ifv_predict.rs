@@ -133,6 +133,8 @@ struct SourceArguments {
     /// The node whose channels are the features
     #[arg(long, value_name = "NODE", required_unless_present = "jacobians", add = ArgValueCompleter::new(nodes))]
     layer: Option<String>,
+    #[command(flatten)]
+    pixels: crate::PixelArguments,
     /// Use the responses and reduced Jacobians of an earlier run instead
     #[arg(long, value_name = "J.npy", conflicts_with_all = ["network", "images", "layer", "parameters", "features"])]
     jacobians: Option<Input>,

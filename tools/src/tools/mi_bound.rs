@@ -117,6 +117,8 @@ pub struct Arguments {
     #[arg(short, long, value_name = "L.npy")]
     output: Option<Output>,
     #[command(flatten)]
+    layout: crate::LayoutArguments,
+    #[command(flatten)]
     shard: ShardArgument,
     #[command(flatten)]
     seed: SeedArgument,
@@ -175,9 +177,9 @@ impl Measured {
         images: &Path,
         condition: Option<&Path>,
         count: Option<u32>,
-        shard: Shard,
+        (shard, layout): (Shard, crate::LayoutArguments),
     ) -> anyhow::Result<Self> {
-        let examples = examples(images, condition)?;
+        let examples = examples(images, condition, layout)?;
         let architecture = Architecture::load(model)?;
         ensure!(
             architecture.condition.is_none() || condition.is_some(),
@@ -225,8 +227,9 @@ fn bound(arguments: &Arguments, model: &Path, images: &Path) -> anyhow::Result<(
         shard.is_whole() || arguments.output.is_some(),
         "--shard: npy-cat joins the parts' log-likelihoods; give -o"
     );
-    let open =
-        |model: &Path, images: &Path, condition: Option<&Path>| Measured::open(model, images, condition, count, shard);
+    let open = |model: &Path, images: &Path, condition: Option<&Path>| {
+        Measured::open(model, images, condition, count, (shard, arguments.layout))
+    };
     let own = open(model, images, arguments.condition.as_deref())?;
     let marginal = arguments.marginal.as_deref().map(|model| open(model, images, None)).transpose()?;
     let other = arguments.against.as_deref();

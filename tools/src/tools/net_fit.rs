@@ -144,6 +144,8 @@ pub struct Arguments {
     #[arg(long, value_name = "L.npy", requires = "validation")]
     validation_labels: Option<Input>,
     #[command(flatten)]
+    pixels: crate::PixelArguments,
+    #[command(flatten)]
     training: TrainingArguments,
     // Last, because what follows would stand below its heading.
     #[command(flatten)]

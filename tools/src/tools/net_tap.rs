@@ -71,6 +71,8 @@ pub struct Arguments {
     #[arg(long, value_name = "K,…", value_delimiter = ',', conflicts_with_all = ["describe", "labels"])]
     class: Vec<usize>,
     #[command(flatten)]
+    pixels: crate::PixelArguments,
+    #[command(flatten)]
     seed: SeedArgument,
     #[command(flatten)]
     rows: RowsArguments,
@@ -91,7 +93,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
         return describe(&arguments, &graph);
     };
     graph.place(layer)?;
-    let images = open(images, &graph)?;
+    let images = open(images, &graph, arguments.pixels)?;
     require_images(&images, &graph)?;
     let classes = Classes::open(arguments.labels.as_deref(), &arguments.class, images.count())?;
     let mut task = Task::begin(&arguments.rows.common, Some(output))?;
@@ -105,9 +107,9 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
 }
 
 /// Images, or vectors and tokens where the network takes those.
-fn open(path: &Path, graph: &Graph) -> anyhow::Result<ImageFile> {
+fn open(path: &Path, graph: &Graph, pixels: crate::PixelArguments) -> anyhow::Result<ImageFile> {
     let Size { channels, height, width } = graph.input.shape;
-    Ok(ImageFile::of_network(Reader::open(path)?, Shape { channels, height, width })?)
+    Ok(ImageFile::of_network(Reader::open(path)?, Shape { channels, height, width }, pixels.options())?)
 }
 
 fn tap<E: Element + Scalar>(

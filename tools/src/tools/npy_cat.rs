@@ -10,7 +10,7 @@ use crate::{CommonArguments, Metrics, Progress, Task, check_interrupted};
 use anyhow::{Context, bail};
 use clap::Parser;
 use obverse::store::is_standard_stream;
-use obverse::store::npy::{Dtype, Reader, Writer};
+use obverse::store::npy::{Dtype, Pixels, Reader, Writer};
 
 /// Bytes copied at a time.
 const BLOCK: usize = 1 << 23;
@@ -87,6 +87,7 @@ struct Source<'a> {
     dtype: Dtype,
     shape: Vec<usize>,
     rows: usize,
+    pixels: Option<Pixels>,
     piped: Option<Reader>,
 }
 
@@ -94,7 +95,8 @@ impl<'a> Source<'a> {
     fn open(path: &'a Path) -> anyhow::Result<Self> {
         let reader = Reader::open(path)?;
         let (dtype, shape, rows) = (reader.dtype(), reader.shape().to_vec(), reader.rows());
-        Ok(Self { path, dtype, shape, rows, piped: is_standard_stream(path).then_some(reader) })
+        let pixels = Pixels::recorded(&reader);
+        Ok(Self { path, dtype, shape, rows, pixels, piped: is_standard_stream(path).then_some(reader) })
     }
 
     /// Checks that its rows have the type and shape of the first part's.
@@ -121,6 +123,9 @@ fn join(sources: &mut [Source], rows: Range<usize>, output: &Path, mut progress:
     let row_bytes = row_shape.iter().fold(first.dtype.size(), |bytes, &axis| bytes.saturating_mul(axis));
     let block = (BLOCK / row_bytes.max(1)).max(1);
     let mut writer = Writer::create(output, first.dtype, row_shape)?;
+    // Images whose parts all state one range and layout.
+    let pixels: Vec<Option<Pixels>> = sources.iter().map(|source| source.pixels).collect();
+    writer.set_pixels(pixels[0].filter(|_| pixels.windows(2).all(|pair| pair[0] == pair[1])));
     let mut before = 0;
     for source in sources {
         let here = rows.start.max(before)..rows.end.min(before + source.rows);

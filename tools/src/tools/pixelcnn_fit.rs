@@ -119,6 +119,8 @@ pub struct Arguments {
     #[arg(long, value_enum, default_value_t)]
     precision: Precision,
     #[command(flatten)]
+    layout: crate::LayoutArguments,
+    #[command(flatten)]
     checkpoint: CheckpointArguments,
     #[command(flatten)]
     seed: SeedArgument,
@@ -175,9 +177,13 @@ impl Preset {
 ///
 /// # Errors
 /// Images that are not 8-bit, conditions of another number or shape.
-pub(crate) fn examples(images: &Path, condition: Option<&Path>) -> anyhow::Result<Examples> {
+pub(crate) fn examples(
+    images: &Path,
+    condition: Option<&Path>,
+    layout: crate::LayoutArguments,
+) -> anyhow::Result<Examples> {
     let condition = condition.map(Reader::open).transpose()?;
-    Ok(Examples::new(ImageFile::open(images)?, condition)?)
+    Ok(Examples::new(ImageFile::open_as(images, layout.options())?, condition)?)
 }
 
 impl Arguments {
@@ -243,10 +249,11 @@ impl Arguments {
 /// # Errors
 /// Bad usage, bad input, a training that diverges, an interrupt.
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let mut data = examples(&arguments.images, arguments.condition.as_deref())?;
+    let mut data = examples(&arguments.images, arguments.condition.as_deref(), arguments.layout)?;
     let validation = arguments.validation.as_deref();
-    let validation =
-        validation.map(|images| examples(images, arguments.validation_condition.as_deref())).transpose()?;
+    let validation = validation
+        .map(|images| examples(images, arguments.validation_condition.as_deref(), arguments.layout))
+        .transpose()?;
     let architecture = arguments.architecture(&data)?;
     let settings = arguments.settings(architecture.channels)?;
     for part in std::iter::once(&data).chain(&validation) {

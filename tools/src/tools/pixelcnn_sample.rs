@@ -57,6 +57,8 @@ pub struct Arguments {
     #[arg(long, value_name = "R", requires = "complete")]
     rows_kept: Option<usize>,
     #[command(flatten)]
+    layout: crate::LayoutArguments,
+    #[command(flatten)]
     checkpoint: CheckpointArguments,
     #[command(flatten)]
     seed: SeedArgument,
@@ -93,7 +95,7 @@ impl Request {
         );
         let complete = match (&arguments.complete, arguments.rows_kept) {
             (Some(path), Some(rows)) => {
-                let images = ImageFile::open(path)?;
+                let images = ImageFile::open_as(path, arguments.layout.options())?;
                 images.reader().require_dtype(&[Dtype::U8])?;
                 let (wanted, found) = (architecture.image(), images.shape());
                 ensure!(wanted == found, "{}: expected images of {wanted}, found {found}", path.display());
@@ -170,7 +172,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
 fn draw<E: Element + Scalar>(arguments: &Arguments, request: &Request, task: Task) -> anyhow::Result<()> {
     let model = PixelCnn::<E>::load(&arguments.model)?;
     let Architecture { channels, height, width, .. } = request.architecture;
-    let mut writer = Writer::create(&arguments.output, Dtype::U8, &[channels, height, width])?;
+    let mut writer = Writer::create(&arguments.output, Dtype::U8, &[channels, height, width])?.of_images([0.0, 255.0]);
     let batch = arguments.rows.batch.or(16);
     // A batch a thread: the products of one pixel are too small to share.
     let together = batch * rayon::current_num_threads();

@@ -61,7 +61,7 @@ use super::size::Size;
 pub use crate::ops::reduce::Reduction;
 pub use crate::ops::resize::{Coordinates, Interpolation, Rounding};
 use crate::ops::window::Window;
-use crate::tensor::{Batch, Element, Tape};
+use crate::tensor::{Batch, Element, Tape, call};
 
 /// Makes [`Op`] of the list of rooms, and hands each call to the room.
 macro_rules! operations {
@@ -89,33 +89,24 @@ macro_rules! operations {
                 }
             }
 
-            /// What it computes at a site.
-            pub(crate) fn forward<E: Element>(&self, tape: &mut Tape<E>, site: &Site<E>) -> Computed<E> {
-                match self {
+            fn forward_in<E: Element>((op, tape, site): (&Self, &mut Tape<E>, &Site<E>)) -> Computed<E> {
+                match op {
                     $(Self::$Name(settings) => settings.forward(tape, site)),*
                 }
             }
 
-            /// The cotangents of its inputs, in their order, for one of its result.
-            pub(crate) fn pullback<E: Element>(
-                &self,
-                tape: &mut Tape<E>,
-                site: &Site<E>,
-                cotangent: Cotangent<E>,
+            fn pullback_in<E: Element>(
+                (op, tape, site, cotangent): (&Self, &mut Tape<E>, &Site<E>, Cotangent<E>),
             ) -> Vec<Batch<E>> {
-                match self {
+                match op {
                     $(Self::$Name(settings) => settings.pullback(tape, site, cotangent)),*
                 }
             }
 
-            /// The transposed map of an operation that is linear up to a bias; `None` of others.
-            pub(crate) fn adjoint<E: Element>(
-                &self,
-                tape: &mut Tape<E>,
-                form: Form<E>,
-                cotangent: Cotangent<E>,
+            fn adjoint_in<E: Element>(
+                (op, tape, form, cotangent): (&Self, &mut Tape<E>, Form<E>, Cotangent<E>),
             ) -> Option<Batch<E>> {
-                match self {
+                match op {
                     $(Self::$Name(settings) => settings.adjoint(tape, form, cotangent)),*
                 }
             }
@@ -157,6 +148,48 @@ macro_rules! operations {
             }
         }
     };
+}
+
+call! {
+    /// [`Op::forward`].
+    Forward<'a>: Op::forward_in, E => ((&'a Op, &'a mut Tape<E>, &'a Site<'a, E>)) -> Computed<E>
+}
+
+call! {
+    /// [`Op::pullback`].
+    Pullback<'a>: Op::pullback_in, E => ((&'a Op, &'a mut Tape<E>, &'a Site<'a, E>, Cotangent<'a, E>)) -> Vec<Batch<E>>
+}
+
+call! {
+    /// [`Op::adjoint`].
+    Adjoint<'a>: Op::adjoint_in, E => ((&'a Op, &'a mut Tape<E>, Form<'a, E>, Cotangent<'a, E>)) -> Option<Batch<E>>
+}
+
+impl Op {
+    /// What it computes at a site.
+    pub(crate) fn forward<E: Element>(&self, tape: &mut Tape<E>, site: &Site<E>) -> Computed<E> {
+        E::call::<Forward>((self, tape, site))
+    }
+
+    /// The cotangents of its inputs, in their order, for one of its result.
+    pub(crate) fn pullback<E: Element>(
+        &self,
+        tape: &mut Tape<E>,
+        site: &Site<E>,
+        cotangent: Cotangent<E>,
+    ) -> Vec<Batch<E>> {
+        E::call::<Pullback>((self, tape, site, cotangent))
+    }
+
+    /// The transposed map of an operation that is linear up to a bias; `None` of others.
+    pub(crate) fn adjoint<E: Element>(
+        &self,
+        tape: &mut Tape<E>,
+        form: Form<E>,
+        cotangent: Cotangent<E>,
+    ) -> Option<Batch<E>> {
+        E::call::<Adjoint>((self, tape, form, cotangent))
+    }
 }
 
 operations! {

@@ -11,7 +11,7 @@ use realfft::{ComplexToReal, RealFftPlanner, RealToComplex};
 use rustfft::num_complex::Complex;
 use rustfft::{Fft, FftNum, FftPlanner};
 
-use crate::tensor::{Element, filled_in_chunks};
+use crate::tensor::{Element, call, filled_in_chunks};
 
 /// The transforms of one plane size, in the type that planes are of.
 #[derive(Clone)]
@@ -23,7 +23,13 @@ pub(super) enum Spectrum {
 impl Spectrum {
     /// Transforms of planes of `E`.
     pub fn new<E: Element>(height: usize, width: usize) -> Self {
-        match size_of::<E>() {
+        Self::of_numbers(size_of::<E>(), height, width)
+    }
+
+    // Not generic: it is compiled here, once.
+    #[inline(never)]
+    fn of_numbers(bytes: usize, height: usize, width: usize) -> Self {
+        match bytes {
             4 => Self::Single(Plan::new(height, width)),
             _ => Self::Double(Plan::new(height, width)),
         }
@@ -65,20 +71,20 @@ impl Spectrum {
 
     /// Planes of spectra.
     pub fn planes<E: Element>(&self, spectra: &[E], weights: &[E]) -> Vec<E> {
-        let (bins, pixels) = (2 * self.bins(), self.pixels());
+        E::call::<Planes>((self, spectra, weights))
+    }
+
+    fn planes_in<E: Element>((spectrum, spectra, weights): (&Self, &[E], &[E])) -> Vec<E> {
+        let (bins, pixels) = (2 * spectrum.bins(), spectrum.pixels());
         filled_in_chunks(
             spectra.len() / bins * pixels,
             pixels,
             || (),
             |(), number, plane| {
-                let spectrum = &spectra[number * bins..][..bins];
-                match self {
-                    Self::Single(plan) => {
-                        plan.inverse(cast_slice(spectrum), cast_slice(weights), cast_slice_mut(plane))
-                    }
-                    Self::Double(plan) => {
-                        plan.inverse(cast_slice(spectrum), cast_slice(weights), cast_slice_mut(plane))
-                    }
+                let bins = &spectra[number * bins..][..bins];
+                match spectrum {
+                    Self::Single(plan) => plan.inverse(cast_slice(bins), cast_slice(weights), cast_slice_mut(plane)),
+                    Self::Double(plan) => plan.inverse(cast_slice(bins), cast_slice(weights), cast_slice_mut(plane)),
                 }
             },
         )
@@ -86,24 +92,34 @@ impl Spectrum {
 
     /// Spectra of planes, each bin times its weight. With weights c_k w_k it is the transpose of [`Spectrum::planes`] with w_k.
     pub fn spectra<E: Element>(&self, planes: &[E], weights: &[E]) -> Vec<E> {
-        let (bins, pixels) = (2 * self.bins(), self.pixels());
+        E::call::<Spectra>((self, planes, weights))
+    }
+
+    fn spectra_in<E: Element>((spectrum, planes, weights): (&Self, &[E], &[E])) -> Vec<E> {
+        let (bins, pixels) = (2 * spectrum.bins(), spectrum.pixels());
         filled_in_chunks(
             planes.len() / pixels * bins,
             bins,
             || (),
-            |(), number, spectrum| {
+            |(), number, bins| {
                 let plane = &planes[number * pixels..][..pixels];
-                match self {
-                    Self::Single(plan) => {
-                        plan.forward(cast_slice(plane), cast_slice(weights), cast_slice_mut(spectrum))
-                    }
-                    Self::Double(plan) => {
-                        plan.forward(cast_slice(plane), cast_slice(weights), cast_slice_mut(spectrum))
-                    }
+                match spectrum {
+                    Self::Single(plan) => plan.forward(cast_slice(plane), cast_slice(weights), cast_slice_mut(bins)),
+                    Self::Double(plan) => plan.forward(cast_slice(plane), cast_slice(weights), cast_slice_mut(bins)),
                 }
             },
         )
     }
+}
+
+call! {
+    /// [`Spectrum::planes`].
+    Planes<'a>: Spectrum::planes_in, E => ((&'a Spectrum, &'a [E], &'a [E])) -> Vec<E>
+}
+
+call! {
+    /// [`Spectrum::spectra`].
+    Spectra<'a>: Spectrum::spectra_in, E => ((&'a Spectrum, &'a [E], &'a [E])) -> Vec<E>
 }
 
 impl std::fmt::Debug for Spectrum {

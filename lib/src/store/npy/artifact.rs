@@ -33,7 +33,7 @@ impl Artifact {
 impl From<Written> for Artifact {
     fn from(written: Written) -> Self {
         let (shape, dtype) = (Some(written.shape), Some(written.dtype));
-        Self { shape, dtype, ..Self::known(&written.path, written.blake3) }
+        Self { shape, dtype, pixels: written.pixels, ..Self::known(&written.path, written.blake3) }
     }
 }
 

@@ -17,6 +17,7 @@
 
 mod artifact;
 mod cursor;
+mod pixels;
 mod reader;
 mod rows;
 #[cfg(test)]
@@ -26,6 +27,7 @@ mod whole;
 mod writer;
 mod written;
 
+pub use pixels::{Layout, Pixels};
 pub use reader::{Reader, piped};
 pub use values::require_finite;
 pub use whole::{read, stage, write, write_array};

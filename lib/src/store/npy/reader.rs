@@ -63,6 +63,7 @@ impl Reader {
                 path: path.to_owned(),
                 shape: reader.shape().to_vec(),
                 dtype: reader.dtype(),
+                pixels: None,
                 blake3: reader.digest()?,
             });
             return Ok(reader);

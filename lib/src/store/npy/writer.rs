@@ -5,6 +5,7 @@ use std::io::{BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use super::cursor::At;
+use super::pixels::{Layout, Pixels};
 use super::written::Written;
 use crate::store::atomic::AtomicFile;
 use crate::store::dtype::{Dtype, Scalar};
@@ -38,6 +39,7 @@ pub struct Writer {
     raw: BufWriter<File>,
     dtype: Dtype,
     row_shape: Vec<usize>,
+    pixels: Option<Pixels>,
     pub(super) rows: usize,
 }
 
@@ -68,11 +70,29 @@ impl Writer {
             }
         };
         let raw = BufWriter::with_capacity(BUFFER, raw.map_err(Error::write(path))?);
-        let mut writer =
-            Self { path: path.to_owned(), destination, raw, dtype, row_shape: row_shape.to_vec(), rows: 0 };
+        let mut writer = Self {
+            path: path.to_owned(),
+            destination,
+            raw,
+            dtype,
+            row_shape: row_shape.to_vec(),
+            pixels: None,
+            rows: 0,
+        };
         // Room for the header. Its length does not depend on the number of rows, which is known only at the end.
         writer.write_header()?;
         Ok(writer)
+    }
+
+    /// The rows are images, (C, H, W) or (H, W), and these values are black and white. The sidecar of the file says so.
+    pub fn of_images(mut self, range: [f64; 2]) -> Self {
+        self.set_pixels(Some(Pixels { range, layout: Layout::Nchw }));
+        self
+    }
+
+    /// How the rows are images, for the sidecar of the file.
+    pub fn set_pixels(&mut self, pixels: Option<Pixels>) {
+        self.pixels = pixels;
     }
 
     fn shape(&self) -> Vec<usize> {
@@ -154,6 +174,6 @@ impl Writer {
                 Whole::StandardOutput(Box::new(raw))
             }
         };
-        Ok((Written { path, shape, dtype: self.dtype, blake3 }, whole))
+        Ok((Written { path, shape, dtype: self.dtype, pixels: self.pixels, blake3 }, whole))
     }
 }

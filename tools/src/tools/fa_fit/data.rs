@@ -17,7 +17,7 @@ pub(super) struct Data {
 
 impl Data {
     pub(super) fn open(arguments: &Arguments) -> anyhow::Result<Self> {
-        let images = ImageFile::open(&arguments.images)?;
+        let images = arguments.pixels.open(&arguments.images)?;
         let labels = arguments.labels.as_deref().map(|path| LabelFile::open(path, images.count())).transpose()?;
         let targets = arguments.targets.as_deref().map(Reader::open).transpose()?;
         if let Some(targets) = &targets {
@@ -27,7 +27,7 @@ impl Data {
                 bail!("{path}: expected {} rows, one per image, found {}", images.count(), targets.rows());
             }
         }
-        let test = arguments.test.as_deref().map(ImageFile::open).transpose()?;
+        let test = arguments.test.as_deref().map(|path| arguments.pixels.open(path)).transpose()?;
         let test = test
             .map(|test| {
                 let labels = arguments.test_labels.as_deref().map(|path| LabelFile::open(path, test.count()));

@@ -30,7 +30,7 @@ impl Data {
             values.require_rank(2, "values (N, F)")?;
             require_as_many(values, count)?;
         }
-        let originals = arguments.compare.as_deref().map(ImageFile::open).transpose()?;
+        let originals = arguments.compare.as_deref().map(|path| arguments.pixels.open(path)).transpose()?;
         if let Some(originals) = &originals {
             require_as_many(originals.reader(), count)?;
         }

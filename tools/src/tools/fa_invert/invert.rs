@@ -38,7 +38,7 @@ pub(super) fn invert_all<E: Element + Scalar>(
     data.originals.as_ref().map_or(Ok(()), |originals| require_recoverable(originals, image))?;
     arguments.rows.charge(&arguments.network, inverter.graph(), latents.count(), image.elements())?;
     let stream = Stream::new(arguments.seed.seed, "recovery", 0);
-    let mut writer = Writer::create(&arguments.output, E::DTYPE, &[channels, height, width])?;
+    let mut writer = Writer::create(&arguments.output, E::DTYPE, &[channels, height, width])?.of_images([0.0, 1.0]);
     let (mut error, mut within) = (SquaredError::default(), 0);
     arguments.rows.for_each_batch(latents.count(), image.elements(), |rows| {
         let (first, count) = (rows[0], rows.len());

@@ -27,8 +27,8 @@ impl Data {
     fn open(arguments: &Arguments) -> anyhow::Result<Self> {
         let path = arguments.latents.as_deref().context("--reverse: expected what a node computes")?;
         let representations = Reader::open(path)?;
-        let estimate = arguments.estimate.as_deref().map(ImageFile::open).transpose()?;
-        let originals = arguments.compare.as_deref().map(ImageFile::open).transpose()?;
+        let estimate = arguments.estimate.as_deref().map(|path| arguments.pixels.open(path)).transpose()?;
+        let originals = arguments.compare.as_deref().map(|path| arguments.pixels.open(path)).transpose()?;
         if let Some(originals) = &originals {
             require_as_many(originals.reader(), representations.rows())?;
         }
@@ -90,7 +90,8 @@ fn reverse_all<E: Element + Scalar>(arguments: &Arguments, data: &Data, task: Ta
     let fits = fits(&network, &reverse, data.estimate.as_ref())?;
     let count = data.representations.rows();
     arguments.rows.charge(&arguments.network, network.graph(), count, image.elements())?;
-    let mut writer = Writer::create(&arguments.output, E::DTYPE, &[image.channels, image.height, image.width])?;
+    let mut writer = Writer::create(&arguments.output, E::DTYPE, &[image.channels, image.height, image.width])?
+        .of_images([0.0, 1.0]);
     let mut error = SquaredError::default();
     arguments.rows.for_each_batch(count, image.elements(), |rows| {
         let (first, count) = (rows[0], rows.len());

@@ -38,7 +38,7 @@ pub(super) fn climb<E: Element + Scalar>(
         settings: climb.settings,
         seed: request.seed,
     };
-    let starts = Starts::open(&climb.start, parameterisation.as_ref(), objective.images())?;
+    let starts = Starts::open((&climb.start, request.pixels), parameterisation.as_ref(), objective.images())?;
     let rows: Vec<usize> = request.rows.shard.shard.rows(objective.images()).collect();
     let usual = if objective.is_joint() { rows.len() } else { 16 };
     if objective.is_joint() {
@@ -75,7 +75,7 @@ enum Starts {
 
 impl Starts {
     fn open<E: Element>(
-        start: &Start,
+        (start, pixels): (&Start, crate::PixelArguments),
         parameterisation: &dyn Parameterisation<E>,
         count: usize,
     ) -> anyhow::Result<Self> {
@@ -92,7 +92,7 @@ impl Starts {
             return Ok(Self::Given { reader, length });
         }
         let Start::Images(path) = start else { return Ok(Self::Drawn) };
-        let (images, size) = (ImageFile::open(path)?, parameterisation.image_size());
+        let (images, size) = (pixels.open(path)?, parameterisation.image_size());
         let found = images.shape();
         ensure!(
             (found.channels, found.height, found.width) == (size.channels, size.height, size.width)
@@ -259,7 +259,8 @@ fn finish<E: Element + Scalar>(
             metrics.insert(name.into(), column.into());
         }
     }
-    let mut writer = Writer::create(&request.output, E::DTYPE, &[size.channels, size.height, size.width])?;
+    let mut writer =
+        Writer::create(&request.output, E::DTYPE, &[size.channels, size.height, size.width])?.of_images([0.0, 1.0]);
     chunks.join::<E>("images", firsts, &mut writer)?;
     task.finish_array(writer, metrics)
 }

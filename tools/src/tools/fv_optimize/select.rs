@@ -68,7 +68,7 @@ fn rank<E: Element + Scalar>(
     task: Task,
 ) -> anyhow::Result<()> {
     let input = network.graph().input.shape;
-    let file = FittedImages::open(examples, input)?;
+    let file = FittedImages::open(request.pixels.open(examples)?, input)?;
     let judge = Judge { network, plain: &plain(input, input)?, objectives };
     let images = |first: u64, count: usize| {
         let rows: Vec<usize> = (first as usize..first as usize + count).collect();
@@ -110,7 +110,8 @@ fn write_best<E: Element + Scalar>(
     images: Images<E>,
     task: Task,
 ) -> anyhow::Result<()> {
-    let mut writer = Writer::create(&request.output, E::DTYPE, &[size.channels, size.height, size.width])?;
+    let mut writer =
+        Writer::create(&request.output, E::DTYPE, &[size.channels, size.height, size.width])?.of_images([0.0, 1.0]);
     for candidate in kept(best) {
         let image = images(candidate, 1)?;
         writer.write_rows(&channels_first(view(&image), shape(&image)))?;

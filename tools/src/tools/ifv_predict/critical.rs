@@ -81,7 +81,7 @@ fn linearisations<E: Element + Scalar>(
     let (folder, images, layer) = source.named()?;
     let network = network::<E>(folder, layer)?;
     let map = source.image.build::<E>(network.graph().input.shape)?;
-    let points = Points::open(images, source.parameters.as_deref(), map.as_ref())?;
+    let points = Points::open((images, source.arguments.pixels), source.parameters.as_deref(), map.as_ref())?;
     let targets = arguments.targets.as_deref().map(Reader::open).transpose()?;
     let features = source.features(&[targets.as_ref()]);
     let response = Response::new(&network, map.as_ref(), layer, source.comparison.aggregation, features)?;

@@ -77,7 +77,7 @@ pub(super) fn jacobians<E: Element + Scalar>(
     let targets = arguments.targets.as_deref().map(Reader::open).transpose()?;
     let home = network::<E>(home, layer)?;
     let map = source.image.build::<E>(home.graph().input.shape)?;
-    let points = Points::open(images, source.parameters.as_deref(), map.as_ref())?;
+    let points = Points::open((images, source.arguments.pixels), source.parameters.as_deref(), map.as_ref())?;
     let part: Vec<usize> = rows.shard.shard.rows(points.images.count()).collect();
     ensure!(!part.is_empty(), "--shard: expected a part with at least one image, found none");
     let features = source.features(&[targets.as_ref()]);

@@ -96,11 +96,11 @@ pub(super) struct Points {
 
 impl Points {
     pub(super) fn open<E: Element>(
-        images: &Path,
+        (images, pixels): (&Path, crate::PixelArguments),
         parameters: Option<&Path>,
         parameterisation: &dyn Parameterisation<E>,
     ) -> anyhow::Result<Self> {
-        let images = ImageFile::open(images)?;
+        let images = pixels.open(images)?;
         let (size, found) = (parameterisation.image_size(), images.shape());
         ensure!(
             (found.channels, found.height, found.width) == (size.channels, size.height, size.width),

@@ -30,10 +30,10 @@ pub(super) struct Files<'a> {
 }
 
 impl Split {
-    pub(super) fn open(files: &Files) -> anyhow::Result<Self> {
-        let images = ImageFile::open(files.images)?;
+    pub(super) fn open(files: &Files, pixels: crate::PixelArguments) -> anyhow::Result<Self> {
+        let images = pixels.open(files.images)?;
         let labels = files.labels.as_ref().map(|path| LabelFile::open(path, images.count())).transpose()?;
-        let targets = files.targets.as_deref().map(ImageFile::open).transpose()?;
+        let targets = files.targets.as_deref().map(|path| pixels.open(path)).transpose()?;
         let condition = files.condition.as_deref().map(Reader::open).transpose()?;
         if let Some(targets) = &targets {
             let (small, large) = (images.shape(), targets.shape());
@@ -81,9 +81,9 @@ pub(super) struct Data {
 impl Data {
     pub(super) fn open(arguments: &Arguments) -> anyhow::Result<Self> {
         let Arguments { images, labels, targets, condition, .. } = arguments;
-        let train = Split::open(&Files { images, labels, targets, condition })?;
+        let train = Split::open(&Files { images, labels, targets, condition }, arguments.pixels)?;
         let (labels, targets, condition) = (&arguments.test_labels, &arguments.test_targets, &arguments.test_condition);
-        let split = |files: Option<Files>| files.as_ref().map(Split::open).transpose();
+        let split = |files: Option<Files>| files.as_ref().map(|files| Split::open(files, arguments.pixels)).transpose();
         let test = split(arguments.test.as_deref().map(|images| Files { images, labels, targets, condition }))?;
         let (labels, targets, condition) =
             (&arguments.validation_labels, &arguments.validation_targets, &arguments.validation_condition);

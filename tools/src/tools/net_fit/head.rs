@@ -19,7 +19,7 @@ use crate::{Metrics, Progress, Task, check_interrupted};
 /// Fits the last layer of a network to the features that reach it.
 pub(super) fn fit_head(arguments: &Arguments) -> anyhow::Result<()> {
     let Arguments { images, labels, .. } = arguments;
-    let split = Split::open(&Files { images, labels, targets: &None, condition: &None })?;
+    let split = Split::open(&Files { images, labels, targets: &None, condition: &None }, arguments.pixels)?;
     let folder = Path::new(&arguments.arch);
     let mut task = Task::begin(&arguments.training.common, Some(&arguments.output))?;
     task.input("arch", folder)?;
