@@ -3,7 +3,7 @@
     generate.py BIN OUT.json.zst [NAME,…]
 
 Every network is made with random weights that no two tensors share, exported by PyTorch, and imported by BIN/net-import; each parameter
-of the imported network is then found among the network's own tensors by its values. Needs torch, torchvision, timm and zstandard.
+of the imported network is then found among the network's own tensors by its values. Needs torch, torchvision, timm, efficientnet_lite_pytorch and zstandard.
 """
 
 import contextlib
@@ -39,6 +39,12 @@ def timm(name, **settings):
     return timm.create_model(name, pretrained=False, **settings)
 
 
+def lite():
+    from efficientnet_lite_pytorch import EfficientNet
+
+    return EfficientNet.from_name("efficientnet-lite0")
+
+
 def architectures():
     """Name, how it is made, side of its images, convention."""
     plain = """resnet18 resnet34 resnet50 resnet101 resnet152 resnext50_32x4d resnext101_32x8d wide_resnet50_2 wide_resnet101_2
@@ -48,6 +54,7 @@ def architectures():
     for name in plain:
         yield name, (lambda name=name: torchvision(name)), 224, IMAGENET
     yield "inception_v3", lambda: torchvision("inception_v3", init_weights=False), 299, HALF
+    yield "efficientnet-lite0", lite, 224, IMAGENET
     for name, side, convention in [
         ("vit_tiny_patch16_224", 224, HALF),
         ("vit_small_patch16_224", 224, HALF),

@@ -49,6 +49,8 @@ pub enum Outside {
     Refused,
     /// They become black or white.
     Clipped,
+    /// Values are no pixels, and there are no others: they are taken as they are. Channels may be last where only that fits what is wanted.
+    Unchecked,
     /// They are kept, but an array is refused whose values look like those of another range.
     Kept,
 }
@@ -90,7 +92,7 @@ impl ImageOptions {
         let is_whole = reader.dtype() == Dtype::U8 && low <= 0.0 && high >= 255.0;
         // What has one place is a vector, whose values are no pixels.
         let is_vector = shape.height * shape.width == 1 && self.range.is_none();
-        if scale.clips || is_trusted || is_whole || is_vector {
+        if scale.clips || self.outside == Outside::Unchecked || is_trusted || is_whole || is_vector {
             return Ok(scale);
         }
         let kept = self.outside == Outside::Kept || is_standard_stream(reader.path());
@@ -129,9 +131,13 @@ impl ImageOptions {
                 Ok((layout, Shape::checked(&file, channels, height, width)?))
             }
             [channels, height, width] => {
-                let looks_last = channels > 4 && height > 4 && matches!(width, 1 | 3 | 4);
                 let fits_last = wants([width, channels, height]);
-                if known.is_none() && (looks_last || fits_last) && !wants([channels, height, width]) {
+                let fits_first = wants([channels, height, width]);
+                if known.is_none() && fits_last && !fits_first && self.outside == Outside::Unchecked {
+                    return Ok((Layout::Nhwc, Shape::checked(&file, width, channels, height)?));
+                }
+                let looks_last = channels > 4 && height > 4 && matches!(width, 1 | 3 | 4);
+                if known.is_none() && (looks_last || fits_last) && !fits_first {
                     let advice = "give `nhwc` if the channels are the last axis, `nchw` if they are the second";
                     return refused("images (N, C, H, W)", advice);
                 }
@@ -288,6 +294,10 @@ mod tests {
         assert!(open(&[2, 8, 9, 3], tall).is_ok());
         let small = Shape { channels: 3, height: 2, width: 2 };
         assert!(open(&[2, 2, 2, 3], small).unwrap_err().to_string().contains("`nhwc`"));
+        let path = written(folder.path(), "normal.npy", &[1, 2, 2, 3], &[-3.0f32; 12]);
+        let any = ImageOptions { outside: Outside::Unchecked, ..ImageOptions::default() };
+        let values = ImageFile::of_network(Reader::open(&path).unwrap(), small, any).unwrap();
+        assert_eq!((values.shape(), values.batch::<f32>(&[0]).unwrap()), (small, vec![-3.0; 12]));
         assert!(open(&[9, 9, 3], tall).unwrap_err().to_string().contains("one image (H, W, C)"));
     }
 }

@@ -170,6 +170,11 @@ enum Channels {
 
 impl PixelArguments {
     /// The convention, with the arguments that override it.
+    /// Whether anything is said of the pixels. The values that an ONNX file takes need be none.
+    fn is_given(&self) -> bool {
+        self.convention.is_some() || self.range.is_some() || self.mean.is_some() || self.std.is_some()
+    }
+
     fn pixels(&self, default: &str) -> anyhow::Result<Pixels> {
         let name = self.convention.as_deref().unwrap_or(default);
         let known = Pixels::of_convention(name);
@@ -344,7 +349,10 @@ fn import_onnx(mut task: Task, request: &OnnxImport) -> anyhow::Result<()> {
     metrics.insert("left_off".into(), json!(left_off));
     metrics.insert("remarks".into(), json!(remarks));
     let network = sliced(pixels.before(network)?, &request.slices)?;
-    let origin = json!({"format": "onnx", "left_off": left_off});
+    let mut origin = json!({"format": "onnx", "left_off": left_off});
+    if request.pixels.is_given() {
+        origin["pixels"] = true.into();
+    }
     save(task, &network, file, output, (origin, metrics))
 }
 

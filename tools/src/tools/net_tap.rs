@@ -14,7 +14,8 @@ use obverse::alignment::orthogonality::orthogonality;
 use obverse::baselines::classifier::largest;
 use obverse::data::Shape;
 use obverse::data::batches::ImageFile;
-use obverse::net::{Graph, Mode, Network, Size};
+use obverse::data::pixels::Outside;
+use obverse::net::{self, Graph, Mode, Network, Size};
 use obverse::ops::InputGradient;
 use obverse::store;
 use obverse::store::npy::{Reader, Scalar, Writer};
@@ -93,7 +94,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
         return describe(&arguments, &graph);
     };
     graph.place(layer)?;
-    let images = open(images, &graph, arguments.pixels)?;
+    let images = open(images, &graph, &arguments)?;
     require_images(&images, &graph)?;
     let classes = Classes::open(arguments.labels.as_deref(), &arguments.class, images.count())?;
     let mut task = Task::begin(&arguments.rows.common, Some(output))?;
@@ -106,10 +107,18 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     }
 }
 
-/// Images, or vectors and tokens where the network takes those.
-fn open(path: &Path, graph: &Graph, pixels: crate::PixelArguments) -> anyhow::Result<ImageFile> {
+/// Images, or vectors and tokens where the network takes those; of a network out of an ONNX file, of whose pixels nothing was said, any
+/// values in the layout of the file.
+fn open(path: &Path, graph: &Graph, arguments: &Arguments) -> anyhow::Result<ImageFile> {
     let Size { channels, height, width } = graph.input.shape;
-    Ok(ImageFile::of_network(Reader::open(path)?, Shape { channels, height, width }, pixels.options())?)
+    let mut options = arguments.pixels.options();
+    let origin = net::origin(&arguments.network)?;
+    if origin["format"] == "onnx" && origin["pixels"] != true && graph.input.normalisation().is_none() {
+        if options.range.is_none() && options.outside == Outside::Refused {
+            options.outside = Outside::Unchecked;
+        }
+    }
+    Ok(ImageFile::of_network(Reader::open(path)?, Shape { channels, height, width }, options)?)
 }
 
 fn tap<E: Element + Scalar>(

@@ -18,7 +18,7 @@ use crate::{Metrics, Precision, Task, require_images};
 /// # Errors
 /// Files that cannot be read, images of another size, an output that cannot be written.
 pub(super) fn run(arguments: &Arguments, graph: &Graph, output: &Path) -> anyhow::Result<()> {
-    let images = arguments.images.as_deref().map(|path| open(path, graph, arguments.pixels)).transpose()?;
+    let images = arguments.images.as_deref().map(|path| open(path, graph, arguments)).transpose()?;
     images.as_ref().map_or(Ok(()), |images| require_images(images, graph))?;
     let mut task = Task::begin(&arguments.rows.common, Some(output))?;
     if task.is_fresh()? {
