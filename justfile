@@ -105,6 +105,13 @@ bench *jobs:
     target/peers/bin/python -c 'import torch, torchvision, numpy, scipy, sklearn' 2>/dev/null || target/peers/bin/pip install --quiet torch torchvision numpy scipy scikit-learn
     target/peers/bin/python tests/peers/bench.py {{ jobs }}
 
+# Takes the weights of the inception network up to Mixed_6e, batch normalisation folded in; `more` may be --images 100.
+# Hold fid-score against torch-fidelity, pytorch-fid, clean-fid and prdc (makes its own Python environment).
+peers-fid weights *more: build
+    test -x target/peers/bin/python || python3 -m venv target/peers
+    target/peers/bin/python -c 'import torch, torch_fidelity, pytorch_fid, cleanfid, prdc, sklearn' 2>/dev/null || target/peers/bin/pip install --quiet torch torchvision numpy scipy scikit-learn torch-fidelity==0.4.0 pytorch-fid==0.3.0 clean-fid==0.1.35 prdc==0.2
+    target/peers/bin/python tests/peers/fid.py "$OBVERSE_BIN" {{ quote(weights) }} {{ more }}
+
 # Make the tests' reference values with PyTorch and SciPy, into a folder (makes its own Python environment): just oracle out --seed 7.
 oracle out *words:
     test -x target/peers/bin/python || python3 -m venv target/peers

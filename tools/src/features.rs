@@ -1,21 +1,22 @@
 //! Where the features that `fid-score` compares come from: images through a network, arrays, files of statistics.
 
-use crate::request::Declared;
+mod side;
+
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use clap::{Args, ValueEnum};
 use obverse::data::pictures::Pictures;
-use obverse::fidelity::Features;
-use obverse::fidelity::features::{FeatureMap, Resize};
-use obverse::fidelity::moments::Moments;
-use obverse::fidelity::statistics::{Origin, Statistics};
-use obverse::net::{self, Network, inception};
+use obverse::fidelity::features::{FeatureMap, Reading};
+use obverse::fidelity::input::{Convention, Input, Rounding, Scale};
+use obverse::fidelity::statistics::Origin;
+use obverse::net::{self, Graph, Network, inception};
 use obverse::store::digest;
-use obverse::store::npy::{Reader, require_finite};
-use obverse::store::sidecar::Sidecar;
 
-use crate::{BatchArgument, CommonArguments, Progress, Shard, check_interrupted};
+use crate::request::Declared;
+use crate::{BatchArgument, Progress, Shard, check_interrupted};
+
+pub use side::{Left, Rows, Side, common_origin};
 
 /// Where the inception network lies unless `--net` is given.
 const DEFAULT: &str = "data/inception";
@@ -32,9 +33,15 @@ pub struct FeatureArguments {
     /// The node whose spatial mean is compared [default: the last features_N, or the last node]
     #[arg(long, value_name = "NODE")]
     pub layer: Option<String>,
+    /// Instead of each channel's mean over places, compare the first N channels of --layer at every place
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub at_every_place: Option<u32>,
     /// How images are resized for the network
-    #[arg(long, value_enum, default_value_t)]
-    pub resize: ResizeArgument,
+    #[arg(long, alias = "resize", value_enum, default_value_t)]
+    pub input: InputArgument,
+    /// Take values as they are, instead of what a PNG of 8 bits would hold: clipped to 0..1 and rounded to 256 levels
+    #[arg(long)]
+    pub no_round: bool,
     /// What to do with an image file that cannot be decoded
     #[arg(long, value_enum, default_value_t)]
     pub on_error: OnError,
@@ -43,25 +50,33 @@ pub struct FeatureArguments {
     pub batch: BatchArgument,
 }
 
-/// `--resize`.
+/// `--input`.
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
-pub enum ResizeArgument {
+pub enum InputArgument {
     /// As pytorch-fid: bilinear, without antialiasing
     #[default]
     Bilinear,
-    /// As clean-fid: bicubic, antialiased
+    /// As TensorFlow 1, torch-fidelity, torchmetrics and ADM: bilinear from the corner; (v - 128) / 128 of bytes for inception
+    Tf1,
+    /// As clean-fid: bicubic, antialiased; (v - 128) / 128 of bytes for inception
     Clean,
     /// Not at all: images must have the network's size
     None,
 }
 
-impl ResizeArgument {
-    fn resize(self) -> Resize {
+impl InputArgument {
+    fn input(self) -> Input {
         match self {
-            Self::Bilinear => Resize::Bilinear,
-            Self::Clean => Resize::Clean,
-            Self::None => Resize::None,
+            Self::Bilinear => Input::Bilinear,
+            Self::Tf1 => Input::Tf1,
+            Self::Clean => Input::Clean,
+            Self::None => Input::None,
         }
+    }
+
+    /// Its name on the command line.
+    pub fn name(self) -> String {
+        self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
     }
 }
 
@@ -75,12 +90,53 @@ pub enum OnError {
     Skip,
 }
 
+/// What is read of images.
+#[derive(Clone, Debug)]
+pub enum Wanted {
+    /// The features that are compared: `--layer`.
+    Compared,
+    /// The spatial features of sFID.
+    Spatial,
+    /// The logits of this node, or those that the network names so.
+    Logits(Option<String>),
+}
+
+/// A node of the network, how it is read, and what the features are.
+#[derive(Clone, Debug)]
+pub struct Tap {
+    /// How it is read.
+    pub reading: Reading,
+    /// What the features are; its `layer` is the node.
+    pub origin: Origin,
+    /// How many they are.
+    pub dimension: usize,
+}
+
+/// A network, and what is read of it.
+pub struct Opened {
+    network: Network<f32>,
+    convention: Convention,
+    /// What is read of it, in the order in which it was asked for.
+    pub taps: Vec<Tap>,
+}
+
+impl Opened {
+    /// The network up to these taps.
+    ///
+    /// # Errors
+    /// None: the nodes are there.
+    pub fn map(self, taps: &[&Tap]) -> anyhow::Result<FeatureMap> {
+        let nodes: Vec<_> = taps.iter().map(|tap| (tap.origin.layer.as_str(), tap.reading)).collect();
+        Ok(FeatureMap::new(self.network, &nodes, self.convention)?)
+    }
+}
+
 impl FeatureArguments {
-    /// The network up to its layer, and what its features are called.
+    /// The network, with what is wanted of it.
     ///
     /// # Errors
     /// No network there, no such layer.
-    pub fn map(&self) -> anyhow::Result<(FeatureMap, Origin)> {
+    pub fn open(&self, wanted: &[Wanted]) -> anyhow::Result<Opened> {
         let folder = self.net.as_path();
         ensure!(
             folder.join("net.json").is_file(),
@@ -90,27 +146,81 @@ impl FeatureArguments {
             inception::NAME
         );
         let network = Network::<f32>::load(folder)?;
-        let graph = network.graph();
-        let largest = inception::FEATURES.iter().rev().map(|&features| inception::output(features));
-        let known = largest.clone().find(|output| graph.output(output).is_ok());
-        let last = || graph.nodes.last().map(|node| node.name.clone());
-        let layer = self.layer.clone().or(known).or_else(last).context("a network without nodes has no features")?;
         let from = net::origin(folder)?;
         let is = |key: &str, value: &str| from.get(key).and_then(|found| found.as_str()) == Some(value);
         let of_inception = is("architecture", inception::NAME);
         let official = of_inception && is("weights_sha256", OFFICIAL);
-        let map = FeatureMap::new(network, &layer, self.resize.resize())?;
-        let dimension = map.dimension();
-        let label = match layer == inception::output(dimension) && of_inception {
-            true if official || dimension < 2048 => format!("fid-{dimension}"),
-            true => format!("fid-{dimension}-unofficial-weights"),
-            false => format!("frechet-{layer}-{dimension}"),
+        let convention = Convention {
+            input: self.input.input(),
+            rounding: if self.no_round { Rounding::Unrounded } else { Rounding::Byte },
+            scale: if of_inception { Scale::Inception } else { Scale::Unit },
         };
-        let resize = self.resize.to_possible_value().map(|value| value.get_name().to_string()).unwrap_or_default();
-        Ok((map, Origin { network: digest::of_path(folder)?, layer, resize, label }))
+        let digest = digest::of_path(folder)?;
+        let tap = |wanted: &Wanted| {
+            let (layer, reading) = self.node(network.graph(), wanted)?;
+            let one = FeatureMap::new(network.clone(), &[(layer.as_str(), reading)], convention)?;
+            let dimension = one.dimension(0);
+            let label = match reading {
+                Reading::Mean if layer == inception::output(dimension) && of_inception => match official {
+                    false if dimension == 2048 => format!("fid-{dimension}-unofficial-weights"),
+                    _ => format!("fid-{dimension}"),
+                },
+                _ => format!("frechet-{layer}-{dimension}"),
+            };
+            let origin = Origin {
+                network: digest.clone(),
+                layer,
+                input: self.input.name(),
+                rounding: Some(if self.no_round { "none" } else { "byte" }.to_owned()),
+                at_every_place: match reading {
+                    Reading::Mean => None,
+                    Reading::Places { channels } => Some(channels),
+                },
+                label,
+            };
+            Ok(Tap { reading, origin, dimension })
+        };
+        let taps = wanted.iter().map(tap).collect::<anyhow::Result<_>>()?;
+        Ok(Opened { network, convention, taps })
     }
 
-    /// Gives the features of this shard's pictures to `sink`, a batch at a time, in order; returns how many were skipped.
+    /// The node that is read for this, and how.
+    fn node(&self, graph: &Graph, wanted: &Wanted) -> anyhow::Result<(String, Reading)> {
+        let net = self.net.display();
+        match wanted {
+            Wanted::Compared => {
+                let largest = inception::FEATURES.iter().rev().map(|&features| inception::output(features));
+                let known = largest.clone().find(|output| graph.output(output).is_ok());
+                let last = || graph.nodes.last().map(|node| node.name.clone());
+                let layer = self.layer.clone().or(known).or_else(last);
+                let layer = layer.context("a network without nodes has no features")?;
+                let channels = self.at_every_place.map(|channels| channels as usize);
+                Ok((layer, channels.map_or(Reading::Mean, |channels| Reading::Places { channels })))
+            }
+            Wanted::Spatial => {
+                let node = inception::SPATIAL;
+                ensure!(
+                    graph.place(node).is_ok(),
+                    "{net}: expected the node {node} for sFID, found none; use the inception network, or compare the \
+                     channels of a node of this one with --layer NODE --at-every-place N"
+                );
+                Ok((node.to_owned(), Reading::Places { channels: inception::SPATIAL_CHANNELS }))
+            }
+            Wanted::Logits(Some(node)) => Ok((node.clone(), Reading::Mean)),
+            Wanted::Logits(None) => {
+                let node = [inception::LOGITS, "logits"].iter().find_map(|&output| graph.outputs.get(output));
+                let node = node.with_context(|| {
+                    format!(
+                        "{net}: expected an output of logits for the Inception Score, found none; name a node with --logits, \
+                         or import weights that go up to fc.weight"
+                    )
+                })?;
+                Ok((node.clone(), Reading::Mean))
+            }
+        }
+    }
+
+    /// Gives the features of this shard's pictures to `sink`, a batch at a time, in order, of every tap of `map`.
     ///
     /// # Errors
     /// An image that cannot be read, unless those are skipped; one that the network cannot take; an error of `sink`.
@@ -121,11 +231,11 @@ impl FeatureArguments {
         path: &Path,
         shard: Shard,
         quiet: bool,
-        sink: &mut dyn FnMut(&[f32]) -> anyhow::Result<()>,
-    ) -> anyhow::Result<usize> {
+        sink: &mut dyn FnMut(&[Vec<f32>]) -> anyhow::Result<()>,
+    ) -> anyhow::Result<Left> {
         let rows: Vec<usize> = shard.rows(pictures.count()).collect();
         let mut progress = Progress::new(rows.len() as u64, "images", quiet);
-        let mut skipped = 0;
+        let mut left = Left::default();
         for rows in rows.chunks(self.batch.or(16)) {
             check_interrupted()?;
             let mut taken = Vec::with_capacity(rows.len());
@@ -133,142 +243,26 @@ impl FeatureArguments {
                 match picture {
                     Ok(picture) => taken.push(picture),
                     Err(error) if self.on_error == OnError::Skip => {
-                        skipped += 1;
+                        left.skipped += 1;
                         progress.note(&format!("skipped: {error}"));
                     }
                     Err(error) => return Err(error.into()),
                 }
             }
-            let features = map
+            let taken = map
                 .features(&taken)
                 .map_err(|refusal| anyhow::anyhow!("{}: from image {} on: {refusal}", path.display(), rows[0]))?;
-            sink(&features)?;
+            left.clipped += taken.clipped;
+            sink(&taken.features)?;
             progress.advance(rows.len() as u64);
         }
-        Ok(skipped)
-    }
-}
-
-/// One of the two sets that are compared.
-pub enum Side {
-    /// Features, one row per image.
-    Features {
-        /// (N, d) in row order.
-        rows: Vec<f64>,
-        /// d.
-        dimension: usize,
-        /// Where they come from, if that is known.
-        origin: Option<Origin>,
-        /// Images left out.
-        skipped: usize,
-    },
-    /// A file of statistics.
-    Statistics(Statistics),
-}
-
-impl Side {
-    /// Opens statistics (`.npz`), features (an array of two axes), or images, which go through the network.
-    ///
-    /// # Errors
-    /// A path that cannot be read or is none of these; an empty set.
-    pub fn open(path: &Path, arguments: &FeatureArguments, common: &CommonArguments) -> anyhow::Result<Self> {
-        if path.extension().is_some_and(|extension| extension == "npz") {
-            return Ok(Self::Statistics(Statistics::load(path)?));
+        if left.clipped > 0 {
+            progress.note(&format!(
+                "{}: {} values outside 0..1 were clipped, as in a PNG of 8 bits; --no-round takes them as they are",
+                path.display(),
+                left.clipped
+            ));
         }
-        let name = path.to_string_lossy();
-        if name.ends_with(".npy") || name.ends_with(".npy.zst") {
-            let mut reader = Reader::open(path)?;
-            if reader.shape().len() == 2 {
-                return Self::of_array(&mut reader);
-            }
-        }
-        let pictures = Pictures::open(path)?;
-        ensure!(pictures.count() > 0, "{}: expected images, found none", path.display());
-        let (map, origin) = arguments.map()?;
-        let mut rows = Vec::with_capacity(pictures.count().min(1 << 16) * map.dimension());
-        let skipped = arguments.pass(&map, &pictures, path, Shard::default(), common.quiet, &mut |features| {
-            rows.extend(features.iter().map(|&value| f64::from(value)));
-            Ok(())
-        })?;
-        Ok(Self::Features { rows, dimension: map.dimension(), origin: Some(origin), skipped })
-    }
-
-    fn of_array(reader: &mut Reader) -> anyhow::Result<Self> {
-        let (count, dimension) = (reader.rows(), reader.row_len());
-        ensure!(count > 0 && dimension > 0, "{}: expected features, found none", reader.path().display());
-        let rows: Vec<f64> = reader.read_rows_as_float(count)?;
-        require_finite(reader.path(), &rows, 0, dimension)?;
-        let sidecar = Sidecar::path_of(reader.path()).and_then(|path| Sidecar::read(&path).ok());
-        let origin = sidecar.and_then(|sidecar| serde_json::from_value(sidecar.resolved.get("features")?.clone()).ok());
-        Ok(Self::Features { rows, dimension, origin, skipped: 0 })
-    }
-
-    /// The number of images, if it is known.
-    pub fn count(&self) -> Option<usize> {
-        match self {
-            Self::Features { rows, dimension, .. } => Some(rows.len() / dimension),
-            Self::Statistics(statistics) => statistics.counted.then(|| statistics.moments.count()),
-        }
-    }
-
-    /// The number of features.
-    pub fn dimension(&self) -> usize {
-        match self {
-            Self::Features { dimension, .. } => *dimension,
-            Self::Statistics(statistics) => statistics.moments.dimension(),
-        }
-    }
-
-    /// Where the features come from, if that is known.
-    pub fn origin(&self) -> Option<&Origin> {
-        match self {
-            Self::Features { origin, .. } => origin.as_ref(),
-            Self::Statistics(statistics) => statistics.origin.as_ref(),
-        }
-    }
-
-    /// The rows, unless only statistics are there.
-    pub fn features(&self) -> Option<Features<'_>> {
-        match self {
-            Self::Features { rows, dimension, .. } => Some(Features::new(rows, *dimension)),
-            Self::Statistics(_) => None,
-        }
-    }
-
-    /// The mean and covariance of the features.
-    pub fn moments(&self) -> Moments {
-        match self {
-            Self::Features { rows, dimension, .. } => Moments::of(rows, *dimension),
-            Self::Statistics(statistics) => statistics.moments.clone(),
-        }
-    }
-
-    /// Images left out.
-    pub fn skipped(&self) -> usize {
-        match self {
-            Self::Features { skipped, .. } => *skipped,
-            Self::Statistics(_) => 0,
-        }
-    }
-}
-
-/// Where the features of both sides come from. It must be the same if both are known.
-///
-/// # Errors
-/// Different networks, layers or resizing.
-pub fn common_origin(a: &Side, b: &Side) -> anyhow::Result<Option<Origin>> {
-    match (a.origin(), b.origin()) {
-        (Some(one), Some(other)) if one != other => {
-            bail!(
-                "expected both sets' features from one layer of one network, found {} of {} ({}) and {} of {} ({})",
-                one.layer,
-                one.network,
-                one.resize,
-                other.layer,
-                other.network,
-                other.resize
-            )
-        }
-        (one, other) => Ok(one.or(other).cloned()),
+        Ok(left)
     }
 }

@@ -59,11 +59,11 @@ fn results_of(name: &str) -> u32 {
 
 /// Every tool of the suite, in alphabetical order.
 pub const TOOLS: &[Tool] = &[
-    Tool { name: "dataset", command: tools::dataset::Arguments::command, results: 1 },
+    Tool { name: "dataset", command: tools::dataset::Arguments::command, results: 2 },
     Tool { name: "fa-encode", command: tools::fa_encode::Arguments::command, results: 1 },
     Tool { name: "fa-fit", command: tools::fa_fit::Arguments::command, results: 1 },
     Tool { name: "fa-invert", command: tools::fa_invert::Arguments::command, results: 1 },
-    Tool { name: "fid-score", command: tools::fid_score::Arguments::command, results: 1 },
+    Tool { name: "fid-score", command: tools::fid_score::Arguments::command, results: 2 },
     Tool { name: "fv-optimize", command: tools::fv_optimize::Arguments::command, results: 1 },
     Tool { name: "ifv-predict", command: tools::ifv_predict::Arguments::command, results: 1 },
     Tool { name: "metric-view", command: tools::metric_view::Arguments::command, results: 1 },
@@ -71,7 +71,7 @@ pub const TOOLS: &[Tool] = &[
     Tool { name: "nearest", command: tools::nearest::Arguments::command, results: 1 },
     Tool { name: "net-export", command: tools::net_export::Arguments::command, results: 1 },
     Tool { name: "net-fit", command: tools::net_fit::Arguments::command, results: 1 },
-    Tool { name: "net-import", command: tools::net_import::Arguments::command, results: 1 },
+    Tool { name: "net-import", command: tools::net_import::Arguments::command, results: 2 },
     Tool { name: "net-tap", command: tools::net_tap::Arguments::command, results: 1 },
     Tool { name: "npy-cat", command: tools::npy_cat::Arguments::command, results: 1 },
     Tool { name: "npy-view", command: tools::npy_view::Arguments::command, results: 1 },

@@ -58,6 +58,8 @@ pub struct Task {
     output: Option<PathBuf>,
     companions: Vec<PathBuf>,
     wanted: Wanted,
+    /// The arguments that the sidecar records.
+    arguments: Vec<String>,
     /// The state of the files that are read, as it was when they were digested.
     read: Vec<(PathBuf, Vec<Stand>)>,
     lock: Option<Lock>,
@@ -80,10 +82,24 @@ impl Task {
     /// When both the metrics and the output would go to standard output; an input that cannot be read; an output that is also an
     /// input, or whose name cannot be recorded.
     pub fn begin(common: &CommonArguments, output: Option<&Path>) -> anyhow::Result<Self> {
+        let arguments = std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned());
+        Self::of_request(common, output, Request::current(), arguments.collect())
+    }
+
+    /// Begins a run that makes `output` on the way to another one, as this tool would with these arguments.
+    ///
+    /// # Errors
+    /// As [`Task::begin`].
+    pub fn of_request(
+        common: &CommonArguments,
+        output: Option<&Path>,
+        request: Request,
+        arguments: Vec<String>,
+    ) -> anyhow::Result<Self> {
         if common.json && output.is_some_and(is_standard_stream) {
             bail!("--json and -o - both write to standard output; give -o a file");
         }
-        let Request { values, defaults, inputs, outputs } = Request::current();
+        let Request { values, defaults, inputs, outputs } = request;
         let wanted = Wanted {
             tool: tool_name().to_owned(),
             results: crate::results_of(tool_name()),
@@ -98,6 +114,7 @@ impl Task {
             output: output.map(Path::to_owned),
             companions,
             wanted,
+            arguments,
             read,
             lock: None,
             new: Vec::new(),
@@ -310,11 +327,10 @@ impl Task {
     /// The sidecar, to be written into `folder`.
     fn sidecar(&self, folder: &Path, output: Artifact, metrics: &Metrics) -> anyhow::Result<Sidecar> {
         let Wanted { tool, results, request, resolved, inputs, .. } = self.wanted.clone();
-        let arguments = std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned());
         let (cpu_seconds, peak_memory_bytes) = cost().unzip();
         Ok(Sidecar {
             schema: SCHEMA.to_owned(),
-            command: std::iter::once(tool.clone()).chain(arguments).collect(),
+            command: std::iter::once(tool.clone()).chain(self.arguments.iter().cloned()).collect(),
             tool,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             results,

@@ -12,14 +12,16 @@ use obverse_tools::request::{ChangesNothing, Declared, Request};
 use serde_json::Map;
 
 /// The flags that change no byte of an output.
-const FREE: [&str; 12] = [
+const FREE: [&str; 14] = [
     "batch",
+    "cache",
     "check",
     "checkpoint-minutes",
     "explain",
     "force",
     "json",
     "memory",
+    "no-cache",
     "overwrite",
     "quiet",
     "rehash",

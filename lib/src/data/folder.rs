@@ -20,10 +20,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Cursor, Read};
 use std::sync::Arc;
 
-use image::{DynamicImage, ImageReader, Limits};
+use image::{DynamicImage, ImageFormat, ImageReader, Limits};
 use rayon::prelude::*;
 
 use super::images::{Examples, IMAGE_LIMIT};
+use super::jpeg;
 use super::resize::{Filter, check_size, resize};
 use super::source::base_name;
 use super::{Error, Example, Part, Result, Shape, Source};
@@ -274,9 +275,17 @@ fn decode_limited(file: &str, bytes: &[u8]) -> Result<DynamicImage> {
     limits.max_alloc = Some(4 * IMAGE_LIMIT as u64);
     let mut reader =
         ImageReader::new(Cursor::new(bytes)).with_guessed_format().map_err(|source| Error::read(file, source))?;
+    let unreadable = |error: &dyn std::fmt::Display| {
+        Error::malformed(file, "an image of at most 64 MiB", error, "remove the file or save it again")
+    };
+    if reader.format() == Some(ImageFormat::Jpeg) {
+        let decoded = jpeg::decode(bytes, SIDE_LIMIT, 4 * IMAGE_LIMIT as u64).map_err(|error| unreadable(&error))?;
+        if let Some(image) = decoded {
+            return Ok(image);
+        }
+    }
     reader.limits(limits);
-    let advice = "remove the file or save it again";
-    reader.decode().map_err(|error| Error::malformed(file, "an image of at most 64 MiB", error, advice))
+    reader.decode().map_err(|error| unreadable(&error))
 }
 
 #[cfg(test)]

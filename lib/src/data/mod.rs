@@ -22,6 +22,7 @@ pub mod folder;
 pub mod idx;
 mod images;
 pub mod import;
+mod jpeg;
 pub mod manifest;
 mod matlab;
 #[cfg(test)]

@@ -12,12 +12,16 @@
 //! # Ok::<(), obverse::fidelity::Error>(())
 //! ```
 
+pub mod cmmd;
 pub mod features;
 pub mod frechet;
+pub mod inception_score;
+pub mod input;
 pub mod kernel;
 pub mod manifold;
 pub mod moments;
 pub mod resampling;
+pub mod shuffle;
 pub mod statistics;
 
 /// Why a distance cannot be computed.

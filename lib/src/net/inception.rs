@@ -4,7 +4,8 @@
 //! largest value, and the weights are those of the TensorFlow graph of 2015-12-05. Nodes bear PyTorch's module names
 //! (`Mixed_5b.branch1x1`), each a convolution `….conv` with batch normalisation folded in, and a rectifier. Images are 299 x 299
 //! in 0..1, and come to -1..1. The outputs are the means over places after the first and second max pool (64 and 192
-//! features), after `Mixed_6e` (768), and at the end (2048).
+//! features), after `Mixed_6e` (768), and at the end (2048); and, where the weights have them, the logits of its 1,008 classes
+//! without their bias, as the Inception Score takes them.
 //!
 //! Source: Szegedy et al. 2016; Heusel et al. 2017; pytorch-fid.
 
@@ -12,7 +13,7 @@ use super::error::Result;
 use super::graph::{Graph, INPUT, InputSpec, Node};
 use super::import::builder::Builder;
 use super::network::Network;
-use super::op::{AvgPool2d, Concat, Conv2d, GlobalAvgPool, MaxPool2d, Op, Pair, ParameterSpec, Relu, Sides};
+use super::op::{AvgPool2d, Concat, Conv2d, GlobalAvgPool, Linear, MaxPool2d, Op, Pair, ParameterSpec, Relu, Sides};
 use super::size::Size;
 use crate::store::weights::Weights;
 
@@ -24,6 +25,18 @@ pub const SIDE: usize = 299;
 
 /// The numbers of features that can be tapped; the output of each is named `features_N`.
 pub const FEATURES: [usize; 4] = [64, 192, 768, 2048];
+
+/// The output of logits without bias, and torch-fidelity's name for it.
+pub const LOGITS: &str = "logits_unbiased";
+
+/// The node whose first [`SPATIAL_CHANNELS`] channels at every place are the features of sFID: `mixed_6/conv` of TensorFlow's graph.
+pub const SPATIAL: &str = "Mixed_6d.branch1x1";
+
+/// The channels that sFID takes, which makes 2,023 features of 17 x 17 places.
+pub const SPATIAL_CHANNELS: usize = 7;
+
+/// The parameter that the logits are made with.
+const CLASSES: &str = "fc.weight";
 
 /// The name of the output of so many features.
 pub fn output(features: usize) -> String {
@@ -43,6 +56,11 @@ pub fn output(features: usize) -> String {
 /// # Errors
 /// None: the sizes fit.
 pub fn graph(features: usize) -> Result<Graph> {
+    built(features, None)
+}
+
+/// The same graph, with logits of so many classes on 2048 features.
+fn built(features: usize, classes: Option<usize>) -> Result<Graph> {
     let mut build = Builder::default();
     let x = build.convolution("Conv2d_1a_3x3", INPUT, 32, [3, 3], 2, [0, 0]);
     let x = build.convolution("Conv2d_2a_3x3", &x, 32, [3, 3], 1, [0, 0]);
@@ -69,6 +87,10 @@ pub fn graph(features: usize) -> Result<Graph> {
                 x = build.block_e("Mixed_7b", &x, false);
                 x = build.block_e("Mixed_7c", &x, true);
                 build.tap(2048, &x);
+                if let Some(classes) = classes {
+                    let logits = build.push(LOGITS, Linear::new(classes, false), &[&output(2048)]);
+                    build.outputs.insert(logits.clone(), logits);
+                }
             }
         }
     }
@@ -89,10 +111,14 @@ pub fn load(weights: &Weights) -> Result<Network<f32>> {
     let reaches = |module: &str| weights.names().any(|name| name.starts_with(module));
     let reached = [("Mixed_7c.", 2048), ("Mixed_6e.", 768), ("Conv2d_4a_3x3.", 192)];
     let features = reached.into_iter().find(|(module, _)| reaches(module)).map_or(64, |(_, features)| features);
-    Network::of_parameters(graph(features)?, |node, spec| parameter(weights, node, spec))
+    let classes = weights.get(CLASSES).and_then(|weight| weight.shape.first().copied());
+    Network::of_parameters(built(features, classes)?, |node, spec| parameter(weights, node, spec))
 }
 
 fn parameter(weights: &Weights, node: &Node, spec: &ParameterSpec) -> Result<Vec<f32>> {
+    if node.name == LOGITS {
+        return Ok(weights.require(CLASSES, &spec.shape)?.values.clone());
+    }
     let module = node.name.strip_suffix(".conv").unwrap_or(&node.name);
     let value = || weights.require(&format!("{}.{}", node.name, spec.name), &spec.shape);
     if weights.get(&format!("{module}.bn.running_var")).is_none() {

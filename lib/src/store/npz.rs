@@ -66,10 +66,24 @@ pub fn stage(path: &Path, arrays: &[(&str, Array)]) -> Result<Staged> {
     Staged::of_bytes(path, zip.finish().map_err(failed)?.into_inner())
 }
 
+/// The names of the arrays in a file.
+///
+/// # Errors
+/// A file that is not a zip.
+pub fn names(path: &Path) -> Result<Vec<String>> {
+    let zip = zip::ZipArchive::new(BufReader::new(budget::open_file(path)?)).map_err(|error| Error::Format {
+        path: path.to_owned(),
+        expected: "a zip of arrays (.npz)",
+        found: error.to_string(),
+    })?;
+    let names = zip.file_names().filter_map(std::result::Result::ok);
+    Ok(names.filter_map(|name| name.strip_suffix(".npy").map(str::to_owned)).collect())
+}
+
 /// Reads the arrays of these names that the file has, as f64.
 ///
 /// # Errors
-/// A file that is not a zip; a member that is cut short, in Fortran order, or larger than the limit.
+/// A file that is not a zip; a member that is cut short, big-endian, or larger than the limit.
 pub fn read(path: &Path, names: &[&str]) -> Result<BTreeMap<String, Member>> {
     let broken = |expected: &'static str, found: String| Error::Format { path: path.to_owned(), expected, found };
     let file = budget::open_file(path)?;
@@ -91,8 +105,8 @@ pub fn read(path: &Path, names: &[&str]) -> Result<BTreeMap<String, Member>> {
         })?;
         let elements = header.elements().filter(|&elements| elements <= LIMIT);
         let elements = elements.ok_or_else(|| broken("at most 2^28 values", format!("shape {:?}", header.shape)))?;
-        if header.big_endian || (header.fortran_order && header.shape.len() > 1) {
-            return Err(broken("little-endian values in C order", format!("others in {name}")));
+        if header.big_endian {
+            return Err(broken("little-endian values", format!("others in {name}")));
         }
         let length = elements * header.dtype.size();
         claimed += length as u128;
@@ -106,9 +120,31 @@ pub fn read(path: &Path, names: &[&str]) -> Result<BTreeMap<String, Member>> {
         }
         let values = decoded(header.dtype, &bytes)
             .ok_or_else(|| broken("f64, f32, i64 or u8", format!("{} in {name}", header.dtype)))?;
+        let values = if header.fortran_order { row_order(&header.shape, values) } else { values };
         members.insert(name.to_string(), Member { shape: header.shape, values });
     }
     Ok(members)
+}
+
+/// Values whose first axis runs fastest, in row order.
+fn row_order(shape: &[usize], values: Vec<f64>) -> Vec<f64> {
+    if shape.len() < 2 {
+        return values;
+    }
+    let mut place = vec![0; shape.len()];
+    let mut rows = Vec::with_capacity(values.len());
+    for _ in 0..values.len() {
+        let from = shape.iter().zip(&place).rev().fold(0, |from, (length, at)| from * length + at);
+        rows.push(values[from]);
+        for (at, length) in place.iter_mut().zip(shape).rev() {
+            *at += 1;
+            if *at < *length {
+                break;
+            }
+            *at = 0;
+        }
+    }
+    rows
 }
 
 /// Little-endian values as f64.
@@ -148,7 +184,27 @@ mod tests {
         assert_eq!(members["mu"], Member { shape: vec![2], values: vec![1.5, -2.0] });
         assert_eq!(members["n"], Member { shape: vec![], values: vec![7.0] });
         assert_eq!(members["source"].values, [123.0, 125.0]);
-        assert_eq!(members.len(), 3);
+        assert_eq!((members.len(), names(&path).unwrap()), (3, ["mu", "n", "source"].map(str::to_owned).to_vec()));
+    }
+
+    #[test]
+    fn fortran_order_is_put_into_row_order() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.npz");
+        // As numpy.savez writes numpy.asfortranarray(numpy.arange(6.0).reshape(2, 3)).
+        let mut header = Header::encode(Dtype::F64, &[2, 3]);
+        let order = header.windows(5).position(|word| word == b"False").unwrap();
+        header[order..order + 5].copy_from_slice(b"True ");
+        let mut zip = zip::ZipWriter::new(File::create(&path).unwrap());
+        zip.start_file("mu.npy", zip::write::SimpleFileOptions::default()).unwrap();
+        zip.write_all(&header).unwrap();
+        zip.write_all(bytemuck::cast_slice(&[0.0f64, 3.0, 1.0, 4.0, 2.0, 5.0])).unwrap();
+        zip.finish().unwrap();
+        assert_eq!(read(&path, &["mu"]).unwrap()["mu"].values, [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]);
+        let three: Vec<f64> = (0..24).map(f64::from).collect();
+        // Element (i, j, k) of 2 x 3 x 4 lies at i + 2 j + 6 k.
+        let found = row_order(&[2, 3, 4], three);
+        assert_eq!((found[0], found[1], found[4], found[12]), (0.0, 6.0, 2.0, 1.0));
     }
 
     #[test]

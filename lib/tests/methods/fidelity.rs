@@ -2,8 +2,9 @@
 
 use obverse::data::pictures::Pictures;
 use obverse::fidelity::Features;
-use obverse::fidelity::features::{FeatureMap, Resize};
+use obverse::fidelity::features::{FeatureMap, Reading};
 use obverse::fidelity::frechet::{frechet, frechet_of_features};
+use obverse::fidelity::input::{Convention, Input, Rounding, Scale};
 use obverse::fidelity::kernel::kernel_distance;
 use obverse::fidelity::moments::Moments;
 use obverse::net::inception;
@@ -45,7 +46,9 @@ fn structural_similarity_is_that_of_the_oracle() {
 /// The developers' copy of the inception network, as far as it goes.
 fn inception_map() -> FeatureMap {
     let weights = Weights::open(&mirror("weights/inception-v3-2015-to-mixed-6e.safetensors")).unwrap();
-    FeatureMap::new(inception::load(&weights).unwrap(), &inception::output(768), Resize::Bilinear).unwrap()
+    let convention = Convention { input: Input::Bilinear, rounding: Rounding::Byte, scale: Scale::Inception };
+    let layer = inception::output(768);
+    FeatureMap::new(inception::load(&weights).unwrap(), &[(layer.as_str(), Reading::Mean)], convention).unwrap()
 }
 
 #[test]
@@ -57,7 +60,7 @@ fn inception_features_are_those_of_the_oracle() {
     let pictures = Pictures::open(&folder.path().join("images.npy")).unwrap();
     let rows: Vec<usize> = (0..pictures.count()).collect();
     let pictures: Vec<_> = pictures.read(&rows).into_iter().map(Result::unwrap).collect();
-    let features = map.features(&pictures).unwrap();
+    let features = map.features(&pictures).unwrap().features.remove(0);
     let expected = case.values::<f32>("features_768");
     let difference: f32 = features.iter().zip(&expected).map(|(a, b)| (a - b) * (a - b)).sum();
     let length: f32 = expected.iter().map(|value| value * value).sum();

@@ -159,7 +159,7 @@ pub fn statistics_seeds() -> Vec<Vec<u8>> {
     let moments = Moments::of(&[0.5, 1.0, 2.0, -1.0, 0.0, 3.0], 2);
     with_folder(|folder| {
         let path = folder.join("seed.npz");
-        Statistics { moments, counted: true, origin: None }
+        Statistics { spatial: Some(Moments::of(&[0.5, 1.0, 2.0], 1)), ..Statistics::of(moments) }
             .stage(&path)
             .and_then(Staged::place)
             .expect("a scratch file");

@@ -1,8 +1,11 @@
 //! `fid-score`: how far apart two sets of images are.
 
 mod bootstrap;
+mod cache;
 mod compare;
+mod others;
 mod paired;
+mod sets;
 mod statistics;
 
 use std::path::{Path, PathBuf};
@@ -10,6 +13,8 @@ use std::path::{Path, PathBuf};
 use anyhow::bail;
 use clap::{Args, Parser, Subcommand};
 
+use self::cache::CacheArguments;
+use self::others::{InceptionScoreArguments, OtherArguments};
 use crate::features::FeatureArguments;
 use crate::parts::PartsArgument;
 use crate::request::{Declared, Input, Output};
@@ -21,9 +26,13 @@ const SUBSETS: (usize, usize) = (100, 1000);
 /// Measure how far apart two sets of images are: Fréchet and kernel distances, precision and recall, with intervals
 ///
 /// Each set is images (an .npy file, a folder, a tar or zip), features (.npy, N x d, as `features` writes them), or statistics
-/// (.npz, as `stats` or pytorch-fid writes them). Images go through a network, by default the inception network of the Fréchet
-/// inception distance. The distance is exact and real however few images there are; the output's label says when there are no more
-/// images than features, or when the network is another one.
+/// (.npz, as `stats`, pytorch-fid or ADM writes them). Images go through a network, by default the inception network of the Fréchet
+/// inception distance. They are taken as a PNG of 8 bits would hold them; values that were clipped are counted. Their features are
+/// kept, so that a second comparison does not run the network again. The distance is exact and real however few images there are;
+/// the output's label says when there are no more images than features, or when the network is another one.
+///
+/// Published numbers differ by how images were resized: --input tf1 is what torch-fidelity, torchmetrics and ADM do, clean what
+/// clean-fid does, bilinear what pytorch-fid does.
 #[derive(Parser)]
 #[command(
     version,
@@ -37,18 +46,26 @@ const SUBSETS: (usize, usize) = (100, 1000);
   precision, recall, density, coverage
                        with --prdc
   fid_infinity         with --infinity: the distance that infinitely many images would give, with its standard error
+  sfid                 with --sfid: Fréchet distance of spatial features
+  cmmd                 with --cmmd: 1,000 times the squared discrepancy of unit features under a Gaussian kernel of width 10
+  inception_score, inception_score_deviation
+                       with --inception-score: the mean over parts of the second set, and the standard deviation over them
   images_a, images_b   how many images
   skipped_a, skipped_b files that could not be decoded
+  clipped_a, clipped_b values outside 0..1 that were clipped
   features             what the features are
   ssim, l2             with --paired: structural similarity and L2 distance, means over pairs
   images               how many images, or pairs
-  dimension, parts, skipped
-                       stats, merge, features: length of the features, parts joined, files that could not be decoded
+  dimension, parts, skipped, clipped
+                       stats, merge, features, inception-score: length of the features, parts joined, files that could not be
+                       decoded, values that were clipped
 
 Examples:
   fid-score test-images.npy samples.npy --json
   fid-score test-images.npy samples.npy --net classifier --layer act3 --bootstrap 200
   fid-score features samples.npy --net classifier --layer act3 -o features.npy
+  fid-score data/imagenet/VIRTUAL_imagenet256.npz samples/ --input tf1 --sfid --inception-score --is-order given
+  fid-score photos/ samples/ --net clip-vit-l-14 --input clean --cmmd
   fid-score stats data/cifar10/train-images.npy -o cifar10.stats.npz && fid-score cifar10.stats.npz samples/ --bootstrap 200
   fid-score features samples.tar --shard 1/8 -o part1.npy"
 )]
@@ -65,7 +82,7 @@ enum Command {
     #[command(after_help = "Examples:
   fid-score stats data/cifar10/train-images.npy -o cifar10.stats.npz
   fid-score stats faces.tar --shard 2/8 -o part2.stats.npz")]
-    Stats(PassArguments),
+    Stats(StatsArguments),
     /// Join the statistics of the parts of a set, in any order
     #[command(after_help = "Examples:
   fid-score merge part1.stats.npz part2.stats.npz -o whole.stats.npz
@@ -74,8 +91,19 @@ enum Command {
     /// Write a set's features, one row per image
     #[command(after_help = "Examples:
   fid-score features samples.npy -o features.npy
-  fid-score features samples/ --net encoder --layer act_fc1 --resize none -o features.npy")]
+  fid-score features samples/ --net encoder --layer act_fc1 --input none -o features.npy")]
     Features(PassArguments),
+    /// Measure the Inception Score of one set: images, or logits
+    #[command(after_help = "Measures:
+  inception_score            mean over parts of exp of the mean divergence of an image's classes from all images' classes
+  inception_score_deviation  the standard deviation over parts, not a standard error
+  images, dimension          how many images, of how many classes
+  skipped, clipped           files that could not be decoded, values outside 0..1 that were clipped
+
+Examples:
+  fid-score inception-score samples/ --input tf1
+  fid-score inception-score logits.npy --is-splits 1 --json")]
+    InceptionScore(InceptionScoreArguments),
 }
 
 #[derive(Args)]
@@ -88,6 +116,10 @@ struct CompareArguments {
     b: Option<Input>,
     #[command(flatten)]
     features: FeatureArguments,
+    #[command(flatten)]
+    cache: CacheArguments,
+    #[command(flatten)]
+    others: OtherArguments,
     /// Take the kernel distance over N random subsets of --kid-size images [default: over all images; with more than 10,000 images
     /// per set, over 100 subsets]
     #[arg(long, value_name = "N")]
@@ -111,7 +143,7 @@ struct CompareArguments {
     #[arg(long, value_name = "N", value_parser = at_least_two)]
     bootstrap: Option<usize>,
     /// Compare image with image instead: mean SSIM and L2 of two sets of the same images
-    #[arg(long, conflicts_with_all = ["prdc", "infinity", "kid_subsets"])]
+    #[arg(long, conflicts_with_all = ["prdc", "infinity", "kid_subsets", "sfid", "cmmd", "inception_score"])]
     paired: bool,
     #[command(flatten)]
     seed: SeedArgument,
@@ -145,6 +177,15 @@ struct PassArguments {
 }
 
 #[derive(Args)]
+struct StatsArguments {
+    #[command(flatten)]
+    pass: PassArguments,
+    /// Also write mu_s and sigma_s, those of sFID's spatial features
+    #[arg(long)]
+    sfid: bool,
+}
+
+#[derive(Args)]
 struct MergeArguments {
     /// Files of statistics
     #[arg(required = true, value_name = "PART.npz", add = Declared)]
@@ -162,6 +203,10 @@ fn at_least_two(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|&number| number >= 2).ok_or_else(|| "expected a whole number of at least 2".into())
 }
 
+fn at_least_one(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|&number| number >= 1).ok_or_else(|| "expected a whole number of at least 1".into())
+}
+
 /// Runs the tool.
 ///
 /// # Errors
@@ -173,5 +218,6 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
         Some(Command::Stats(arguments)) => statistics::stats(&arguments),
         Some(Command::Merge(arguments)) => statistics::merge(&arguments),
         Some(Command::Features(arguments)) => statistics::features(&arguments),
+        Some(Command::InceptionScore(arguments)) => others::score(&arguments),
     }
 }

@@ -11,6 +11,7 @@ use obverse::store::sidecar::metric;
 use serde_json::{Value, json};
 
 use super::bootstrap::{bootstrap, insert_interval};
+use super::sets::Opening;
 use super::{CompareArguments, SUBSETS};
 use crate::features::{Side, common_origin};
 use crate::{Metrics, Task};
@@ -24,8 +25,9 @@ const POINTS: usize = 15;
 pub(super) fn compare(arguments: &CompareArguments) -> anyhow::Result<()> {
     let task = Task::begin(&arguments.common, None)?;
     let (a, b) = arguments.sets()?;
-    let open = |path| Side::open(path, &arguments.features, &arguments.common);
-    let (a, b) = (open(a)?, open(b)?);
+    let opening = Opening { features: &arguments.features, cache: &arguments.cache, common: &arguments.common };
+    let [of_both, of_second] = arguments.others.wanted();
+    let (a, b) = (opening.side(a, &of_both)?, opening.side(b, &of_second)?);
     let origin = common_origin(&a, &b)?;
     let dimension = a.dimension();
     let distance = distance(&a, &b)?;
@@ -43,14 +45,20 @@ pub(super) fn compare(arguments: &CompareArguments) -> anyhow::Result<()> {
         "dimension": dimension,
         "network": origin.as_ref().map(|origin| &origin.network),
         "layer": origin.as_ref().map(|origin| &origin.layer),
-        "resize": origin.as_ref().map(|origin| &origin.resize),
+        "input": origin.as_ref().map(|origin| &origin.input),
+        "resize": origin.as_ref().map(|origin| &origin.input),
+        "rounding": origin.as_ref().map(|origin| &origin.rounding),
     });
     metrics.insert("features".into(), described);
-    for (name, side) in [("skipped_a", &a), ("skipped_b", &b)] {
-        if side.skipped() > 0 {
-            metrics.insert(name.into(), side.skipped().into());
+    for (name, side) in [("a", &a), ("b", &b)] {
+        let left = side.left();
+        for (what, count) in [("skipped", left.skipped), ("clipped", left.clipped)] {
+            if count > 0 {
+                metrics.insert(format!("{what}_{name}"), count.into());
+            }
         }
     }
+    arguments.others.measure(&a, &b, &mut metrics)?;
     let both = a.features().zip(b.features());
     if let Some(count) = arguments.bootstrap {
         let Some((a, b)) = both else {

@@ -9,52 +9,58 @@ use obverse::fidelity::statistics::Statistics;
 use obverse::store::digest;
 use obverse::store::npy::{Dtype, Writer};
 
-use super::{MergeArguments, PassArguments};
-use crate::features::Side;
+use super::cache::metrics_of;
+use super::sets;
+use super::{MergeArguments, PassArguments, StatsArguments};
+use crate::features::{Left, Side, Wanted};
 use crate::parts;
 use crate::{Metrics, Task};
 
-pub(super) fn stats(arguments: &PassArguments) -> anyhow::Result<()> {
-    let mut task = Task::begin(&arguments.common, Some(&arguments.output))?;
+pub(super) fn stats(arguments: &StatsArguments) -> anyhow::Result<()> {
+    let StatsArguments { pass, sfid } = arguments;
+    let mut task = Task::begin(&pass.common, Some(&pass.output))?;
     ensure!(
-        arguments.output.extension().is_some_and(|extension| extension == "npz"),
+        pass.output.extension().is_some_and(|extension| extension == "npz"),
         "{}: expected a name that ends in .npz",
-        arguments.output.display()
+        pass.output.display()
     );
-    let is_features = arguments.images.extension().is_some_and(|extension| extension == "npy")
-        && obverse::store::npy::Reader::open(&arguments.images)?.shape().len() == 2;
-    let (statistics, skipped) = if is_features {
-        ensure!(
-            arguments.shard.shard.is_whole(),
-            "--shard: expected images; take rows of features with npy-cat --rows"
-        );
+    let (statistics, left) = if let Some(mut reader) = sets::features(&pass.images)? {
+        ensure!(pass.shard.shard.is_whole(), "--shard: expected images; take rows of features with npy-cat --rows");
+        ensure!(!sfid, "--sfid: expected images, found features");
         if task.is_fresh()? {
             return Ok(());
         }
-        let side = Side::open(&arguments.images, &arguments.features, &arguments.common)?;
-        (Statistics { moments: side.moments(), counted: true, origin: side.origin().cloned() }, 0)
+        let side = Side::of_array(&mut reader)?;
+        (Statistics { origin: side.origin().cloned(), ..Statistics::of(side.moments()) }, Left::default())
     } else {
-        let pictures = Pictures::open(&arguments.images)?;
-        let (map, origin) = arguments.features.map()?;
+        let pictures = Pictures::open(&pass.images)?;
+        let wanted = [Some(Wanted::Compared), sfid.then_some(Wanted::Spatial)];
+        let opened = pass.features.open(&wanted.into_iter().flatten().collect::<Vec<_>>())?;
+        let taps = opened.taps.clone();
+        let origin = taps[0].origin.clone();
         task.resolved("features", &origin)?;
         if task.is_fresh()? {
             return Ok(());
         }
-        let mut accumulator = Accumulator::new(map.dimension());
-        let mut sink = |features: &[f32]| {
-            accumulator.add(&features.iter().map(|&value| f64::from(value)).collect::<Vec<_>>());
+        let map = opened.map(&taps.iter().collect::<Vec<_>>())?;
+        let mut accumulators: Vec<_> = taps.iter().map(|tap| Accumulator::new(tap.dimension)).collect();
+        let mut sink = |features: &[Vec<f32>]| {
+            for (accumulator, rows) in accumulators.iter_mut().zip(features) {
+                accumulator.add(&rows.iter().map(|&value| f64::from(value)).collect::<Vec<_>>());
+            }
             Ok(())
         };
-        let (shard, quiet) = (arguments.shard.shard, arguments.common.quiet);
-        let skipped = arguments.features.pass(&map, &pictures, &arguments.images, shard, quiet, &mut sink)?;
-        (Statistics { moments: accumulator.finish(), counted: true, origin: Some(origin) }, skipped)
+        let left = pass.features.pass(&map, &pictures, &pass.images, pass.shard.shard, pass.common.quiet, &mut sink)?;
+        let mut moments = accumulators.into_iter().map(Accumulator::finish);
+        let Some(whole) = moments.next() else { bail!("expected features, found none") };
+        (Statistics { spatial: moments.next(), origin: Some(origin), ..Statistics::of(whole) }, left)
     };
-    let metrics = Metrics::from_iter([
+    let mut metrics = Metrics::from_iter([
         ("images".to_string(), statistics.moments.count().into()),
         ("dimension".to_string(), statistics.moments.dimension().into()),
-        ("skipped".to_string(), skipped.into()),
     ]);
-    task.finish_with(|| Ok(statistics.stage(&arguments.output)?), metrics)
+    metrics.extend(metrics_of(left));
+    task.finish_with(|| Ok(statistics.stage(&pass.output)?), metrics)
 }
 
 pub(super) fn merge(arguments: &MergeArguments) -> anyhow::Result<()> {
@@ -87,6 +93,14 @@ pub(super) fn merge(arguments: &MergeArguments) -> anyhow::Result<()> {
                     path.display()
                 );
                 whole.moments.merge(&part.moments)?;
+                match (&mut whole.spatial, &part.spatial) {
+                    (Some(whole), Some(part)) => whole.merge(part)?,
+                    (None, None) => {}
+                    _ => bail!(
+                        "{}: expected mu_s and sigma_s in all parts or in none; make all with `fid-score stats --sfid`",
+                        path.display()
+                    ),
+                }
             }
         }
     }
@@ -101,15 +115,16 @@ pub(super) fn merge(arguments: &MergeArguments) -> anyhow::Result<()> {
 pub(super) fn features(arguments: &PassArguments) -> anyhow::Result<()> {
     let mut task = Task::begin(&arguments.common, Some(&arguments.output))?;
     let pictures = Pictures::open(&arguments.images)?;
-    let (map, origin) = arguments.features.map()?;
-    task.resolved("features", &origin)?;
+    let opened = arguments.features.open(&[Wanted::Compared])?;
+    let tap = opened.taps[0].clone();
+    task.resolved("features", &tap.origin)?;
     if task.is_fresh()? {
         return Ok(());
     }
-    let mut writer = Writer::create(&arguments.output, Dtype::F32, &[map.dimension()])?;
+    let map = opened.map(&[&tap])?;
+    let mut writer = Writer::create(&arguments.output, Dtype::F32, &[tap.dimension])?;
     let (shard, quiet) = (arguments.shard.shard, arguments.common.quiet);
-    let skipped = arguments
-        .features
-        .pass(&map, &pictures, &arguments.images, shard, quiet, &mut |features| Ok(writer.write_rows(features)?))?;
-    task.finish_array(writer, Metrics::from_iter([("skipped".to_string(), skipped.into())]))
+    let mut sink = |features: &[Vec<f32>]| Ok(writer.write_rows(&features[0])?);
+    let left = arguments.features.pass(&map, &pictures, &arguments.images, shard, quiet, &mut sink)?;
+    task.finish_array(writer, metrics_of(left))
 }
