@@ -42,6 +42,9 @@ pub struct FeatureArguments {
     /// Take values as they are, instead of what a PNG of 8 bits would hold: clipped to 0..1 and rounded to 256 levels
     #[arg(long)]
     pub no_round: bool,
+    /// Range and layout of arrays.
+    #[command(flatten)]
+    pub pixels: crate::PixelArguments,
     /// What to do with an image file that cannot be decoded
     #[arg(long, value_enum, default_value_t)]
     pub on_error: OnError,

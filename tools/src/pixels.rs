@@ -34,7 +34,7 @@ impl LayoutArguments {
 /// Range and layout of images.
 #[derive(Clone, Copy, Debug, Default, PartialEq, clap::Args)]
 pub struct PixelArguments {
-    /// The values of black and white in the images [default: what their sidecar says, or 0,255 for u8 and 0,1 for floats]
+    /// The values of black and white in images of floats whose sidecar does not say them [default: 0,1]; u8 is always 0,255
     #[arg(long, value_name = "LOW,HIGH", value_parser = pair, allow_hyphen_values = true)]
     range: Option<[f64; 2]>,
     /// Cut values outside that range instead of refusing them
@@ -50,6 +50,20 @@ impl PixelArguments {
     pub fn options(self) -> ImageOptions {
         let outside = if self.clip { Outside::Clipped } else { Outside::Refused };
         ImageOptions { range: self.range, outside, ..self.layout.options() }
+    }
+
+    /// As the library takes them where images are scored: noise around the range is kept, and rounded later.
+    pub fn scored(self) -> ImageOptions {
+        let outside = if self.clip { Outside::Clipped } else { Outside::Kept };
+        ImageOptions { outside, ..self.options() }
+    }
+
+    /// The words that say it on a command line.
+    pub fn words(self) -> Vec<String> {
+        let range = self.range.into_iter().flat_map(|[low, high]| ["--range".to_owned(), format!("{low},{high}")]);
+        let Self { clip, layout: LayoutArguments { nhwc, nchw }, .. } = self;
+        let flags = [(clip, "--clip"), (nhwc, "--nhwc"), (nchw, "--nchw")];
+        range.chain(flags.into_iter().filter(|(given, _)| *given).map(|(_, flag)| flag.to_owned())).collect()
     }
 
     /// Opens images that are read in this way.

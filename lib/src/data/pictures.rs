@@ -50,9 +50,16 @@ impl Pictures {
     /// # Errors
     /// A path that cannot be read, an array of something else, a folder or archive without images.
     pub fn open(path: &Path) -> Result<Self> {
+        Self::open_as(path, ImageOptions { outside: Outside::Kept, ..ImageOptions::default() })
+    }
+
+    /// As [`Pictures::open`], where an array is read as said.
+    ///
+    /// # Errors
+    /// Those of [`Pictures::open`].
+    pub fn open_as(path: &Path, options: ImageOptions) -> Result<Self> {
         let name = path.to_string_lossy();
         if name == "-" || name.ends_with(".npy") || name.ends_with(".npy.zst") {
-            let options = ImageOptions { outside: Outside::Kept, ..ImageOptions::default() };
             return Ok(Self::File(ImageFile::open_as(path, options)?));
         }
         let source = Source::open(path, folder::wanted)?;

@@ -33,7 +33,7 @@ const BLOCK: usize = 1 << 20;
 /// How an array is read as images, where it does not say so itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct ImageOptions {
-    /// The values of black and white; otherwise what the array's sidecar says, or else 0..255 of u8 and 0..1 of floats.
+    /// The values of black and white in floats whose sidecar does not say them; otherwise 0 and 1. Those of u8 are always 0 and 255.
     pub range: Option<[f64; 2]>,
     /// What becomes of values outside the range.
     pub outside: Outside,
@@ -81,18 +81,17 @@ impl Scale {
 impl ImageOptions {
     /// How the values of `reader` become 0..1, after they were looked at where that is needed.
     pub(super) fn scale(&self, reader: &Reader, recorded: Option<Pixels>, shape: Shape) -> Result<Scale> {
-        let range = self.range.or(recorded.map(|pixels| pixels.range));
-        let usual = if reader.dtype() == Dtype::U8 { [0.0, 255.0] } else { [0.0, 1.0] };
-        let scale = Scale { range: range.unwrap_or(usual), clips: self.outside == Outside::Clipped };
-        let [low, high] = scale.range;
+        let is_bytes = reader.dtype() == Dtype::U8;
+        let stated = recorded.map(|pixels| pixels.range).or(self.range).unwrap_or([0.0, 1.0]);
+        let range = if is_bytes { [0.0, 255.0] } else { stated };
+        let scale = Scale { range, clips: self.outside == Outside::Clipped };
+        let [low, high] = range;
         if !(low.is_finite() && high.is_finite() && low < high) {
             return Err(Error::request("`range`", "two numbers, black below white", format!("{low},{high}")));
         }
-        let is_trusted = self.range.is_none() && recorded.is_some();
-        let is_whole = reader.dtype() == Dtype::U8 && low <= 0.0 && high >= 255.0;
         // What has one place is a vector, whose values are no pixels.
         let is_vector = shape.height * shape.width == 1 && self.range.is_none();
-        if scale.clips || self.outside == Outside::Unchecked || is_trusted || is_whole || is_vector {
+        if scale.clips || self.outside == Outside::Unchecked || recorded.is_some() || is_bytes || is_vector {
             return Ok(scale);
         }
         let kept = self.outside == Outside::Kept || is_standard_stream(reader.path());
@@ -256,14 +255,11 @@ mod tests {
             let cut: Vec<f64> = ImageFile::open_as(&path, clipped).unwrap().batch(&[0, 1, 2]).unwrap();
             assert!(cut.iter().zip(&values).all(|(cut, value)| *cut == value.clamp(0.0, 1.0)));
         }
-        // Bytes that are not 0..255.
-        let path = written(folder.path(), "labels.npy", &[1, 2, 2], &[0u8, 1, 1, 0]);
-        assert_eq!(
-            ImageFile::open_as(&path, of([0.0, 1.0])).unwrap().batch::<f64>(&[0]).unwrap(),
-            [0.0, 1.0, 1.0, 0.0]
-        );
-        let path = written(folder.path(), "labels.npy", &[1, 2, 2], &[0u8, 1, 2, 0]);
-        assert!(ImageFile::open_as(&path, of([0.0, 1.0])).is_err());
+        // A range of floats leaves bytes alone, as where sets of both are compared.
+        let path = written(folder.path(), "bytes.npy", &[1, 2, 2], &[0u8, 51, 51, 255]);
+        let bytes = ImageFile::open_as(&path, of([-1.0, 1.0])).unwrap();
+        assert_eq!(bytes.batch::<f64>(&[0]).unwrap(), [0.0, 0.2, 0.2, 1.0]);
+        let path = written(folder.path(), "x.npy", &[1, 2, 2], &[0.0f32; 4]);
         assert!(ImageFile::open_as(&path, of([1.0, 1.0])).is_err());
     }
 

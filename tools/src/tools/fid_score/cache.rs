@@ -130,7 +130,8 @@ impl Shelf<'_> {
     fn name(&self, tap: &Tap) -> String {
         let origin = &tap.origin;
         let key = [&self.content, &origin.network, &origin.layer, &origin.input, &format!("{:?}", origin.rounding)];
-        let key = key.map(String::as_str).join("\n") + &format!("\n{:?}", origin.at_every_place);
+        let pixels = self.features.pixels.words();
+        let key = key.map(String::as_str).join("\n") + &format!("\n{:?}\n{pixels:?}", origin.at_every_place);
         format!("{}.npy", &digest::of_bytes(key.as_bytes())[..32])
     }
 
@@ -142,6 +143,7 @@ impl Shelf<'_> {
         if let Reading::Places { channels } = tap.reading {
             words.extend(["--at-every-place", &channels.to_string()].map(OsString::from));
         }
+        words.extend(self.features.pixels.words().into_iter().map(OsString::from));
         if self.features.no_round {
             words.push("--no-round".into());
         }

@@ -14,7 +14,8 @@ use crate::{Metrics, Task};
 pub(super) fn compare(arguments: &CompareArguments) -> anyhow::Result<()> {
     let task = Task::begin(&arguments.common, None)?;
     let (a_path, b_path) = arguments.sets()?;
-    let (a, b) = (Pictures::open(a_path)?, Pictures::open(b_path)?);
+    let open = |path| Pictures::open_as(path, arguments.features.pixels.scored());
+    let (a, b) = (open(a_path)?, open(b_path)?);
     ensure!(
         a.count() == b.count() && a.count() > 0,
         "{}: expected as many images as {} has, {}, found {}",

@@ -49,7 +49,7 @@ impl Opening<'_> {
     /// # Errors
     /// Images or a network that cannot be read; an empty set.
     pub(super) fn images(&self, path: &Path, wanted: &[Wanted]) -> anyhow::Result<(Vec<(Tap, Rows)>, Left)> {
-        let pictures = Pictures::open(path)?;
+        let pictures = Pictures::open_as(path, self.features.pixels.scored())?;
         ensure!(pictures.count() > 0, "{}: expected images, found none", path.display());
         let opened = self.features.open(wanted)?;
         let taps = opened.taps.clone();

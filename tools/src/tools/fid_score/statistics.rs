@@ -33,7 +33,7 @@ pub(super) fn stats(arguments: &StatsArguments) -> anyhow::Result<()> {
         let side = Side::of_array(&mut reader)?;
         (Statistics { origin: side.origin().cloned(), ..Statistics::of(side.moments()) }, Left::default())
     } else {
-        let pictures = Pictures::open(&pass.images)?;
+        let pictures = Pictures::open_as(&pass.images, pass.features.pixels.scored())?;
         let wanted = [Some(Wanted::Compared), sfid.then_some(Wanted::Spatial)];
         let opened = pass.features.open(&wanted.into_iter().flatten().collect::<Vec<_>>())?;
         let taps = opened.taps.clone();
@@ -114,7 +114,7 @@ pub(super) fn merge(arguments: &MergeArguments) -> anyhow::Result<()> {
 
 pub(super) fn features(arguments: &PassArguments) -> anyhow::Result<()> {
     let mut task = Task::begin(&arguments.common, Some(&arguments.output))?;
-    let pictures = Pictures::open(&arguments.images)?;
+    let pictures = Pictures::open_as(&arguments.images, arguments.features.pixels.scored())?;
     let opened = arguments.features.open(&[Wanted::Compared])?;
     let tap = opened.taps[0].clone();
     task.resolved("features", &tap.origin)?;
