@@ -36,7 +36,7 @@ const RUNS: [&str; 25] = [
     "net-import {model.safetensors} --arch resnet20 -o out",
     "net-import {model.onnx} -o out",
     "nearest {x.npy} {x.npy} --metric l2 --gather {x.npy} -o out",
-    "fid-score {x.npy} {x.npy} --net {net} --layer act3",
+    "fid-score {x.npy} {x.npy} --net {net} --layer act3 --no-cache",
     "fid-score merge {a.npz} {b.npz} -o out.npz",
     "fv-optimize {net} --objectives {lines.txt} --start-images {x.npy} -o out.npy",
     "fv-optimize {net} --objective direction:act3:{f.npy} -o out.npy",

@@ -7,13 +7,15 @@ use obverse::fidelity::statistics::{Origin, Statistics};
 use obverse::store::npy::{Reader, require_finite};
 use obverse::store::sidecar::Sidecar;
 
-/// What a pass left out or changed.
+/// What a pass left out or changed, or that there was none.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Left {
     /// Files that could not be decoded.
     pub skipped: usize,
     /// Values outside 0..1 that were clipped.
     pub clipped: usize,
+    /// Whether the features were there from an earlier run.
+    pub kept: bool,
 }
 
 /// Rows of numbers, one per image.

@@ -111,9 +111,9 @@ impl Shelf<'_> {
         let mut command = Arguments::command().name(crate::exit::tool_name());
         let request = Request::of(&command.clone(), &command.try_get_matches_from_mut(&words)?);
         let shown = words.iter().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
-        let common =
-            CommonArguments { json: false, check: false, explain: false, overwrite: false, ..self.common.clone() };
-        let mut task = Task::of_request(&common, Some(&output), request, shown)?;
+        // It says nothing by itself: an error of the comparison stays one line.
+        let silent = CommonArguments { quiet: true, force: self.common.force, ..CommonArguments::default() };
+        let mut task = Task::of_request(&silent, Some(&output), request, shown)?;
         task.resolved("features", &tap.origin)?;
         if !task.is_fresh()? {
             let writer = Writer::create(&output, Dtype::F32, &[tap.dimension])?;
@@ -123,7 +123,7 @@ impl Shelf<'_> {
         let sidecar = Sidecar::path_of(&output).and_then(|path| Sidecar::read(&path).ok());
         let metrics = sidecar.map(|sidecar| sidecar.metrics).unwrap_or_default();
         let count = |name: &str| metrics.get(name).and_then(Value::as_u64).unwrap_or(0) as usize;
-        Ok(Kept::There(rows, Left { skipped: count("skipped"), clipped: count("clipped") }))
+        Ok(Kept::There(rows, Left { skipped: count("skipped"), clipped: count("clipped"), kept: true }))
     }
 
     /// The file's name: the digest of all that tells its features from others of the same set, or of any.

@@ -11,7 +11,7 @@ use obverse::store::sidecar::metric;
 use serde_json::{Value, json};
 
 use super::bootstrap::{bootstrap, insert_interval};
-use super::sets::Opening;
+use super::sets::{Opening, note_kept};
 use super::{CompareArguments, SUBSETS};
 use crate::features::{Side, common_origin};
 use crate::{Metrics, Task};
@@ -94,6 +94,8 @@ pub(super) fn compare(arguments: &CompareArguments) -> anyhow::Result<()> {
         let measure = Measure { value: limit.distance, standard_error: Some(limit.error), interval: None };
         measure.insert("fid_infinity", &mut metrics);
     }
+    let (a_path, b_path) = arguments.sets()?;
+    [(a_path, &a), (b_path, &b)].into_iter().for_each(|(path, side)| note_kept(&task, path, side.left()));
     task.finish_measurement(&metrics)
 }
 

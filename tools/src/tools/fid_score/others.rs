@@ -146,5 +146,6 @@ pub(super) fn score(arguments: &InceptionScoreArguments) -> anyhow::Result<()> {
     metrics.insert("images".into(), logits.features().count().into());
     metrics.insert("dimension".into(), logits.dimension.into());
     metrics.extend(super::cache::metrics_of(left));
+    sets::note_kept(&task, set, left);
     task.finish_measurement(&metrics)
 }

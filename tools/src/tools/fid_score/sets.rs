@@ -10,7 +10,7 @@ use obverse::store::npz;
 
 use super::cache::{CacheArguments, Kept};
 use crate::features::{FeatureArguments, Left, Rows, Side, Tap, Wanted};
-use crate::{CommonArguments, Shard};
+use crate::{CommonArguments, Shard, Task};
 
 /// How sets are opened.
 pub(super) struct Opening<'a> {
@@ -87,6 +87,13 @@ impl Opening<'_> {
             }
         }
         Ok((taps.into_iter().zip(read).collect(), left))
+    }
+}
+
+/// Says that a set's features were there, if they were.
+pub(super) fn note_kept(task: &Task, set: &Path, left: Left) {
+    if left.kept {
+        task.note(&format!("{}: its features were kept by an earlier run", set.display()));
     }
 }
 
