@@ -203,6 +203,24 @@ mod tests {
     }
 
     #[test]
+    fn what_is_fetched_into_one_folder_is_one_dataset() {
+        let folder = tempfile::tempdir().unwrap();
+        images(folder.path(), &["img_align_celeba/1.png", "img_align_celeba/2.png"]);
+        fs::write(folder.path().join("list_eval_partition.txt"), "1.png 2\n2.png 0\n3.png 0\n").unwrap();
+        let files = ["img_align_celeba.tar", "list_eval_partition.txt"].map(|name| folder.path().join(name));
+        let mut tar = tar::Builder::new(fs::File::create(&files[0]).unwrap());
+        tar.append_dir_all("img_align_celeba", folder.path().join("img_align_celeba")).unwrap();
+        tar.finish().unwrap();
+        let source = Source::gather(folder.path(), &files, wanted).unwrap();
+        let (parts, left_out) = open(source, Options::default()).unwrap();
+        assert_eq!(parts.iter().map(|part| part.name.as_str()).collect::<Vec<_>>(), ["train", "test"]);
+        assert_eq!(left_out.to_string(), "1 without an image of those in list_eval_partition.txt");
+        // Its list makes a folder of images CelebA's, whatever it is called.
+        let source = Format::Images.source(folder.path()).unwrap();
+        assert_eq!(Format::Images.open(source, Options::default()).unwrap().parts.len(), 2);
+    }
+
+    #[test]
     fn what_the_lists_leave_open_is_refused_by_name() {
         let folder = tempfile::tempdir().unwrap();
         let error = || found(folder.path()).unwrap_err().to_string();
@@ -223,6 +241,6 @@ mod tests {
         write("list_attr_celeba.txt", "2\nBald Smiling\n1.png 1 1\n");
         assert!(error().contains("the attributes of every image, found none of img/2.png"), "{}", error());
         images(folder.path(), &["wild/1.jpg"]);
-        assert!(error().contains("img/1.png and wild/1.jpg"), "{}", error());
+        assert!(error().contains("wild/1.jpg and img/1.png"), "{}", error());
     }
 }

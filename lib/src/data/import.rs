@@ -17,9 +17,9 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::output::SourceFile;
+use super::output::{Description, PartDescription, SourceFile, no_images};
 use super::source::base_name;
-use super::{Error, LeftOut, Part, Result, Source};
+use super::{Error, Images, LeftOut, Part, Result, Source};
 use super::{affnist, celeba, cifar, cifar100, emnist, folder, idx, samples, stl10, svhn};
 use crate::store;
 use crate::store::budget::open_file;
@@ -60,6 +60,31 @@ pub struct Import {
     pub counted: bool,
     /// What lies beside its files and is not read.
     pub left_out: LeftOut,
+}
+
+impl Import {
+    /// The description that [`super::output::write`] would add to `description` and write. Where the images of the files are counted, the
+    /// first image of each part is read, else all.
+    ///
+    /// # Errors
+    /// A part without images, and those of the images read.
+    pub fn plan(self, mut description: Description) -> Result<Description> {
+        description.classes = self.classes;
+        description.left_out = self.left_out;
+        description.attributes = self.parts.iter().find_map(|part| Some(part.attributes.as_ref()?.names.clone()));
+        for Part { name, images: Images { shape, count, mut examples }, attributes } in self.parts {
+            let first = examples.next().transpose()?.ok_or_else(|| no_images(&name))?;
+            let count = match count.filter(|_| self.counted) {
+                Some(count) => count,
+                None => 1 + examples.map(|example| example.map(|_| 1)).sum::<Result<usize>>()?,
+            };
+            let file = |what: &str| format!("{name}-{what}.npy");
+            let (labels, attributes) = (first.label.map(|_| file("labels")), attributes.map(|_| file("attributes")));
+            let (images, shape) = (file("images"), [shape.channels, shape.height, shape.width]);
+            description.parts.push(PartDescription { name, count, shape, images, labels, attributes });
+        }
+        Ok(description)
+    }
 }
 
 impl Format {
@@ -184,10 +209,11 @@ pub fn digests(source: &Source) -> Result<Vec<SourceFile>> {
     files.iter().map(of_file).collect()
 }
 
-/// The last component of a path, the only one that is written into a description.
-pub(crate) fn file_name(path: &Path) -> String {
-    let whole = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
-    whole.file_name().unwrap_or_default().to_string_lossy().into_owned()
+/// The last component of a path, the only one that is written into a description. A link has its own name.
+pub fn file_name(path: &Path) -> String {
+    let named = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
+    let whole = || named(&fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf()));
+    named(path).or_else(whole).unwrap_or_default()
 }
 
 /// The sha256 of a file in hexadecimal.

@@ -17,8 +17,6 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::batches::{ImageFile, LabelFile};
-use super::images::Examples;
-use super::import::Import;
 use super::{Attributes, Error, Example, Images, LeftOut, Part, Result, Shape};
 use crate::store::npy::{Dtype, Reader, Writer};
 use crate::store::{self, atomic};
@@ -220,42 +218,8 @@ pub fn write(
     Ok(description)
 }
 
-/// The description that [`write`] would write, with nothing written. Where `import` has counted the images of its files, the first image
-/// of each part is read, else all.
-///
-/// # Errors
-/// Those of [`write`] that the images read give.
-pub fn plan(mut description: Description, import: Import) -> Result<Description> {
-    let Import { parts, classes, counted, left_out } = import;
-    description.classes = description.classes.or(classes);
-    description.left_out = left_out;
-    description.attributes = parts.iter().find_map(|part| Some(part.attributes.as_ref()?.names.clone()));
-    for Part { name, images: Images { shape: Shape { channels, height, width }, count, mut examples }, attributes } in
-        parts
-    {
-        let first = examples.next().transpose()?.ok_or_else(|| no_images(&name))?;
-        let rest = |examples: Examples| examples.map(|example| example.map(|_| 1)).sum::<Result<usize>>();
-        let count = match count.filter(|_| counted) {
-            Some(count) => count,
-            None => 1 + rest(examples)?,
-        };
-        let file = |what: &str| format!("{name}-{what}.npy");
-        let labels = first.label.map(|_| file("labels"));
-        let (images, attributes) = (file("images"), attributes.map(|_| file("attributes")));
-        description.parts.push(PartDescription {
-            name,
-            count,
-            shape: [channels, height, width],
-            images,
-            labels,
-            attributes,
-        });
-    }
-    Ok(description)
-}
-
 /// An error for a part that is empty.
-fn no_images(part: &str) -> Error {
+pub(crate) fn no_images(part: &str) -> Error {
     Error::request("write a dataset", "at least one image in each part", format!("none in {part}"))
 }
 

@@ -281,8 +281,8 @@ mod tests {
         );
         let error = refused(&[("arr_0", array(&[2, 1, 2, 3], &[0f32; 12]))]);
         assert!(error.contains("a.npz: arr_0: expected u8 0..255, found f32"), "{error}");
-        let error = refused(&[("arr_0", array(&[2, 1, 2, 4], &[0u8; 16]))]);
-        assert!(error.contains("rows of shape [1, 2, 4]"), "{error}");
+        let error = refused(&[("arr_0", array(&[2, 2, 2, 4], &[0u8; 32]))]);
+        assert!(error.contains("rows of shape [2, 2, 4]"), "{error}");
         let error = refused(&[("x_train", images.clone()), ("y_train", array(&[3], &[0i64; 3]))]);
         assert!(error.contains("a.npz: y_train: expected 2 labels"), "{error}");
         npz_of(&path, stored, &[("arr_0", images.clone()), ("mu", array(&[2], &[0.0; 2]))]);

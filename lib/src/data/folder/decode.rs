@@ -4,9 +4,8 @@ use std::io::{Cursor, Read};
 
 use image::{DynamicImage, ImageFormat, ImageReader, Limits};
 
-use super::Options;
 use crate::data::images::IMAGE_LIMIT;
-use crate::data::resize::resize;
+use crate::data::resize::{Filter, check_size, resize};
 use crate::data::source::base_name;
 use crate::data::{Error, Result, Shape, Source};
 
@@ -19,6 +18,27 @@ const ENDINGS: [&str; 17] = [
     "png", "jpg", "jpeg", "jpe", "jfif", "bmp", "gif", "webp", "tif", "tiff", "ppm", "pgm", "pbm", "pnm", "pam", "tga",
     "qoi",
 ];
+
+/// What is done with each image after decoding, in this order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// Cuts out the square of this side in the middle.
+    pub crop: Option<usize>,
+    /// Resizes to a square of this side with this filter.
+    pub resize: Option<(usize, Filter)>,
+    /// 1 for grey, 3 for colour; without it the first image decides.
+    pub channels: Option<usize>,
+}
+
+impl Options {
+    pub(super) fn check(&self) -> Result<()> {
+        if self.channels.is_some_and(|channels| channels != 1 && channels != 3) {
+            return Err(Error::request("import images", "1 or 3 channels", self.channels.unwrap_or_default()));
+        }
+        self.crop.map_or(Ok(()), check_size)?;
+        self.resize.map_or(Ok(()), |(size, _)| check_size(size))
+    }
+}
 
 /// True for the names of image files.
 pub fn is_image(name: &str) -> bool {

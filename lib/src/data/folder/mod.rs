@@ -27,28 +27,17 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use super::images::Examples;
-use super::resize::{Filter, check_size};
 use super::{Error, Example, Part, Result, Shape, Source};
 use decode::Decoder;
 use tree::Tree;
 
-pub use decode::{decode, is_image};
+pub use decode::{Options, decode, is_image};
 pub use lists::{LIST, is_list};
 pub(crate) use lists::{Lines, no_label};
+pub(crate) use tree::Entry;
 
 /// Images that are decoded in parallel at a time.
 const BLOCK: usize = 256;
-
-/// What is done with each image after decoding, in this order.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Options {
-    /// Cuts out the square of this side in the middle.
-    pub crop: Option<usize>,
-    /// Resizes to a square of this side with this filter.
-    pub resize: Option<(usize, Filter)>,
-    /// 1 for grey, 3 for colour; without it the first image decides.
-    pub channels: Option<usize>,
-}
 
 /// True for the names of image files, and of lists of their classes.
 pub fn wanted(name: &str) -> bool {
@@ -64,15 +53,6 @@ pub fn wanted(name: &str) -> bool {
 pub fn open(source: Source, options: Options) -> Result<(Vec<Part>, Option<Vec<String>>)> {
     let Tree { parts, classes } = Tree::of(&source)?;
     Ok((open_parts(source, options, parts)?, classes))
-}
-
-/// An image file and its class.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Entry {
-    /// Its name in the source.
-    pub(crate) name: String,
-    /// The place of its class.
-    pub(crate) label: Option<i64>,
 }
 
 /// The parts of these files, in this order.
@@ -95,16 +75,6 @@ pub(crate) fn open_parts(
         Part::new(part, shape, Some(entries.len()), examples(source.clone(), options, shape, entries))
     });
     Ok(parts.collect())
-}
-
-impl Options {
-    fn check(&self) -> Result<()> {
-        if self.channels.is_some_and(|channels| channels != 1 && channels != 3) {
-            return Err(Error::request("import images", "1 or 3 channels", self.channels.unwrap_or_default()));
-        }
-        self.crop.map_or(Ok(()), check_size)?;
-        self.resize.map_or(Ok(()), |(size, _)| check_size(size))
-    }
 }
 
 fn examples(source: Arc<Source>, options: Options, shape: Shape, entries: Vec<Entry>) -> Examples {

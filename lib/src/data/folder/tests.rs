@@ -9,6 +9,7 @@ use super::decode::decode_limited;
 use super::*;
 use crate::data::import::{Format, Import};
 use crate::data::mirror::mirror;
+use crate::data::resize::Filter;
 
 fn save(root: &Path, name: &str, image: impl Into<DynamicImage>) {
     let path = root.join(name);

@@ -2,12 +2,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::decode::is_image;
 use super::layout::{Image, few, parts};
-use super::{Entry, is_image, lists};
+use super::lists;
 use crate::data::{Error, Result, Source};
 
 /// The folder of images that are in no class, such as those of Tiny ImageNet's test.
 const NO_CLASS: &str = "images";
+
+/// An image file and its class.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Entry {
+    /// Its name in the source.
+    pub(crate) name: String,
+    /// The place of its class.
+    pub(crate) label: Option<i64>,
+}
 
 /// The files by part, each part in rounds over the classes.
 pub(super) struct Tree {

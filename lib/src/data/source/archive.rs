@@ -6,9 +6,9 @@ use std::path::Path;
 
 use flate2::bufread::MultiGzDecoder;
 
-use super::Files;
 use super::left_out::LeftOut;
 use super::name::{lies_hidden, member_name};
+use super::place::Files;
 use super::spool::Spool;
 use crate::data::{Error, Result};
 use crate::store::budget::open_file;

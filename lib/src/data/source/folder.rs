@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use super::Files;
 use super::left_out::LeftOut;
 use super::name::{is_hidden, member_name};
-use super::place::Place;
+use super::place::{Files, Place};
 use crate::data::{Error, Result};
 use crate::store::walk;
 

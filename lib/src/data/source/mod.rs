@@ -22,13 +22,10 @@ use super::{Error, Result};
 use crate::store::budget::open_file;
 use archive::{Kind, kind, tar_entries, zip_entries};
 use folder::{folder_entries, single_entry};
-use place::{Place, Span};
+use place::{Files, Place, Span};
 
 pub use left_out::LeftOut;
 pub(crate) use name::{base_name, stem};
-
-/// The files that are wanted, and what is left out.
-type Files = (BTreeMap<String, Place>, LeftOut);
 
 /// The files of a dataset, by their names relative to the folder or archive.
 pub struct Source {

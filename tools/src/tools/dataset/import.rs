@@ -6,7 +6,7 @@ use anyhow::ensure;
 use clap::{Args, ValueEnum};
 use obverse::data::folder::LIST;
 use obverse::data::import::{self, Format, Import};
-use obverse::data::output::{self, Description};
+use obverse::data::output::Description;
 
 use super::images::ImageArguments;
 use super::parts::{say_left_out, show, stem, write};
@@ -104,7 +104,7 @@ pub(super) fn import(arguments: ImportArguments) -> anyhow::Result<()> {
         list.iter().for_each(|list| source.take_in(LIST, list));
         let import = format.open(source, images.options())?;
         let parts = images.limited(import.parts);
-        return show(&output::plan(description, Import { parts, ..import })?, common.json);
+        return show(&Import { parts, ..import }.plan(description)?, common.json);
     };
     let mut task = Task::begin(&common, Some(&output))?;
     match source.is_single() {

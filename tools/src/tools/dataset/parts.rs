@@ -1,9 +1,9 @@
 //! The parts of a dataset, written into its folder.
 
-use std::fs;
 use std::path::Path;
 
 use anyhow::Context;
+use obverse::data::import::file_name;
 use obverse::data::output::{self, Description};
 use obverse::data::{Images, Part};
 
@@ -12,9 +12,7 @@ use crate::{Metrics, Progress, Task, check_interrupted, interrupted};
 
 /// A dataset's name from its folder's or archive's: up to the first dot.
 pub(super) fn stem(path: &Path) -> String {
-    let whole = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let name = whole.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    name.split('.').next().unwrap_or_default().to_owned()
+    file_name(path).split('.').next().unwrap_or_default().to_owned()
 }
 
 /// Says what is there and not read.
