@@ -8,17 +8,19 @@ use std::io::Write;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use image::{GrayImage, Luma};
+use image::{DynamicImage, Rgb, RgbImage};
 use obverse::data::output::Description;
 use obverse::store::npy::{Scalar, read, write};
 use obverse_tests::{Outcome, layouts, names, run, write_images};
 
-/// Images of 16 x 16, each of one grey.
+/// Images of 16 x 16, each of one grey, in colour where the format has it.
 fn save(folder: &Path, names: &[&str]) {
     for (name, grey) in names.iter().zip(1..) {
         let path = folder.join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        GrayImage::from_pixel(16, 16, Luma([10 * grey])).save(path).unwrap();
+        let image = DynamicImage::from(RgbImage::from_pixel(16, 16, Rgb([10 * grey; 3])));
+        let image = if name.ends_with(".pgm") { image.to_luma8().into() } else { image };
+        image.save(path).unwrap();
     }
 }
 
@@ -89,7 +91,7 @@ fn links_are_read_as_the_images_that_they_lead_to() {
     assert!(import(folder.path(), "--format images set -o out").succeeds().stderr.contains("fresh"));
     run(folder.path(), "fid-score", "--paired set set").succeeds();
     // What a link leads to counts.
-    save(folder.path(), &["store/9.png", "store/dogs/1.png"]);
+    save(folder.path(), &["store/8.png", "store/9.png", "store/dogs/1.png"]);
     assert!(!import(folder.path(), "--format images set -o out").succeeds().stderr.contains("fresh"));
     fs::remove_file(folder.path().join("store/0.png")).unwrap();
     import(folder.path(), "--format images set --force -o out")
@@ -126,10 +128,10 @@ fn a_dry_run_shows_what_an_import_would_make_and_writes_nothing() {
     let text = shown("--format images set --dry-run");
     let lines: Vec<&str> = text.lines().map(str::trim).collect();
     let expected =
-        ["train: 3 images of 1 x 16 x 16", "test: 1 images of 1 x 16 x 16, no labels", "2 classes: cat, dog"];
+        ["train: 3 images of 3 x 16 x 16", "test: 1 images of 3 x 16 x 16, no labels", "2 classes: cat, dog"];
     assert_eq!((lines[0], &lines[1..4], lines[4]), ("set", &expected[..], "left out: 1 .txt"));
     let planned: Description = serde_json::from_str(&shown("--format images set --dry-run --json --resize 8")).unwrap();
-    assert_eq!((planned.parts[0].count, planned.parts[0].shape), (3, [1, 8, 8]));
+    assert_eq!((planned.parts[0].count, planned.parts[0].shape), (3, [3, 8, 8]));
     // What is usual is not what is there.
     let text = shown("--format cifar cifar --dry-run -o out");
     assert!(

@@ -75,7 +75,8 @@ fn classed<'a>(
         .filter(|(part, _)| *part == "train")
         .flat_map(|(_, images)| images.iter().filter_map(|image| image.folders.first().copied()))
         .collect();
-    let has_others = |part: &str| parts.iter().any(|(other, images)| *other != part && !is_unclassed(images));
+    let says = |other: &str, part: &str| other != part && other != "unlabeled";
+    let has_others = |part: &str| parts.iter().any(|(other, images)| says(other, part) && !is_unclassed(images));
     let unclassed: Vec<bool> = parts.iter().map(|(part, images)| is_unclassed(images) && has_others(part)).collect();
     let mut found = Vec::new();
     for ((part, images), unclassed) in parts.into_iter().zip(unclassed) {
