@@ -239,6 +239,9 @@ impl FeatureArguments {
         let rows: Vec<usize> = shard.rows(pictures.count()).collect();
         let mut progress = Progress::new(rows.len() as u64, "images", quiet);
         let mut left = Left::default();
+        if let Some(left_out) = pictures.left_out().filter(|_| !quiet) {
+            progress.note(&format!("{}: left out: {left_out}", path.display()));
+        }
         for rows in rows.chunks(self.batch.or(16)) {
             check_interrupted()?;
             let mut taken = Vec::with_capacity(rows.len());

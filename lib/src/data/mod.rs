@@ -15,7 +15,10 @@
 pub mod affine;
 pub mod affnist;
 pub mod batches;
+pub mod celeba;
 pub mod cifar;
+pub mod cifar100;
+pub mod emnist;
 mod error;
 pub mod fetch;
 pub mod folder;
@@ -32,6 +35,7 @@ pub mod output;
 pub mod pictures;
 pub mod pixels;
 pub mod resize;
+pub mod samples;
 pub mod shapes;
 pub mod sine;
 mod source;
@@ -40,5 +44,5 @@ pub mod surfaces;
 pub mod svhn;
 
 pub use error::{Error, Result};
-pub use images::{Example, Examples, Images, Part, Shape};
-pub use source::Source;
+pub use images::{Attributes, Example, Examples, Images, Part, Shape};
+pub use source::{LeftOut, Source};

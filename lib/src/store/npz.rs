@@ -66,18 +66,18 @@ pub fn stage(path: &Path, arrays: &[(&str, Array)]) -> Result<Staged> {
     Staged::of_bytes(path, zip.finish().map_err(failed)?.into_inner())
 }
 
-/// The names of the arrays in a file.
+/// The names of the arrays that a file has, in its order.
 ///
 /// # Errors
 /// A file that is not a zip.
 pub fn names(path: &Path) -> Result<Vec<String>> {
-    let zip = zip::ZipArchive::new(BufReader::new(budget::open_file(path)?)).map_err(|error| Error::Format {
-        path: path.to_owned(),
-        expected: "a zip of arrays (.npz)",
-        found: error.to_string(),
-    })?;
-    let names = zip.file_names().filter_map(std::result::Result::ok);
-    Ok(names.filter_map(|name| name.strip_suffix(".npy").map(str::to_owned)).collect())
+    let broken = |error: zip::result::ZipError| {
+        let (path, expected) = (path.to_owned(), "a zip of arrays (.npz)");
+        Error::Format { path, expected, found: error.to_string() }
+    };
+    let zip = zip::ZipArchive::new(BufReader::new(budget::open_file(path)?)).map_err(broken)?;
+    let names = zip.file_names().filter_map(|name| Some(name.ok()?.strip_suffix(".npy")?.to_string()));
+    Ok(names.collect())
 }
 
 /// Reads the arrays of these names that the file has, as f64.

@@ -4,9 +4,9 @@ use std::path::Path;
 
 use anyhow::ensure;
 use obverse::data::pictures::Pictures;
+use obverse::data::samples::holds_images;
 use obverse::fidelity::statistics::Statistics;
 use obverse::store::npy::Reader;
-use obverse::store::npz;
 
 use super::cache::{CacheArguments, Kept};
 use crate::features::{FeatureArguments, Left, Rows, Side, Tap, Wanted};
@@ -95,13 +95,6 @@ pub(super) fn note_kept(task: &Task, set: &Path, left: Left) {
     if left.kept {
         task.note(&format!("{}: its features were kept by an earlier run", set.display()));
     }
-}
-
-/// Whether an archive of arrays holds images, as ADM writes samples, and no statistics.
-fn holds_images(path: &Path) -> anyhow::Result<bool> {
-    let names = npz::names(path)?;
-    let holds = |wanted: &str| names.iter().any(|name| name == wanted);
-    Ok(holds("arr_0") && !holds("mu"))
 }
 
 /// The array at `path`, if it holds rows of numbers.
