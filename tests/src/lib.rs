@@ -2,6 +2,7 @@
 //!
 //! Here is how they find and run the tools, the recipes, and the commands of documents.
 
+pub mod layouts;
 mod mirror;
 pub mod oracle;
 pub mod readers;

@@ -23,6 +23,7 @@ mod recipes;
 mod reverse_nets;
 mod slurm;
 mod tool_dataset;
+mod tool_dataset_import;
 mod tool_fid_score;
 mod tool_fv_optimize;
 mod tool_ifv_predict;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail, ensure};
 use clap::{Args, ValueEnum};
 use obverse::data::pictures::Pictures;
+use obverse::data::samples::holds_images;
 use obverse::fidelity::Features;
 use obverse::fidelity::features::{FeatureMap, Resize};
 use obverse::fidelity::moments::Moments;
@@ -126,6 +127,9 @@ impl FeatureArguments {
         let rows: Vec<usize> = shard.rows(pictures.count()).collect();
         let mut progress = Progress::new(rows.len() as u64, "images", quiet);
         let mut skipped = 0;
+        if let Some(left_out) = pictures.left_out().filter(|_| !quiet) {
+            progress.note(&format!("{}: left out: {left_out}", path.display()));
+        }
         for rows in rows.chunks(self.batch.or(16)) {
             check_interrupted()?;
             let mut taken = Vec::with_capacity(rows.len());
@@ -172,7 +176,7 @@ impl Side {
     /// # Errors
     /// A path that cannot be read or is none of these; an empty set.
     pub fn open(path: &Path, arguments: &FeatureArguments, common: &CommonArguments) -> anyhow::Result<Self> {
-        if path.extension().is_some_and(|extension| extension == "npz") {
+        if path.extension().is_some_and(|extension| extension == "npz") && !holds_images(path)? {
             return Ok(Self::Statistics(Statistics::load(path)?));
         }
         let name = path.to_string_lossy();

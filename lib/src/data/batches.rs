@@ -1,7 +1,7 @@
 //! Batches of images and labels from `.npy` files: rows at any indices, read from the file as they are needed.
 //!
 //! A file of images is (N, C, H, W) or (N, H, W) with one channel, u8 0..255 or floats 0..1. A batch is channels last,
-//! (N, H, W, C), in 0..1. Labels are i64, (N).
+//! (N, H, W, C), in 0..1. Labels are whole numbers of any type, (N) or (N, 1).
 
 use std::path::Path;
 
@@ -144,7 +144,7 @@ fn trimmed(lengths: &[usize]) -> &[usize] {
     &lengths[..last.map_or(0, |last| last + 1)]
 }
 
-/// A file of labels, i64 of shape (N).
+/// A file of labels, whole numbers of shape (N) or (N, 1).
 #[derive(Debug)]
 pub struct LabelFile {
     reader: Reader,
@@ -157,8 +157,10 @@ impl LabelFile {
     /// A file that cannot be read, of another type or shape, or with another number of labels.
     pub fn open(path: &Path, count: usize) -> Result<Self> {
         let reader = Reader::open(path)?;
-        reader.require_dtype(&[Dtype::I64])?;
-        reader.require_rank(1, "labels (N)")?;
+        reader.require_whole()?;
+        if reader.row_shape() != [1] {
+            reader.require_rank(1, "labels (N) or (N, 1)")?;
+        }
         if reader.rows() != count {
             let file = path.display().to_string();
             let advice = "give the labels that belong to these images";
@@ -185,7 +187,7 @@ impl LabelFile {
         check_rows(self.reader.path(), self.count(), rows)?;
         let mut labels = Vec::with_capacity(rows.len());
         for (start, count) in runs(rows) {
-            labels.extend(self.reader.read_row_range_at::<i64>(start, count)?);
+            labels.extend(self.reader.read_row_range_as_integer_at(start, count)?);
         }
         Ok(labels)
     }
@@ -266,8 +268,30 @@ mod tests {
         npy::write(&path, &[3], &[4i64, 5, 6]).unwrap();
         assert_eq!(LabelFile::open(&path, 3).unwrap().batch(&[2, 0, 1]).unwrap(), [6, 4, 5]);
         assert!(LabelFile::open(&path, 2).unwrap_err().to_string().contains("expected 2 labels, found 3"));
-        npy::write(&path, &[3], &[4i32, 5, 6]).unwrap();
-        assert!(LabelFile::open(&path, 3).is_err());
+        npy::write(&path, &[3], &[4f32, 5.0, 6.0]).unwrap();
+        assert!(LabelFile::open(&path, 3).unwrap_err().to_string().contains("whole numbers"));
+        npy::write(&path, &[3, 2], &[0u8; 6]).unwrap();
+        assert!(LabelFile::open(&path, 3).unwrap_err().to_string().contains("(N) or (N, 1)"));
+    }
+
+    #[test]
+    fn labels_are_whole_numbers_of_any_type_in_a_row_or_a_column() {
+        fn check<T: Scalar>(shape: &[usize]) {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("labels.npy");
+            let labels: Vec<T> = [4, 5, 6].iter().map(|&label: &i32| T::from(label).unwrap()).collect();
+            npy::write(&path, shape, &labels).unwrap();
+            let file = LabelFile::open(&path, 3).unwrap();
+            assert_eq!(file.batch(&[2, 0, 1]).unwrap(), [6, 4, 5], "{}", T::DTYPE);
+        }
+        for shape in [&[3][..], &[3, 1]] {
+            [check::<u8>, check::<i8>, check::<u16>, check::<i16>].iter().for_each(|check| check(shape));
+            [check::<u32>, check::<i32>, check::<u64>, check::<i64>].iter().for_each(|check| check(shape));
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("labels.npy");
+        npy::write(&path, &[2], &[1, u64::MAX]).unwrap();
+        assert!(LabelFile::open(&path, 2).unwrap().batch(&[0, 1]).unwrap_err().to_string().contains("2^63"));
     }
 
     #[test]

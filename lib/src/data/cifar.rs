@@ -14,6 +14,7 @@
 //! ```
 
 use std::borrow::Cow;
+use std::io::Read;
 
 use super::images::{Examples, Records, read_up_to};
 use super::source::base_name;
@@ -82,27 +83,31 @@ fn batch(source: &Source, name: &str) -> Result<Examples> {
     if name.ends_with(".bin") {
         return Ok(Box::new(binary(file, stream)));
     }
-    let bytes = read_up_to(&file, &mut stream, PICKLE_LIMIT)?;
-    Ok(Box::new(pickled(&file, &bytes)?.into_iter().map(Ok)))
+    Ok(Box::new(read_pickle(&file, &mut stream, "labels", CLASSES.len())?.into_iter().map(Ok)))
 }
 
-fn binary(file: String, stream: impl std::io::Read) -> impl Iterator<Item = Result<Example>> {
+/// The examples of a pickled batch, whose labels lie under the key `labels` and are below `classes`.
+pub(super) fn read_pickle(file: &str, stream: &mut impl Read, labels: &str, classes: usize) -> Result<Vec<Example>> {
+    pickled(file, &read_up_to(file, stream, PICKLE_LIMIT)?, labels, classes)
+}
+
+fn binary(file: String, stream: impl Read) -> impl Iterator<Item = Result<Example>> {
     Records::new(&file.clone(), stream, 1 + SHAPE.len()).map(move |record| {
         let mut record = record?;
         let pixels = record.split_off(1);
-        let label = label(&file, i64::from(record.first().copied().unwrap_or_default()))?;
+        let label = label(&file, i64::from(record.first().copied().unwrap_or_default()), CLASSES.len())?;
         Ok(Example { pixels, label: Some(label) })
     })
 }
 
-fn label(file: &str, label: i64) -> Result<i64> {
-    match label {
-        0..10 => Ok(label),
-        _ => Err(Error::damaged(file, "labels 0 to 9", label)),
+pub(super) fn label(file: &str, label: i64, classes: usize) -> Result<i64> {
+    match usize::try_from(label).is_ok_and(|label| label < classes) {
+        true => Ok(label),
+        false => Err(Error::damaged(file, format!("labels 0 to {}", classes - 1), label)),
     }
 }
 
-fn pickled(file: &str, bytes: &[u8]) -> Result<Vec<Example>> {
+fn pickled(file: &str, bytes: &[u8], key: &str, classes: usize) -> Result<Vec<Example>> {
     let pickle = Pickle::parse(bytes).map_err(|error| {
         let found = format!("{} at byte {}", error.found, error.position);
         Error::malformed(
@@ -114,13 +119,13 @@ fn pickled(file: &str, bytes: &[u8]) -> Result<Vec<Example>> {
     })?;
     let missing = |key: &str| Error::malformed(file, "a CIFAR batch", format!("no usable {key:?}"), "check the file");
     let data = pickle.root().entry("data").and_then(array).ok_or_else(|| missing("data"))?;
-    let labels = pickle.root().entry("labels").and_then(|item| item.elements()).ok_or_else(|| missing("labels"))?;
+    let labels = pickle.root().entry(key).and_then(|item| item.elements()).ok_or_else(|| missing(key))?;
     if data.len() != labels.len() * SHAPE.len() {
         return Err(Error::damaged(file, format!("{} images", labels.len()), format!("{} bytes", data.len())));
     }
     let example = |(pixels, item): (&[u8], &Item)| {
-        let value = item.integer().ok_or_else(|| missing("labels"))?;
-        Ok(Example { pixels: pixels.to_vec(), label: Some(label(file, value)?) })
+        let value = item.integer().ok_or_else(|| missing(key))?;
+        Ok(Example { pixels: pixels.to_vec(), label: Some(label(file, value, classes)?) })
     };
     data.chunks_exact(SHAPE.len()).zip(&labels).map(example).collect()
 }
@@ -188,7 +193,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_bytes_make_the_python_reader_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-            let _ = pickled("x", &bytes);
+            let _ = pickled("x", &bytes, "labels", 10);
         }
     }
 }

@@ -84,12 +84,23 @@ pub struct Part {
     pub name: String,
     /// Its images.
     pub images: Images,
+    /// What is said of each image beside its class.
+    pub attributes: Option<Attributes>,
+}
+
+/// What is said of every image of a part, such as CelebA's 40 attributes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Attributes {
+    /// What they are called, A of them.
+    pub names: Vec<String>,
+    /// (N, A): 1 where an image has the attribute, else 0.
+    pub rows: Vec<u8>,
 }
 
 impl Part {
     /// At most the first `limit` images.
     pub fn limit(self, limit: usize) -> Self {
-        Self { name: self.name, images: self.images.limit(limit) }
+        Self { images: self.images.limit(limit), ..self }
     }
 
     /// Every image at `size` x `size`.
@@ -97,12 +108,12 @@ impl Part {
     /// # Errors
     /// A size outside 1..=4096.
     pub fn resized(self, size: usize, filter: Filter) -> Result<Self> {
-        Ok(Self { name: self.name, images: self.images.resized(size, filter)? })
+        Ok(Self { images: self.images.resized(size, filter)?, ..self })
     }
 
     /// A part from its name and images.
     pub(crate) fn new(name: &str, shape: Shape, count: Option<usize>, examples: Examples) -> Self {
-        Self { name: name.to_string(), images: Images { shape, count, examples } }
+        Self { name: name.to_string(), images: Images { shape, count, examples }, attributes: None }
     }
 }
 

@@ -12,13 +12,15 @@
 
 use std::fs;
 use std::io::{self, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::output::SourceFile;
-use super::{Error, Part, Result, Source, affnist, cifar, folder, idx, stl10, svhn};
+use super::output::{Description, PartDescription, SourceFile, no_images};
+use super::source::base_name;
+use super::{Error, Images, LeftOut, Part, Result, Source};
+use super::{affnist, celeba, cifar, cifar100, emnist, folder, idx, samples, stl10, svhn};
 use crate::store;
 use crate::store::budget::open_file;
 
@@ -30,6 +32,8 @@ pub enum Format {
     Idx,
     /// CIFAR-10, binary or Python version.
     Cifar,
+    /// CIFAR-100, binary or Python version.
+    Cifar100,
     /// SVHN's cropped digits.
     Svhn,
     /// STL-10.
@@ -38,6 +42,10 @@ pub enum Format {
     Affnist,
     /// Image files in folders named for their classes.
     Images,
+    /// CelebA: image files, and the file of their parts.
+    Celeba,
+    /// Arrays of images in an `.npz` file.
+    Npz,
     /// A network's weights, which are not images: see [`crate::store::weights`].
     Weights,
 }
@@ -48,6 +56,35 @@ pub struct Import {
     pub parts: Vec<Part>,
     /// The names of its classes, where the format knows them.
     pub classes: Option<Vec<String>>,
+    /// Whether the parts' numbers of images are those of their files, and not what is usual.
+    pub counted: bool,
+    /// What lies beside its files and is not read.
+    pub left_out: LeftOut,
+}
+
+impl Import {
+    /// The description that [`super::output::write`] would add to `description` and write. Where the images of the files are counted, the
+    /// first image of each part is read, else all.
+    ///
+    /// # Errors
+    /// A part without images, and those of the images read.
+    pub fn plan(self, mut description: Description) -> Result<Description> {
+        description.classes = self.classes;
+        description.left_out = self.left_out;
+        description.attributes = self.parts.iter().find_map(|part| Some(part.attributes.as_ref()?.names.clone()));
+        for Part { name, images: Images { shape, count, mut examples }, attributes } in self.parts {
+            let first = examples.next().transpose()?.ok_or_else(|| no_images(&name))?;
+            let count = match count.filter(|_| self.counted) {
+                Some(count) => count,
+                None => 1 + examples.map(|example| example.map(|_| 1)).sum::<Result<usize>>()?,
+            };
+            let file = |what: &str| format!("{name}-{what}.npy");
+            let (labels, attributes) = (first.label.map(|_| file("labels")), attributes.map(|_| file("attributes")));
+            let (images, shape) = (file("images"), [shape.channels, shape.height, shape.width]);
+            description.parts.push(PartDescription { name, count, shape, images, labels, attributes });
+        }
+        Ok(description)
+    }
 }
 
 impl Format {
@@ -56,12 +93,20 @@ impl Format {
         match self {
             Self::Idx => idx::wanted(name),
             Self::Cifar => cifar::wanted(name),
+            Self::Cifar100 => cifar100::wanted(name),
             Self::Svhn => svhn::wanted(name),
             Self::Stl10 => stl10::wanted(name),
             Self::Affnist => affnist::wanted(name),
-            Self::Images => folder::wanted(name),
+            Self::Images => folder::wanted(name) || celeba::wanted(name),
+            Self::Celeba => celeba::wanted(name),
+            Self::Npz => name.ends_with(".npz"),
             Self::Weights => false,
         }
+    }
+
+    /// True for the names of files that this format reads, of one split if one is chosen: those with `-<split>-` in their names.
+    pub fn wants_of_split(self, name: &str, split: Option<&str>) -> bool {
+        self.wants(name) && split.is_none_or(|split| base_name(name).contains(&format!("-{split}-")))
     }
 
     /// The files of this format in the folder or archive at `path`, or the single file there with its labels next to it.
@@ -69,10 +114,27 @@ impl Format {
     /// # Errors
     /// Those of [`Source::open`].
     pub fn source(self, path: &Path) -> Result<Source> {
-        let mut source = Source::open(path, |name| self.wants(name))?;
+        self.source_of_split(path, None)
+    }
+
+    /// Like [`Format::source`], of the files of one split.
+    ///
+    /// # Errors
+    /// Those of [`Source::open`].
+    pub fn source_of_split(self, path: &Path, split: Option<&str>) -> Result<Source> {
+        if self == Self::Npz && path.is_file() {
+            return Ok(Source::of_file(path));
+        }
+        let mut source = Source::open(path, |name| self.wants_of_split(name, split))?;
+        if self == Self::Celeba {
+            celeba::take_in_lists(&mut source);
+        }
         if let Some(name) = source.find(|_| true).filter(|_| source.is_single()) {
             match self {
-                Self::Idx => source.take_in_neighbour(&idx::labels_name(name.trim_end_matches(".gz"))),
+                Self::Idx => {
+                    let names = idx::labels_names(name.trim_end_matches(".gz"));
+                    names.iter().for_each(|name| source.take_in_neighbour(name));
+                }
                 Self::Stl10 => source.take_in_neighbour(&stl10::labels_name(&name)),
                 _ => {}
             }
@@ -84,8 +146,9 @@ impl Format {
     ///
     /// # Errors
     /// Those of the format's own reader; a crop or channels for another format than images.
-    pub fn open(self, source: Source, options: folder::Options) -> Result<Import> {
-        if self != Self::Images && (options.crop.is_some() || options.channels.is_some()) {
+    pub fn open(self, mut source: Source, options: folder::Options) -> Result<Import> {
+        let is_decoded = matches!(self, Self::Images | Self::Celeba);
+        if !is_decoded && (options.crop.is_some() || options.channels.is_some()) {
             return Err(Error::request(
                 "import",
                 "a crop or channels with the format images only",
@@ -93,23 +156,36 @@ impl Format {
             ));
         }
         let names = |classes: &[&str]| Some(classes.iter().map(ToString::to_string).collect());
+        let mut left_out = source.left_out().clone();
         let (parts, classes) = match self {
-            Self::Images => {
-                let (parts, classes) = folder::open(source, options)?;
-                return Ok(Import { parts, classes });
+            // The file of parts says whose images they are.
+            Self::Images if source.find(celeba::is_partition).is_none() => folder::open(source, options)?,
+            Self::Images | Self::Celeba => {
+                let (parts, more) = celeba::open(source, options)?;
+                left_out = more;
+                (parts, None)
             }
-            Self::Idx => (idx::open(source)?, None),
+            Self::Idx => {
+                let split = source.names().find_map(emnist::Split::of);
+                (idx::open(source)?, split.map(emnist::Split::classes))
+            }
             Self::Cifar => (cifar::open(source)?, names(&cifar::CLASSES)),
+            Self::Cifar100 => (cifar100::open(source)?, names(&cifar100::CLASSES)),
             Self::Svhn => (svhn::open(source)?, names(&DIGITS)),
             Self::Stl10 => (stl10::open(source)?, names(&stl10::CLASSES)),
             Self::Affnist => (affnist::open(source)?, names(&DIGITS)),
+            Self::Npz => {
+                let parts = samples::open(&mut source)?;
+                left_out = source.left_out().clone();
+                (parts, None)
+            }
             Self::Weights => return Err(Error::request("import", "a format of images", "weights; see net-import")),
         };
-        let parts = match options.resize {
+        let parts = match options.resize.filter(|_| !is_decoded) {
             None => parts,
             Some((size, filter)) => parts.into_iter().map(|part| part.resized(size, filter)).collect::<Result<_>>()?,
         };
-        Ok(Import { parts, classes })
+        Ok(Import { parts, classes, counted: is_decoded || self == Self::Npz, left_out })
     }
 }
 
@@ -117,24 +193,27 @@ impl Format {
 const DIGITS: [&str; 10] = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"];
 
 /// The digests of the files of `source`: one for the archive, or the single file and its neighbour; one for each file of a folder,
-/// or a single one for all files of a folder of more than 100.
+/// or a single one for all files of a folder of more than 100; and one for each file that lies beside them.
 ///
 /// # Errors
 /// Files that cannot be read.
 pub fn digests(source: &Source) -> Result<Vec<SourceFile>> {
     let entry = |file: String, digest: String| SourceFile { file, digest, address: None, verification: None };
+    let of_file = |path: &PathBuf| Ok(entry(file_name(path), format!("sha256:{}", sha256_of(path)?)));
     let files = source.files();
     if files.len() > 100 {
         let digest = format!("blake3:{}", store::digest::of_path(source.path())?);
-        return Ok(vec![entry(file_name(source.path()), digest)]);
+        let beside = source.beside().iter().map(of_file);
+        return std::iter::once(Ok(entry(file_name(source.path()), digest))).chain(beside).collect();
     }
-    files.iter().map(|path| Ok(entry(file_name(path), format!("sha256:{}", sha256_of(path)?)))).collect()
+    files.iter().map(of_file).collect()
 }
 
-/// The last component of a path, the only one that is written into a description.
-pub(crate) fn file_name(path: &Path) -> String {
-    let whole = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
-    whole.file_name().unwrap_or_default().to_string_lossy().into_owned()
+/// The last component of a path, the only one that is written into a description. A link has its own name.
+pub fn file_name(path: &Path) -> String {
+    let named = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
+    let whole = || named(&fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf()));
+    named(path).or_else(whole).unwrap_or_default()
 }
 
 /// The sha256 of a file in hexadecimal.

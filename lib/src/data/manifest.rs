@@ -26,6 +26,10 @@ const MANIFESTS: &[&str] = &[
     include_str!("../../../data/fashion-mnist.toml"),
     include_str!("../../../data/cifar10.toml"),
     include_str!("../../../data/cifar10-jpeg.toml"),
+    include_str!("../../../data/cifar100.toml"),
+    include_str!("../../../data/emnist.toml"),
+    include_str!("../../../data/kmnist.toml"),
+    include_str!("../../../data/qmnist.toml"),
     include_str!("../../../data/svhn.toml"),
     include_str!("../../../data/stl10.toml"),
     include_str!("../../../data/affnist.toml"),
@@ -41,6 +45,8 @@ pub struct Manifest {
     pub name: String,
     /// The format of its files.
     pub format: Format,
+    /// The splits of which one is chosen, where it has several.
+    pub splits: Option<Vec<String>>,
     /// The names of its classes, where the files do not hold them.
     pub classes: Option<Vec<String>>,
     /// The licence its makers state.
@@ -77,9 +83,30 @@ pub struct RemoteFile {
     /// True for files that are fetched only if all files are requested.
     #[serde(default)]
     pub optional: bool,
+    /// True for files that are taken where they lie in the mirror or among the downloads, and not asked for.
+    #[serde(default)]
+    pub if_there: bool,
 }
 
 impl Manifest {
+    /// Checks the split that is chosen.
+    ///
+    /// # Errors
+    /// A split that the dataset does not have, none where it has several, one where it has none.
+    pub fn check_split(&self, split: Option<&str>) -> Result<()> {
+        let splits = self.splits.as_deref().unwrap_or_default();
+        match split {
+            None if splits.is_empty() => Ok(()),
+            Some(split) if splits.iter().any(|known| known == split) => Ok(()),
+            _ => {
+                let several = format!("`split`, one of {}", splits.join(", "));
+                let expected =
+                    if splits.is_empty() { "no `split`, since there is one only".to_string() } else { several };
+                Err(Error::request("fetch", expected, split.unwrap_or("none")))
+            }
+        }
+    }
+
     /// The manifest of the dataset `name`.
     ///
     /// # Errors
@@ -140,6 +167,20 @@ mod tests {
     fn an_unknown_name_is_answered_with_the_known_ones() {
         let error = Manifest::named("mnits").unwrap_err().to_string();
         assert!(error.contains("mnist, fashion-mnist, cifar10"), "{error}");
+    }
+
+    #[test]
+    fn a_split_is_chosen_where_there_are_several() {
+        let check = |name: &str, split: Option<&str>| Manifest::named(name).unwrap().check_split(split);
+        assert!(check("emnist", Some("letters")).is_ok() && check("mnist", None).is_ok());
+        for (name, split, words) in [
+            ("emnist", None, "`split`, one of byclass, bymerge"),
+            ("emnist", Some("words"), "found words"),
+            ("mnist", Some("letters"), "no `split`"),
+        ] {
+            let error = check(name, split).unwrap_err().to_string();
+            assert!(error.contains(words), "{error}");
+        }
     }
 
     #[test]

@@ -15,7 +15,10 @@
 pub mod affine;
 pub mod affnist;
 pub mod batches;
+pub mod celeba;
 pub mod cifar;
+pub mod cifar100;
+pub mod emnist;
 mod error;
 pub mod fetch;
 pub mod folder;
@@ -30,6 +33,7 @@ mod mirror;
 pub mod output;
 pub mod pictures;
 pub mod resize;
+pub mod samples;
 pub mod shapes;
 pub mod sine;
 mod source;
@@ -38,5 +42,5 @@ pub mod surfaces;
 pub mod svhn;
 
 pub use error::{Error, Result};
-pub use images::{Example, Examples, Images, Part, Shape};
-pub use source::Source;
+pub use images::{Attributes, Example, Examples, Images, Part, Shape};
+pub use source::{LeftOut, Source};

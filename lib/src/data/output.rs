@@ -1,5 +1,5 @@
-//! A dataset on disk: `<part>-images.npy` (u8, NCHW), `<part>-labels.npy` (i64, N) where the part has labels, and
-//! `dataset.json`, which says what they are and where they came from.
+//! A dataset on disk: `<part>-images.npy` (u8, NCHW), `<part>-labels.npy` (i64, N) and `<part>-attributes.npy` (u8, N x A, 0 or 1) where the
+//! part has them, and `dataset.json`, which says what they are and where they came from.
 //!
 //! ```
 //! use obverse::data::{output::{Description, write}, shapes};
@@ -12,13 +12,13 @@
 //! ```
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::batches::{ImageFile, LabelFile};
-use super::{Error, Example, Images, Part, Result, Shape};
-use crate::store::npy::{Dtype, Writer};
+use super::{Attributes, Error, Example, Images, LeftOut, Part, Result, Shape};
+use crate::store::npy::{Dtype, Reader, Writer};
 use crate::store::{self, atomic};
 
 /// The version of `dataset.json`.
@@ -39,10 +39,16 @@ pub struct Description {
     pub citation: Option<String>,
     /// The names of the classes in the order of their labels.
     pub classes: Option<Vec<String>>,
+    /// The names of the attributes, in the order of their columns.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attributes: Option<Vec<String>>,
     /// The parts, in the order they were written.
     pub parts: Vec<PartDescription>,
     /// The files the dataset was made from.
     pub sources: Vec<SourceFile>,
+    /// What lay beside them and was not read.
+    #[serde(default, skip_serializing_if = "LeftOut::is_empty")]
+    pub left_out: LeftOut,
 }
 
 /// One part of a dataset.
@@ -58,6 +64,9 @@ pub struct PartDescription {
     pub images: String,
     /// The file of labels.
     pub labels: Option<String>,
+    /// The file of attributes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attributes: Option<String>,
 }
 
 /// A file that a dataset was made from.
@@ -97,6 +106,7 @@ impl Description {
         }
         for part in &description.parts {
             part.open(folder)?;
+            part.check_attributes(folder, description.attributes.as_deref())?;
         }
         Ok(description)
     }
@@ -111,8 +121,13 @@ impl fmt::Display for Description {
             let labels = if part.labels.is_some() { "" } else { ", no labels" };
             writeln!(formatter, "  {}: {} images of {channels} x {height} x {width}{labels}", part.name, part.count)?;
         }
-        if let Some(classes) = &self.classes {
-            writeln!(formatter, "  {} classes: {}", classes.len(), classes.join(", "))?;
+        for (what, names) in [("classes", &self.classes), ("attributes", &self.attributes)] {
+            if let Some(names) = names {
+                writeln!(formatter, "  {} {what}: {}", names.len(), names.join(", "))?;
+            }
+        }
+        if !self.left_out.is_empty() {
+            writeln!(formatter, "  left out: {}", self.left_out)?;
         }
         for (key, value) in [("licence", &self.licence), ("cite", &self.citation)] {
             if let Some(value) = value {
@@ -133,22 +148,28 @@ impl PartDescription {
     /// # Errors
     /// Files that are missing, or of another shape or number than the description says.
     pub fn open(&self, folder: &Path) -> Result<(ImageFile, Option<LabelFile>)> {
-        let path = |name: &str| -> Result<_> {
-            // A description may come from anywhere: it must not lead out of its folder.
-            let plain = Path::new(name).file_name().is_some_and(|last| last == name);
-            let file = folder.join(DESCRIPTION).display().to_string();
-            let error = || Error::malformed(&file, "file names without folders", name, "make the dataset again");
-            plain.then(|| folder.join(name)).ok_or_else(error)
-        };
-        let images = ImageFile::open(&path(&self.images)?)?;
+        let images = ImageFile::open(&file_in(folder, &self.images)?)?;
         let Shape { channels, height, width } = images.shape();
         if images.count() != self.count || self.shape != [channels, height, width] {
             let expected = format!("{} images of {:?}", self.count, self.shape);
             let found = format!("{} of {}", images.count(), images.shape());
             return Err(Error::damaged(&images.reader().path().display().to_string(), expected, found));
         }
-        let labels = self.labels.as_deref().map(|name| LabelFile::open(&path(name)?, self.count)).transpose()?;
-        Ok((images, labels))
+        let labels = self.labels.as_deref().map(|name| LabelFile::open(&file_in(folder, name)?, self.count));
+        Ok((images, labels.transpose()?))
+    }
+
+    /// Checks that there are as many rows of attributes as images, and as many columns as names.
+    fn check_attributes(&self, folder: &Path, names: Option<&[String]>) -> Result<()> {
+        let Some(name) = &self.attributes else { return Ok(()) };
+        let reader = Reader::open(&file_in(folder, name)?)?;
+        reader.require_dtype(&[Dtype::U8])?;
+        let wanted = [self.count, names.map_or(0, <[String]>::len)];
+        if reader.shape() != wanted {
+            let found = format!("{:?}", reader.shape());
+            return Err(Error::damaged(&reader.path().display().to_string(), format!("attributes {wanted:?}"), found));
+        }
+        Ok(())
     }
 
     /// The part as a stream, u8 only.
@@ -168,6 +189,14 @@ impl PartDescription {
     }
 }
 
+/// The path of a description's file. A description may come from anywhere: it must not lead out of its folder.
+fn file_in(folder: &Path, name: &str) -> Result<PathBuf> {
+    let plain = Path::new(name).file_name().is_some_and(|last| last == name);
+    let file = folder.join(DESCRIPTION).display().to_string();
+    let error = || Error::malformed(&file, "file names without folders", name, "make the dataset again");
+    plain.then(|| folder.join(name)).ok_or_else(error)
+}
+
 /// Writes `parts` and their description into `folder`; `progress` is called for every image written.
 ///
 /// # Errors
@@ -178,6 +207,7 @@ pub fn write(
     parts: Vec<Part>,
     progress: &mut dyn FnMut(&str, usize),
 ) -> Result<Description> {
+    description.attributes = parts.iter().find_map(|part| Some(part.attributes.as_ref()?.names.clone()));
     for part in parts {
         description.parts.push(write_part(folder, part, &description.classes, progress)?);
     }
@@ -188,14 +218,20 @@ pub fn write(
     Ok(description)
 }
 
+/// An error for a part that is empty.
+pub(crate) fn no_images(part: &str) -> Error {
+    Error::request("write a dataset", "at least one image in each part", format!("none in {part}"))
+}
+
 fn write_part(
     folder: &Path,
     part: Part,
     classes: &Option<Vec<String>>,
     progress: &mut dyn FnMut(&str, usize),
 ) -> Result<PartDescription> {
-    let Part { name, images: Images { shape: Shape { channels, height, width }, examples, .. } } = part;
-    let (images_name, labels_name) = (format!("{name}-images.npy"), format!("{name}-labels.npy"));
+    let Part { name, images: Images { shape: Shape { channels, height, width }, examples, .. }, attributes } = part;
+    let file = |what: &str| format!("{name}-{what}.npy");
+    let (images_name, labels_name) = (file("images"), file("labels"));
     let mut images = Writer::create(&folder.join(&images_name), Dtype::U8, &[channels, height, width])?;
     let mut labels = Vec::new();
     let mut count = 0;
@@ -217,7 +253,7 @@ fn write_part(
         }
     }
     if count == 0 {
-        return Err(Error::request("write a dataset", "at least one image in each part", format!("none in {name}")));
+        return Err(no_images(&name));
     }
     images.finish()?;
     let labelled = !labels.is_empty();
@@ -225,7 +261,18 @@ fn write_part(
         store::npy::write(&folder.join(&labels_name), &[count], &labels)?;
     }
     let labels = labelled.then_some(labels_name);
-    Ok(PartDescription { name, count, shape: [channels, height, width], images: images_name, labels })
+    let attributes = attributes.map(|attributes| write_attributes(folder, file("attributes"), count, &attributes));
+    let (images, attributes) = (images_name, attributes.transpose()?);
+    Ok(PartDescription { name, count, shape: [channels, height, width], images, labels, attributes })
+}
+
+/// Writes the attributes of the first `count` images, and returns the name of their file.
+fn write_attributes(folder: &Path, name: String, count: usize, attributes: &Attributes) -> Result<String> {
+    let columns = attributes.names.len();
+    let rows = attributes.rows.get(..count * columns);
+    let too_few = || Error::request("write a dataset", format!("attributes of {count} images"), attributes.rows.len());
+    store::npy::write(&folder.join(&name), &[count, columns], rows.ok_or_else(too_few)?)?;
+    Ok(name)
 }
 
 fn known(label: i64, classes: &Option<Vec<String>>) -> bool {

@@ -17,8 +17,9 @@ use rayon::prelude::*;
 
 use super::batches::ImageFile;
 use super::folder::{self, Options};
+use super::samples::Samples;
 use super::source::Source;
-use super::{Error, Result, Shape};
+use super::{Error, LeftOut, Result, Shape};
 
 /// An image, channels last, (H, W, C), in 0..1.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,6 +34,8 @@ pub struct Picture {
 pub enum Pictures {
     /// An array's, by their rows.
     File(ImageFile),
+    /// An `.npz` file's.
+    Samples(Samples),
     /// A folder's or archive's, in the order of their names, in colour, whatever classes they lie in. Samples of 16 bits
     /// become 8, transparency is dropped.
     Folder {
@@ -44,19 +47,22 @@ pub enum Pictures {
 }
 
 impl Pictures {
-    /// Opens an array (`.npy`, `.npy.zst`, `-`), a folder, or an archive (tar, zip).
+    /// Opens an array (`.npy`, `.npy.zst`, `-`), samples (`.npz`), a folder, or an archive (tar, zip).
     ///
     /// # Errors
-    /// A path that cannot be read, an array of something else, a folder or archive without images.
+    /// A path that cannot be read, an array of something else, several arrays of images, a folder or archive without images.
     pub fn open(path: &Path) -> Result<Self> {
         let name = path.to_string_lossy();
         if name == "-" || name.ends_with(".npy") || name.ends_with(".npy.zst") {
             return Ok(Self::File(ImageFile::open(path)?));
         }
-        let source = Source::open(path, folder::wanted)?;
-        let names: Vec<String> = source.names().filter(|name| folder::wanted(name)).map(str::to_string).collect();
+        if name.ends_with(".npz") {
+            return Ok(Self::Samples(the_only(&name, Samples::open(path)?)?));
+        }
+        let source = Source::open(path, folder::is_image)?;
+        let names: Vec<String> = source.names().filter(|name| folder::is_image(name)).map(str::to_string).collect();
         if names.is_empty() {
-            let advice = "name a folder or archive of images, or an .npy file";
+            let advice = "name a folder or archive of images, or an .npy or .npz file";
             return Err(Error::malformed(&name, "image files", "none", advice));
         }
         Ok(Self::Folder { source, names })
@@ -66,7 +72,16 @@ impl Pictures {
     pub fn count(&self) -> usize {
         match self {
             Self::File(file) => file.count(),
+            Self::Samples(samples) => samples.count(),
             Self::Folder { names, .. } => names.len(),
+        }
+    }
+
+    /// What lies in the folder or archive and is no image.
+    pub fn left_out(&self) -> Option<&LeftOut> {
+        match self {
+            Self::Folder { source, .. } => Some(source.left_out()).filter(|left_out| !left_out.is_empty()),
+            Self::File(_) | Self::Samples(_) => None,
         }
     }
 
@@ -76,6 +91,11 @@ impl Pictures {
             Self::File(file) => {
                 let each = |&row: &usize| Ok(Picture { shape: file.shape(), pixels: file.batch(&[row])? });
                 rows.iter().map(each).collect()
+            }
+            Self::Samples(samples) => {
+                let shape = samples.shape();
+                let each = |&row: &usize| Ok(Picture { shape, pixels: interleaved(shape, &samples.pixels(row)?) });
+                rows.par_iter().map(each).collect()
             }
             Self::Folder { source, names } => {
                 let options = Options { channels: Some(3), ..Options::default() };
@@ -87,6 +107,16 @@ impl Pictures {
             }
         }
     }
+}
+
+/// The array of images where there is one.
+fn the_only(file: &str, mut samples: Vec<Samples>) -> Result<Samples> {
+    let names: Vec<&str> = samples.iter().map(Samples::array).collect();
+    if names.len() > 1 {
+        let advice = "take one part: `dataset import --format npz` makes an array of each";
+        return Err(Error::malformed(file, "one array of images", names.join(", "), advice));
+    }
+    samples.pop().ok_or_else(|| Error::malformed(file, "an array of images", "none", "name another file"))
 }
 
 /// Bytes, channels first, as values, channels last.
@@ -123,6 +153,8 @@ mod tests {
         assert!(broken.contains("2.png"), "{broken}");
         let expected: Vec<Picture> = array.read(&[1, 0]).into_iter().map(Result::unwrap).collect();
         assert_eq!(found.into_iter().map(Result::unwrap).collect::<Vec<_>>(), expected);
+        let left = |name: &str| Pictures::open(&folder.path().join(name)).unwrap().left_out().map(ToString::to_string);
+        assert_eq!((left("files"), left("x.npy"), left("")), (None, None, Some("1 .npy".to_string())));
         assert!(Pictures::open(folder.path().join("files/none").as_path()).is_err());
     }
 }

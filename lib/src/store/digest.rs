@@ -14,7 +14,7 @@ use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use super::{Error, Result, budget, index};
+use super::{Error, Result, budget, index, walk};
 
 /// Bytes hashed at a time: large enough that threads share one block.
 const BLOCK: usize = 1 << 22;
@@ -56,15 +56,13 @@ pub(crate) fn files_of(folder: &Path) -> Result<Vec<(PathBuf, blake3::Hash)>> {
     names_in(folder)?.into_iter().map(hashed).collect()
 }
 
-/// Every file in a folder except its sidecar, by relative path and in that order.
+/// Every file in a folder except its sidecar, by relative path and in that order. Links are followed, those to nothing are no files.
 ///
 /// # Errors
 /// `Read`, naming the folder that cannot be read.
 pub fn names_in(folder: &Path) -> Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
-    collect(folder, Path::new(""), &mut files)?;
+    let mut files = walk::files_below(folder, |_| false)?.files;
     files.retain(|relative| relative.as_os_str() != FOLDER_SIDECAR);
-    files.sort();
     Ok(files)
 }
 
@@ -112,20 +110,6 @@ fn hash(mut source: impl Read) -> io::Result<blake3::Hash> {
         }
         hasher.update_rayon(&block);
     }
-}
-
-fn collect(root: &Path, below: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
-    let folder = root.join(below);
-    for entry in fs::read_dir(&folder).map_err(Error::read(&folder))? {
-        let entry = entry.map_err(Error::read(&folder))?;
-        let relative = below.join(entry.file_name());
-        if entry.file_type().map_err(Error::read(&folder))?.is_dir() {
-            collect(root, &relative, files)?;
-        } else {
-            files.push(relative);
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -27,6 +27,7 @@ pub mod onnx;
 pub mod pickle;
 pub mod sidecar;
 pub mod staged;
+pub mod walk;
 pub mod weights;
 
 pub use error::Error;

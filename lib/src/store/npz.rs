@@ -66,6 +66,20 @@ pub fn stage(path: &Path, arrays: &[(&str, Array)]) -> Result<Staged> {
     Staged::of_bytes(path, zip.finish().map_err(failed)?.into_inner())
 }
 
+/// The names of the arrays that a file has, in its order.
+///
+/// # Errors
+/// A file that is not a zip.
+pub fn names(path: &Path) -> Result<Vec<String>> {
+    let broken = |error: zip::result::ZipError| {
+        let (path, expected) = (path.to_owned(), "a zip of arrays (.npz)");
+        Error::Format { path, expected, found: error.to_string() }
+    };
+    let zip = zip::ZipArchive::new(BufReader::new(budget::open_file(path)?)).map_err(broken)?;
+    let names = zip.file_names().filter_map(|name| Some(name.ok()?.strip_suffix(".npy")?.to_string()));
+    Ok(names.collect())
+}
+
 /// Reads the arrays of these names that the file has, as f64.
 ///
 /// # Errors

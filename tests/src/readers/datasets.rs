@@ -9,6 +9,7 @@ use obverse::data::output::{self, Description};
 use obverse::data::{Source, folder, shapes};
 
 use super::Outcome;
+use super::arrays::zip_of;
 use super::scratch::{joined, parted, with_file, with_folder, write};
 
 /// Reads every image of every part.
@@ -48,6 +49,23 @@ pub fn idx_seeds() -> Vec<Vec<u8>> {
 pub fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     encoder.write_all(bytes).and_then(|()| encoder.finish()).expect("memory")
+}
+
+pub fn cifar100(bytes: &[u8]) -> Outcome {
+    with_file("train.bin", bytes, |path| read_all(Format::Cifar100, path))
+}
+
+/// Two records.
+pub fn cifar100_seeds() -> Vec<Vec<u8>> {
+    vec![[[19, 99], [0, 0]].map(|labels| [&labels[..], &[128; 3072]].concat()).concat()]
+}
+
+/// SVHN's file of `count` digits of `side` x `side`, 1 to 10 in turn.
+pub fn svhn_file(side: u32, count: usize) -> Vec<u8> {
+    let pixels = vec![90; 3 * (side * side) as usize * count];
+    let images = matrix("X", 9, &[side, side, 3, count as u32], &element(2, &pixels));
+    let labels: Vec<u8> = (0..count).flat_map(|digit| ((digit % 10 + 1) as f64).to_le_bytes()).collect();
+    mat(&[images, matrix("y", 6, &[count as u32, 1], &element(9, &labels))])
 }
 
 pub fn svhn(bytes: &[u8]) -> Outcome {
@@ -165,14 +183,86 @@ pub fn images(bytes: &[u8]) -> Outcome {
 
 pub fn images_seeds() -> Vec<Vec<u8>> {
     let image = RgbImage::from_fn(5, 4, |x, y| image::Rgb([40 * x as u8, 60 * y as u8, 7]));
-    let formats =
-        [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::Bmp, ImageFormat::Gif, ImageFormat::WebP, ImageFormat::Tiff];
-    let encoded = |format| {
-        let mut bytes = Cursor::new(Vec::new());
-        image.write_to(&mut bytes, format).expect("memory");
-        bytes.into_inner()
-    };
-    formats.map(encoded).into()
+    let formats = [
+        ImageFormat::Png,
+        ImageFormat::Jpeg,
+        ImageFormat::Bmp,
+        ImageFormat::Gif,
+        ImageFormat::WebP,
+        ImageFormat::Tiff,
+        ImageFormat::Pnm,
+        ImageFormat::Qoi,
+    ];
+    formats.map(|format| encoded(&image, format)).into()
+}
+
+fn encoded(image: &RgbImage, format: ImageFormat) -> Vec<u8> {
+    let mut bytes = Cursor::new(Vec::new());
+    image.write_to(&mut bytes, format).expect("memory");
+    bytes.into_inner()
+}
+
+/// An image whose format its name tells where its bytes do not: TGA has no first bytes of its own.
+pub fn named_images(bytes: &[u8]) -> Outcome {
+    with_file("image.tga", bytes, |path| read_all(Format::Images, path))
+}
+
+pub fn named_images_seeds() -> Vec<Vec<u8>> {
+    vec![encoded(&RgbImage::new(5, 4), ImageFormat::Tga)]
+}
+
+/// The list of two validation images.
+pub fn lists(bytes: &[u8]) -> Outcome {
+    with_folder(|folder| {
+        let folder = folder.join("listed");
+        for name in ["train/a/1.ppm", "train/b/2.ppm", "val/images/3.ppm", "val/images/4.ppm"] {
+            write(&folder.join(name), b"P5 1 1 255\n7");
+        }
+        write(&folder.join("val/val_annotations.txt"), bytes);
+        read_all(Format::Images, &folder)
+    })
+}
+
+pub fn lists_seeds() -> Vec<Vec<u8>> {
+    ["3.ppm\ta\t0\t0\t1\t1\n4.ppm\tb\t0\t0\t1\t1\n", "3 1\n4 0\n", "b\na\n"].map(Vec::from).into()
+}
+
+/// CelebA's lists of two images.
+pub fn celeba(bytes: &[u8]) -> Outcome {
+    let (partition, attributes) = parted(bytes);
+    with_folder(|folder| {
+        let folder = folder.join("celeba");
+        for name in ["1.ppm", "2.ppm"] {
+            write(&folder.join(name), b"P5 1 1 255\n7");
+        }
+        write(&folder.join("list_eval_partition.txt"), partition);
+        write(&folder.join("list_attr_celeba.txt"), attributes);
+        read_all(Format::Celeba, &folder)
+    })
+}
+
+pub fn celeba_seeds() -> Vec<Vec<u8>> {
+    vec![joined(b"1.jpg 0\r\n2.jpg 2\r\n", b"2\r\nBald Smiling\r\n1.jpg -1  1\r\n2.jpg  1 -1\r\n")]
+}
+
+/// Samples and their classes, in an `.npz` file.
+pub fn samples(bytes: &[u8]) -> Outcome {
+    with_file("samples.npz", bytes, |path| read_all(Format::Npz, path))
+}
+
+pub fn samples_seeds() -> Vec<Vec<u8>> {
+    with_folder(|folder| {
+        let folder = folder.join("arrays");
+        std::fs::create_dir_all(&folder).expect("a scratch folder");
+        let array = |shape: &[usize], values: &[u8]| {
+            let path = folder.join("a.npy");
+            obverse::store::npy::write(&path, shape, values).expect("a scratch folder");
+            std::fs::read(&path).expect("what was written")
+        };
+        let members = [("arr_0.npy", array(&[2, 1, 2, 3], &[5; 12])), ("arr_1.npy", array(&[2, 1], &[4, 9]))];
+        let members = members.each_ref().map(|(name, bytes)| (*name, bytes.as_slice()));
+        [zip::CompressionMethod::Stored, zip::CompressionMethod::Deflated].map(|how| zip_of(&members, how)).into()
+    })
 }
 
 /// A description and the images that it names.

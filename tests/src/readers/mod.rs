@@ -19,6 +19,7 @@ use std::path::PathBuf;
 
 use obverse::store::budget;
 
+pub use datasets::svhn_file;
 pub use mutation::mutated;
 
 use crate::checkout;
@@ -89,8 +90,13 @@ pub const READERS: &[Reader] = &[
     reader("mat-compressed", datasets::compressed, datasets::compressed_seeds),
     reader("cifar-binary", datasets::cifar_binary, datasets::cifar_binary_seeds),
     reader("cifar-python", datasets::cifar_python, datasets::cifar_python_seeds),
+    reader("cifar100", datasets::cifar100, datasets::cifar100_seeds),
     reader("stl10", datasets::stl10, datasets::stl10_seeds),
     reader("images", datasets::images, datasets::images_seeds),
+    reader("image-names", datasets::named_images, datasets::named_images_seeds),
+    reader("image-lists", datasets::lists, datasets::lists_seeds),
+    reader("celeba-lists", datasets::celeba, datasets::celeba_seeds),
+    reader("samples", datasets::samples, datasets::samples_seeds),
     reader("dataset", datasets::dataset, datasets::dataset_seeds),
     reader("tar", archives::tar, archives::tar_seeds),
     reader("tar-compressed", archives::compressed, archives::compressed_seeds),

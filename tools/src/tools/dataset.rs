@@ -7,7 +7,6 @@ mod import;
 mod parts;
 mod synth;
 
-use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 use obverse::data::output::Description;
 
@@ -20,8 +19,8 @@ use synth::SynthArguments;
 /// Fetch, import, draw, warp and describe datasets
 ///
 /// Every dataset becomes a folder of the same form. Each of its parts (train, test, validation, unlabeled, …) has a file
-/// PART-images.npy (u8, N x channels x height x width) and, if it has labels, PART-labels.npy (i64, N). dataset.json says what they
-/// are and where they came from. The folder appears complete or not at all.
+/// PART-images.npy (u8, N x channels x height x width) and, if it has labels, PART-labels.npy (i64, N). CelebA also has
+/// PART-attributes.npy (u8, N x 40). dataset.json says what they are and where they came from. The folder appears complete or not at all.
 #[derive(Parser)]
 #[command(version, after_help = EXAMPLES)]
 pub struct Arguments {
@@ -75,8 +74,5 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
 }
 
 fn info(arguments: &InfoArguments) -> anyhow::Result<()> {
-    let description = Description::read(&arguments.input)?;
-    let text = if arguments.json { serde_json::to_string_pretty(&description)? } else { description.to_string() };
-    let mut stdout = std::io::stdout().lock();
-    std::io::Write::write_all(&mut stdout, format!("{}\n", text.trim_end()).as_bytes()).context("standard output")
+    parts::show(&Description::read(&arguments.input)?, arguments.json)
 }

@@ -102,6 +102,8 @@ fn format_of(output: &Path) -> anyhow::Result<Format> {
 
 fn open_labels(path: &Path) -> anyhow::Result<Reader> {
     let labels = Reader::open(path)?;
-    labels.require_rank(1, "labels (N)")?;
+    if labels.row_shape() != [1] {
+        labels.require_rank(1, "labels (N) or (N, 1)")?;
+    }
     Ok(labels)
 }

@@ -60,16 +60,14 @@ impl Request<'_> {
     /// arrived of an interrupted download are kept; the next call resumes it.
     pub fn fetch(&self, progress: &mut dyn FnMut(&str, u64, Option<u64>)) -> Result<Vec<Fetched>> {
         let wanted = self.manifest.files.iter().filter(|file| self.all || !file.optional);
+        let wanted = wanted.filter(|file| !file.if_there || self.places(file).any(|path| path.is_file()));
         wanted.map(|file| self.fetch_file(file, progress)).collect()
     }
 
     fn fetch_file(&self, file: &RemoteFile, progress: &mut dyn FnMut(&str, u64, Option<u64>)) -> Result<Fetched> {
         let local = self.downloads.join(&file.name);
-        let mirrored = self.mirror.map(|mirror| mirror.join(&file.mirror));
-        for path in mirrored.into_iter().chain([local.clone()]) {
-            if path.is_file() {
-                return self.verified(file, path, None);
-            }
+        if let Some(path) = self.places(file).find(|path| path.is_file()) {
+            return self.verified(file, path, None);
         }
         let mut failure = self.no_address(file);
         for address in &file.addresses {
@@ -81,6 +79,12 @@ impl Request<'_> {
             }
         }
         Err(failure)
+    }
+
+    /// Where a file may lie already.
+    fn places(&self, file: &RemoteFile) -> impl Iterator<Item = PathBuf> {
+        let mirrored = self.mirror.map(|mirror| mirror.join(&file.mirror));
+        mirrored.into_iter().chain([self.downloads.join(&file.name)])
     }
 
     fn no_address(&self, file: &RemoteFile) -> Error {

@@ -68,6 +68,7 @@ fn manifest(addresses: &[&str], sha256: &str) -> Manifest {
         repacked_sha256: Vec::new(),
         unpacked_sha256: None,
         optional: false,
+        if_there: false,
     };
     manifest
 }
@@ -156,6 +157,18 @@ fn the_mirror_comes_first_and_a_file_compressed_otherwise_is_known_by_its_conten
     assert!(request(&manifest).is_err());
     manifest.files[0].unpacked_sha256 = Some(digest());
     assert_eq!(request(&manifest).unwrap()[0].path, mirror.join("file.bin"));
+}
+
+#[test]
+fn a_file_that_is_taken_where_it_lies_is_not_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut manifest = manifest(&[], &digest());
+    manifest.files[0].if_there = true;
+    assert_eq!(fetch(&manifest, folder.path(), &[]).unwrap(), []);
+    fs::write(folder.path().join("file.bin"), CONTENT).unwrap();
+    assert_eq!(fetch(&manifest, folder.path(), &[]).unwrap().len(), 1);
+    fs::write(folder.path().join("file.bin"), "something else").unwrap();
+    assert!(fetch(&manifest, folder.path(), &[]).is_err());
 }
 
 #[test]

@@ -1,17 +1,20 @@
 //! The members of a tar or a zip.
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use flate2::bufread::MultiGzDecoder;
 
-use super::name::{is_hidden, member_name};
-use super::place::Place;
+use super::left_out::LeftOut;
+use super::name::{lies_hidden, member_name};
+use super::place::Files;
 use super::spool::Spool;
 use crate::data::{Error, Result};
 use crate::store::budget::open_file;
+
+/// What is said of an archive that holds what no archive of images needs.
+const UNTRUSTED: &str = "the archive is not to be trusted as it is: pack the files again";
 
 /// What a file is, by its first bytes and never by its name.
 pub(super) enum Kind {
@@ -54,20 +57,24 @@ fn decompress(path: &Path, compression: Compression) -> Result<Box<dyn Read>> {
     })
 }
 
-pub(super) fn tar_entries(
-    path: &Path,
-    compression: Compression,
-    wanted: &impl Fn(&str) -> bool,
-) -> Result<BTreeMap<String, Place>> {
+pub(super) fn tar_entries(path: &Path, compression: Compression, wanted: &impl Fn(&str) -> bool) -> Result<Files> {
     let file = path.display().to_string();
     let failed = |source| Error::read(path, source);
     let mut spool = Spool::new(path)?;
-    let mut spans = Vec::new();
+    let (mut spans, mut left_out) = (Vec::new(), LeftOut::default());
     let mut archive = tar::Archive::new(decompress(path, compression)?);
     for entry in archive.entries().map_err(failed)? {
         let mut entry = entry.map_err(failed)?;
         let member = entry.path().map_err(failed)?.into_owned();
-        let Some(name) = tar_member(&file, &member, entry.header().entry_type(), wanted)? else { continue };
+        let kind = entry.header().entry_type();
+        let Some(name) = tar_member(&file, &member, kind)? else { continue };
+        if !wanted(&name) {
+            left_out.add_file(&name);
+            continue;
+        }
+        if !(kind.is_file() || kind.is_contiguous()) {
+            return Err(special(&file, &name));
+        }
         let (start, length) = match compression {
             // A plain tar is its own spool.
             Compression::None => (entry.raw_file_position(), entry.size()),
@@ -82,31 +89,21 @@ pub(super) fn tar_entries(
         spool.file = open_file(path)?;
         within(&file, &mut spool.file, &spans)?;
     }
-    spool.finish(path, spans)
+    Ok((spool.finish(path, spans)?, left_out))
 }
 
-/// The name of a wanted regular member; `None` for other members; an error for one that would lead outside.
-fn tar_member(
-    file: &str,
-    member: &Path,
-    kind: tar::EntryType,
-    wanted: &impl Fn(&str) -> bool,
-) -> Result<Option<String>> {
-    let shown = member.display().to_string();
-    let advice = "the archive is not to be trusted as it is: pack the files again";
-    if kind.is_dir() || is_hidden(member) {
+/// The name of a member that is neither a folder nor hidden; an error for one that would lead outside.
+fn tar_member(file: &str, member: &Path, kind: tar::EntryType) -> Result<Option<String>> {
+    if kind.is_dir() || lies_hidden(member) {
         return Ok(None);
     }
-    let Some(name) = member_name(member) else {
-        return Err(Error::malformed(file, "members inside the archive", shown, advice));
-    };
-    if !wanted(&name) {
-        return Ok(None);
-    }
-    if !(kind.is_file() || kind.is_contiguous()) {
-        return Err(Error::malformed(file, "regular files", format!("{shown}, a link or special file"), advice));
-    }
-    Ok(Some(name))
+    let outside = || Error::malformed(file, "members inside the archive", member.display(), UNTRUSTED);
+    member_name(member).map(Some).ok_or_else(outside)
+}
+
+/// An error for a link or special file: an archive's links are not followed.
+fn special(file: &str, member: &str) -> Error {
+    Error::malformed(file, "regular files", format!("{member}, a link or special file"), UNTRUSTED)
 }
 
 /// An error where a plain tar claims members beyond its end.
@@ -120,28 +117,32 @@ fn within(name: &str, file: &mut File, spans: &[(String, u64, u64)]) -> Result<(
     }
 }
 
-pub(super) fn zip_entries(path: &Path, wanted: &impl Fn(&str) -> bool) -> Result<BTreeMap<String, Place>> {
+pub(super) fn zip_entries(path: &Path, wanted: &impl Fn(&str) -> bool) -> Result<Files> {
     let file = path.display().to_string();
     let damaged = |error: zip::result::ZipError| Error::damaged(&file, "a zip archive", error);
     let reader = BufReader::new(open_file(path)?);
     let mut archive = zip::ZipArchive::new(reader).map_err(damaged)?;
     let mut spool = Spool::new(path)?;
-    let mut spans = Vec::new();
+    let (mut spans, mut left_out) = (Vec::new(), LeftOut::default());
     for index in 0..archive.len() {
         let mut member = archive.by_index(index).map_err(damaged)?;
         let shown = member.name().map_err(damaged)?.into_owned();
-        if member.is_dir() || is_hidden(Path::new(&shown)) {
+        if member.is_dir() || lies_hidden(Path::new(&shown)) {
             continue;
         }
         let Some(name) = member_name(Path::new(&shown)) else {
-            let advice = "the archive is not to be trusted as it is: pack the files again";
-            return Err(Error::malformed(&file, "members inside the archive", shown, advice));
+            return Err(Error::malformed(&file, "members inside the archive", shown, UNTRUSTED));
         };
-        if wanted(&name) {
-            let claimed = member.size();
-            let (start, length) = spool.add(path, &mut member, claimed)?;
-            spans.push((name, start, length));
+        if !wanted(&name) {
+            left_out.add_file(&name);
+            continue;
         }
+        if member.is_symlink() {
+            return Err(special(&file, &name));
+        }
+        let claimed = member.size();
+        let (start, length) = spool.add(path, &mut member, claimed)?;
+        spans.push((name, start, length));
     }
-    spool.finish(path, spans)
+    Ok((spool.finish(path, spans)?, left_out))
 }

@@ -4,54 +4,38 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use super::left_out::LeftOut;
 use super::name::{is_hidden, member_name};
-use super::place::Place;
+use super::place::{Files, Place};
 use crate::data::{Error, Result};
-
-/// How deep folders may nest.
-const DEPTH_LIMIT: usize = 16;
+use crate::store::walk;
 
 pub(super) fn single_entry(path: &Path) -> BTreeMap<String, Place> {
     let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
     BTreeMap::from([(name, Place::File(path.to_path_buf()))])
 }
 
-pub(super) fn folder_entries(root: &Path, wanted: &impl Fn(&str) -> bool) -> Result<BTreeMap<String, Place>> {
-    let inside = fs::canonicalize(root).map_err(|source| Error::read(root, source))?;
-    let mut entries = BTreeMap::new();
-    let mut folders = vec![(root.to_path_buf(), 0)];
-    while let Some((folder, depth)) = folders.pop() {
-        let failed = |source| Error::read(&folder, source);
-        if depth > DEPTH_LIMIT {
-            return Err(Error::damaged(&folder.display().to_string(), "at most 16 nested folders", "more"));
-        }
-        for entry in fs::read_dir(&folder).map_err(failed)? {
-            let path = entry.map_err(failed)?.path();
-            if is_hidden(&path) {
-                continue;
-            }
-            if path.is_dir() {
-                contained(&inside, &path)?;
-                folders.push((path, depth + 1));
-                continue;
-            }
-            let name = path.strip_prefix(root).ok().and_then(member_name);
-            if let Some(name) = name.filter(|name| wanted(name)) {
-                contained(&inside, &path)?;
-                entries.insert(name, Place::File(path));
-            }
+/// The wanted files. A link is what it leads to, inside or out: whoever made the folder put it there.
+pub(super) fn folder_entries(root: &Path, wanted: &impl Fn(&str) -> bool) -> Result<Files> {
+    let found = walk::files_below(root, is_hidden)?;
+    if let Some(link) = found.dangling.iter().find(|link| member_name(link).is_some_and(|name| wanted(&name))) {
+        return Err(dangling(&root.join(link)));
+    }
+    let (mut entries, mut left_out) = (BTreeMap::new(), LeftOut::default());
+    for relative in found.files {
+        match member_name(&relative) {
+            None => left_out.add("with names that are not UTF-8", 1),
+            Some(name) if wanted(&name) => drop(entries.insert(name, Place::File(root.join(relative)))),
+            Some(name) => left_out.add_file(&name),
         }
     }
-    Ok(entries)
+    Ok((entries, left_out))
 }
 
-/// An error where a symbolic link leads out of the folder.
-fn contained(inside: &Path, path: &Path) -> Result<()> {
-    let target = fs::canonicalize(path).map_err(|source| Error::read(path, source))?;
-    if target.starts_with(inside) {
-        return Ok(());
-    }
-    let file = path.display().to_string();
-    let found = format!("a link to {}", target.display());
-    Err(Error::malformed(&file, "a file inside the folder", found, "copy the file there or name its own folder"))
+/// An error for a link that leads to nothing.
+fn dangling(link: &Path) -> Error {
+    let target = fs::read_link(link).unwrap_or_default();
+    let found = format!("a link to {}, which is not there", target.display());
+    let advice = "get what it leads to (git annex get, dvc pull), or remove the link";
+    Error::malformed(&link.display().to_string(), "a file", found, advice)
 }

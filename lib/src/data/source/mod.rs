@@ -1,15 +1,17 @@
 //! Where a dataset's files lie: a folder, a tar (plain, gzip or zstd), a zip, or one file. Names are relative to it.
 //!
 //! Nothing is unpacked under a name from an archive: compressed members go to one unnamed temporary file and are read
-//! by position, so that any order of reading works and no path outside the source is ever used.
+//! by position, so that any order of reading works. Links in a folder are followed, links in an archive never. Hidden files and folders are
+//! skipped at every depth.
 
 mod archive;
 mod folder;
+mod left_out;
 mod name;
 mod place;
 mod spool;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -20,15 +22,19 @@ use super::{Error, Result};
 use crate::store::budget::open_file;
 use archive::{Kind, kind, tar_entries, zip_entries};
 use folder::{folder_entries, single_entry};
-use place::{Place, Span};
+use place::{Files, Place, Span};
 
-pub(crate) use name::base_name;
+pub use left_out::LeftOut;
+pub(crate) use name::{base_name, stem};
 
 /// The files of a dataset, by their names relative to the folder or archive.
 pub struct Source {
     path: PathBuf,
     single: bool,
     entries: BTreeMap<String, Place>,
+    left_out: LeftOut,
+    /// Files that lie beside it and belong to it.
+    beside: Vec<PathBuf>,
 }
 
 impl AsRef<Source> for Source {
@@ -41,19 +47,26 @@ impl Source {
     /// The files of the folder, archive or single file at `path` whose names satisfy `wanted`.
     ///
     /// # Errors
-    /// A path that cannot be read, a damaged archive, an archive's member or a link that leads outside.
+    /// A path that cannot be read, a damaged archive, an archive's member that leads outside or is a link, a link to nothing.
     pub fn open(path: &Path, wanted: impl Fn(&str) -> bool) -> Result<Self> {
         let metadata = fs::metadata(path).map_err(|source| Error::read(path, source))?;
         if metadata.is_dir() {
-            let entries = folder_entries(path, &wanted)?;
-            return Ok(Self { path: path.to_path_buf(), single: false, entries });
+            return Ok(Self::of(path, folder_entries(path, &wanted)?));
         }
-        let entries = match kind(path)? {
-            Kind::Tar(compression) => tar_entries(path, compression, &wanted)?,
-            Kind::Zip => zip_entries(path, &wanted)?,
-            Kind::Other => return Ok(Self { path: path.to_path_buf(), single: true, entries: single_entry(path) }),
-        };
-        Ok(Self { path: path.to_path_buf(), single: false, entries })
+        Ok(match kind(path)? {
+            Kind::Tar(compression) => Self::of(path, tar_entries(path, compression, &wanted)?),
+            Kind::Zip => Self::of(path, zip_entries(path, &wanted)?),
+            Kind::Other => Self::of_file(path),
+        })
+    }
+
+    /// The single file at `path`, even if it is an archive.
+    pub(crate) fn of_file(path: &Path) -> Self {
+        Self { single: true, ..Self::of(path, (single_entry(path), LeftOut::default())) }
+    }
+
+    fn of(path: &Path, (entries, left_out): Files) -> Self {
+        Self { path: path.to_path_buf(), single: false, entries, left_out, beside: Vec::new() }
     }
 
     /// Several files as one source: an archive's members get its name as their folder, other files keep theirs.
@@ -61,15 +74,16 @@ impl Source {
     /// # Errors
     /// Those of [`Source::open`].
     pub fn gather(folder: &Path, files: &[PathBuf], wanted: impl Fn(&str) -> bool) -> Result<Self> {
-        let mut entries = BTreeMap::new();
+        let (mut entries, mut left_out) = (BTreeMap::new(), LeftOut::default());
         for path in files {
             let source = Self::open(path, &wanted)?;
+            left_out.join(&source.left_out);
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             let stem = name.split('.').next().unwrap_or_default();
             let place = |name: String| if source.single { name } else { format!("{stem}/{name}") };
             entries.extend(source.entries.into_iter().map(|(name, file)| (place(name), file)));
         }
-        Ok(Self { path: folder.to_path_buf(), single: false, entries })
+        Ok(Self::of(folder, (entries, left_out)))
     }
 
     /// The folder, archive or file itself.
@@ -77,15 +91,29 @@ impl Source {
         &self.path
     }
 
-    /// The files on disk that are read: the archive, or the files themselves.
+    /// The files on disk that are read: the archive, or the files themselves, and what lies beside them.
     pub fn files(&self) -> Vec<PathBuf> {
         let file = |place: &Place| match place {
             Place::File(path) => path.clone(),
             Place::Span { .. } => self.path.clone(),
         };
-        let mut files: Vec<PathBuf> = self.entries.values().map(file).collect();
-        files.dedup();
-        files
+        let files: BTreeSet<PathBuf> = self.entries.values().map(file).collect();
+        files.into_iter().collect()
+    }
+
+    /// Files that lie beside the folder or archive and belong to it.
+    pub fn beside(&self) -> &[PathBuf] {
+        &self.beside
+    }
+
+    /// What is there and not read.
+    pub fn left_out(&self) -> &LeftOut {
+        &self.left_out
+    }
+
+    /// Counts `count` more things of a kind as left out.
+    pub(crate) fn leave_out(&mut self, kind: &str, count: usize) {
+        self.left_out.add(kind, count);
     }
 
     /// True where the source is one file that is not an archive.
@@ -109,9 +137,15 @@ impl Source {
         for name in [name.to_string(), format!("{name}.gz")] {
             let path = self.path.with_file_name(&name);
             if path.is_file() {
-                self.entries.insert(name, Place::File(path));
+                self.take_in(&name, &path);
             }
         }
+    }
+
+    /// Adds the file at `path`, which lies elsewhere, under a name.
+    pub fn take_in(&mut self, name: &str, path: &Path) {
+        self.entries.insert(name.to_string(), Place::File(path.to_path_buf()));
+        self.beside.push(path.to_path_buf());
     }
 
     /// How a message names the file `name`.

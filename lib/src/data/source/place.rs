@@ -1,10 +1,16 @@
 //! Where the bytes of one file of a dataset are.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::Arc;
+
+use super::left_out::LeftOut;
+
+/// The files that are wanted, by name, and what is left out.
+pub(super) type Files = (BTreeMap<String, Place>, LeftOut);
 
 /// Where the bytes of one file are.
 #[derive(Clone)]

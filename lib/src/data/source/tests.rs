@@ -79,14 +79,70 @@ fn an_archive_that_unpacks_to_many_times_its_size_is_refused() {
     assert!(error.contains("x.tar.zst") && error.contains("unpack it first"), "{error}");
 }
 
+/// A zip of these members; those that have a target are links.
+fn zip_with(path: &Path, members: &[(&str, Option<&str>)]) {
+    let mut zip = zip::ZipWriter::new(File::create(path).unwrap());
+    let options = zip::write::SimpleFileOptions::default();
+    for (name, target) in members {
+        match target {
+            Some(target) => zip.add_symlink(*name, *target, options).unwrap(),
+            None => zip.start_file(*name, options).unwrap(),
+        }
+    }
+    zip.finish().unwrap();
+}
+
 #[test]
-fn a_link_out_of_the_folder_is_refused() {
+fn hidden_entries_are_skipped_at_every_depth_and_others_are_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let names = [
+        "set/cat/1.png",
+        "set/cat/.ipynb_checkpoints/1-checkpoint.png",
+        "set/.ipynb_checkpoints/0-checkpoint.png",
+        "set/.DS_Store",
+        "__MACOSX/set/cat/._1.png",
+        "set/__MACOSX/2.png",
+        "./set/notes.txt",
+        "set/LICENSE",
+    ];
+    for name in names {
+        let path = folder.path().join("plain").join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, "").unwrap();
+    }
+    fs::write(folder.path().join("x.tar"), tar_with(&names.map(|name| (name, &b""[..])))).unwrap();
+    zip_with(&folder.path().join("x.zip"), &names.map(|name| (name, None)));
+    // The folder's own name may be hidden.
+    fs::rename(folder.path().join("plain"), folder.path().join(".plain")).unwrap();
+    for name in [".plain", "x.tar", "x.zip"] {
+        let source = Source::open(&folder.path().join(name), |name| name.ends_with(".png")).unwrap();
+        assert_eq!(source.names().collect::<Vec<_>>(), ["set/cat/1.png"], "{name}");
+        assert_eq!(source.left_out().to_string(), "1 .txt, 1 without an ending", "{name}");
+    }
+}
+
+#[test]
+fn a_folders_links_are_followed_and_an_archives_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let inner = folder.path().join("inner");
     fs::create_dir(&inner).unwrap();
-    fs::write(folder.path().join("secret"), "s").unwrap();
-    std::os::unix::fs::symlink("../secret", inner.join("link")).unwrap();
-    assert!(Source::open(&inner, |_| true).is_err());
+    fs::write(folder.path().join("outside"), "o").unwrap();
+    std::os::unix::fs::symlink("../outside", inner.join("link")).unwrap();
+    assert_eq!(text(&Source::open(&inner, |_| true).unwrap(), "link"), "o");
+    let zip = folder.path().join("x.zip");
+    zip_with(&zip, &[("link", Some("../outside"))]);
+    let tar = folder.path().join("x.tar");
+    let mut builder = tar::Builder::new(File::create(&tar).unwrap());
+    let mut header = tar::Header::new_gnu();
+    header.set_entry_type(tar::EntryType::Symlink);
+    header.set_size(0);
+    builder.append_link(&mut header, "link", "../outside").unwrap();
+    builder.finish().unwrap();
+    for archive in [zip, tar] {
+        let error = Source::open(&archive, |_| true).err().unwrap().to_string();
+        assert!(error.contains("link, a link or special file"), "{error}");
+        assert!(Source::open(&archive, |_| false).is_ok());
+    }
 }
 
 #[test]

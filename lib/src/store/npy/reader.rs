@@ -1,7 +1,7 @@
 //! Opening an array, and checking its header against the length of the file.
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -76,6 +76,35 @@ impl Reader {
         let found = stored.saturating_sub(bytes.len() as u64);
         check_length(path, &header, found, false)?;
         Ok(Self { path: path.to_owned(), file, body: bytes.len() as u64, header, next: 0 })
+    }
+
+    /// Opens the array `name` of an `.npz` file. One that is stored as it is is read where it lies, one that is compressed is unpacked to an
+    /// unnamed temporary file.
+    ///
+    /// # Errors
+    /// Those of [`Reader::open`]; `Format` when the file is no zip or has no such array.
+    pub fn of_member(path: &Path, name: &str) -> Result<Self> {
+        let broken = |error: zip::result::ZipError| {
+            let (path, expected) = (path.to_owned(), "a zip of arrays (.npz)");
+            Error::Format { path, expected, found: format!("{name}: {error}") }
+        };
+        let file = budget::open_file(path)?;
+        let mut zip = zip::ZipArchive::new(BufReader::new(&file)).map_err(broken)?;
+        let mut member = zip.by_name(&format!("{name}.npy")).map_err(broken)?;
+        let (stored, size, start) = (member.compressed_size(), member.size(), member.data_start());
+        let Some(start) = start.filter(|_| member.compression() == zip::CompressionMethod::Stored) else {
+            return Self::spool(path, Some(stored), member);
+        };
+        let (header, bytes) = decode(path, &mut member)?;
+        check_length(path, &header, size.saturating_sub(bytes.len() as u64), false)?;
+        drop(member);
+        // What the zip says of the member may be more than is there.
+        let end = start.checked_add(size).ok_or_else(|| Error::read(path)(io::ErrorKind::UnexpectedEof.into()))?;
+        if end > file.metadata().map_err(Error::read(path))?.len() {
+            return Err(Error::read(path)(io::ErrorKind::UnexpectedEof.into()));
+        }
+        drop(zip);
+        Ok(Self { path: path.to_owned(), file, body: start + bytes.len() as u64, header, next: 0 })
     }
 
     /// The header of a file, without reading what follows.

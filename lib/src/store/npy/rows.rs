@@ -93,22 +93,40 @@ impl Reader {
     /// The next rows, at most `count`, as whole numbers: labels, indices.
     ///
     /// # Errors
-    /// `Dtype` for floats and booleans; `Value` for a number above 2^63 - 1; `Read` when the file fails.
+    /// Those of [`Reader::read_row_range_as_integer_at`].
     pub fn read_rows_as_integer(&mut self, count: usize) -> Result<Vec<i64>> {
-        let start = self.next;
-        let rows = match self.dtype() {
+        let rows = self.read_row_range_as_integer_at(self.next, count)?;
+        self.advance(count);
+        Ok(rows)
+    }
+
+    /// Rows from `start` on, at most `count`, as whole numbers, without moving the reader.
+    ///
+    /// # Errors
+    /// `Dtype` for floats and booleans; `Value` for a number above 2^63 - 1; `Read` when the file fails.
+    pub fn read_row_range_as_integer_at(&self, start: usize, count: usize) -> Result<Vec<i64>> {
+        self.require_whole()?;
+        match self.dtype() {
             Dtype::I8 => self.whole::<i8>(start, count),
             Dtype::U8 => self.whole::<u8>(start, count),
             Dtype::I16 => self.whole::<i16>(start, count),
             Dtype::U16 => self.whole::<u16>(start, count),
             Dtype::I32 => self.whole::<i32>(start, count),
             Dtype::U32 => self.whole::<u32>(start, count),
-            Dtype::I64 => self.elements_at(start, count),
             Dtype::U64 => self.whole::<u64>(start, count),
+            _ => self.elements_at(start, count),
+        }
+    }
+
+    /// Checks that the elements are whole numbers, of whatever size.
+    ///
+    /// # Errors
+    /// `Dtype` for floats and booleans, naming the file.
+    pub fn require_whole(&self) -> Result<()> {
+        match self.dtype() {
             Dtype::Bool | Dtype::F16 | Dtype::F32 | Dtype::F64 => Err(self.dtype_error("whole numbers, such as i64")),
-        }?;
-        self.advance(count);
-        Ok(rows)
+            _ => Ok(()),
+        }
     }
 
     fn whole<T: Scalar>(&self, start: usize, count: usize) -> Result<Vec<i64>> {

@@ -58,7 +58,7 @@ pub(super) fn warp(arguments: AffineArguments) -> anyhow::Result<()> {
     }
     let variants = |part: &output::PartDescription| {
         let images = affine::variants(part.stream(&input)?, &part.name, &ranges, copies, seed)?;
-        Ok(Part { name: part.name.clone(), images })
+        Ok(Part { name: part.name.clone(), images, attributes: None })
     };
     let parts = original.parts.iter().map(variants).collect::<Result<Vec<_>, Error>>()?;
     let digest = format!("blake3:{}", digest::of_path(&input)?);

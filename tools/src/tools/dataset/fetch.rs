@@ -11,7 +11,7 @@ use obverse::data::{Error, Source};
 use obverse::net::inception;
 
 use super::images::ImageArguments;
-use super::parts::write;
+use super::parts::{say_left_out, write};
 use crate::request::Output;
 use crate::tools::net_import;
 use crate::{CommonArguments, Failure, Progress, Task};
@@ -21,8 +21,8 @@ const MIRROR: &str = "OBVERSE_MIRROR";
 
 /// Fetch a dataset by name and import it
 ///
-/// Names: mnist, fashion-mnist, cifar10, cifar10-jpeg (a lossy copy, which counts as a dataset of its own), svhn, stl10, affnist, celeba
-/// (your own copy); inception, the network of fid-score, which becomes a network folder. If the environment variable OBVERSE_MIRROR
+/// Names: mnist, fashion-mnist, kmnist, qmnist, emnist (with --split), cifar10, cifar10-jpeg (a lossy copy, which counts as a dataset of its
+/// own), cifar100, svhn, stl10, affnist, celeba (your own copy, with its list of parts); inception, the network of fid-score, which becomes a network folder. If the environment variable OBVERSE_MIRROR
 /// names a folder, files are taken from there first. Downloads are kept in DIR.download, continue where they stopped, and must have
 /// the sha256 of the dataset's manifest.
 #[derive(Args)]
@@ -32,9 +32,12 @@ const MIRROR: &str = "OBVERSE_MIRROR";
 pub(super) struct FetchArguments {
     /// The dataset
     name: String,
-    /// The folder to make [default: data/NAME]
+    /// The folder to make [default: data/NAME, or data/NAME-SPLIT]
     #[arg(short, long, value_name = "DIR")]
     output: Option<Output>,
+    /// The split to take (emnist: byclass, bymerge, balanced, letters, digits, mnist)
+    #[arg(long, value_name = "SPLIT")]
+    split: Option<String>,
     /// Fetch the optional files too (svhn: the 531,131 extra images)
     #[arg(long)]
     all: bool,
@@ -45,8 +48,10 @@ pub(super) struct FetchArguments {
 }
 
 pub(super) fn fetch(arguments: FetchArguments) -> anyhow::Result<()> {
-    let FetchArguments { name, output, all, images, common } = arguments;
+    let FetchArguments { name, output, split, all, images, common } = arguments;
     let manifest = Manifest::named(&name)?;
+    manifest.check_split(split.as_deref())?;
+    let name = split.iter().fold(name, |name, split| format!("{name}-{split}"));
     let output = output.unwrap_or_else(|| Path::new("data").join(&name).into());
     let downloads = downloads_folder(&output);
     let mirror = std::env::var_os(MIRROR).filter(|folder| !folder.is_empty()).map(PathBuf::from);
@@ -65,12 +70,15 @@ pub(super) fn fetch(arguments: FetchArguments) -> anyhow::Result<()> {
         return Ok(());
     }
     let paths: Vec<PathBuf> = fetched.iter().map(|file| file.path.clone()).collect();
-    let source = Source::gather(&downloads, &paths, |name| manifest.format.wants(name))?;
-    let Manifest { name, format, classes, licence, citation, .. } = manifest;
+    let wants = |name: &str| manifest.format.wants_of_split(name, split.as_deref());
+    let source = Source::gather(&downloads, &paths, wants)?;
+    let Manifest { format, classes, licence, citation, .. } = manifest;
     let mut description = Description { licence, citation: Some(citation), ..Description::new(&name) };
     description.sources = fetched.into_iter().map(|file| file.source).collect();
     let import = format.open(source, images.options())?;
     description.classes = import.classes.or(classes);
+    description.left_out = import.left_out;
+    say_left_out(&task, &description);
     write(task, &output, description, images.limited(import.parts), common.quiet)
 }
 

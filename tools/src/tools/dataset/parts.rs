@@ -1,8 +1,9 @@
 //! The parts of a dataset, written into its folder.
 
-use std::fs;
 use std::path::Path;
 
+use anyhow::Context;
+use obverse::data::import::file_name;
 use obverse::data::output::{self, Description};
 use obverse::data::{Images, Part};
 
@@ -11,9 +12,21 @@ use crate::{Metrics, Progress, Task, check_interrupted, interrupted};
 
 /// A dataset's name from its folder's or archive's: up to the first dot.
 pub(super) fn stem(path: &Path) -> String {
-    let whole = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let name = whole.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    name.split('.').next().unwrap_or_default().to_owned()
+    file_name(path).split('.').next().unwrap_or_default().to_owned()
+}
+
+/// Says what is there and not read.
+pub(super) fn say_left_out(task: &Task, description: &Description) {
+    if !description.left_out.is_empty() {
+        task.note(&format!("left out: {}", description.left_out));
+    }
+}
+
+/// Prints a description, as JSON or for a reader.
+pub(super) fn show(description: &Description, json: bool) -> anyhow::Result<()> {
+    let text = if json { serde_json::to_string_pretty(description)? } else { description.to_string() };
+    let mut stdout = std::io::stdout().lock();
+    std::io::Write::write_all(&mut stdout, format!("{}\n", text.trim_end()).as_bytes()).context("standard output")
 }
 
 /// Writes the parts into the folder and ends the task; the metrics are the number of images of each part.
@@ -42,7 +55,7 @@ pub(super) fn write(
 }
 
 /// A part that ends where the run is to stop.
-fn until_interrupted(Part { name, images }: Part) -> Part {
+fn until_interrupted(Part { name, images, attributes }: Part) -> Part {
     let examples = Box::new(images.examples.take_while(|_| !interrupted()));
-    Part { name, images: Images { examples, ..images } }
+    Part { name, images: Images { examples, ..images }, attributes }
 }

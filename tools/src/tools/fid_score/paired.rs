@@ -23,6 +23,11 @@ pub(super) fn compare(arguments: &CompareArguments) -> anyhow::Result<()> {
         a.count(),
         b.count()
     );
+    for (path, pictures) in [(a_path, &a), (b_path, &b)] {
+        if let Some(left_out) = pictures.left_out() {
+            task.note(&format!("{}: left out: {left_out}", path.display()));
+        }
+    }
     let (mut similarities, mut distances) = (Vec::new(), Vec::new());
     let rows: Vec<usize> = (0..a.count()).collect();
     for rows in rows.chunks(256) {
