@@ -56,6 +56,12 @@ documentation:
     cargo test --workspace --release --locked --doc
     RUSTDOCFLAGS='--deny warnings' cargo doc --workspace --no-deps --release --locked --quiet
 
+# Half an hour of two cores. The fetching alone, of every dataset, is among the tests of `just integration`.
+# Run the whole pipelines of CelebA and STL-10 on small sets of files in their own layouts.
+pipelines:
+    cargo build --workspace --release --locked
+    OBVERSE_TOOLS=built cargo test --workspace --release --locked --test tests -- --ignored recipes_datasets
+
 # Follow the worked examples of CONTRIBUTING.md in a copy of the checkout, and run their tests.
 contributing:
     cargo test --locked --package obverse-tests --test tests -- --ignored contributing

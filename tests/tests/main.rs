@@ -20,6 +20,7 @@ mod ownership;
 mod readers;
 mod readme;
 mod recipes;
+mod recipes_datasets;
 mod reverse_nets;
 mod slurm;
 mod tool_dataset;
