@@ -8,10 +8,10 @@ use obverse::data::resize::Filter;
 /// What happens to each image, in this order.
 #[derive(Args)]
 pub(super) struct ImageArguments {
-    /// Make grey (1) or coloured (3) images; format images only [default: as the first image]
+    /// Make grey (1) or coloured (3) images; image files only [default: as the first image]
     #[arg(long, value_name = "C")]
     channels: Option<usize>,
-    /// Crop the square of this side from the middle; format images only
+    /// Crop the square of this side from the middle; image files only
     #[arg(long, value_name = "PIXELS")]
     crop: Option<usize>,
     /// Resize to a square of this side, antialiased
