@@ -37,7 +37,7 @@ fn leaving_out_each_image_is_what_a_set_without_it_gives() {
                 let expected = frechet_of_features(rest, other).unwrap().distance() - whole.distance();
                 // What the ends of the integral leave, and a rank's cut.
                 assert!(
-                    (change - expected).abs() < 2e-4 * whole.distance(),
+                    (change - expected).abs() < 2e-5 * whole.distance(),
                     "{n} {m} {side} {left_out}: {change} {expected}"
                 );
             }
