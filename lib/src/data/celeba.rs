@@ -155,7 +155,10 @@ mod tests {
         }
     }
 
-    fn found(path: &Path) -> Result<Vec<(String, Vec<u8>, Option<Attributes>)>> {
+    /// A part's name, the first pixel of each of its images, its attributes.
+    type Found = (String, Vec<u8>, Option<Attributes>);
+
+    fn found(path: &Path) -> Result<Vec<Found>> {
         let (parts, _) = open(Format::Celeba.source(path)?, Options::default())?;
         let read = |part: Part| {
             let pixels = part.images.examples.map(|example| Ok(example?.pixels[0])).collect::<Result<_>>()?;

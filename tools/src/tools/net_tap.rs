@@ -113,10 +113,9 @@ fn open(path: &Path, graph: &Graph, arguments: &Arguments) -> anyhow::Result<Ima
     let Size { channels, height, width } = graph.input.shape;
     let mut options = arguments.pixels.options();
     let origin = net::origin(&arguments.network)?;
-    if origin["format"] == "onnx" && origin["pixels"] != true && graph.input.normalisation().is_none() {
-        if options.range.is_none() && options.outside == Outside::Refused {
-            options.outside = Outside::Unchecked;
-        }
+    let is_any = origin["format"] == "onnx" && origin["pixels"] != true && graph.input.normalisation().is_none();
+    if is_any && options.range.is_none() && options.outside == Outside::Refused {
+        options.outside = Outside::Unchecked;
     }
     Ok(ImageFile::of_network(Reader::open(path)?, Shape { channels, height, width }, options)?)
 }
