@@ -8,6 +8,7 @@ use std::fs;
 use std::path::Path;
 
 use obverse::store::npy::{read, write};
+use obverse::tensor::random::Stream;
 use obverse_tests::oracle::Case;
 use obverse_tests::{run, write_images};
 use serde_json::Value;
@@ -45,21 +46,80 @@ fn features_give_the_distances_of_the_oracle() {
         assert!(found["features"]["label"].as_str().unwrap().contains(label), "{found}");
         assert!(found["images_a"].as_u64().unwrap() > 1 && found["images_b"].as_u64().unwrap() > 1);
     }
-    let found = json(folder.path(), "fid-score", "full.a.npy full.b.npy --bootstrap 50 --prdc --infinity");
-    assert_eq!(
-        found,
-        json(folder.path(), "fid-score", "full.a.npy full.b.npy --bootstrap 50 --prdc --infinity --threads 1")
-    );
+    let found = json(folder.path(), "fid-score", "full.a.npy full.b.npy --intervals --prdc --infinity");
+    for same in ["--intervals --threads 1", "--bootstrap 50"] {
+        let words = format!("full.a.npy full.b.npy {same} --prdc --infinity");
+        assert_eq!(found, json(folder.path(), "fid-score", &words));
+    }
     for name in ["fid", "kid", "precision", "recall", "density", "coverage"] {
         let (interval, value) = (&found[format!("{name}_interval")], found[name].as_f64().unwrap());
         let (low, high) = (interval[0].as_f64().unwrap(), interval[1].as_f64().unwrap());
         assert!(found[format!("{name}_standard_error")].as_f64().unwrap() > 0.0, "{name}: {found}");
         assert!(low <= value && value <= high, "{name}: {found}");
     }
-    // The bias of 400 images is a part of the extrapolation's own error here.
+    assert_eq!(found["fid_interval"], found["fid_infinity_interval"]);
+    // The bias of 400 images is about an error here.
     let [infinity, error, fid] =
         ["fid_infinity", "fid_infinity_standard_error", "fid"].map(|name| found[name].as_f64().unwrap());
-    assert!(infinity - 3.0 * error < fid && error < 0.1 * fid, "{found}");
+    assert!(infinity < fid && fid < infinity + 3.0 * error && error < 0.1 * fid, "{found}");
+}
+
+#[test]
+fn two_sets_are_tested_against_one_reference() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let set = |name: &str, count: usize, shift: f32| {
+        let rows: Vec<f32> = Stream::new(0, name, 0).normal::<f32>(0..count * 6).iter().map(|x| x + shift).collect();
+        write(&path.join(format!("{name}.npy")), &[count, 6], &rows).unwrap();
+    };
+    for (name, count, shift) in
+        [("a", 300, 0.0), ("b", 200, 0.3), ("same", 200, 0.3), ("far", 200, 0.9), ("few", 150, 0.9)]
+    {
+        set(name, count, shift);
+    }
+    let against = |c: &str, more: &str| json(path, "fid-score", &format!("a.npy b.npy --against {c}.npy {more}"));
+    let (same, far) = (against("same", "--prdc"), against("far", "--prdc"));
+    for name in ["fid", "kid", "precision", "recall", "coverage"] {
+        let number = |found: &Value, key: &str| found[format!("{name}_{key}")].as_f64().unwrap();
+        let [low, high] = [0, 1].map(|end| same[format!("{name}_difference_interval")][end].as_f64().unwrap());
+        assert!(low < 0.0 && 0.0 < high && number(&same, "difference_p_value") > 0.01, "{name}: {same}");
+        assert!(number(&far, "difference_p_value") < 1e-4, "{name}: {far}");
+        let nearer = if ["fid", "kid"].contains(&name) { -1.0 } else { 1.0 };
+        assert!(nearer * number(&far, "difference") > 0.0 && number(&far, "against") != number(&same, "against"));
+    }
+    // The same numbers as without a third set.
+    let alone = json(path, "fid-score", "a.npy b.npy --prdc --intervals");
+    for (key, value) in alone.as_object().unwrap() {
+        assert_eq!(&far[key], value, "{key}");
+    }
+    assert_eq!(far["images_against"], 200);
+    run(path, "fid-score", "a.npy b.npy --against few.npy --prdc").fails(2, &["200", "found 150"]);
+    assert!(against("few", "")["fid_difference"].as_f64().unwrap() < 0.0);
+    // A reference of statistics is exact: its images add nothing to the error.
+    run(path, "fid-score", "stats a.npy -o a.npz").succeeds();
+    let exact = json(path, "fid-score", "a.npz b.npy --intervals --infinity");
+    assert!(exact["fid_standard_error"].as_f64() < alone["fid_standard_error"].as_f64(), "{exact} {alone}");
+    assert!(exact["fid_infinity"].as_f64() < exact["fid"].as_f64() && exact["kid"].is_null());
+}
+
+#[test]
+fn a_kernel_distance_says_what_it_needs_and_has_an_interval_however_many_images() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    for (name, count) in [("a", 60), ("b", 40), ("many", 10_001)] {
+        let rows: Vec<f32> = Stream::new(0, name, 0).normal(0..count * 2);
+        write(&path.join(format!("{name}.npy")), &[count, 2], &rows).unwrap();
+    }
+    let few = json(path, "fid-score", "a.npy b.npy --kid-subsets 10 --prdc --intervals");
+    assert!(few["kid"].is_null() && few["fid"].is_number() && few["precision_interval"].is_array(), "{few}");
+    let remark = few["kid_remark"].as_str().unwrap();
+    assert!(["1000", "--kid-size", "found 40"].iter().all(|word| remark.contains(word)), "{remark}");
+    let taken = json(path, "fid-score", "a.npy b.npy --kid-subsets 10 --kid-size 40 --intervals");
+    assert!(taken["kid"].is_number() && taken["kid_interval"].is_array() && taken["kid_remark"].is_null());
+    let many = json(path, "fid-score", "many.npy many.npy --kid-size 50 --intervals");
+    assert_eq!(many["kid_subsets"], serde_json::json!([100, 50]));
+    assert!(many["kid_interval"][0].as_f64() <= many["kid_interval"][1].as_f64());
+    assert!(many["kid_standard_error"].as_f64().unwrap() > 0.0, "{many}");
 }
 
 #[test]
@@ -140,7 +200,7 @@ fn folders_and_archives_of_any_size_are_images_too() {
 #[test]
 fn pairs_have_a_similarity_and_pools_have_neighbours() {
     let folder = images();
-    let found = json(folder.path(), "fid-score", "images.npy images.npy --paired --bootstrap 20");
+    let found = json(folder.path(), "fid-score", "images.npy images.npy --paired --intervals");
     assert!(close(&found["ssim"], 1.0, 1e-12) && found["l2"].as_f64() == Some(0.0), "{found}");
     let case = Case::open("similarity").unpacked();
     let expected = read::<f64>(&case.path().join("ssim.npy")).unwrap();
@@ -186,7 +246,9 @@ fn what_cannot_be_compared_is_said_in_one_line() {
     refused(&format!("images.npy half.npy {NET}x"), &["act2x"]);
     refused("f4.npy f4.npy --prdc", &["at least 6 images, found 5"]);
     run(path, "fid-score", &format!("stats images.npy {NET} -o s.npz")).succeeds();
+    refused("s.npz s.npz --intervals", &["--intervals", "statistics on both"]);
     refused("s.npz s.npz --bootstrap 5", &["--bootstrap"]);
+    refused("f4.npy f4.npy --intervals", &["at least 6 images, found 5"]);
     refused("s.npz half.npy --net net --layer act1", &["act1", "act2"]);
     write(&path.join("sixteen.npy"), &[3, 3, 16, 16], &[1u8; 3 * 3 * 256]).unwrap();
     refused(&format!("images.npy sixteen.npy {NET} --resize none"), &["sixteen.npy", "8x8"]);

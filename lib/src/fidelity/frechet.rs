@@ -113,7 +113,7 @@ impl Factor {
 }
 
 /// L in row order with C = L L^T: Cholesky's, or, where C has not the full rank, U sqrt(lambda) of its eigenvectors.
-fn factor(covariance: &[f64], dimension: usize) -> Result<Vec<f64>> {
+pub(super) fn factor(covariance: &[f64], dimension: usize) -> Result<Vec<f64>> {
     let matrix = MatRef::from_row_major_slice(covariance, dimension, dimension);
     let in_rows = |at: &dyn Fn(usize, usize) -> f64| {
         (0..dimension * dimension).map(|k| at(k / dimension, k % dimension)).collect()

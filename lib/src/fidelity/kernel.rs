@@ -11,6 +11,7 @@
 
 use rayon::prelude::*;
 
+use super::uncertainty::{Components, Dependence, Uncertain, chosen, pairs_across, pairs_within};
 use super::{Error, Features, Result};
 use crate::ops::product::{Matrix, Target, Write, product_in_place};
 use crate::tensor::random::Stream;
@@ -23,31 +24,67 @@ const BLOCK: usize = 128;
 /// # Errors
 /// Fewer than two rows, features of different lengths.
 pub fn kernel_distance(a: Features, b: Features) -> Result<f64> {
-    Ok(kernel_shares(a, b)?.distance())
+    Ok(kernel_dependence(a, b)?.value)
 }
 
-/// Each image's share of the distance: the mean of its kernel with the other images of its side, minus that with the other
-/// side's. The distance is the sum of both sides' mean shares.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Shares {
-    /// Shares of the first side.
-    pub a: Vec<f64>,
-    /// Shares of the second.
-    pub b: Vec<f64>,
-}
-
-impl Shares {
-    /// The distance.
-    pub fn distance(&self) -> f64 {
-        mean(&self.a) + mean(&self.b)
+/// The distance over all images, what each image and each pair adds to it.
+///
+/// An image's influence is twice the mean of its kernel with the other images of its side, minus that with the other side's.
+///
+/// # Errors
+/// Fewer than two rows, features of different lengths.
+pub fn kernel_dependence(a: Features, b: Features) -> Result<Dependence> {
+    a.require_alike(b)?;
+    let fewest = a.count().min(b.count());
+    if fewest < 2 {
+        return Err(Error::TooFew { needed: 2, found: fewest, what: "a kernel distance" });
     }
+    let [of_a, of_b] = [Means::of(a, b), Means::of(b, a)];
+    let rows = [&of_a, &of_b].map(|means| {
+        let shares: Vec<f64> = means.own.iter().zip(&means.other).map(|(own, other)| own - other).collect();
+        let middle = mean(&shares);
+        (middle, shares.into_iter().map(|share| 2.0 * (share - middle)).collect::<Vec<f64>>())
+    });
+    let [(share_a, rows_a), (share_b, rows_b)] = rows;
+    let dimension = a.dimension() as f64;
+    // A pair's kernel without what either image has in common with all others.
+    let without = |(x, means_x): (&[f64], f64), (y, means_y): (&[f64], f64), middle: f64| {
+        kernel(x.iter().zip(y).map(|(x, y)| x * y).sum(), dimension) - means_x - means_y + middle
+    };
+    let within = |features: Features, means: &Means| -> Vec<f64> {
+        let (taken, middle) = (chosen(features), mean(&means.own));
+        let one = |place: usize| (features.row(taken[place]), means.own[taken[place]]);
+        pairs_within(taken.len()).into_iter().map(|(i, j)| without(one(i), one(j), middle)).collect()
+    };
+    let (taken_a, taken_b) = (chosen(a), chosen(b));
+    let middle = mean(&of_a.other);
+    let across = pairs_across(taken_a.len(), taken_b.len()).into_iter().map(|(i, j)| {
+        let (i, j) = (taken_a[i], taken_b[j]);
+        without((a.row(i), of_a.other[i]), (b.row(j), of_b.other[j]), middle)
+    });
+    Ok(Dependence {
+        value: share_a + share_b,
+        rows: [rows_a, rows_b],
+        within: [within(a, &of_a), within(b, &of_b)],
+        across: across.collect(),
+    })
+}
 
-    /// The distance of a resampled set of images, to first order: twice the change of an image's share counts.
-    pub fn resampled(&self, a: &[usize], b: &[usize]) -> f64 {
-        let moved = |shares: &[f64], rows: &[usize]| {
-            rows.iter().map(|&row| shares[row]).sum::<f64>() / rows.len() as f64 - mean(shares)
-        };
-        self.distance() + 2.0 * (moved(&self.a, a) + moved(&self.b, b))
+/// For each image of a side the means of its kernel with the other images of its side, and with those of the other side.
+struct Means {
+    own: Vec<f64>,
+    other: Vec<f64>,
+}
+
+impl Means {
+    fn of(features: Features, other: Features) -> Self {
+        let (rest, count) = ((features.count() - 1) as f64, other.count() as f64);
+        let own = sums(features, features).into_iter().zip(diagonal(features));
+        let across = sums(features, other);
+        Self {
+            own: own.map(|(sum, own)| (sum - own) / rest).collect(),
+            other: across.into_iter().map(|sum| sum / count).collect(),
+        }
     }
 }
 
@@ -55,26 +92,7 @@ fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
 }
 
-/// The shares of all images.
-///
-/// # Errors
-/// Fewer than two rows, features of different lengths.
-pub fn kernel_shares(a: Features, b: Features) -> Result<Shares> {
-    a.require_alike(b)?;
-    let fewest = a.count().min(b.count());
-    if fewest < 2 {
-        return Err(Error::TooFew { needed: 2, found: fewest, what: "a kernel distance" });
-    }
-    let of = |own: Features, other: Features| -> Vec<f64> {
-        let (within, between) = (sums(own, own), sums(own, other));
-        let rows = within.into_iter().zip(between).zip(diagonal(own));
-        let others = (own.count() - 1) as f64;
-        rows.map(|((within, between), own)| (within - own) / others - between / other.count() as f64).collect()
-    };
-    Ok(Shares { a: of(a, b), b: of(b, a) })
-}
-
-/// The distances of `subsets` pairs of `size` images, drawn without replacement.
+/// The distances of `subsets` pairs of `size` images, drawn without replacement. The same seed draws the same images of a set.
 ///
 /// # Errors
 /// Fewer images than `size`; as [`kernel_distance`].
@@ -84,10 +102,14 @@ pub fn kernel_distances_of_subsets(
     subsets: usize,
     size: usize,
     seed: u64,
-) -> Result<Vec<f64>> {
+) -> Result<Vec<Dependence>> {
     let fewest = a.count().min(b.count());
     if fewest < size {
-        return Err(Error::TooFew { needed: size, found: fewest, what: "subsets for the kernel distance" });
+        return Err(Error::TooFew {
+            needed: size,
+            found: fewest,
+            what: "subsets for the kernel distance (`kid_size`)",
+        });
     }
     (0..subsets as u64)
         .map(|subset| {
@@ -96,9 +118,17 @@ pub fn kernel_distances_of_subsets(
             };
             let (a, b) = (drawn(a, "kernel subset a"), drawn(b, "kernel subset b"));
             let dimension = b.len() / size.max(1);
-            kernel_distance(Features::new(&a, dimension), Features::new(&b, dimension))
+            kernel_dependence(Features::new(&a, dimension), Features::new(&b, dimension))
         })
         .collect()
+}
+
+/// The mean over subsets: how it varies with the sets, and with the draw of the subsets. `sizes` are those of the whole sets.
+pub fn mean_of_subsets(values: &[f64], components: &[Components], sizes: &[usize]) -> Uncertain {
+    let middle = mean(values);
+    let drawn = values.iter().map(|value| (value - middle).powi(2)).sum::<f64>() / (values.len().max(2) - 1) as f64;
+    let whole = Components::mean(components).at(middle, sizes);
+    Uncertain { second: whole.second + drawn / values.len() as f64, ..whole }
 }
 
 fn kernel(product: f64, dimension: f64) -> f64 {
@@ -150,48 +180,45 @@ mod tests {
         };
         let expected = mean(a, a, true) + mean(b, b, true) - 2.0 * mean(a, b, false);
         assert!((kernel_distance(a, b).unwrap() - expected).abs() < 1e-12);
-        let shares = kernel_shares(a, b).unwrap();
-        let (all_a, all_b): (Vec<usize>, Vec<usize>) = ((0..7).collect(), (0..5).collect());
-        assert!((shares.resampled(&all_a, &all_b) - expected).abs() < 1e-12);
     }
 
     #[test]
-    fn first_order_resampling_spreads_as_fresh_sets_do() {
-        let (count, dimension) = (120, 3);
-        let rows = |side: &str, step: u64| -> Vec<f64> {
-            let shift = if side == "b" { 0.7 } else { 0.0 };
-            Stream::new(0, side, step).normal::<f64>(0..count * dimension).iter().map(|value| value + shift).collect()
-        };
-        let spread = |values: &[f64]| {
-            let middle = mean(values);
-            (values.iter().map(|value| (value - middle).powi(2)).sum::<f64>() / values.len() as f64).sqrt()
-        };
-        let fresh: Vec<f64> = (0..60)
-            .map(|step| {
-                let (a, b) = (rows("a", step), rows("b", step));
-                kernel_distance(Features::new(&a, dimension), Features::new(&b, dimension)).unwrap()
-            })
-            .collect();
-        let (a, b) = (rows("a", 0), rows("b", 0));
-        let shares = kernel_shares(Features::new(&a, dimension), Features::new(&b, dimension)).unwrap();
-        let drawn: Vec<f64> = (0..200)
-            .map(|replicate| {
-                let draw = |side| super::super::resampling::resample(count, 0, side, replicate);
-                shares.resampled(&draw("a"), &draw("b"))
-            })
-            .collect();
-        let ratio = spread(&drawn) / spread(&fresh);
-        assert!((0.6..1.6).contains(&ratio), "{ratio}");
+    fn the_standard_error_is_the_deviation_of_fresh_sets_near_and_far() {
+        let (count, dimension, worlds) = (100, 3, 80);
+        for shift in [0.0, 0.7] {
+            let rows = |side: &str, world: u64| -> Vec<f64> {
+                let shift = if side == "b" { shift } else { 0.0 };
+                let normal = Stream::new(world, side, 0).normal::<f64>(0..count * dimension);
+                normal.iter().map(|value| value + shift).collect()
+            };
+            let (mut fresh, mut shown) = (Vec::new(), Vec::new());
+            for world in 0..worlds {
+                let (a, b) = (rows("a", world), rows("b", world));
+                let found = kernel_dependence(Features::new(&a, dimension), Features::new(&b, dimension)).unwrap();
+                shown.push(Components::of(&found).at(found.value, &[count, count]).standard_error());
+                fresh.push(found.value);
+            }
+            let middle = mean(&fresh);
+            let deviation = (fresh.iter().map(|value| (value - middle).powi(2)).sum::<f64>() / 79.0).sqrt();
+            let ratio = mean(&shown) / deviation;
+            // 80 worlds know a deviation within 8%, of the long tail of equal sets within twice that.
+            assert!((0.7..1.4).contains(&ratio), "{shift}: {ratio}");
+        }
     }
 
     #[test]
     fn subsets_of_one_distribution_are_around_zero() {
         let (a, b): (Vec<f64>, Vec<f64>) =
             (Stream::new(0, "a", 0).normal(0..4 * 600), Stream::new(0, "b", 0).normal(0..4 * 600));
-        let distances = kernel_distances_of_subsets(Features::new(&a, 4), Features::new(&b, 4), 40, 100, 0).unwrap();
+        let found = kernel_distances_of_subsets(Features::new(&a, 4), Features::new(&b, 4), 40, 100, 0).unwrap();
+        let distances: Vec<f64> = found.iter().map(|one| one.value).collect();
         let mean = distances.iter().sum::<f64>() / 40.0;
         let spread = (distances.iter().map(|d| (d - mean) * (d - mean)).sum::<f64>() / 39.0).sqrt();
         assert!(mean.abs() < 3.0 * spread, "{mean} {spread}");
+        let components: Vec<Components> = found.iter().map(Components::of).collect();
+        let error = mean_of_subsets(&distances, &components, &[600, 600]).standard_error();
+        // Above what the draw of subsets adds, below the error of one of them.
+        assert!(error > spread / 40f64.sqrt() && error < spread, "{error} {spread}");
         assert!(distances.iter().any(|&distance| distance < 0.0), "an unbiased estimate is negative now and then");
         assert!(kernel_distances_of_subsets(Features::new(&a, 4), Features::new(&b, 4), 1, 601, 0).is_err());
     }

@@ -35,6 +35,13 @@ pub struct Manifold {
     pub coverage: f64,
 }
 
+impl Manifold {
+    /// Precision, recall, density and coverage.
+    pub fn each(self) -> [f64; 4] {
+        [self.precision, self.recall, self.density, self.coverage]
+    }
+}
+
 /// What each image contributes to the four shares.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Memberships {
@@ -48,24 +55,15 @@ pub struct Memberships {
 }
 
 impl Memberships {
-    /// The shares over all images.
+    /// The shares.
     pub fn shares(&self) -> Manifold {
-        self.shares_of(0..self.recalled.len(), 0..self.real_balls.len())
-    }
-
-    /// The shares over some of the real and of the generated images, such as a bootstrap draws.
-    pub fn shares_of<R, G>(&self, real: R, generated: G) -> Manifold
-    where
-        R: ExactSizeIterator<Item = usize> + Clone,
-        G: ExactSizeIterator<Item = usize> + Clone,
-    {
-        let share = |count: usize, of: usize| count as f64 / of as f64;
-        let (n, m) = (real.len(), generated.len());
+        let share = |of: &[bool]| of.iter().filter(|&&is| is).count() as f64 / of.len() as f64;
+        let precise: Vec<bool> = self.real_balls.iter().map(|&balls| balls > 0).collect();
         Manifold {
-            precision: share(generated.clone().filter(|&row| self.real_balls[row] > 0).count(), m),
-            recall: share(real.clone().filter(|&row| self.recalled[row]).count(), n),
-            density: share(generated.map(|row| self.real_balls[row]).sum(), self.k * m),
-            coverage: share(real.filter(|&row| self.covered[row]).count(), n),
+            precision: share(&precise),
+            recall: share(&self.recalled),
+            density: self.real_balls.iter().sum::<usize>() as f64 / (self.k * precise.len()) as f64,
+            coverage: share(&self.covered),
         }
     }
 }
@@ -82,8 +80,8 @@ pub fn memberships(real: Features, generated: Features, neighbours: usize) -> Re
     }
     let (balls, generated_balls) = (radii(real, neighbours), radii(generated, neighbours));
     // One generated image per row, then one real image per row.
-    let real_balls = distances(generated, real, |row| row.iter().zip(&balls).filter(|(d, ball)| d < ball).count());
-    let seen = distances(real, generated, |row| {
+    let real_balls = distances(generated, real, |_, row| row.iter().zip(&balls).filter(|(d, ball)| d < ball).count());
+    let seen = distances(real, generated, |_, row| {
         let recalled = row.iter().zip(&generated_balls).any(|(distance, ball)| distance < ball);
         (recalled, row.iter().fold(f64::INFINITY, |nearest, &distance| nearest.min(distance)))
     });
@@ -99,11 +97,11 @@ pub fn memberships(real: Features, generated: Features, neighbours: usize) -> Re
 /// For each row the squared distance to its `k`-th nearest other row.
 fn radii(features: Features, k: usize) -> Vec<f64> {
     // The row itself is among them, at distance 0.
-    distances(features, features, |row| *row.select_nth_unstable_by(k, f64::total_cmp).1)
+    distances(features, features, |_, row| *row.select_nth_unstable_by(k, f64::total_cmp).1)
 }
 
-/// `take` applied to each row's squared distances to all rows of `to`.
-fn distances<T: Send>(from: Features, to: Features, take: impl Fn(&mut [f64]) -> T + Sync) -> Vec<T> {
+/// `take` applied to each row's number and its squared distances to all rows of `to`.
+pub(super) fn distances<T: Send>(from: Features, to: Features, take: impl Fn(usize, &mut [f64]) -> T + Sync) -> Vec<T> {
     let (dimension, columns) = (from.dimension(), to.count());
     let square = |row: &[f64]| row.iter().map(|value| value * value).sum::<f64>();
     let squares: Vec<f64> = to.rows().par_chunks(dimension).map(square).collect();
@@ -111,19 +109,22 @@ fn distances<T: Send>(from: Features, to: Features, take: impl Fn(&mut [f64]) ->
     let strips: Vec<Vec<T>> = from
         .rows()
         .par_chunks(BLOCK * dimension)
-        .map(|rows| {
+        .enumerate()
+        .map(|(block, rows)| {
             let left = Matrix::new(rows, rows.len() / dimension, dimension);
             let mut products = vec![0.0; rows.len() / dimension * columns];
             product_in_place(Target::new(&mut products, columns), left, right, Write::Replace);
             let rows = rows.chunks_exact(dimension).zip(products.chunks_exact_mut(columns));
-            rows.map(|(row, products)| {
-                let own = square(row);
-                // Rounding may make the distance of equal rows negative.
-                let distance = |(product, other): (&mut f64, &f64)| *product = (own + other - 2.0 * *product).max(0.0);
-                products.iter_mut().zip(&squares).for_each(distance);
-                take(products)
-            })
-            .collect()
+            rows.enumerate()
+                .map(|(place, (row, products))| {
+                    let own = square(row);
+                    // Rounding may make the distance of equal rows negative.
+                    let distance =
+                        |(product, other): (&mut f64, &f64)| *product = (own + other - 2.0 * *product).max(0.0);
+                    products.iter_mut().zip(&squares).for_each(distance);
+                    take(block * BLOCK + place, products)
+                })
+                .collect()
         })
         .collect();
     strips.into_iter().flatten().collect()

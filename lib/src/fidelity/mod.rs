@@ -14,11 +14,13 @@
 
 pub mod features;
 pub mod frechet;
+pub mod halves;
 pub mod kernel;
+pub mod limit;
 pub mod manifold;
 pub mod moments;
-pub mod resampling;
 pub mod statistics;
+pub mod uncertainty;
 
 /// Why a distance cannot be computed.
 #[derive(Debug, thiserror::Error, PartialEq)]
@@ -39,6 +41,16 @@ pub enum Error {
         /// Those of the first side.
         expected: usize,
         /// Those of the second.
+        found: usize,
+    },
+    /// Sets of different sizes where shares of images are compared.
+    #[error(
+        "expected as many images in both sets that are compared with the first, {expected}, found {found}; take as many"
+    )]
+    Counts {
+        /// Images of the one set.
+        expected: usize,
+        /// Images of the other.
         found: usize,
     },
     /// A decomposition that did not converge.

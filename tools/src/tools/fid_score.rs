@@ -1,7 +1,7 @@
 //! `fid-score`: how far apart two sets of images are.
 
-mod bootstrap;
 mod compare;
+mod pair;
 mod paired;
 mod statistics;
 
@@ -30,14 +30,21 @@ const SUBSETS: (usize, usize) = (100, 1000);
     args_conflicts_with_subcommands = true,
     subcommand_negates_reqs = true,
     after_help = "Measures:
-  fid                  Fréchet distance of the features; --bootstrap adds a standard error and an interval to it and to all below
+  fid                  Fréchet distance of the features, too large by the bias of few images; --intervals adds a standard error and
+                       an interval to it and to all below. Its interval holds the distance of infinitely many images
   kid                  kernel distance (unbiased, polynomial kernel of degree 3); null when a set is given as statistics
   kid_deviation        with --kid-subsets: the standard deviation over subsets, not a standard error
+  kid_remark           why kid is null: how many images it would need
   kid_subsets          with --kid-subsets: how many subsets, of how many images
   precision, recall, density, coverage
-                       with --prdc
-  fid_infinity         with --infinity: the distance that infinitely many images would give, with its standard error
-  images_a, images_b   how many images
+                       with --prdc; intervals hold what is expected of as many images
+  fid_infinity         with --infinity: the distance that infinitely many images of both sets would give, with its standard error and
+                       interval; below 0 now and then, since it has no bias
+  K_against            with --against: the same of A and the third set
+  K_difference         with --against: K of B minus K of the third set, the bias taken off; K_difference_p_value is the probability
+                       of one as far from 0 if both were alike
+  images_a, images_b, images_against
+                       how many images
   skipped_a, skipped_b files that could not be decoded
   features             what the features are
   ssim, l2             with --paired: structural similarity and L2 distance, means over pairs
@@ -47,9 +54,10 @@ const SUBSETS: (usize, usize) = (100, 1000);
 
 Examples:
   fid-score test-images.npy samples.npy --json
-  fid-score test-images.npy samples.npy --net classifier --layer act3 --bootstrap 200
+  fid-score test-images.npy samples.npy --net classifier --layer act3 --intervals
   fid-score features samples.npy --net classifier --layer act3 -o features.npy
-  fid-score stats data/cifar10/train-images.npy -o cifar10.stats.npz && fid-score cifar10.stats.npz samples/ --bootstrap 200
+  fid-score stats data/cifar10/train-images.npy -o cifar10.stats.npz && fid-score cifar10.stats.npz samples/ --intervals
+  fid-score test-images.npy samples.npy --against other-samples.npy --prdc
   fid-score features samples.tar --shard 1/8 -o part1.npy"
 )]
 pub struct Arguments {
@@ -101,17 +109,23 @@ struct CompareArguments {
     /// A neighbourhood reaches to the K-th nearest neighbour
     #[arg(long, value_name = "K", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
     neighbours: u16,
-    /// Also extrapolate the Fréchet distance to infinitely many images of the second set
+    /// Also estimate the Fréchet distance of infinitely many images of both sets
     #[arg(long)]
     infinity: bool,
-    /// The smallest subset to extrapolate from [default: half the images]
-    #[arg(long, value_name = "N", requires = "infinity")]
+    /// The smallest subset of an extrapolation, which --infinity no longer makes
+    #[arg(long, value_name = "N", requires = "infinity", hide = true)]
     infinity_from: Option<usize>,
-    /// Give intervals that cover 95% of N bootstrap replicates
-    #[arg(long, value_name = "N", value_parser = at_least_two)]
+    /// Give standard errors and intervals of 95%; a set given as statistics counts as exact
+    #[arg(long)]
+    intervals: bool,
+    /// Also measure how far set C is from A, and whether B or C is nearer, with intervals
+    #[arg(long, value_name = "C")]
+    against: Option<Input>,
+    /// --intervals, as scripts for older versions ask for them
+    #[arg(long, value_name = "N", value_parser = at_least_two, hide = true)]
     bootstrap: Option<usize>,
     /// Compare image with image instead: mean SSIM and L2 of two sets of the same images
-    #[arg(long, conflicts_with_all = ["prdc", "infinity", "kid_subsets"])]
+    #[arg(long, conflicts_with_all = ["prdc", "infinity", "kid_subsets", "against"])]
     paired: bool,
     #[command(flatten)]
     seed: SeedArgument,
@@ -120,6 +134,11 @@ struct CompareArguments {
 }
 
 impl CompareArguments {
+    /// Whether intervals are asked for.
+    fn intervals(&self) -> bool {
+        self.intervals || self.bootstrap.is_some() || self.against.is_some()
+    }
+
     /// Both paths, which clap has required.
     fn sets(&self) -> anyhow::Result<(&Path, &Path)> {
         match (&self.a, &self.b) {

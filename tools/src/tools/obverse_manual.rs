@@ -40,8 +40,9 @@ One schema holds for all tools:
 
 - `K` is the number. Its unit is in its name where it has one (`nce_nats`, `wall_seconds`).
 - `K_standard_error` is its standard error: the standard deviation of `K` if everything were done again.
-- `K_interval` is `[low, high]`, its interval of 95%. For `mse` and means over seeds it is Student's t. With `--bootstrap` it is
-  the percentiles over resampled images.
+- `K_interval` is `[low, high]`, its interval of 95%. For `mse`, `ssim`, `l2` and means over seeds it is Student's t. For
+  `nce_nats` it is the percentiles over resampled images. That of `fid` holds the distance of infinitely many images, which is
+  below `fid` itself by the bias of few images. RESULTS.md has a table of how often each holds the truth.
 - Counts are named by what is counted: `images`, `rows`, `parts`. `K_a` and `K_b` are of the first and the second set.
 - Unknown numbers are left out, or null; a number that is not finite is the text \"NaN\", \"inf\" or \"-inf\".
 

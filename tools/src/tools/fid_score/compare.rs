@@ -1,25 +1,14 @@
 //! Two sets compared as wholes: Fréchet and kernel distances, precision and recall.
 
-use anyhow::{bail, ensure};
+use obverse::fidelity;
 use obverse::fidelity::frechet::{Frechet, frechet, frechet_of_features};
-use obverse::fidelity::kernel::{kernel_distances_of_subsets, kernel_shares};
-use obverse::fidelity::manifold::{Manifold, memberships};
-use obverse::fidelity::resampling::{Interval, frechet_at_infinity, interval};
-use obverse::fidelity::{self, Features};
-use obverse::statistics::Measure;
 use obverse::store::sidecar::metric;
 use serde_json::{Value, json};
 
-use super::bootstrap::{bootstrap, insert_interval};
-use super::{CompareArguments, SUBSETS};
+use super::CompareArguments;
+use super::pair::Measuring;
 use crate::features::{Side, common_origin};
 use crate::{Metrics, Task};
-
-/// Images per set above which the kernel distance is taken over subsets.
-const MOST_FOR_ALL: usize = 10_000;
-
-/// How many sizes of subsets an extrapolation to infinitely many images is fitted to.
-const POINTS: usize = 15;
 
 pub(super) fn compare(arguments: &CompareArguments) -> anyhow::Result<()> {
     let task = Task::begin(&arguments.common, None)?;
@@ -51,40 +40,18 @@ pub(super) fn compare(arguments: &CompareArguments) -> anyhow::Result<()> {
             metrics.insert(name.into(), side.skipped().into());
         }
     }
-    let both = a.features().zip(b.features());
-    if let Some(count) = arguments.bootstrap {
-        let Some((a, b)) = both else {
-            bail!("--bootstrap: expected features or images on both sides, found statistics")
-        };
-        let replicates = bootstrap(arguments, a, b, count, |a_rows, b_rows| {
-            let (a_rows, b_rows) = (a.gathered(a_rows), b.gathered(b_rows));
-            let (a, b) = (Features::new(&a_rows, dimension), Features::new(&b_rows, dimension));
-            Ok(frechet_of_features(a, b)?.distance())
-        })?;
-        let interval = interval(distance.distance(), &replicates, 0.95);
-        // A distance is never below 0.
-        insert_interval(&mut metrics, "fid", distance.distance(), Interval { low: interval.low.max(0.0), ..interval });
+    let third = arguments.against.as_deref().map(open).transpose()?;
+    if let Some(third) = &third {
+        common_origin(&a, third)?;
+        metrics.insert("images_against".into(), json!(third.count()));
     }
-    if let Some((a, b)) = both {
-        kernel(arguments, a, b, &mut metrics)?;
-        if arguments.prdc {
-            neighbourhoods(arguments, a, b, &mut metrics)?;
-        }
-    } else {
-        ensure!(
-            !arguments.prdc && arguments.kid_subsets.is_none(),
-            "--prdc and --kid-subsets: expected features or images on both sides, found statistics"
-        );
-    }
-    if arguments.infinity {
-        let Some(b) = b.features() else {
-            bail!("--infinity: expected features or images as the second set, found statistics")
-        };
-        let moments = a.moments();
-        let smallest = arguments.infinity_from.unwrap_or(b.count() / 2);
-        let limit = frechet_at_infinity(&moments, b, smallest, POINTS, arguments.seed.seed)?;
-        let measure = Measure { value: limit.distance, standard_error: Some(limit.error), interval: None };
-        measure.insert("fid_infinity", &mut metrics);
+    let sets = [Some(&a), Some(&b), third.as_ref()];
+    let largest = sets.into_iter().flatten().filter_map(Side::count).max().unwrap_or(0);
+    let measuring = Measuring { arguments, largest };
+    let pair = measuring.pair((&a, &b), distance, "", &mut metrics)?;
+    if let Some(third) = &third {
+        let other = measuring.pair((&a, third), self::distance(&a, third)?, "_against", &mut metrics)?;
+        pair.minus(&other, &mut metrics)?;
     }
     task.finish_measurement(&metrics)
 }
@@ -95,47 +62,4 @@ fn distance(a: &Side, b: &Side) -> fidelity::Result<Frechet> {
         (Some(a), Some(b)) => frechet_of_features(a, b),
         _ => frechet(&a.moments(), &b.moments()),
     }
-}
-
-fn kernel(arguments: &CompareArguments, a: Features, b: Features, metrics: &mut Metrics) -> anyhow::Result<()> {
-    let many = a.count().max(b.count()) > MOST_FOR_ALL;
-    let subsets = arguments.kid_subsets.or(many.then_some(SUBSETS.0)).filter(|&subsets| subsets > 0);
-    if let Some(subsets) = subsets {
-        let distances = kernel_distances_of_subsets(a, b, subsets, arguments.kid_size, arguments.seed.seed)?;
-        let mean = distances.iter().sum::<f64>() / distances.len() as f64;
-        let squares = distances.iter().map(|distance| (distance - mean).powi(2)).sum::<f64>();
-        metrics.insert("kid".into(), metric(mean));
-        metrics.insert("kid_subsets".into(), json!([subsets, arguments.kid_size]));
-        metrics.insert("kid_deviation".into(), metric((squares / distances.len() as f64).sqrt()));
-        return Ok(());
-    }
-    let shares = kernel_shares(a, b)?;
-    metrics.insert("kid".into(), metric(shares.distance()));
-    if let Some(count) = arguments.bootstrap {
-        let replicates = bootstrap(arguments, a, b, count, |a, b| Ok(shares.resampled(a, b)))?;
-        insert_interval(metrics, "kid", shares.distance(), interval(shares.distance(), &replicates, 0.95));
-    }
-    Ok(())
-}
-
-fn neighbourhoods(arguments: &CompareArguments, a: Features, b: Features, metrics: &mut Metrics) -> anyhow::Result<()> {
-    let members = memberships(a, b, usize::from(arguments.neighbours))?;
-    let named = |shares: Manifold| {
-        [
-            ("precision", shares.precision),
-            ("recall", shares.recall),
-            ("density", shares.density),
-            ("coverage", shares.coverage),
-        ]
-    };
-    for (place, (name, value)) in named(members.shares()).into_iter().enumerate() {
-        metrics.insert(name.into(), metric(value));
-        if let Some(count) = arguments.bootstrap {
-            let replicates = bootstrap(arguments, a, b, count, |a, b| {
-                Ok(named(members.shares_of(a.iter().copied(), b.iter().copied()))[place].1)
-            })?;
-            insert_interval(metrics, name, value, interval(value, &replicates, 0.95));
-        }
-    }
-    Ok(())
 }

@@ -2,12 +2,11 @@
 
 use anyhow::ensure;
 use obverse::data::pictures::{Picture, Pictures};
-use obverse::fidelity::resampling::{interval, resample};
 use obverse::similarity::Metric;
+use obverse::statistics::Measure;
 use obverse::store::sidecar::metric;
 
 use super::CompareArguments;
-use super::bootstrap::insert_interval;
 use crate::{Metrics, Task};
 
 /// Image against image: structural similarity and L2 distance.
@@ -38,13 +37,13 @@ pub(super) fn compare(arguments: &CompareArguments) -> anyhow::Result<()> {
     }
     let mut metrics = Metrics::new();
     for (name, values) in [("ssim", &similarities), ("l2", &distances)] {
-        let mean = |rows: &[usize]| rows.iter().map(|&row| values[row]).sum::<f64>() / rows.len() as f64;
-        let estimate = mean(&(0..values.len()).collect::<Vec<_>>());
-        metrics.insert(name.into(), metric(estimate));
-        if let Some(count) = arguments.bootstrap {
-            let replicate = |number| mean(&resample(values.len(), arguments.seed.seed, "pairs", number));
-            let replicates: Vec<f64> = (0..count).map(replicate).collect();
-            insert_interval(&mut metrics, name, estimate, interval(estimate, &replicates, 0.95));
+        let count = values.len() as f64;
+        let mean = values.iter().sum::<f64>() / count;
+        if arguments.intervals() {
+            let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (count - 1.0);
+            Measure::of_mean(mean, (variance / count).sqrt(), values.len()).insert(name, &mut metrics);
+        } else {
+            metrics.insert(name.into(), metric(mean));
         }
     }
     metrics.insert("images".into(), similarities.len().into());
