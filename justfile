@@ -60,6 +60,10 @@ documentation:
 contributing:
     cargo test --locked --package obverse-tests --test tests -- --ignored contributing
 
+# Draw thousands of sets from known distributions, and print how often each interval of the suite holds the truth.
+coverage:
+    cargo test --release --locked --package obverse-tests --test tests -- --ignored --nocapture intervals_hold
+
 # For a file, a part, a folder and a checkpoint. `just test` injects one fault at each call.
 # Inject every fault at every call that writes.
 faults:

@@ -7,6 +7,7 @@ mod alignment;
 mod architecture;
 mod bombs;
 mod contributing;
+mod coverage;
 mod devices;
 mod documents;
 mod examples;
