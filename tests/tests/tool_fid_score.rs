@@ -85,7 +85,7 @@ fn two_sets_are_tested_against_one_reference() {
         let number = |found: &Value, key: &str| found[format!("{name}_{key}")].as_f64().unwrap();
         let [low, high] = [0, 1].map(|end| same[format!("{name}_difference_interval")][end].as_f64().unwrap());
         assert!(low < 0.0 && 0.0 < high && number(&same, "difference_p_value") > 0.01, "{name}: {same}");
-        assert!(number(&far, "difference_p_value") < 1e-4, "{name}: {far}");
+        assert!(number(&far, "difference_p_value") < 0.01, "{name}: {far}");
         let nearer = if ["fid", "kid"].contains(&name) { -1.0 } else { 1.0 };
         assert!(nearer * number(&far, "difference") > 0.0 && number(&far, "against") != number(&same, "against"));
     }

@@ -12,11 +12,12 @@ use obverse_tools::request::{ChangesNothing, Declared, Request};
 use serde_json::Map;
 
 /// The flags that change no byte of an output.
-const FREE: [&str; 14] = [
+const FREE: [&str; 15] = [
     "batch",
     "cache",
     "check",
     "checkpoint-minutes",
+    "dry-run",
     "explain",
     "force",
     "json",

@@ -1,10 +1,11 @@
 //! What makes an array one of images: the values of black and white, and where the channels are.
 
-use std::path::Path;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
 use super::reader::Reader;
+use crate::store::digest;
 use crate::store::sidecar::Sidecar;
 
 /// Where the channels of an array of images are.
@@ -27,16 +28,16 @@ pub struct Pixels {
 }
 
 impl Pixels {
-    /// What the sidecar of an array says; `None` where no tool made it, or the sidecar is one of another array.
+    /// What the sidecar of an array says; of an array in a folder that a tool made, 0..1 and channels first. `None` where no tool made it,
+    /// or the sidecar is one of another array.
     pub fn recorded(reader: &Reader) -> Option<Self> {
-        let path = Sidecar::path_of(reader.path())?;
-        let output = Sidecar::is_there(&path).then(|| Sidecar::read(&path).ok())??.output;
-        let is_its = output.shape.as_deref() == Some(reader.shape()) && output.dtype == Some(reader.dtype());
-        output.pixels.filter(|_| is_its)
-    }
-
-    /// What the sidecar of the file at `path` says.
-    pub fn of_file(path: &Path) -> Option<Self> {
-        Self::recorded(&Reader::open(path).ok()?)
+        let written = |path: PathBuf| Some(Sidecar::is_there(&path).then(|| Sidecar::read(&path).ok())??.output);
+        if let Some(own) = Sidecar::path_of(reader.path()).and_then(written) {
+            let is_its = own.shape.as_deref() == Some(reader.shape()) && own.dtype == Some(reader.dtype());
+            return own.pixels.filter(|_| is_its);
+        }
+        let (folder, name) = (reader.path().parent()?, reader.path().file_name()?.to_str()?);
+        let is_part = written(folder.join(digest::FOLDER_SIDECAR))?.files.contains_key(name);
+        is_part.then_some(Self { range: [0.0, 1.0], layout: Layout::Nchw })
     }
 }
