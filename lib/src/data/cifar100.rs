@@ -17,7 +17,7 @@ use std::io::Read;
 use super::cifar::{SHAPE, label, read_pickle};
 use super::images::{Examples, Records};
 use super::source::base_name;
-use super::{Error, Example, Part, Result, Source};
+use super::{Example, Part, Result, Source};
 
 /// The labels before the pixels of a record.
 const LABELS: usize = 2;
@@ -62,12 +62,7 @@ pub fn open(source: Source) -> Result<Vec<Part>> {
             parts.push(open_part(&source, part, &name)?);
         }
     }
-    if parts.is_empty() {
-        let file = source.path().display().to_string();
-        let advice = "name the folder or archive that holds it, or the file";
-        return Err(Error::malformed(&file, "train.bin or test.bin, or train or test", "neither", advice));
-    }
-    Ok(parts)
+    source.require_parts(parts, "train.bin or test.bin, or train or test", "neither")
 }
 
 fn open_part(source: &Source, part: &str, name: &str) -> Result<Part> {

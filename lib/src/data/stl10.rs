@@ -41,12 +41,7 @@ pub fn open(source: Source) -> Result<Vec<Part>> {
             parts.push(open_part(&source, &name, part)?);
         }
     }
-    if parts.is_empty() {
-        let file = source.path().display().to_string();
-        let advice = "name the folder or archive that holds it, or the file";
-        return Err(Error::malformed(&file, "train_X.bin", "no such file", advice));
-    }
-    Ok(parts)
+    source.require_parts(parts, "train_X.bin", "no such file")
 }
 
 fn open_part(source: &Source, name: &str, part: &str) -> Result<Part> {

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 
 use flate2::bufread::MultiGzDecoder;
 
-use super::{Error, Result};
+use super::{Error, Part, Result};
 use crate::store::budget::open_file;
 use archive::{Kind, kind, tar_entries, zip_entries};
 use folder::{folder_entries, single_entry};
@@ -146,6 +146,16 @@ impl Source {
     pub fn take_in(&mut self, name: &str, path: &Path) {
         self.entries.insert(name.to_string(), Place::File(path.to_path_buf()));
         self.beside.push(path.to_path_buf());
+    }
+
+    /// The parts that were found in it; a source without any is refused, with what was looked for.
+    pub(crate) fn require_parts(&self, parts: Vec<Part>, expected: &str, found: &str) -> Result<Vec<Part>> {
+        if parts.is_empty() {
+            let file = self.path.display().to_string();
+            let advice = "name the folder or archive that holds it, or the file";
+            return Err(Error::malformed(&file, expected, found, advice));
+        }
+        Ok(parts)
     }
 
     /// How a message names the file `name`.

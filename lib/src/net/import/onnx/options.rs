@@ -1,15 +1,7 @@
 //! How an ONNX file is to be read.
 
 use crate::net::size::Size;
-
-/// The order in which a file holds the axes of images.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Layout {
-    /// (N, C, H, W), as PyTorch has them.
-    Nchw,
-    /// (N, H, W, C), as TensorFlow has them.
-    Nhwc,
-}
+pub use crate::store::npy::Layout;
 
 /// What is not taken from the file as it stands.
 ///
