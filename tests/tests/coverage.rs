@@ -1,5 +1,5 @@
 //! How often each interval of the suite holds the truth, on distributions whose truth is known: `just coverage` prints the table of
-//! RESULTS.md. What lies outside of 93 to 97% is marked in it, and said in the documentation of its interval.
+//! RESULTS.md. What lies outside of 93 to 97% is marked in it, listed here, and said in the documentation of its interval.
 
 // The helpers of a test file are no tests to clippy.
 #![allow(clippy::unwrap_used)]
@@ -15,6 +15,23 @@ use obverse::tensor::random::Stream;
 
 /// How many times everything is drawn: the share of intervals that hold is then known within 0.7 points.
 const WORLDS: u64 = 1000;
+
+/// What is known to hold its truth less often than 93 times of 100, or more often than 97, by interval and distribution; the
+/// documentation of the tool and of the library says so. Never less often than 89 times of 100.
+const OUTSIDE: [(&str, &str); 12] = [
+    ("`kid`", "normal, wider, 8 features, 200 and 200"),
+    ("`fid`, `fid_infinity`", "normal, equal, 32 features, 100 and 100"),
+    ("`kid`", "decaying, 96 features, 90 and 90"),
+    ("`kid` over subsets", "normal, equal"),
+    ("`density`", "normal, shifted, 32 features"),
+    ("`coverage`", "normal, shifted, 32 features"),
+    ("`coverage_difference`", "normal, shifted, 32 features"),
+    ("`precision`", "heavy tails"),
+    ("`recall`", "heavy tails"),
+    ("`coverage_difference`", "heavy tails"),
+    ("`mse`, `ssim`, `l2`: Student's t", "exponential, 20"),
+    ("`nce_nats`: percentiles", "exponential, 20"),
+];
 
 /// A distribution of features, by its name.
 #[derive(Clone, Copy)]
@@ -99,6 +116,18 @@ fn row(what: &str, sets: &str, intervals: &[[f64; 2]], truth: f64) -> Row {
     Row { what: what.into(), sets: sets.into(), held: 1.0 - above - below, above, below }
 }
 
+/// What each world gives, in their order, by all cores.
+fn worlds<T: Send>(count: u64, of: impl Fn(u64) -> T + Sync) -> Vec<T> {
+    let threads = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64);
+    std::thread::scope(|scope| {
+        let of = &of;
+        let part =
+            |thread| scope.spawn(move || (count * thread / threads..count * (thread + 1) / threads).map(of).collect());
+        let parts: Vec<std::thread::ScopedJoinHandle<'_, Vec<T>>> = (0..threads).map(part).collect();
+        parts.into_iter().flat_map(|part| part.join().unwrap()).collect()
+    })
+}
+
 fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
 }
@@ -132,16 +161,14 @@ fn frechet(a: Features, b: Features) -> Dependence {
 fn of_distances(rows: &mut Vec<Row>) {
     for (name, first, second, n, m) in pairs() {
         let sets = format!("{name}, {} features, {n} and {m} images", first.features);
-        let (mut of_frechet, mut of_kernel, mut kernels) = (Vec::new(), Vec::new(), Vec::new());
-        for world in 0..WORLDS {
+        let found = worlds(WORLDS, |world| {
             let (a, b) = (first.rows("a", world, n), second.rows("b", world, m));
             let (a, b) = (Features::new(&a, first.features), Features::new(&b, first.features));
-            let found = frechet(a, b);
-            of_frechet.push(Components::of(&found).at(found.value, &[n, m]).interval_of_distance());
-            let found = kernel_dependence(a, b).unwrap();
-            of_kernel.push(Components::of(&found).at(found.value, &[n, m]).interval_of_distance());
-            kernels.push(found.value);
-        }
+            let found = [frechet(a, b), kernel_dependence(a, b).unwrap()];
+            found.map(|one| (one.value, Components::of(&one).at(one.value, &[n, m]).interval_of_distance()))
+        });
+        let [of_frechet, of_kernel] = [0, 1].map(|which| found.iter().map(|one| one[which].1).collect::<Vec<_>>());
+        let kernels: Vec<f64> = found.iter().map(|[_, (value, _)]| *value).collect();
         rows.push(row("`fid`, `fid_infinity`", &sets, &of_frechet, first.frechet(second)));
         // The kernel distance has no bias: its mean is the truth.
         let truth = if name == "normal, equal" { 0.0 } else { mean(&kernels) };
@@ -153,17 +180,16 @@ fn of_subsets(rows: &mut Vec<Row>) {
     let (law, n, size) = (Law::normal(8), 600, 100);
     for shift in [0.0, 0.2] {
         let other = Law { shift, ..law };
-        let (mut intervals, mut values) = (Vec::new(), Vec::new());
-        for world in 0..WORLDS / 2 {
+        let found = worlds(WORLDS / 2, |world| {
             let (a, b) = (law.rows("a", world, n), other.rows("b", world, n));
             let found =
                 kernel_distances_of_subsets(Features::new(&a, 8), Features::new(&b, 8), 20, size, world).unwrap();
             let each: Vec<f64> = found.iter().map(|one| one.value).collect();
             let components: Vec<Components> = found.iter().map(Components::of).collect();
             let uncertain = mean_of_subsets(&each, &components, &[n, n]);
-            intervals.push(uncertain.interval_of_distance());
-            values.push(uncertain.value);
-        }
+            (uncertain.value, uncertain.interval_of_distance())
+        });
+        let (values, intervals): (Vec<f64>, Vec<[f64; 2]>) = found.into_iter().unzip();
         let name = if shift == 0.0 { "equal" } else { "shifted" };
         let truth = if shift == 0.0 { 0.0 } else { mean(&values) };
         let sets = format!("normal, {name}, 8 features, 20 subsets of 100 of 600 images");
@@ -176,18 +202,18 @@ fn of_differences(rows: &mut Vec<Row>) {
     let near = Law { shift: 0.3, ..law };
     for (name, third) in [("alike", near), ("one nearer", Law { shift: 0.4, ..law })] {
         let sets = format!("normal, {name}, 8 features, 200 images each");
-        let (mut of_frechet, mut of_kernel, mut kernels) = (Vec::new(), Vec::new(), Vec::new());
-        for world in 0..WORLDS {
+        let found = worlds(WORLDS, |world| {
             let [a, b, c] = [(law, "a"), (near, "b"), (third, "c")].map(|(law, name)| law.rows(name, world, 200));
             let [a, b, c] = [&a, &b, &c].map(|rows| Features::new(rows, 8));
             let of = |one: &Dependence, other: &Dependence| {
                 Components::of_difference(one, other).at(one.value - other.value, &[200; 3])
             };
-            of_frechet.push(of(&frechet(a, b), &frechet(a, c)).interval());
-            let found = of(&kernel_dependence(a, b).unwrap(), &kernel_dependence(a, c).unwrap());
-            of_kernel.push(found.interval());
-            kernels.push(found.value);
-        }
+            let kernel = |a, b| kernel_dependence(a, b).unwrap();
+            let found = [of(&frechet(a, b), &frechet(a, c)), of(&kernel(a, b), &kernel(a, c))];
+            found.map(|one| (one.value, one.interval()))
+        });
+        let [of_frechet, of_kernel] = [0, 1].map(|which| found.iter().map(|one| one[which].1).collect::<Vec<_>>());
+        let kernels: Vec<f64> = found.iter().map(|[_, (value, _)]| *value).collect();
         rows.push(row("`fid_difference`", &sets, &of_frechet, law.frechet(near) - law.frechet(third)));
         let truth = if name == "alike" { 0.0 } else { mean(&kernels) };
         rows.push(row("`kid_difference`", &sets, &of_kernel, truth));
@@ -205,22 +231,20 @@ fn of_shares(rows: &mut Vec<Row>) {
         ("normal, shifted", middle, Law { shift: 0.3, ..middle }, 200, 200),
         ("heavy tails", heavy, Law { shift: 0.5, ..heavy }, 400, 400),
     ] {
-        let mut found = Vec::new();
-        let mut differences = Vec::new();
-        for world in 0..WORLDS / 2 {
+        let found = worlds(WORLDS / 2, |world| {
             let [a, b, c] =
                 [(first, "a", n), (second, "b", m), (second, "c", m)].map(|(law, side, n)| law.rows(side, world, n));
             let [a, b, c] = [&a, &b, &c].map(|rows| Features::new(rows, first.features));
             let [one, other] = [b, c].map(|set| Halves::of(a, set, 5, world).unwrap());
-            differences.push(one.minus(&other).unwrap().map(|difference| difference.interval()));
-            found.push((one.whole().each(), one.intervals()));
-        }
+            let differences = one.minus(&other).unwrap().map(|difference| difference.interval());
+            (one.whole().each(), one.intervals(), differences)
+        });
         for (share, name_of_share) in names.iter().enumerate() {
             let sets = format!("{name}, {} features, {n} and {m} images", first.features);
-            let truth = mean(&found.iter().map(|(values, _)| values[share]).collect::<Vec<_>>());
-            let intervals: Vec<[f64; 2]> = found.iter().map(|(_, intervals)| intervals[share]).collect();
+            let truth = mean(&found.iter().map(|(values, ..)| values[share]).collect::<Vec<_>>());
+            let intervals: Vec<[f64; 2]> = found.iter().map(|(_, intervals, _)| intervals[share]).collect();
             rows.push(row(&format!("`{name_of_share}`"), &sets, &intervals, truth));
-            let intervals: Vec<[f64; 2]> = differences.iter().map(|intervals| intervals[share]).collect();
+            let intervals: Vec<[f64; 2]> = found.iter().map(|(.., differences)| differences[share]).collect();
             rows.push(row(&format!("`{name_of_share}_difference`"), &format!("{sets}, alike"), &intervals, 0.0));
         }
     }
@@ -232,15 +256,14 @@ fn of_means(rows: &mut Vec<Row>) {
         Stream::new(world, "errors", 0).uniform(0..count).iter().map(|u: &f64| -(1.0 - u).ln()).collect()
     };
     for count in [20, 100, 1000] {
-        let (mut student, mut bootstrap) = (Vec::new(), Vec::new());
-        for world in 0..WORLDS {
+        let found = worlds(WORLDS, |world| {
             let values = skewed(world, count);
             let middle = mean(&values);
             let variance = values.iter().map(|value| (value - middle).powi(2)).sum::<f64>() / (count - 1) as f64;
             let measure = Measure::of_mean(middle, (variance / count as f64).sqrt(), count);
-            student.push(measure.interval.unwrap());
-            bootstrap.push(Estimate::of(&values, 1000, world).unwrap().interval);
-        }
+            (measure.interval.unwrap(), Estimate::of(&values, 1000, world).unwrap().interval)
+        });
+        let (student, bootstrap): (Vec<_>, Vec<_>) = found.into_iter().unzip();
         rows.push(row("`mse`, `ssim`, `l2`: Student's t", &format!("exponential, {count} images"), &student, 1.0));
         rows.push(row("`nce_nats`: percentiles", &format!("exponential, {count} images"), &bootstrap, 1.0));
     }
@@ -276,9 +299,12 @@ fn intervals_hold_as_often_as_they_say() {
         let [share, above, below] = [held, above, below].map(|share| format!("{:.1}%", 100.0 * share));
         let share = if holds { share } else { format!("**{share}**") };
         println!("| {what} | {sets} | {share} | {above} | {below} |");
-        if !holds {
-            outside.push((what, sets, held));
+        let is_listed = OUTSIDE.iter().any(|(of, on)| of == what && sets.starts_with(on));
+        if !(holds || is_listed && (0.89..=0.98).contains(held)) {
+            outside.push(format!("{what} of {sets}: {share}"));
         }
     }
-    println!("{} of {} within 93 to 97%", rows.len() - outside.len(), rows.len());
+    let within = rows.iter().filter(|row| (0.93..=0.97).contains(&row.held)).count();
+    println!("{within} of {} within 93 to 97%", rows.len());
+    assert!(outside.is_empty(), "outside of 93 to 97%, and not known to be:\n{}", outside.join("\n"));
 }

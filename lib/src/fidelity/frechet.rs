@@ -9,10 +9,14 @@
 
 use faer::linalg::solvers::SelfAdjointEigen;
 use faer::{Mat, MatRef, Side};
+use rayon::prelude::*;
 
 use super::moments::Moments;
 use super::{Error, Features, Result};
-use crate::ops::product::{Matrix, Write, product};
+use crate::ops::product::{Matrix, Target, Write, product, product_in_place};
+
+/// Rows of a product that are computed at a time.
+const TILE: usize = 128;
 
 /// The distance and its parts.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -131,17 +135,26 @@ pub(super) fn factor(covariance: &[f64], dimension: usize) -> Result<Vec<f64>> {
 
 /// The sum of the square roots of the eigenvalues of L^T C L; negative ones, which come from rounding, are left out.
 fn sum_of_roots(factor: &[f64], covariance: &[f64], dimension: usize) -> Result<f64> {
-    let (lower, middle) = (Matrix::new(factor, dimension, dimension), Matrix::new(covariance, dimension, dimension));
     let mut half = vec![0.0; dimension * dimension];
-    product(&mut half, middle, lower, Write::Replace);
+    product(&mut half, square(covariance, dimension), square(factor, dimension), Write::Replace);
+    // Of the whole, only what is on and below the diagonal is read.
     let mut whole = vec![0.0; dimension * dimension];
-    product(&mut whole, lower.transposed(), Matrix::new(&half, dimension, dimension), Write::Replace);
+    whole.par_chunks_mut(TILE * dimension).enumerate().for_each(|(tile, strip)| {
+        let (first, height) = (tile * TILE, strip.len() / dimension);
+        let down = Matrix::strided(&factor[first..], dimension, height, dimension).transposed();
+        let across = Matrix::strided(&half, dimension, first + height, dimension);
+        product_in_place(Target::strided(strip, dimension), down, across, Write::Replace);
+    });
     let values: Vec<f64> = Mat::<f64>::from_fn(dimension, dimension, |i, j| whole[i * dimension + j])
         .self_adjoint_eigenvalues(Side::Lower)
         .map_err(|_| Error::Decomposition("Fréchet distance"))?;
     let largest = values.iter().fold(0.0f64, |largest, &value| largest.max(value));
     let rounding = largest * f64::EPSILON * dimension as f64;
     Ok(values.iter().filter(|&&value| value > rounding).map(|value| value.sqrt()).sum())
+}
+
+fn square(values: &[f64], dimension: usize) -> Matrix<'_, f64> {
+    Matrix::new(values, dimension, dimension)
 }
 
 fn trace(matrix: &[f64], dimension: usize) -> f64 {

@@ -17,6 +17,7 @@ use rayon::prelude::*;
 
 use super::{Error, Result};
 use crate::ops::product::{Matrix, Target, Write, product_in_place};
+use crate::tensor::GRAIN;
 
 /// Rows that are centred and multiplied at a time.
 const BLOCK: usize = 1024;
@@ -117,7 +118,7 @@ impl Moments {
     }
 }
 
-/// [`Moments`] that are being accumulated.
+/// [`Moments`] that are being accumulated: of their scatter, the tiles on and below the diagonal.
 #[derive(Debug)]
 pub struct Accumulator {
     moments: Moments,
@@ -134,69 +135,82 @@ impl Accumulator {
     pub fn add(&mut self, rows: &[f64]) {
         let block = BLOCK * self.moments.dimension().max(1);
         let mut rows = rows;
-        if !self.waiting.is_empty() {
-            let taken = rows.len().min(block - self.waiting.len());
-            self.waiting.extend_from_slice(&rows[..taken]);
-            rows = &rows[taken..];
-            if self.waiting.len() < block {
-                return;
+        while !rows.is_empty() {
+            let (taken, rest) = rows.split_at(rows.len().min(block - self.waiting.len()));
+            self.waiting.extend_from_slice(taken);
+            rows = rest;
+            if self.waiting.len() == block {
+                self.join();
             }
-            let mut full = std::mem::take(&mut self.waiting);
-            self.join(&mut full);
-            full.clear();
-            self.waiting = full;
         }
-        let whole = rows.len() / block * block;
-        for rows in rows[..whole].chunks_exact(block) {
-            self.join(&mut rows.to_vec());
-        }
-        self.waiting.extend_from_slice(&rows[whole..]);
     }
 
     /// The moments of all rows.
     pub fn finish(mut self) -> Moments {
-        let mut rest = std::mem::take(&mut self.waiting);
-        if !rest.is_empty() {
-            self.join(&mut rest);
+        if !self.waiting.is_empty() {
+            self.join();
         }
+        let dimension = self.moments.dimension();
+        mirror(&mut self.moments.scatter, dimension);
         self.moments
     }
 
-    /// Joins a block, which is centred in place.
-    fn join(&mut self, rows: &mut [f64]) {
-        let dimension = self.moments.dimension();
-        let count = rows.len() / dimension.max(1);
-        let mut mean = vec![0.0; dimension];
-        for row in rows.chunks_exact(dimension) {
-            mean.iter_mut().zip(row).for_each(|(mean, value)| *mean += value);
-        }
-        mean.iter_mut().for_each(|mean| *mean /= count as f64);
-        rows.par_chunks_exact_mut(dimension).for_each(|row| {
-            row.iter_mut().zip(&mean).for_each(|(value, mean)| *value -= mean);
+    /// Joins the rows that wait as a block, as [`Moments::merge`] joins parts.
+    fn join(&mut self) {
+        let Self { moments: Moments { count, mean, scatter }, waiting: rows } = self;
+        let dimension = mean.len().max(1);
+        let block = centred(rows, dimension);
+        let (mine, theirs) = (*count as f64, (rows.len() / dimension) as f64);
+        let delta: Vec<f64> = block.iter().zip(&*mean).map(|(theirs, mine)| theirs - mine).collect();
+        let weight = mine * theirs / (mine + theirs);
+        scatter.par_chunks_mut(TILE * dimension).enumerate().for_each(|(tile, strip)| {
+            add_gram(strip, rows, dimension, tile * TILE);
+            let end = tile * TILE + strip.len() / dimension;
+            for (row, down) in strip.chunks_exact_mut(dimension).zip(&delta[tile * TILE..]) {
+                let down = weight * down;
+                row[..end].iter_mut().zip(&delta).for_each(|(value, across)| *value += down * across);
+            }
         });
-        let block = Moments { count, mean, scatter: gram(rows, dimension) };
-        // Cannot fail: the dimensions are the same.
-        let _ = self.moments.merge(&block);
+        mean.iter_mut().zip(&delta).for_each(|(mean, delta)| *mean += delta * theirs / (mine + theirs));
+        *count += rows.len() / dimension;
+        rows.clear();
     }
 }
 
-/// X^T X of X (N, d) in row order: the tiles on and below the diagonal are computed, the others are their mirror.
-fn gram(rows: &[f64], dimension: usize) -> Vec<f64> {
-    let count = rows.len() / dimension.max(1);
-    let mut gram = vec![0.0; dimension * dimension];
-    gram.par_chunks_mut(TILE * dimension.max(1)).enumerate().for_each(|(tile, strip)| {
-        let first = tile * TILE;
-        let height = strip.len() / dimension;
-        let down = Matrix::strided(&rows[first..], count, height, dimension).transposed();
-        let across = Matrix::strided(rows, count, first + height, dimension);
-        product_in_place(Target::strided(strip, dimension), down, across, Write::Replace);
+/// Takes from each row of `rows` (N, d) their mean, which is returned.
+fn centred(rows: &mut [f64], dimension: usize) -> Vec<f64> {
+    let mut mean = vec![0.0; dimension];
+    mean.par_chunks_mut(TILE).enumerate().for_each(|(tile, mean)| {
+        for row in rows.chunks_exact(dimension) {
+            mean.iter_mut().zip(&row[tile * TILE..]).for_each(|(mean, value)| *mean += value);
+        }
     });
-    for i in 0..dimension {
-        for j in 0..i {
-            gram[j * dimension + i] = gram[i * dimension + j];
+    let count = (rows.len() / dimension) as f64;
+    mean.iter_mut().for_each(|mean| *mean /= count);
+    rows.par_chunks_exact_mut(dimension).with_min_len(GRAIN.div_ceil(dimension)).for_each(|row| {
+        row.iter_mut().zip(&mean).for_each(|(value, mean)| *value -= mean);
+    });
+    mean
+}
+
+/// Adds to rows of a matrix (d, d), from number `first` on, those of X^T X up to the diagonal's tile, for X (N, d) in row order.
+fn add_gram(strip: &mut [f64], rows: &[f64], dimension: usize, first: usize) {
+    let (count, height) = (rows.len() / dimension, strip.len() / dimension);
+    let down = Matrix::strided(&rows[first..], count, height, dimension).transposed();
+    let across = Matrix::strided(rows, count, first + height, dimension);
+    product_in_place(Target::strided(strip, dimension), down, across, Write::Add);
+}
+
+/// Makes a matrix symmetric whose values below the diagonal are known.
+fn mirror(matrix: &mut [f64], dimension: usize) {
+    const SIDE: usize = 32;
+    for (i, j) in (0..dimension).step_by(SIDE).flat_map(|i| (0..=i).step_by(SIDE).map(move |j| (i, j))) {
+        for i in i..dimension.min(i + SIDE) {
+            for j in j..i.min(j + SIDE) {
+                matrix[j * dimension + i] = matrix[i * dimension + j];
+            }
         }
     }
-    gram
 }
 
 #[cfg(test)]
@@ -252,12 +266,17 @@ mod tests {
 
     #[test]
     fn wide_features_use_every_tile() {
-        let (count, dimension) = (9, 300);
+        let (count, dimension) = (1030, 300);
         let rows: Vec<f64> = Stream::new(4, "rows", 0).normal(0..count * dimension);
-        let gram = gram(&rows, dimension);
+        let moments = Moments::of(&rows, dimension);
+        let covariance = moments.covariance().unwrap();
         for (i, j) in [(0, 0), (299, 3), (3, 299), (130, 127), (128, 256), (257, 257)] {
-            let expected: f64 = (0..count).map(|n| rows[n * dimension + i] * rows[n * dimension + j]).sum();
-            assert!((gram[i * dimension + j] - expected).abs() < 1e-12);
+            let centred = |n: usize, k: usize| rows[n * dimension + k] - moments.mean()[k];
+            let expected = (0..count).map(|n| centred(n, i) * centred(n, j)).sum::<f64>() / (count - 1) as f64;
+            assert!((covariance[i * dimension + j] - expected).abs() < 1e-13, "{i} {j}");
+        }
+        for k in 0..dimension * dimension {
+            assert_eq!(covariance[k], covariance[k % dimension * dimension + k / dimension], "{k}");
         }
     }
 

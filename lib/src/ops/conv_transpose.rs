@@ -33,7 +33,7 @@ pub fn conv_transpose2d<E: Element>(
     size: (usize, usize),
     input: InputGradient,
 ) -> Batch<E> {
-    let linear = transposed(tape, x, None, weight, convolution, size, input);
+    let linear = transposed(tape, x, None, weight.into(), convolution, size, input);
     if bias.is_none() && slope.is_none() {
         return linear;
     }

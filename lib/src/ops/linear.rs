@@ -15,20 +15,23 @@ use rayon::prelude::*;
 use super::InputGradient;
 use super::convolution::{Slopes, add_column_sums, finish};
 use super::product::{Matrix, Write, product, streamed_product};
-use crate::tensor::{Batch, Element, GRAIN, Tape, batch, image_len, shape, view};
+use super::weight::Weight;
+use crate::tensor::{Batch, Element, GRAIN, Tape, batch, image_len, shape, transpose_images, view};
 
 /// y = rectify(x W^T + b), with `slope` below zero, or without the rectifier.
 ///
 /// Shapes: x (N, H, W, K), weight (O, 1, 1, K), bias (1, 1, 1, O).
-pub fn linear<E: Element>(
+pub fn linear<'a, E: Element>(
     tape: &mut Tape<E>,
     x: &Batch<E>,
-    weight: &Batch<E>,
+    weight: impl Into<Weight<'a, E>>,
     bias: Option<&Batch<E>>,
     slope: Option<E>,
     input: InputGradient,
 ) -> Batch<E> {
     let (n, h, w, channels) = shape(x);
+    let constant: Weight<E> = weight.into();
+    let weight = constant.values;
     assert_eq!(channels, image_len(weight), "linear: expected as many inputs as the weight has");
     if let Some(bias) = bias {
         assert_eq!(view(bias).len(), shape(weight).0, "linear: expected a bias for each output");
@@ -38,7 +41,11 @@ pub fn linear<E: Element>(
         (1, 1) => streamed_product(rows(x), rows(weight).transposed()),
         _ => {
             let mut y = vec![E::zero(); n * h * w * outputs];
-            product(&mut y, rows(x), rows(weight).transposed(), Write::Replace);
+            let transposed = rows(weight).transposed();
+            let columns =
+                constant.is_constant().then(|| constant.columns(|| transpose_images(view(weight), outputs, channels)));
+            let weight = columns.as_ref().map_or(transposed, |columns| Matrix::new(columns, channels, outputs));
+            product(&mut y, rows(x), weight, Write::Replace);
             y
         }
     };

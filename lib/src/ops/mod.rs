@@ -54,6 +54,7 @@ pub mod resize;
 pub mod shift;
 pub mod softmax;
 pub mod upsample;
+pub mod weight;
 pub mod weight_norm;
 pub mod window;
 

@@ -1,6 +1,6 @@
 //! The one matrix product: C = A B (+ C), A of rows x depth, B of depth x columns, any strides, C in row order.
 //!
-//! C is cut into fixed strips, one sequential gemm each, strips in parallel: faster than gemm's own threading, and a
+//! C is cut into strips, one sequential gemm each, strips in parallel: faster than gemm's own threading, and a
 //! value's bits depend on its row of A and column of B alone, not on threads, batch or shard. To that end the depth is
 //! blocked here (gemm's own blocks depend on all sizes), and products with few rows, for which gemm has other paths, are
 //! padded with rows of zeros.
@@ -10,12 +10,17 @@ mod batched;
 use gemm::{Parallelism, gemm};
 use rayon::prelude::*;
 
+use super::loops::Loop;
+use super::rearrange::transposed;
 use crate::tensor::Element;
 
 pub(crate) use batched::products;
 
-/// The largest number of strips that C is cut into.
-const STRIPS: usize = 8;
+/// C is cut into more strips than there are threads, so that these end together, where strips are no narrower than this: what each strip
+/// packs anew costs little then.
+const WIDE: usize = 512;
+/// The most strips for each thread.
+const ROUNDS: usize = 4;
 /// Strips are this many columns (or rows) wide, or a multiple: a whole number of gemm's own tiles.
 const STRIP_UNIT: usize = 64;
 /// Depth summed by one gemm: up to here gemm never splits it.
@@ -24,6 +29,8 @@ const DEPTH: usize = 512;
 const LEAST_ROWS: usize = 32;
 /// So do products with no more values than this.
 const LEAST_VALUES: usize = 257;
+/// A B that lies transposed is copied in row order for no fewer rows of A.
+const LEAST_TURNED: usize = 64;
 
 /// A matrix within a slice: element (i, j) is at `i * row_stride + j * column_stride`.
 #[derive(Clone, Copy)]
@@ -67,9 +74,23 @@ impl<'a, E: Element> Matrix<'a, E> {
         }
     }
 
+    /// How many columns it has.
+    pub fn columns(self) -> usize {
+        self.columns
+    }
+
     /// The slice the matrix lies in.
     pub fn values(self) -> &'a [E] {
         self.values
+    }
+
+    /// The matrix in row order, as a B whose columns are neighbours' runs had better be for this many rows of A: gemm would turn it value by
+    /// value, for each strip again.
+    fn turned_for(self, rows: usize) -> Option<Vec<E>> {
+        let is_worth_it = self.row_stride == 1 && self.column_stride > 1 && self.rows > 1 && rows >= LEAST_TURNED;
+        let loops = [(self.rows, self.row_stride), (self.columns, self.column_stride)];
+        let loops = loops.map(|(steps, stride)| Loop { steps, strides: [stride] });
+        is_worth_it.then(|| transposed(self.values, &loops, 0))
     }
 
     fn rows_from(self, start: usize, rows: usize) -> Self {
@@ -123,6 +144,8 @@ pub(crate) enum Write {
 pub(crate) fn product<E: Element>(c: &mut [E], a: Matrix<E>, b: Matrix<E>, write: Write) {
     let (rows, columns) = (a.rows, b.columns);
     debug_assert_eq!(c.len(), rows * columns);
+    let turned = b.turned_for(rows);
+    let b = turned.as_ref().map_or(b, |turned| Matrix::new(turned, b.rows, columns));
     if rows > columns {
         let strip = strip_len(rows).max(LEAST_ROWS);
         c.par_chunks_mut(strip * columns.max(1)).enumerate().for_each(|(i, c)| {
@@ -200,9 +223,17 @@ fn with_enough_rows<E: Element>(a: Matrix<E>, columns: usize, run: impl FnOnce(M
     run(Matrix::new(&padded, least, a.columns), Some(&mut scratch));
 }
 
-/// The first multiple of the unit that makes at most `STRIPS` strips.
+/// The length of a strip, a multiple of the unit, where all threads work at one product.
 fn strip_len(length: usize) -> usize {
-    length.div_ceil(STRIPS).next_multiple_of(STRIP_UNIT)
+    let threads = rayon::current_num_threads();
+    let rounds = (length / (threads * WIDE)).clamp(1, ROUNDS);
+    length.div_ceil(threads * rounds).next_multiple_of(STRIP_UNIT)
+}
+
+/// Whether so many parts of equal work keep all threads busy.
+pub(crate) fn are_enough(parts: usize) -> bool {
+    let threads = rayon::current_num_threads();
+    parts.is_multiple_of(threads) || parts > 4 * threads
 }
 
 /// A pointer that strips share; each writes columns of its own.

@@ -109,11 +109,12 @@ fn copied_in_runs<E: Element>(values: &[E], loops: &[Loop<1>]) -> Vec<E> {
     })
 }
 
-/// Loop number `inner` goes over neighbours: transposed in tiles of it and of the loops within it.
-fn transposed<E: Element>(values: &[E], loops: &[Loop<1>], inner: usize) -> Vec<E> {
+/// The values that the loops visit, in their order; loop number `inner` goes over neighbours: transposed in tiles of it and of the loops
+/// within it.
+pub(super) fn transposed<E: Element>(values: &[E], loops: &[Loop<1>], inner: usize) -> Vec<E> {
     let (outer, rows, within) = (&loops[..inner], loops[inner].steps, &loops[inner + 1..]);
     let columns = count(within);
-    let mut result = vec![E::zero(); values.len()];
+    let mut result = vec![E::zero(); count(loops)];
     let blocks = result.par_chunks_mut(rows * columns).with_min_len(GRAIN.div_ceil(rows * columns)).enumerate();
     blocks.for_each(|(block, result)| {
         let [first] = super::loops::place(outer, block);

@@ -237,8 +237,8 @@ pub fn channels_first<T: Copy + Send + Sync + Default>(values: &[T], shape: Shap
 
 /// Matrices of `rows` x `columns`, one after another, each transposed.
 pub(crate) fn transpose_images<T: Copy + Send + Sync + Default>(values: &[T], rows: usize, columns: usize) -> Vec<T> {
-    // Columns at a time: the number of places written at once that a cache keeps apart.
-    const STRIP: usize = 16;
+    // Squares of this side are turned in a small copy, so that both sides are read and written in runs.
+    const TILE: usize = 16;
     if rows == 1 || columns == 1 || values.is_empty() {
         return values.to_vec();
     }
@@ -246,11 +246,18 @@ pub(crate) fn transpose_images<T: Copy + Send + Sync + Default>(values: &[T], ro
     let image = rows * columns;
     let images = result.par_chunks_mut(image).zip(values.par_chunks(image)).with_min_len(GRAIN.div_ceil(image));
     images.for_each(|(result, values)| {
-        let strips = result.par_chunks_mut(STRIP * rows).enumerate().with_min_len(GRAIN.div_ceil(STRIP * rows));
+        let strips = result.par_chunks_mut(TILE * rows).enumerate().with_min_len(GRAIN.div_ceil(TILE * rows));
         strips.for_each(|(strip, result)| {
-            for (row, values) in values.chunks_exact(columns).enumerate() {
-                for (column, &value) in values[strip * STRIP..].iter().take(result.len() / rows).enumerate() {
-                    result[column * rows + row] = value;
+            let mut tile = [[T::default(); TILE]; TILE];
+            let (first, width) = (strip * TILE, result.len() / rows);
+            for (block, values) in values.chunks(TILE * columns).enumerate() {
+                let height = values.len() / columns;
+                for (tile, values) in tile.iter_mut().zip(values.chunks_exact(columns)) {
+                    tile[..width].copy_from_slice(&values[first..first + width]);
+                }
+                for (column, result) in result.chunks_exact_mut(rows).enumerate() {
+                    let run = &mut result[block * TILE..][..height];
+                    run.iter_mut().zip(&tile).for_each(|(value, tile)| *value = tile[column]);
                 }
             }
         });

@@ -74,6 +74,7 @@ impl<E: Element> Network<E> {
         let before = self.graph.sources(place).first().copied().flatten();
         Form {
             parameters: self.parameters_of(place),
+            turned: Some(&self.turned[place]),
             sizes: self.graph.input_sizes(place),
             size: self.graph.size(place),
             takes_before: before.is_some_and(|source| self.executions[source] == Execution::Taken),

@@ -15,12 +15,14 @@ mod pullback;
 mod tests;
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use dfdx::prelude::{Cpu, Gradients};
 
 use super::error::{Error, Result};
 use super::graph::{Graph, Node};
 use super::initialise::{Initialisation, initial, memory_shape};
+use crate::ops::weight::Turned;
 use crate::tensor::random::Stream;
 use crate::tensor::{Batch, Element, Tape, gradient, shape};
 use plan::{Execution, executions, outputs, reached};
@@ -49,6 +51,8 @@ pub enum Slopes {
 pub struct Network<E: Element> {
     graph: Graph,
     parameters: Vec<Batch<E>>,
+    /// What products read of each node's weight, while the parameters stay as they are.
+    turned: Arc<[Turned<E>]>,
     /// Which parameters are each node's.
     ranges: Vec<Range<usize>>,
     /// How each node is computed.
@@ -98,7 +102,8 @@ impl<E: Element> Network<E> {
         );
         let executions = executions(&graph, &outputs(&graph));
         let reached = reached(&graph);
-        Self { graph, parameters, ranges, executions, reached }
+        let turned = graph.nodes.iter().map(|_| Turned::default()).collect();
+        Self { graph, parameters, turned, ranges, executions, reached }
     }
 
     /// The same network, computing and keeping these nodes too.
@@ -152,6 +157,7 @@ impl<E: Element> Network<E> {
 
     /// The parameters, to be changed in place.
     pub fn parameters_mut(&mut self) -> &mut [Batch<E>] {
+        self.turned = self.graph.nodes.iter().map(|_| Turned::default()).collect();
         &mut self.parameters
     }
 

@@ -207,3 +207,30 @@ fn redirected_slopes_push_on_what_is_off() {
         assert_eq!(pulled(Slopes::Redirected), expected);
     }
 }
+
+#[test]
+fn what_products_keep_of_a_weight_is_dropped_when_it_changes() {
+    let description = json!({"format": "obverse-net/1", "input": {"shape": [3, 9, 9]}, "outputs": {"z": "z"}, "nodes": [
+        {"name": "same", "op": "conv2d", "input": "input", "channels": 16, "kernel": 3, "padding": 1},
+        {"name": "smaller", "op": "conv2d", "input": "same", "channels": 16, "kernel": 3, "stride": 2},
+        {"name": "z", "op": "linear", "input": "smaller", "features": 5, "every_place": true}]});
+    let graph = Graph::from_json(Path::new("net.json"), &description).unwrap();
+    let mut network = Network::initialised(graph, Initialisation::He, 5);
+    let (x, z) = (normal("x", (2, 9, 9, 3)), places(&network, &["z"]));
+    let cotangent = normal("cotangent", (2, 1, 1, 4 * 4 * 5));
+    let both = |network: &Network<f64>| {
+        [values(network, &x, &z), pulled(network, &x, &z, &cotangent)].map(|values| view(&values).to_vec())
+    };
+    let before = both(&network);
+    assert_eq!(both(&network), before, "from what was kept");
+    let copy = network.clone();
+    // Each weight alone, so that none is forgotten.
+    for place in 0..network.parameters().len() {
+        let before = both(&network);
+        view_mut(&mut network.parameters_mut()[place]).iter_mut().for_each(|value| *value *= 2.0);
+        let fresh = Network::assembled(network.graph().clone(), network.parameters().to_vec());
+        assert_eq!(both(&network), both(&fresh));
+        assert_ne!(both(&network), before);
+    }
+    assert_eq!(both(&copy), before, "a copy keeps its own");
+}

@@ -90,9 +90,9 @@ impl Operation for Conv2d {
 impl Compute for Conv2d {
     fn forward<E: Element>(&self, tape: &mut Tape<E>, site: &Site<E>) -> Computed<E> {
         let Form { parameters, takes_before, .. } = site.form;
-        let (weight, bias) = (&parameters[0], parameters.get(1));
+        let (weight, bias) = (site.form.weight(tape), parameters.get(1));
         match takes_before {
-            true => enlarged::convolve(tape, site.x(), weight, bias, site.rectifier, site.gradient),
+            true => enlarged::convolve(tape, site.x(), weight.values, bias, site.rectifier, site.gradient),
             false => convolve(tape, site.x(), weight, bias, site.rectifier, self.convolution(), site.gradient),
         }
         .into()
@@ -104,9 +104,9 @@ impl Compute for Conv2d {
         form: Form<E>,
         Cotangent { value, slopes }: Cotangent<E>,
     ) -> Option<Batch<E>> {
-        let (weight, from) = (&form.parameters[0], form.from());
+        let (weight, from) = (form.weight(tape), form.from());
         Some(match form.takes_before {
-            true => enlarged::adjoint(tape, value, slopes, weight),
+            true => enlarged::adjoint(tape, value, slopes, weight.values),
             false => adjoint(tape, value, slopes, weight, self.convolution(), (from.height, from.width)),
         })
     }

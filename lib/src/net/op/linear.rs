@@ -54,8 +54,8 @@ impl Operation for Linear {
 
 impl Compute for Linear {
     fn forward<E: Element>(&self, tape: &mut Tape<E>, site: &Site<E>) -> Computed<E> {
-        let parameters = site.form.parameters;
-        linear::linear(tape, site.x(), &parameters[0], parameters.get(1), site.rectifier, site.gradient).into()
+        let (weight, bias) = (site.form.weight(tape), site.form.parameters.get(1));
+        linear::linear(tape, site.x(), weight, bias, site.rectifier, site.gradient).into()
     }
 
     fn adjoint<E: Element>(

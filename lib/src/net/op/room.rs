@@ -4,6 +4,7 @@
 use super::Op;
 use crate::net::size::Size;
 use crate::ops::InputGradient;
+use crate::ops::weight::{Turned, Weight};
 use crate::ops::window::Window;
 use crate::tensor::random::Stream;
 use crate::tensor::{Batch, Element, Tape};
@@ -127,6 +128,8 @@ impl<'a, E: Element> Site<'a, E> {
 pub(crate) struct Form<'a, E: Element> {
     /// Its parameters, in memory shapes.
     pub parameters: &'a [Batch<E>],
+    /// What products read of its weight, where that does not change.
+    pub turned: Option<&'a Turned<E>>,
     /// The sizes of its inputs.
     pub sizes: &'a [Size],
     /// The size of its result.
@@ -135,7 +138,16 @@ pub(crate) struct Form<'a, E: Element> {
     pub takes_before: bool,
 }
 
-impl<E: Element> Form<'_, E> {
+impl<'a, E: Element> Form<'a, E> {
+    /// The weight, its first parameter. Only where the tape does not record does nothing change it before it is used again.
+    pub(super) fn weight(&self, tape: &Tape<E>) -> Weight<'a, E> {
+        let weight = &self.parameters[0];
+        match self.turned.filter(|_| !tape.records()) {
+            Some(turned) => Weight::constant(weight, turned),
+            None => weight.into(),
+        }
+    }
+
     /// The size of its first input.
     pub(super) fn from(&self) -> Size {
         self.sizes.first().copied().unwrap_or(self.size)

@@ -66,7 +66,7 @@ impl Example {
     ) -> R {
         let parameters = self.with_trained(variables);
         let size = self.op.output(&self.sizes).expect("an example fits");
-        let form = Form { parameters: &parameters, sizes: &self.sizes, size, takes_before: false };
+        let form = Form { parameters: &parameters, turned: None, sizes: &self.sizes, size, takes_before: false };
         let inputs = variables[..self.inputs.len()].iter().collect();
         let wanted = vec![true; self.sizes.len()];
         call(&Site { name: "node", form, inputs, wanted, rectifier, training, gradient: InputGradient::Wanted })

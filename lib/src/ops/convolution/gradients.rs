@@ -5,7 +5,7 @@ use rayon::prelude::*;
 
 use super::geometry::Geometry;
 use super::grouped::Grouped;
-use super::products::{Backward, Scratch};
+use super::products::{Backward, Scratch, Threads};
 use super::slopes::{Slopes, sloped};
 use crate::ops::product::{Target, Write, product_in_place};
 use crate::ops::{InputGradient, accumulate};
@@ -50,7 +50,7 @@ pub(super) fn record_convolve<E: Element>(
             .zip(view(&x).chunks(lane * geometry.input_len()))
             .map(|(delta, x)| (delta, x, x_lanes.next()))
             .collect();
-        let backward = (input == InputGradient::Wanted).then(|| Backward::new(geometry, view(&weight)));
+        let backward = (input == InputGradient::Wanted).then(|| Backward::new(geometry, (&weight).into()));
         let sums = lanes.into_par_iter().enumerate().map(|(number, (delta, x, x_gradient))| {
             if let Some(slopes) = &slopes {
                 slopes.apply(delta, number * lane);
@@ -107,7 +107,7 @@ pub(super) fn backward_lane<E: Element>(
     }
     if let Some((backward, x_gradient)) = wanted {
         for (delta, x) in tiles.zip(x_gradient.chunks_mut(geometry.tile * geometry.input_len())) {
-            backward.add(delta, &mut patches, x);
+            backward.add(delta, &mut patches, x, Threads::Tiles);
         }
     }
     sum

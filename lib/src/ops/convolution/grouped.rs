@@ -333,10 +333,10 @@ mod tests {
             assert!(geometry.is_narrow());
             let [x, weight, cotangent] = [&example.x, &example.weight, &example.cotangent].map(view);
             let (forward, adjoint) = (Grouped::forward(geometry), Grouped::adjoint(geometry));
-            let expected = convolved(*geometry, x, weight, None, None);
+            let expected = convolved(*geometry, x, &geometry.columns(weight), None, None);
             assert_close(&forward.apply(x, None, weight, |_| ()), &expected, 1e-13);
             for slopes in [None, Some(slopes)] {
-                let expected = spread_back(*geometry, cotangent, slopes, weight);
+                let expected = spread_back(*geometry, cotangent, slopes, (&example.weight).into());
                 assert_close(&adjoint.apply(cotangent, slopes, weight, |_| ()), &expected, 1e-13);
                 let mut sloped = cotangent.to_vec();
                 slopes.inspect(|slopes| slopes.apply(&mut sloped, 0));

@@ -27,11 +27,12 @@ mod reach;
 mod slopes;
 
 use super::InputGradient;
+use super::weight::Weight;
 use crate::tensor::{Batch, Element, Tape, batch, filled_in_chunks, shape, view};
 use geometry::Geometry;
 use gradients::{record_adjoint, record_convolve};
 use grouped::Grouped;
-use products::{Backward, Scratch};
+use products::{Backward, Scratch, Threads};
 use slopes::sloped;
 
 pub use geometry::Convolution;
@@ -41,16 +42,18 @@ pub(super) use slopes::{Slopes, finish};
 /// y = rectify(W * x + b), with `slope` below zero, or without the rectifier.
 ///
 /// Shapes: x (N, H, W, C), weight (O, kh, kw, C / groups), bias (1, 1, 1, O).
-pub fn convolve<E: Element>(
+pub fn convolve<'a, E: Element>(
     tape: &mut Tape<E>,
     x: &Batch<E>,
-    weight: &Batch<E>,
+    weight: impl Into<Weight<'a, E>>,
     bias: Option<&Batch<E>>,
     slope: Option<E>,
     convolution: Convolution,
     input: InputGradient,
 ) -> Batch<E> {
     let (n, h, w, _) = shape(x);
+    let constant: Weight<E> = weight.into();
+    let weight = constant.values;
     let geometry = Geometry::new(convolution, (h, w), weight);
     assert_eq!(
         view(x).len(),
@@ -64,26 +67,27 @@ pub fn convolve<E: Element>(
     let y = if geometry.is_narrow() {
         Grouped::forward(&geometry).apply(view(x), None, view(weight), |y| finish(y, bias_values, slope))
     } else {
-        convolved(geometry, view(x), view(weight), bias_values, slope)
+        let columns = constant.columns(|| geometry.columns(view(weight)));
+        convolved(geometry, view(x), &columns, bias_values, slope)
     };
     let y = batch(y, (n, geometry.output.0, geometry.output.1, geometry.outputs));
     record_convolve(tape, x, weight, bias, slope, &y, geometry, input);
     y
 }
 
-/// rectify(W * x + b) by products of patches, for some images.
-fn convolved<E: Element>(geometry: Geometry, x: &[E], weight: &[E], bias: Option<&[E]>, slope: Option<E>) -> Vec<E> {
-    let columns = geometry.columns(weight);
+/// rectify(W * x + b) by products of patches, for some images, from W's [`Geometry::columns`].
+fn convolved<E: Element>(geometry: Geometry, x: &[E], columns: &[E], bias: Option<&[E]>, slope: Option<E>) -> Vec<E> {
     let band = geometry.even_band();
     let n = x.len() / geometry.input_len().max(1);
     let bands = geometry.output.0 / band.max(1);
     let y_tile = if bands > 1 { band * geometry.row_len() } else { geometry.tile * geometry.output_len() };
+    let threads = Threads::of((n * geometry.output_len()).div_ceil(y_tile.max(1)));
     filled_in_chunks(n * geometry.output_len(), y_tile, Vec::new, |patches, tile, y| {
         let (first, images) =
             if bands > 1 { (tile / bands, 1) } else { (tile * geometry.tile, y.len() / geometry.output_len()) };
         let rows = tile % bands * band..(tile % bands + 1) * band;
         let x = &x[first * geometry.input_len()..][..images * geometry.input_len()];
-        geometry.forward(x, rows, &columns, patches, y);
+        geometry.forward(x, rows, columns, patches, y, threads);
         finish(y, bias, slope);
     })
 }
@@ -92,15 +96,15 @@ fn convolved<E: Element>(geometry: Geometry, x: &[E], weight: &[E], bias: Option
 ///
 /// `slopes` are y itself and the rectifier's slope; y may be one image that serves the whole batch. `size` is x's height and
 /// width. Without slopes this is the linear map whose matrix is that of the convolution transposed.
-pub fn adjoint<E: Element>(
+pub fn adjoint<'a, E: Element>(
     tape: &mut Tape<E>,
     cotangent: &Batch<E>,
     slopes: Option<(&Batch<E>, E)>,
-    weight: &Batch<E>,
+    weight: impl Into<Weight<'a, E>>,
     convolution: Convolution,
     size: (usize, usize),
 ) -> Batch<E> {
-    transposed(tape, cotangent, slopes, weight, convolution, size, InputGradient::Wanted)
+    transposed(tape, cotangent, slopes, weight.into(), convolution, size, InputGradient::Wanted)
 }
 
 /// As [`adjoint`], for an input that may be a constant.
@@ -108,12 +112,12 @@ pub(super) fn transposed<E: Element>(
     tape: &mut Tape<E>,
     cotangent: &Batch<E>,
     slopes: Option<(&Batch<E>, E)>,
-    weight: &Batch<E>,
+    constant: Weight<E>,
     convolution: Convolution,
     size: (usize, usize),
     input: InputGradient,
 ) -> Batch<E> {
-    let n = shape(cotangent).0;
+    let (n, weight) = (shape(cotangent).0, constant.values);
     let geometry = Geometry::new(convolution, size, weight);
     let found = shape(cotangent);
     assert_eq!(
@@ -125,7 +129,7 @@ pub(super) fn transposed<E: Element>(
     let x = if geometry.is_narrow() {
         Grouped::adjoint(&geometry).apply(view(cotangent), slopes.as_ref(), view(weight), |_| ())
     } else {
-        spread_back(geometry, view(cotangent), slopes.as_ref(), view(weight))
+        spread_back(geometry, view(cotangent), slopes.as_ref(), constant)
     };
     let x = batch(x, (n, size.0, size.1, geometry.channels));
     record_adjoint(tape, cotangent, slopes, weight, &x, geometry, input);
@@ -133,15 +137,21 @@ pub(super) fn transposed<E: Element>(
 }
 
 /// The cotangents of some images by products, for those of rectify(W * x + b).
-fn spread_back<E: Element>(geometry: Geometry, cotangent: &[E], slopes: Option<&Slopes<E>>, weight: &[E]) -> Vec<E> {
+fn spread_back<E: Element>(
+    geometry: Geometry,
+    cotangent: &[E],
+    slopes: Option<&Slopes<E>>,
+    weight: Weight<E>,
+) -> Vec<E> {
     let n = cotangent.len() / geometry.output_len().max(1);
     let (x_tile, y_tile) = (geometry.tile * geometry.input_len(), geometry.tile * geometry.output_len());
     let backward = Backward::new(geometry, weight);
+    let threads = Threads::of(n.div_ceil(geometry.tile));
     filled_in_chunks(n * geometry.input_len(), x_tile, Scratch::default, |scratch, tile, x| {
         let images = x.len() / geometry.input_len();
         let cotangent = &cotangent[tile * y_tile..][..images * geometry.output_len()];
         let delta = sloped(cotangent, slopes, tile * geometry.tile, &mut scratch.delta);
-        backward.add(delta, &mut scratch.patches, x);
+        backward.add(delta, &mut scratch.patches, x, threads);
     })
 }
 

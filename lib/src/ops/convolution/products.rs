@@ -1,10 +1,12 @@
 //! The products of patches, weights and cotangents.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use super::geometry::Geometry;
-use crate::ops::product::{Matrix, Target, Write, product_in_place};
-use crate::tensor::{Element, transpose_images};
+use crate::ops::product::{Matrix, Target, Write, are_enough, product, product_in_place};
+use crate::ops::weight::Weight;
+use crate::tensor::{Element, transpose_images, view};
 
 impl Geometry {
     /// W of each group transposed, in row order: as the products with patches read it. Otherwise they would transpose it for every tile.
@@ -37,11 +39,16 @@ impl Geometry {
         columns: &[E],
         patches: &mut Vec<E>,
         y: &mut [E],
+        threads: Threads,
     ) {
         for group in self.groups() {
             let patches = self.patches(x, rows.clone(), group, patches);
+            let columns = self.columns_of(columns, group);
+            if self.convolution.groups == 1 {
+                return threads.product(y, patches, columns, Write::Replace);
+            }
             let y = Target::strided(&mut y[group * self.group_outputs()..], self.outputs);
-            product_in_place(y, patches, self.columns_of(columns, group), Write::Replace);
+            product_in_place(y, patches, columns, Write::Replace);
         }
     }
 
@@ -58,17 +65,15 @@ impl Geometry {
     }
 
     /// x += W^T * delta for a few images.
-    fn backward<E: Element>(&self, delta: &[E], weight: &[E], patches: &mut Vec<E>, x: &mut [E]) {
+    fn backward<E: Element>(&self, delta: &[E], weight: &[E], patches: &mut Vec<E>, x: &mut [E], threads: Threads) {
         if self.is_pointwise() {
-            let target = Target::new(x, self.channels);
-            return product_in_place(target, self.delta(delta, 0), self.weight(weight, 0), Write::Add);
+            return threads.product(x, self.delta(delta, 0), self.weight(weight, 0), Write::Add);
         }
         for rows in self.bands() {
             let delta = &delta[self.values(&rows, x.len())];
             patches.resize(delta.len() / self.outputs * self.depth(), E::zero());
             for group in self.groups() {
-                let target = Target::new(patches, self.depth());
-                product_in_place(target, self.delta(delta, group), self.weight(weight, group), Write::Replace);
+                threads.product(patches, self.delta(delta, group), self.weight(weight, group), Write::Replace);
                 self.scatter(patches, rows.clone(), group, x);
             }
         }
@@ -89,26 +94,55 @@ impl Geometry {
 }
 
 /// From cotangents of outputs to those of inputs: with the rotated kernel, or by a scatter.
-pub(super) struct Backward<'a, E> {
+pub(super) struct Backward<'a, E: Element> {
     geometry: Geometry,
     weight: &'a [E],
-    turned: Option<(Geometry, Vec<E>)>,
+    turned: Option<(Geometry, Cow<'a, [E]>)>,
 }
 
 impl<'a, E: Element> Backward<'a, E> {
-    pub(super) fn new(geometry: Geometry, weight: &'a [E]) -> Self {
-        Self { geometry, weight, turned: geometry.turned().map(|turned| (turned, geometry.turn(weight))) }
+    pub(super) fn new(geometry: Geometry, weight: Weight<'a, E>) -> Self {
+        let values = view(weight.values);
+        let rotated = || weight.rotated(|| geometry.turn(values));
+        Self { geometry, weight: values, turned: geometry.turned().map(|turned| (turned, rotated())) }
     }
 
     /// x += W^T * delta for a few images.
-    pub(super) fn add(&self, delta: &[E], patches: &mut Vec<E>, x: &mut [E]) {
+    pub(super) fn add(&self, delta: &[E], patches: &mut Vec<E>, x: &mut [E], threads: Threads) {
         let Some((geometry, columns)) = &self.turned else {
-            return self.geometry.backward(delta, self.weight, patches, x);
+            return self.geometry.backward(delta, self.weight, patches, x, threads);
         };
         for rows in geometry.bands() {
-            let target = Target::new(&mut x[geometry.values(&rows, delta.len())], geometry.outputs);
+            let target = &mut x[geometry.values(&rows, delta.len())];
             let patches = geometry.patches(delta, rows, 0, patches);
-            product_in_place(target, patches, geometry.columns_of(columns, 0), Write::Add);
+            threads.product(target, patches, geometry.columns_of(columns, 0), Write::Add);
+        }
+    }
+}
+
+/// What the threads share out among themselves. The bits of a result do not depend on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Threads {
+    /// Tiles of the work: each product is one thread's.
+    Tiles,
+    /// Each product, since there are too few tiles to keep all of them busy.
+    Products,
+}
+
+impl Threads {
+    /// For work of so many tiles.
+    pub(super) fn of(tiles: usize) -> Self {
+        match are_enough(tiles) {
+            true => Self::Tiles,
+            false => Self::Products,
+        }
+    }
+
+    /// C = A B or C += A B, C being all of `c`.
+    fn product<E: Element>(self, c: &mut [E], a: Matrix<E>, b: Matrix<E>, write: Write) {
+        match self {
+            Self::Tiles => product_in_place(Target::new(c, b.columns()), a, b, write),
+            Self::Products => product(c, a, b, write),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::{LEAST_ROWS, Matrix, STRIPS, Shared, Write, one_product, strip_len};
+use super::{LEAST_ROWS, Matrix, Shared, Write, are_enough, one_product, strip_len};
 use crate::ops::loops::{Loop, count, place};
 use crate::tensor::Element;
 
@@ -20,12 +20,14 @@ pub(crate) fn products<E: Element>(c: &mut [E], row_stride: usize, a: Matrix<E>,
     let products = count(loops);
     // Few products are cut into strips, along the longer side.
     let longer = rows.max(columns);
-    let strip = if products >= STRIPS { longer } else { strip_len(longer).max(LEAST_ROWS) };
+    let strip = if are_enough(products) { longer } else { strip_len(longer).max(LEAST_ROWS) };
     let strips = longer.div_ceil(strip);
     let c = Shared(c.as_mut_ptr());
     (0..products * strips).into_par_iter().for_each(|part| {
         let [of_a, of_b, of_c] = place(loops, part / strips);
         let (a, b) = (Matrix { values: &a.values[of_a..], ..a }, Matrix { values: &b.values[of_b..], ..b });
+        let turned = b.turned_for(rows);
+        let b = turned.as_ref().map_or(b, |turned| Matrix::new(turned, b.rows, columns));
         let start = part % strips * strip;
         let length = strip.min(longer - start);
         match rows > columns {
