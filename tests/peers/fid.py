@@ -3,7 +3,7 @@
     python fid.py BIN WEIGHTS.safetensors [--images N]
 
 BIN is the folder of the tools, WEIGHTS the inception network up to Mixed_6e with batch normalisation folded in; what lies above is
-random, the same on both sides. The same features go through both sides' distances, and a folder of PNG and JPEG files through both
+random, the same on both sides. The same features go through both sides' distances, and a folder of PNG, PPM and JPEG files through both
 sides' readers, resizing and networks, by their own code. Prints a line a comparison: what, theirs, ours, the difference and the most
 that is allowed. Ends with 1 if one is larger.
 """
@@ -84,14 +84,18 @@ def picture(draw, height, width):
 
 
 def folder(path, count, seed):
-    """PNG and JPEG files of several sizes and kinds."""
+    """PNG, PPM, PGM and JPEG files of several sizes and kinds."""
     draw, path = np.random.default_rng(seed), pathlib.Path(path)
     path.mkdir()
     for i in range(count):
         height, width = [(32, 32), (64, 96), (299, 299), (180, 133), (420, 333)][i % 5]
         image = Image.fromarray(picture(draw, height, width))
-        kind = i % 8
-        if kind == 0:
+        kind = i % 10
+        if kind == 8:
+            image.save(path / f"{i:03}.ppm")
+        elif kind == 9:
+            image.convert("L").save(path / f"{i:03}.pgm")
+        elif kind == 0:
             image.save(path / f"{i:03}.png")
         elif kind == 1:
             image.convert("L").save(path / f"{i:03}.png")
@@ -147,6 +151,12 @@ def same_features(work, score):
     kid = kid_features_to_metric(*tensors, kid_subsets=1, kid_subset_size=900, verbose=False)["kernel_inception_distance_mean"]
     number("KID of all images, torch-fidelity", kid, ours["kid"], 1e-4)
     number("KID of all images, clean-fid", cleanfid.fid.kernel_distance(a, b, num_subsets=1, max_subset_size=900), ours["kid"], 1e-4)
+    # Subsets are drawn by chance: over many their mean and deviation are the same within what chance allows.
+    drawn = kid_features_to_metric(*tensors, kid_subsets=400, kid_subset_size=100, verbose=False)
+    found = score(work / "a.npy", work / "b.npy", "--kid-subsets", 400, "--kid-size", 100)
+    mean, deviation = drawn["kernel_inception_distance_mean"], drawn["kernel_inception_distance_std"]
+    line("KID over 400 subsets of 100, torch-fidelity", mean, found["kid"], abs(mean - found["kid"]), 4 * deviation * (2 / 400) ** 0.5)
+    line("its deviation over subsets", deviation, found["kid_deviation"], abs(deviation / found["kid_deviation"] - 1), 0.15)
     for k in (3, 5):
         for name, second in (("b", b), ("few", few)):
             ours_here = score(work / "a.npy", work / f"{name}.npy", "--prdc", "--neighbours", k)
@@ -185,7 +195,7 @@ def same_images(work, run, score, given):
     run("net-import", work / "whole.pth", "--arch", "inception-v3-fid", "-o", work / "net")
     files = folder(work / "images", given.images, 1)
     pixels = [torch.from_numpy(np.asarray(Image.open(file).convert("RGB")).copy()).permute(2, 0, 1)[None] for file in files]
-    jpeg = np.array([file.suffix == ".jpg" for file in files])
+    endings = np.array([file.suffix for file in files])
     counts = (64, 192, 768, 2048)
 
     # torch-fidelity's network, which resizes by itself.
@@ -216,7 +226,7 @@ def same_images(work, run, score, given):
         for count, features in zip(counts, found):
             here = ours(convention, f"features_{count}")
             weights = "" if count < 2048 else ", random weights"
-            for kind, which in (("PNG", ~jpeg), ("JPEG", jpeg)):
+            for kind, which in (("PNG", endings == ".png"), ("PPM", (endings == ".ppm") | (endings == ".pgm")), ("JPEG", endings == ".jpg")):
                 rows(f"{convention}, {count} features, {kind}{weights}", features[which], here[which], 1e-3)
     rows("tf1, spatial features of sFID", torch.cat(spatial).numpy(), ours("tf1", "Mixed_6d.branch1x1", "--at-every-place", 7), 1e-3)
     rows("tf1, logits, random weights", tf1[-1], ours("tf1", "logits_unbiased"), 1e-3)

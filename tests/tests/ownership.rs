@@ -291,7 +291,7 @@ fn long_runs_that_are_stopped_go_on_to_the_same_bytes() {
     let path = folder.path();
     let succeeds = |command: &str| assert!(shell(path, command).status().unwrap().success(), "{command}");
     succeeds("pixelcnn-fit images.npy --filters 4 --blocks 1 --mixtures 2 --updates 1 --batch 4 --quiet -o density");
-    let polish = "fv-optimize enc --objective 'channel:z:0 - 0.1*l2' --count 40 --steps 2 --polish 500 --tolerance 0";
+    let polish = "fv-optimize enc --objective 'channel:z:0 - 0.1*l2' --count 120 --steps 2 --polish 500 --tolerance 0";
     let draw = "pixelcnn-sample density --count 60 --batch 1 --threads 1";
     for (command, sign, signal) in [
         (polish, "CUT.checkpoint/chunk-0.state/search-0-trace.npy", "HUP"),

@@ -1,4 +1,13 @@
 //! A layer's weight as its products read it. Of a weight that does not change, this is kept.
+//!
+//! ```
+//! use obverse::ops::{InputGradient, linear::linear, weight::Weight};
+//! use obverse::tensor::{Tape, batch, view};
+//! let (x, w) = (batch(vec![1.0f64, 2.0], (1, 1, 1, 2)), batch(vec![3.0, 4.0], (1, 1, 1, 2)));
+//! // Wherever an operation takes a weight, an array will do: then nothing is kept.
+//! let y = linear(&mut Tape::off(), &x, Weight::from(&w), None, None, InputGradient::Unwanted);
+//! assert_eq!(view(&y), [11.0]);
+//! ```
 
 use std::borrow::Cow;
 use std::sync::OnceLock;
