@@ -107,6 +107,12 @@ struct Row {
     below: f64,
 }
 
+impl Row {
+    fn holds(&self) -> bool {
+        (0.93..=0.97).contains(&self.held)
+    }
+}
+
 fn row(what: &str, sets: &str, intervals: &[[f64; 2]], truth: f64) -> Row {
     let share = |is: &dyn Fn(&[f64; 2]) -> bool| {
         intervals.iter().filter(|&one| is(one)).count() as f64 / intervals.len() as f64
@@ -294,8 +300,8 @@ fn intervals_hold_as_often_as_they_say() {
     }
     println!("| interval | of | holds | too high | too low |\n|---|---|---|---|---|");
     let mut outside = Vec::new();
-    for Row { what, sets, held, above, below } in &rows {
-        let holds = (0.93..=0.97).contains(held);
+    for row @ Row { what, sets, held, above, below } in &rows {
+        let holds = row.holds();
         let [share, above, below] = [held, above, below].map(|share| format!("{:.1}%", 100.0 * share));
         let share = if holds { share } else { format!("**{share}**") };
         println!("| {what} | {sets} | {share} | {above} | {below} |");
@@ -304,7 +310,7 @@ fn intervals_hold_as_often_as_they_say() {
             outside.push(format!("{what} of {sets}: {share}"));
         }
     }
-    let within = rows.iter().filter(|row| (0.93..=0.97).contains(&row.held)).count();
+    let within = rows.iter().filter(|row| row.holds()).count();
     println!("{within} of {} within 93 to 97%", rows.len());
     assert!(outside.is_empty(), "outside of 93 to 97%, and not known to be:\n{}", outside.join("\n"));
 }

@@ -11,12 +11,9 @@ use faer::linalg::solvers::SelfAdjointEigen;
 use faer::{Mat, MatRef, Side};
 use rayon::prelude::*;
 
-use super::moments::Moments;
+use super::moments::{Moments, TILE, add_lower};
 use super::{Error, Features, Result};
-use crate::ops::product::{Matrix, Target, Write, product, product_in_place};
-
-/// Rows of a product that are computed at a time.
-const TILE: usize = 128;
+use crate::ops::product::{Matrix, Write, product};
 
 /// The distance and its parts.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -73,10 +70,10 @@ pub fn frechet(a: &Moments, b: &Moments) -> Result<Frechet> {
     }
     // The factor is that of the side with more images, which has the full rank if either has.
     let (of, other) = if a.count() >= b.count() { (a, b) } else { (b, a) };
-    let (factored, between_factors) = (of.covariance()?, other.covariance()?);
+    let (factored, other) = (of.covariance()?, other.covariance()?);
     let factor = factor(&factored, a.dimension())?;
-    let root = sum_of_roots(&factor, &between_factors, a.dimension())?;
-    let covariances = trace(&factored, a.dimension()) + trace(&between_factors, a.dimension()) - 2.0 * root;
+    let root = sum_of_roots(&factor, &other, a.dimension())?;
+    let covariances = trace(&factored, a.dimension()) + trace(&other, a.dimension()) - 2.0 * root;
     Ok(Frechet { means: between(a.mean(), b.mean()), covariances })
 }
 
@@ -135,17 +132,7 @@ pub(super) fn factor(covariance: &[f64], dimension: usize) -> Result<Vec<f64>> {
 
 /// The sum of the square roots of the eigenvalues of L^T C L; negative ones, which come from rounding, are left out.
 fn sum_of_roots(factor: &[f64], covariance: &[f64], dimension: usize) -> Result<f64> {
-    let mut half = vec![0.0; dimension * dimension];
-    product(&mut half, square(covariance, dimension), square(factor, dimension), Write::Replace);
-    // Of the whole, only what is on and below the diagonal is read.
-    let mut whole = vec![0.0; dimension * dimension];
-    whole.par_chunks_mut(TILE * dimension).enumerate().for_each(|(tile, strip)| {
-        let (first, height) = (tile * TILE, strip.len() / dimension);
-        let down = Matrix::strided(&factor[first..], dimension, height, dimension).transposed();
-        let across = Matrix::strided(&half, dimension, first + height, dimension);
-        product_in_place(Target::strided(strip, dimension), down, across, Write::Replace);
-    });
-    let values: Vec<f64> = Mat::<f64>::from_fn(dimension, dimension, |i, j| whole[i * dimension + j])
+    let values = between_factors(factor, covariance, dimension)
         .self_adjoint_eigenvalues(Side::Lower)
         .map_err(|_| Error::Decomposition("Fréchet distance"))?;
     let largest = values.iter().fold(0.0f64, |largest, &value| largest.max(value));
@@ -153,8 +140,16 @@ fn sum_of_roots(factor: &[f64], covariance: &[f64], dimension: usize) -> Result<
     Ok(values.iter().filter(|&&value| value > rounding).map(|value| value.sqrt()).sum())
 }
 
-fn square(values: &[f64], dimension: usize) -> Matrix<'_, f64> {
-    Matrix::new(values, dimension, dimension)
+/// L^T C L, on and below the diagonal.
+pub(super) fn between_factors(factor: &[f64], covariance: &[f64], dimension: usize) -> Mat<f64> {
+    let square = |values| Matrix::new(values, dimension, dimension);
+    let mut half = vec![0.0; dimension * dimension];
+    product(&mut half, square(covariance), square(factor), Write::Replace);
+    let mut whole = vec![0.0; dimension * dimension];
+    whole.par_chunks_mut(TILE * dimension).enumerate().for_each(|(tile, strip)| {
+        add_lower(strip, factor, &half, dimension, tile * TILE);
+    });
+    Mat::from_fn(dimension, dimension, |i, j| whole[i * dimension + j])
 }
 
 fn trace(matrix: &[f64], dimension: usize) -> f64 {

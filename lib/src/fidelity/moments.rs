@@ -22,8 +22,8 @@ use crate::tensor::GRAIN;
 /// Rows that are centred and multiplied at a time.
 const BLOCK: usize = 1024;
 
-/// Columns of the tiles that a scatter matrix is computed in.
-const TILE: usize = 128;
+/// Rows of a symmetric matrix that are computed together.
+pub(super) const TILE: usize = 128;
 
 /// The number of rows, their mean (d) and their scatter, the sum of (x - mean)(x - mean)^T (d x d, in row order).
 #[derive(Clone, Debug, PartialEq)]
@@ -164,7 +164,7 @@ impl Accumulator {
         let delta: Vec<f64> = block.iter().zip(&*mean).map(|(theirs, mine)| theirs - mine).collect();
         let weight = mine * theirs / (mine + theirs);
         scatter.par_chunks_mut(TILE * dimension).enumerate().for_each(|(tile, strip)| {
-            add_gram(strip, rows, dimension, tile * TILE);
+            add_lower(strip, rows, rows, dimension, tile * TILE);
             let end = tile * TILE + strip.len() / dimension;
             for (row, down) in strip.chunks_exact_mut(dimension).zip(&delta[tile * TILE..]) {
                 let down = weight * down;
@@ -193,11 +193,11 @@ fn centred(rows: &mut [f64], dimension: usize) -> Vec<f64> {
     mean
 }
 
-/// Adds to rows of a matrix (d, d), from number `first` on, those of X^T X up to the diagonal's tile, for X (N, d) in row order.
-fn add_gram(strip: &mut [f64], rows: &[f64], dimension: usize, first: usize) {
-    let (count, height) = (rows.len() / dimension, strip.len() / dimension);
-    let down = Matrix::strided(&rows[first..], count, height, dimension).transposed();
-    let across = Matrix::strided(rows, count, first + height, dimension);
+/// Adds to rows of a matrix (d, d), from number `first` on, those of X^T Y up to the diagonal's tile, for X and Y (N, d) in row order.
+pub(super) fn add_lower(strip: &mut [f64], x: &[f64], y: &[f64], dimension: usize, first: usize) {
+    let (count, height) = (x.len() / dimension, strip.len() / dimension);
+    let down = Matrix::strided(&x[first..], count, height, dimension).transposed();
+    let across = Matrix::strided(y, count, first + height, dimension);
     product_in_place(Target::strided(strip, dimension), down, across, Write::Add);
 }
 

@@ -84,8 +84,8 @@ impl<'a, E: Element> Matrix<'a, E> {
         self.values
     }
 
-    /// The matrix in row order, as a B whose columns are neighbours' runs had better be for this many rows of A: gemm would turn it value by
-    /// value, for each strip again.
+    /// A copy in row order of a B that lies transposed, where there are enough rows of A to pay for it: gemm would turn it value by value,
+    /// for each strip again.
     fn turned_for(self, rows: usize) -> Option<Vec<E>> {
         let is_worth_it = self.row_stride == 1 && self.column_stride > 1 && self.rows > 1 && rows >= LEAST_TURNED;
         let loops = [(self.rows, self.row_stride), (self.columns, self.column_stride)];

@@ -1,8 +1,8 @@
 //! Two covariances in common coordinates, in which both are diag (s).
 
-use faer::{Mat, Side};
+use faer::Side;
 
-use super::super::frechet::factor;
+use super::super::frechet::{between_factors, factor};
 use super::super::moments::Moments;
 use super::super::{Error, Result};
 use crate::ops::product::{Matrix, Target, Write, product, product_in_place};
@@ -33,11 +33,7 @@ impl Geometry {
         let (one, other) = (a.covariance()?, b.covariance()?);
         let lower = factor(&one, dimension)?;
         let square = |values| Matrix::new(values, dimension, dimension);
-        let mut half = vec![0.0; dimension * dimension];
-        product(&mut half, square(&other), square(&lower), Write::Replace);
-        let mut middle = vec![0.0; dimension * dimension];
-        product(&mut middle, square(&lower).transposed(), square(&half), Write::Replace);
-        let eigen = Mat::<f64>::from_fn(dimension, dimension, |i, j| middle[i * dimension + j])
+        let eigen = between_factors(&lower, &other, dimension)
             .self_adjoint_eigen(Side::Lower)
             .map_err(|_| Error::Decomposition("Fréchet distance"))?;
         let (vectors, values) = (eigen.U(), eigen.S().column_vector());
