@@ -15,17 +15,14 @@
 
 use rayon::prelude::*;
 
+use super::pairs::{Tile, across, square, within};
 use super::{Error, Features, Result};
-use crate::ops::product::{Matrix, Target, Write, product_in_place};
 
 /// The kernel's width.
 const SIGMA: f64 = 10.0;
 
 /// What the distance is multiplied by for readers.
 const SCALE: f64 = 1000.0;
-
-/// Rows whose kernels with all others are computed at a time.
-const BLOCK: usize = 128;
 
 /// The distance.
 ///
@@ -38,13 +35,20 @@ pub fn cmmd(a: Features, b: Features) -> Result<f64> {
         return Err(Error::TooFew { needed: 1, found: 0, what: "a discrepancy" });
     }
     let (a, b) = (unit_rows(a), unit_rows(b));
-    Ok(SCALE * (mean(&a, &a) + mean(&b, &b) - 2.0 * mean(&a, &b)))
+    let (a, b) = (a.features(), b.features());
+    Ok(SCALE * (mean_within(a) + mean_within(b) - 2.0 * mean_across(a, b)))
 }
 
 /// Rows of length 1, and how many numbers each has; a row of zeros stays.
 struct Unit {
     rows: Vec<f64>,
     dimension: usize,
+}
+
+impl Unit {
+    fn features(&self) -> Features<'_> {
+        Features::new(&self.rows, self.dimension)
+    }
 }
 
 fn unit_rows(features: Features) -> Unit {
@@ -56,34 +60,35 @@ fn unit_rows(features: Features) -> Unit {
     Unit { rows: features.rows().par_chunks_exact(dimension).flat_map_iter(unit).collect(), dimension }
 }
 
-fn square(row: &[f64]) -> f64 {
-    row.iter().map(|value| value * value).sum()
-}
-
 /// The mean over all pairs of k(u, v) - 1. The ones cancel in the distance, and digits would be lost with them.
-fn mean(a: &Unit, b: &Unit) -> f64 {
-    let dimension = a.dimension;
-    let columns = b.rows.len() / dimension;
-    let squares: Vec<f64> = b.rows.par_chunks_exact(dimension).map(square).collect();
-    let right = Matrix::new(&b.rows, columns, dimension).transposed();
-    let sums: Vec<f64> = a
-        .rows
-        .par_chunks(BLOCK * dimension)
-        .map(|rows| {
-            let left = Matrix::new(rows, rows.len() / dimension, dimension);
-            let mut products = vec![0.0; rows.len() / dimension * columns];
-            product_in_place(Target::new(&mut products, columns), left, right, Write::Replace);
-            let pairs = rows.chunks_exact(dimension).zip(products.chunks_exact(columns));
-            pairs.map(|(row, products)| kernels(square(row), products, &squares)).sum::<f64>()
-        })
-        .collect();
-    sums.iter().sum::<f64>() / ((a.rows.len() / dimension) as f64 * columns as f64)
+fn mean_across(a: Features, b: Features) -> f64 {
+    let (of_a, of_b) = (squares(a), squares(b));
+    let sums = across(a, b, |tile, products| sum(&of_a, &of_b, tile, products));
+    sums.iter().sum::<f64>() / (a.count() as f64 * b.count() as f64)
 }
 
-/// The sum of k - 1 of one row with all others, from their products and squares.
-fn kernels(own: f64, products: &[f64], squares: &[f64]) -> f64 {
-    let exponent = |(product, other): (&f64, &f64)| (2.0 * product - own - other).min(0.0) / (2.0 * SIGMA * SIGMA);
-    products.iter().zip(squares).map(|pair| exponent(pair).exp_m1()).sum()
+/// As [`mean_across`], of a set and itself: what lies above the diagonal counts twice.
+fn mean_within(features: Features) -> f64 {
+    let squares = squares(features);
+    let sums = within(features, |tile, products| {
+        let times = if tile.rows == tile.columns { 1.0 } else { 2.0 };
+        times * sum(&squares, &squares, tile, products)
+    });
+    sums.iter().sum::<f64>() / (features.count() as f64).powi(2)
+}
+
+fn squares(features: Features) -> Vec<f64> {
+    (0..features.count()).into_par_iter().map(|row| square(features.row(row))).collect()
+}
+
+/// The sum of k - 1 over a tile, from the products and both sides' squares.
+fn sum(of_a: &[f64], of_b: &[f64], tile: &Tile, products: &[f64]) -> f64 {
+    let columns = &of_b[tile.columns.clone()];
+    let of_row = |(own, products): (&f64, &[f64])| {
+        let exponent = |(product, other): (&f64, &f64)| (2.0 * product - own - other).min(0.0) / (2.0 * SIGMA * SIGMA);
+        products.iter().zip(columns).map(|pair| exponent(pair).exp_m1()).sum::<f64>()
+    };
+    of_a[tile.rows.clone()].iter().zip(products.chunks_exact(columns.len())).map(of_row).sum()
 }
 
 #[cfg(test)]

@@ -18,7 +18,8 @@
 //! # Ok::<(), obverse::fidelity::Error>(())
 //! ```
 
-use super::manifold::{Manifold, distances, memberships};
+use super::manifold::{Manifold, memberships};
+use super::pairs::distances;
 use super::uncertainty::{NORMAL, Uncertain};
 use super::{Error, Features, Result};
 use crate::tensor::random::Stream;

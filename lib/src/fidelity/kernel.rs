@@ -9,15 +9,9 @@
 //! # Ok::<(), obverse::fidelity::Error>(())
 //! ```
 
-use rayon::prelude::*;
-
 use super::uncertainty::{Components, Dependence, Uncertain, chosen, pairs_across, pairs_within};
-use super::{Error, Features, Result};
-use crate::ops::product::{Matrix, Target, Write, product_in_place};
+use super::{Error, Features, Result, pairs};
 use crate::tensor::random::Stream;
-
-/// Rows whose kernels with all others are computed at a time.
-const BLOCK: usize = 128;
 
 /// The distance over all images.
 ///
@@ -39,7 +33,8 @@ pub fn kernel_dependence(a: Features, b: Features) -> Result<Dependence> {
     if fewest < 2 {
         return Err(Error::TooFew { needed: 2, found: fewest, what: "a kernel distance" });
     }
-    let [of_a, of_b] = [Means::of(a, b), Means::of(b, a)];
+    let [across_a, across_b] = sums_across(a, b);
+    let [of_a, of_b] = [Means::of(a, across_a, b.count()), Means::of(b, across_b, a.count())];
     let rows = [&of_a, &of_b].map(|means| {
         let shares: Vec<f64> = means.own.iter().zip(&means.other).map(|(own, other)| own - other).collect();
         let middle = mean(&shares);
@@ -77,13 +72,13 @@ struct Means {
 }
 
 impl Means {
-    fn of(features: Features, other: Features) -> Self {
-        let (rest, count) = ((features.count() - 1) as f64, other.count() as f64);
-        let own = sums(features, features).into_iter().zip(diagonal(features));
-        let across = sums(features, other);
+    /// Those of a set, whose sums with the other side's `others` images are known.
+    fn of(features: Features, across: Vec<f64>, others: usize) -> Self {
+        let rest = (features.count() - 1) as f64;
+        let own = sums_within(features).into_iter().zip(diagonal(features));
         Self {
             own: own.map(|(sum, own)| (sum - own) / rest).collect(),
-            other: across.into_iter().map(|sum| sum / count).collect(),
+            other: across.into_iter().map(|sum| sum / others as f64).collect(),
         }
     }
 }
@@ -135,22 +130,49 @@ fn kernel(product: f64, dimension: f64) -> f64 {
     (product / dimension + 1.0).powi(3)
 }
 
-/// For each row of `a` the sum of its kernel with all rows of `b`.
-fn sums(a: Features, b: Features) -> Vec<f64> {
-    let (dimension, columns) = (a.dimension(), b.count());
-    let right = Matrix::new(b.rows(), columns, dimension).transposed();
-    let strips: Vec<Vec<f64>> = a
-        .rows()
-        .par_chunks(BLOCK * dimension)
-        .map(|rows| {
-            let left = Matrix::new(rows, rows.len() / dimension, dimension);
-            let mut products = vec![0.0; rows.len() / dimension * columns];
-            product_in_place(Target::new(&mut products, columns), left, right, Write::Replace);
-            let rows = products.chunks_exact(columns);
-            rows.map(|row| row.iter().map(|&product| kernel(product, dimension as f64)).sum()).collect()
-        })
-        .collect();
-    strips.into_iter().flatten().collect()
+/// For each row of `a` the sum of its kernel with all rows of `b`, and for each of `b` with all of `a`.
+fn sums_across(a: Features, b: Features) -> [Vec<f64>; 2] {
+    let dimension = a.dimension() as f64;
+    let tiles = pairs::across(a, b, |tile, products| (tile.clone(), tile_sums(tile, products, dimension)));
+    let mut sums = [a, b].map(|side| vec![0.0; side.count()]);
+    for (tile, [rows, columns]) in tiles {
+        add(&mut sums[0][tile.rows], &rows);
+        add(&mut sums[1][tile.columns], &columns);
+    }
+    sums
+}
+
+/// For each row the sum of its kernel with all rows, itself included.
+fn sums_within(features: Features) -> Vec<f64> {
+    let dimension = features.dimension() as f64;
+    let tiles = pairs::within(features, |tile, products| (tile.clone(), tile_sums(tile, products, dimension)));
+    let mut sums = vec![0.0; features.count()];
+    for (tile, [rows, columns]) in tiles {
+        if tile.rows != tile.columns {
+            add(&mut sums[tile.columns], &columns);
+        }
+        add(&mut sums[tile.rows], &rows);
+    }
+    sums
+}
+
+/// The sums of a tile's kernels along its rows, and along its columns.
+fn tile_sums(tile: &pairs::Tile, products: &[f64], dimension: f64) -> [Vec<f64>; 2] {
+    let mut columns = vec![0.0; tile.columns.len()];
+    let of_row = |products: &[f64]| {
+        let add = |(&product, column): (&f64, &mut f64)| {
+            let value = kernel(product, dimension);
+            *column += value;
+            value
+        };
+        products.iter().zip(&mut columns).map(add).sum()
+    };
+    let rows = products.chunks_exact(tile.columns.len()).map(of_row).collect();
+    [rows, columns]
+}
+
+fn add(sums: &mut [f64], values: &[f64]) {
+    sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
 }
 
 /// k(u, u) of each row.

@@ -14,13 +14,8 @@
 //! # Ok::<(), obverse::fidelity::Error>(())
 //! ```
 
-use rayon::prelude::*;
-
+use super::pairs::distances;
 use super::{Error, Features, Result};
-use crate::ops::product::{Matrix, Target, Write, product_in_place};
-
-/// Rows whose distances to all others are computed at a time.
-const BLOCK: usize = 128;
 
 /// The four shares.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -98,36 +93,6 @@ pub fn memberships(real: Features, generated: Features, neighbours: usize) -> Re
 fn radii(features: Features, k: usize) -> Vec<f64> {
     // The row itself is among them, at distance 0.
     distances(features, features, |_, row| *row.select_nth_unstable_by(k, f64::total_cmp).1)
-}
-
-/// `take` applied to each row's number and its squared distances to all rows of `to`.
-pub(super) fn distances<T: Send>(from: Features, to: Features, take: impl Fn(usize, &mut [f64]) -> T + Sync) -> Vec<T> {
-    let (dimension, columns) = (from.dimension(), to.count());
-    let square = |row: &[f64]| row.iter().map(|value| value * value).sum::<f64>();
-    let squares: Vec<f64> = to.rows().par_chunks(dimension).map(square).collect();
-    let right = Matrix::new(to.rows(), columns, dimension).transposed();
-    let strips: Vec<Vec<T>> = from
-        .rows()
-        .par_chunks(BLOCK * dimension)
-        .enumerate()
-        .map(|(block, rows)| {
-            let left = Matrix::new(rows, rows.len() / dimension, dimension);
-            let mut products = vec![0.0; rows.len() / dimension * columns];
-            product_in_place(Target::new(&mut products, columns), left, right, Write::Replace);
-            let rows = rows.chunks_exact(dimension).zip(products.chunks_exact_mut(columns));
-            rows.enumerate()
-                .map(|(place, (row, products))| {
-                    let own = square(row);
-                    // Rounding may make the distance of equal rows negative.
-                    let distance =
-                        |(product, other): (&mut f64, &f64)| *product = (own + other - 2.0 * *product).max(0.0);
-                    products.iter_mut().zip(&squares).for_each(distance);
-                    take(block * BLOCK + place, products)
-                })
-                .collect()
-        })
-        .collect();
-    strips.into_iter().flatten().collect()
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ pub mod kernel;
 pub mod limit;
 pub mod manifold;
 pub mod moments;
+mod pairs;
 pub mod shuffle;
 pub mod statistics;
 pub mod uncertainty;
