@@ -134,6 +134,8 @@ conformance *words:
     test -x target/conformance/bin/python || python3 -m venv target/conformance
     target/conformance/bin/python -c 'import onnx' 2>/dev/null || target/conformance/bin/pip install --quiet onnx
     target/conformance/bin/python tests/conformance/run.py target/release docs/onnx.md --keep tests/oracle {{ words }}
+    target/conformance/bin/python -c 'import onnxruntime, torch' 2>/dev/null || target/conformance/bin/pip install --quiet onnxruntime torch
+    target/conformance/bin/python tests/conformance/quantised.py tests/oracle
 
 # Make a file or folder again, from its sidecar.
 again file: build

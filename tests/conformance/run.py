@@ -157,13 +157,13 @@ def main():
                 kept.append((name, model, data, outputs, tolerance, bool(flags)))
     write(arguments.out, results)
     if arguments.keep:
-        keep(arguments.keep, kept)
+        keep(arguments.keep, "conformance", f"ONNX {onnx.__version__}'s backend tests", kept)
 
 
-def keep(folder, tests):
+def keep(folder, case, source, tests):
     """The tests as one archive: what each is, its model, its data and its outputs as rows of floats. Its bytes are always the same."""
     described = []
-    with zipfile.ZipFile(folder / "conformance.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(folder / f"{case}.npz", "w", zipfile.ZIP_DEFLATED) as archive:
 
         def add(name, data):
             member = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
@@ -182,7 +182,7 @@ def keep(folder, tests):
                 add(f"{number}.{len(described)}.npy", row(output))
                 described.append({"test": name, "number": number, "array": len(described), "output": value.name,
                                   "unbatched": unbatched, "tolerance": tolerance})
-        add("case.json", json.dumps({"source": f"ONNX {onnx.__version__}'s backend tests", "outputs": described}, indent=0))
+        add("case.json", json.dumps({"source": source, "outputs": described}, indent=0))
 
 
 def write(out, results):
@@ -191,7 +191,9 @@ def write(out, results):
         "# ONNX operations",
         "",
         "What `net-import` reads, operation by operation. A refusal names the node, what was expected and what was found; `net-import --report`",
-        "lists all of a file.",
+        "lists all of a file. Networks that onnxruntime has quantised (QDQ, QOperator, dynamic) are read as floats, and it is said; so are its own",
+        "operations that its quantiser and its optimiser up to the extended level put in: `tests/conformance/quantised.py` holds them to",
+        "onnxruntime's results within twice what quantising changes, since it rounds what the images make.",
         "",
         f"ONNX {onnx.__version__}'s backend tests through `net-import` and `net-tap` (`just conformance`): {total['passed']} pass, "
         f"{total['wrong']} are wrong, {total['refused']} are refused with a reason, {total['crashed']} crash. "
@@ -213,4 +215,5 @@ def write(out, results):
                 print(word, operation, name, why)
 
 
-main()
+if __name__ == "__main__":
+    main()

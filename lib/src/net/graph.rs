@@ -224,12 +224,13 @@ impl Graph {
         self.input_sizes[place].first().copied().unwrap_or(self.sizes[place])
     }
 
-    /// The place of a node.
+    /// The place of a node, or of the one behind an output where no node has that name: an ONNX file's outputs have names of their own.
     ///
     /// # Errors
     /// No node of that name: the error lists those there are, the nearest first.
     pub fn place(&self, name: &str) -> Result<usize> {
-        let position = self.nodes.iter().position(|node| node.name == name);
+        let of_node = |name: &str| self.nodes.iter().position(|node| node.name == name);
+        let position = of_node(name).or_else(|| of_node(self.outputs.get(name)?));
         position.ok_or_else(|| no_such_node(name, &self.nodes))
     }
 

@@ -8,20 +8,8 @@ use super::protocol::{AttributeProto, GraphProto, NodeProto};
 use super::tensors::{Parsed, TensorReader};
 
 /// Operations that make whole numbers of the type of an input, and which: that of their zero point, or one that is there to show a type.
-const TYPED_BY_INPUT: [(&str, usize); 12] = [
-    ("CastLike", 1),
-    ("QuantizeLinear", 2),
-    ("QLinearConv", 7),
-    ("QLinearMatMul", 7),
-    ("com.microsoft.QuantizeLinear", 2),
-    ("com.microsoft.QLinearAdd", 7),
-    ("com.microsoft.QLinearMul", 7),
-    ("com.microsoft.QLinearSigmoid", 4),
-    ("com.microsoft.QLinearLeakyRelu", 4),
-    ("com.microsoft.QLinearAveragePool", 4),
-    ("com.microsoft.QLinearGlobalAveragePool", 4),
-    ("com.microsoft.QLinearConcat", 1),
-];
+const TYPED_BY_INPUT: [(&str, usize); 3] =
+    [("CastLike", 1), ("QuantizeLinear", 2), ("com.microsoft.QuantizeLinear", 2)];
 
 impl TensorReader {
     /// A graph. Its nesting is that of the messages, which is limited where they are decoded.

@@ -23,6 +23,7 @@ mod graphs;
 mod model;
 mod node;
 mod protocol;
+mod runtime;
 mod tensors;
 #[cfg(test)]
 mod tests;

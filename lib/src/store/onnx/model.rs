@@ -9,6 +9,7 @@ use super::element::ElementType;
 use super::functions::Functions;
 use super::node::{Constant, Node, Subgraph};
 use super::protocol::{Dimension, ModelProto, OperatorSetIdProto, ValueInfoProto};
+use super::runtime;
 use super::tensors::{Parsed, TensorReader};
 use crate::store::Result;
 use crate::store::weights::{Broken, broken, content};
@@ -29,7 +30,8 @@ pub struct Input {
 pub struct Model {
     /// The file.
     pub path: PathBuf,
-    /// The operations, each after those that it reads. In place of a call of a function of the file stand the function's operations.
+    /// The operations, each after those that it reads. In place of a call of a function of the file stand the function's operations, and
+    /// in place of one on whole numbers of few bits (QLinearConv) the one on floats, between those that make floats of them.
     pub nodes: Vec<Node>,
     /// The tensors by name, but those of words.
     pub tensors: BTreeMap<String, Constant>,
@@ -63,6 +65,7 @@ impl Model {
         let of_functions = model.functions.iter().flat_map(|function| &function.opset_import);
         let opset = opset(model.opset_import.iter().chain(of_functions));
         Functions::new(path, model.functions).inlined(&mut graph)?;
+        runtime::written_out(&mut graph);
         let given = std::mem::take(&mut graph.input);
         let mut reader = TensorReader::new(path);
         let Subgraph { nodes, tensors, outputs } = reader.graph(graph)?;

@@ -303,6 +303,45 @@ fn functions_of_the_file_are_written_out() {
     }
 }
 
+/// An operation's name, what it reads and what it gives.
+fn written(node: &Node) -> String {
+    format!("{} {} -> {}", node.operation, node.inputs.join(" "), node.outputs.join(" "))
+}
+
+#[test]
+fn operations_of_onnxruntime_are_written_as_onnxs() {
+    let folder = tempfile::tempdir().unwrap();
+    let runtime = "com.microsoft";
+    let channels_last = AttributeProto { name: "channels_last".into(), r#type: 2, i: 1, ..AttributeProto::default() };
+    let nodes = vec![
+        node("c", "QLinearConv", "", &["x", "xs", "xz", "w", "ws", "wz", "ys", "yz", "b"], &["y"]),
+        node("g", "QGemm", runtime, &["y", "ys", "yz", "w", "ws", "wz"], &["g"]),
+        node("s", "SkipLayerNormalization", runtime, &["g", "h", "scale", "shift"], &["n", "", "", "sum"]),
+        NodeProto { attribute: vec![channels_last], ..node("l", "QLinearConv", runtime, &["x"], &["z"]) },
+    ];
+    let graph = GraphProto { node: nodes, ..GraphProto::default() };
+    let model = read(folder.path(), ModelProto { graph: Some(graph), ..ModelProto::default() }).unwrap();
+    let found: Vec<String> = model.nodes.iter().map(written).collect();
+    let expected = [
+        "DequantizeLinear x xs xz -> y/floats.0",
+        "DequantizeLinear w ws wz -> y/floats.3",
+        "Mul xs ws -> y/bias.scale",
+        "DequantizeLinear b y/bias.scale -> y/bias",
+        "Conv y/floats.0 y/floats.3 y/bias -> y/floats",
+        "QuantizeLinear y/floats ys yz -> y",
+        "DequantizeLinear y ys yz -> g/floats.0",
+        "DequantizeLinear w ws wz -> g/floats.3",
+        "Gemm g/floats.0 g/floats.3 -> g",
+        "Add g h -> n/sum",
+        "Identity n/sum -> sum",
+        "LayerNormalization n/sum scale shift -> n  ",
+        "com.microsoft.QLinearConv x -> z",
+    ];
+    assert_eq!(found, expected);
+    assert_eq!(model.nodes[4].name, "c");
+    assert_eq!([0, 1].map(|node| model.nodes[node].integer("axis")), [Some(0), Some(0)]);
+}
+
 #[test]
 fn functions_without_end_are_refused() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,4 +1,5 @@
-//! ONNX's own tests of its operations, those that `tests/conformance/run.py` has kept: what a network computes is what they expect.
+//! ONNX's own tests of its operations, those that `tests/conformance/run.py` has kept, and networks that onnxruntime has quantised
+//! (`quantised.py` beside it): what a network computes is what they expect.
 
 use std::path::Path;
 
@@ -51,10 +52,19 @@ fn error(folder: &Path, said: &serde_json::Value) -> Result<f64, String> {
 
 #[test]
 fn operations_are_those_of_onnxs_tests() {
-    let case = Case::open("conformance");
+    check("conformance", 500);
+}
+
+#[test]
+fn quantised_networks_compute_what_onnxruntime_does_but_for_rounding() {
+    check("quantised", 36);
+}
+
+fn check(case: &str, least: usize) {
+    let case = Case::open(case);
     let folder = case.unpacked();
     let outputs = case.description["outputs"].as_array().expect("outputs");
-    assert!(outputs.len() > 500, "{}", outputs.len());
+    assert!(outputs.len() >= least, "{}", outputs.len());
     let wrong: Vec<String> = outputs
         .iter()
         .filter_map(|said| match error(folder.path(), said) {

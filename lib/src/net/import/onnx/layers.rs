@@ -141,13 +141,33 @@ impl<'m> Translation<'m> {
         Ok(self.value(site, which)?.is_none() || self.is_constant(site, which)?)
     }
 
-    /// A matrix, with its axes exchanged where that is asked for.
+    /// Matrices, with their rows and columns, the last two axes, exchanged where that is asked for.
     fn turned(&self, site: &Site, which: usize, is_turned: bool) -> Result<Side> {
-        Ok(match self.side(site, which)? {
-            side if !is_turned => side,
-            Side::Computed(value) => Side::Computed(value.with(value.arrangement.transposed(&[1, 0]))),
-            Side::Constant(array, name) => Side::Constant(array.reversed_axes(), name),
+        let side = self.side(site, which)?;
+        let rank = side.rank();
+        if !is_turned || rank < 2 {
+            return Ok(side);
+        }
+        let mut order: Vec<usize> = (0..rank).collect();
+        order.swap(rank - 2, rank - 1);
+        Ok(match side {
+            Side::Computed(value) => Side::Computed(value.with(value.arrangement.transposed(&order))),
+            Side::Constant(array, name) => Side::Constant(array.permuted_axes(order), name),
         })
+    }
+
+    /// alpha A B of matrices that may be transposed.
+    pub(super) fn fused_product(&mut self, site: &Site) -> Result<Computed> {
+        for name in ["transBatchA", "transBatchB"] {
+            site.require(name, 0)?;
+        }
+        let [a, b] = ["transA", "transB"].map(|name| site.integer(name, 0) != 0);
+        let sides = [self.turned(site, 0, a)?, self.turned(site, 1, b)?];
+        let product = self.multiplied(site, &site.name, sides)?;
+        match site.node.float("alpha") {
+            Some(alpha) if alpha != 1.0 => self.times(site, &product, alpha),
+            _ => Ok(product),
+        }
     }
 
     /// A value times a number.

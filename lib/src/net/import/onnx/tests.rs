@@ -214,7 +214,7 @@ fn what_has_no_counterpart_is_refused_by_name() {
         ];
         refused([2, 4, 4], vec![node(operation, inputs, "y", attributes)], &tensors)
     };
-    says(one("Det", &["x"], &[]), &["m.onnx", "\"the Det\"", "Det", "Conv", "another operation"]);
+    says(one("Det", &["x"], &[]), &["m.onnx", "\"the Det\"", "Det", "docs/onnx.md", "another"]);
     says(one("com.example.Relu", &["x"], &[]), &["com.example.Relu"]);
     says(one("Einsum", &["x"], &[("equation", Attribute::Text("nchh->nc".into()))]), &["each letter once", "nchh"]);
     says(one("Conv", &["x", "w1"], &[]), &["4 axes", "[1, 1, 1]"]);
@@ -261,7 +261,7 @@ fn all_that_stands_in_the_way_is_listed_at_once() {
     let blockers = survey(&model([2, 4, 4], nodes, &[]), &Options::default()).expect("an input");
     let found: Vec<_> = blockers.iter().map(|of| (of.node.as_str(), of.operation.as_str(), of.count)).collect();
     assert_eq!(found, [("the Det", "Det", 2), ("the Unique", "Unique", 1), ("the Softmax", "Softmax", 1)]);
-    assert!(blockers[0].found.contains("another operation") && blockers[2].expected.contains("each image"));
+    assert!(blockers[0].found.contains("another") && blockers[2].expected.contains("each image"));
     let small = Model::open(&testdata("small.onnx")).expect("an ONNX file");
     assert_eq!(survey(&small, &Options::default()).expect("an input"), []);
 }
