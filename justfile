@@ -137,6 +137,12 @@ conformance *words:
     target/conformance/bin/python -c 'import onnxruntime, torch' 2>/dev/null || target/conformance/bin/pip install --quiet onnxruntime torch
     target/conformance/bin/python tests/conformance/quantised.py tests/oracle
 
+# Export networks of torchvision and timm, load them in PyTorch and run them in onnxruntime (makes its own Python environment).
+exported *names: build
+    test -x target/conformance/bin/python || python3 -m venv target/conformance
+    target/conformance/bin/python -c 'import onnxruntime, safetensors, timm, torchvision' 2>/dev/null || target/conformance/bin/pip install --quiet onnxruntime safetensors timm torchvision
+    target/conformance/bin/python tests/conformance/exported.py "$OBVERSE_BIN" {{ names }}
+
 # Make a file or folder again, from its sidecar.
 again file: build
     "$OBVERSE_BIN/obverse-again" {{ quote(file) }}

@@ -76,12 +76,15 @@ def architectures():
 
 
 def distinct(network):
-    """Random tensors, none of which holds a number of another; whole numbers are left alone."""
+    """Random tensors, none of which holds a number of another, and small ones no number twice; whole numbers are left alone."""
     with torch.no_grad():
         for number, (name, tensor) in enumerate(network.state_dict().items()):
             if tensor.dtype.is_floating_point:
                 generator = torch.Generator().manual_seed(number)
                 values = torch.rand(tensor.shape, generator=generator) + 0.5
+                if tensor.numel() <= 1 << 16:
+                    places = torch.randperm(1 << 23, generator=generator)[: tensor.numel()]
+                    values = (0.5 + places / 2**24).reshape(tensor.shape)
                 tensor.copy_(values / 8 if tensor.ndim > 1 else values)
 
 
@@ -108,6 +111,8 @@ def source(parameter, name, tensors):
         if tensor.ndim <= 2 and np.isin(parameter, tensor).all():
             places = {value: place for place, value in enumerate(tensor.ravel().tolist())}
             found = np.array([places[value] for value in parameter.ravel().tolist()])
+            if np.unique(found).size < tensor.size:
+                raise ValueError(f"{name}: some values of {key} have no place")
             times, block = repeated(found)
             return {"gather": [key, block.ravel().tolist(), block.shape[1], times]}
     if parameter.size == 1:
@@ -153,7 +158,19 @@ def stored(bin, name, network, side, convention, folder):
             used.add(parameter)
     return {
         "name": name, "size": [3, side, side], "convention": convention, "ignored": sorted(set(tensors) - used),
-        "nodes": graph["nodes"], "outputs": graph["outputs"], "sources": sources,
+        "nodes": graph["nodes"], "outputs": graph["outputs"], "sources": sources, **of_file(network, sources),
+    }
+
+
+def of_file(network, sources):
+    """What a file of weights holds beside the parameters' numbers: the shapes of tensors that are not parameters as they are, and whole
+    numbers that the architecture itself fixes, such as Swin's places in its tables of biases."""
+    tensors = network.state_dict()
+    keys = {value[0] for found in sources.values() for kind, value in found.items() if kind in ("tensor", "gather", "slice", "columns")}
+    whole = {key: tensor for key, tensor in tensors.items() if tensor.dtype == torch.int64 and tensor.ndim > 0}
+    return {
+        "shapes": {key: list(tensors[key].shape) for key in sorted(keys)},
+        "buffers": {key: [list(tensor.shape), tensor.ravel().tolist()] for key, tensor in whole.items()},
     }
 
 
@@ -177,4 +194,5 @@ def main():
     print(len(all), "architectures", len(text), "bytes", out.stat().st_size, "compressed")
 
 
-main()
+if __name__ == "__main__":
+    main()

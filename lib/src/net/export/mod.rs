@@ -26,8 +26,8 @@ use safetensors::tensor::{Dtype, TensorView, serialize};
 
 use self::builder::Builder;
 use super::error::Result;
-use super::folder::to_file_order;
 use super::graph::INPUT;
+use super::import::original::{Numbers, tensors};
 use super::network::Network;
 use crate::store;
 use crate::store::onnx::Model;
@@ -49,26 +49,27 @@ pub fn onnx(network: &Network<f32>) -> Result<Model> {
     Ok(builder.finish())
 }
 
-/// The parameters of a network as a safetensors file: each under its name, in PyTorch's layout.
+/// The parameters of a network as a safetensors file, in PyTorch's layouts: under the names that its weights came under, or their own.
 ///
 /// # Errors
-/// More than the format can hold.
+/// More than the format can hold; as [`tensors`].
 pub fn safetensors(network: &Network<f32>, path: &Path) -> Result<Vec<u8>> {
-    let graph = network.graph();
-    let mut all: Vec<(String, Vec<usize>, Vec<u8>)> = Vec::new();
-    for ((place, spec), value) in graph.parameters().iter().zip(network.parameters()) {
-        let values = to_file_order(&spec.shape, value);
-        let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        all.push((graph.parameter_name(*place, spec), spec.shape.clone(), bytes));
-    }
+    let bytes = |numbers: &Numbers| -> (Dtype, Vec<u8>) {
+        match numbers {
+            Numbers::Floats(values) => (Dtype::F32, values.iter().flat_map(|value| value.to_le_bytes()).collect()),
+            Numbers::Integers(values) => (Dtype::I64, values.iter().flat_map(|value| value.to_le_bytes()).collect()),
+        }
+    };
+    let tensors = tensors(network)?;
+    let held: Vec<(Dtype, Vec<u8>)> = tensors.iter().map(|tensor| bytes(&tensor.numbers)).collect();
     let broken = |error: safetensors::SafeTensorError| store::Error::Weights {
         path: path.to_owned(),
         expected: "parameters that safetensors can hold".into(),
         found: error.to_string(),
     };
     let mut views = Vec::new();
-    for (name, shape, bytes) in &all {
-        views.push((name.as_str(), TensorView::new(Dtype::F32, shape.clone(), bytes).map_err(broken)?));
+    for (tensor, (element, bytes)) in tensors.iter().zip(&held) {
+        views.push((tensor.name.as_str(), TensorView::new(*element, tensor.shape.clone(), bytes).map_err(broken)?));
     }
     Ok(serialize(views, None).map_err(broken)?)
 }

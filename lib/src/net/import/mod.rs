@@ -15,6 +15,7 @@ pub(super) mod builder;
 mod cifar;
 pub mod googlenet;
 pub mod onnx;
+pub mod original;
 mod pixels;
 pub mod pretrained;
 mod sequential;

@@ -30,18 +30,22 @@ pub(super) struct Stored {
     /// The convention of its pixels.
     pub convention: String,
     /// Names that begin so are for training only.
-    ignored: Vec<String>,
+    pub ignored: Vec<String>,
     /// The nodes of the graph, and its outputs.
-    nodes: Vec<Value>,
-    outputs: BTreeMap<String, String>,
+    pub nodes: Vec<Value>,
+    pub outputs: BTreeMap<String, String>,
     /// Where parameters come from that do not bear their tensor's name.
-    sources: BTreeMap<String, Source>,
+    pub sources: BTreeMap<String, Source>,
+    /// The shapes of the tensors that they come from.
+    pub shapes: BTreeMap<String, Vec<usize>>,
+    /// Whole numbers that a file of weights holds and the architecture fixes: shapes and values.
+    pub buffers: BTreeMap<String, (Vec<usize>, Vec<i64>)>,
 }
 
 /// Where a parameter comes from.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Source {
+pub(super) enum Source {
     /// One number.
     Fill(f32),
     /// Numbers of the architecture itself, such as a mask: each, and how often it follows.
