@@ -20,9 +20,8 @@ use rayon::prelude::*;
 use super::input::{Convention, Input, Prepared};
 use crate::data::Shape;
 use crate::data::pictures::Picture;
-use crate::net::{self, Mode, Network, Size};
-use crate::ops::InputGradient;
-use crate::tensor::{Batch, Tape, batch, shape, view};
+use crate::net::{self, Network, Size};
+use crate::tensor::{Batch, batch, shape, view};
 
 /// What is read off a node, (H, W, C).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,11 +98,11 @@ impl FeatureMap {
         let clipped = prepared.iter().map(|picture| picture.clipped).sum();
         let x: Vec<f32> = prepared.into_iter().flat_map(|picture| picture.values).collect();
         let x = batch(x, (pictures.len(), height, width, channels));
-        let trace = self.network.forward(&mut Tape::off(), &x, Mode::Inference, InputGradient::Unwanted);
+        let nodes: Vec<usize> = self.taps.iter().map(|&(node, _)| node).collect();
         // The nodes are among those computed since `new`.
-        let read =
-            |&(node, reading): &(usize, Reading)| trace.value(node).map(|value| reading.of(value)).unwrap_or_default();
-        Ok(Taken { features: self.taps.iter().map(read).collect(), clipped })
+        let values = self.network.evaluate(&x, &nodes).unwrap_or_default();
+        let read = |((_, reading), value): (&(usize, Reading), &Batch<f32>)| reading.of(value);
+        Ok(Taken { features: self.taps.iter().zip(&values).map(read).collect(), clipped })
     }
 
     /// Why a picture of this shape is rejected, if it is.

@@ -15,12 +15,11 @@ use obverse::baselines::classifier::largest;
 use obverse::data::Shape;
 use obverse::data::batches::ImageFile;
 use obverse::data::pixels::Outside;
-use obverse::net::{self, Graph, Mode, Network, Size};
-use obverse::ops::InputGradient;
+use obverse::net::{self, Graph, Network, Size};
 use obverse::store;
 use obverse::store::npy::{Reader, Scalar, Writer};
 use obverse::store::sidecar::metric;
-use obverse::tensor::{Element, Tape, batch, channels_first, shape, view};
+use obverse::tensor::{Element, batch, channels_first, shape, view};
 
 /// Write the values of a network's node for each image, or describe the network.
 ///
@@ -135,8 +134,8 @@ fn tap<E: Element + Scalar>(
     arguments.rows.charge(&arguments.network, network.graph(), images.count(), input.elements())?;
     arguments.rows.for_each_batch(images.count(), input.elements(), |rows| {
         let x = batch(images.batch::<E>(rows)?, (rows.len(), input.height, input.width, input.channels));
-        let trace = network.forward(&mut Tape::off(), &x, Mode::Inference, InputGradient::Unwanted);
-        let value = channels_first(view(network.value(&trace, node)?), shape(network.value(&trace, node)?));
+        let value: Vec<E> =
+            network.evaluate(&x, &[node])?.iter().flat_map(|y| channels_first(view(y), shape(y))).collect();
         if let Some(classes) = classes {
             confusion.add(&value, &classes.of(rows, size.elements())?);
         }

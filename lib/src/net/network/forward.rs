@@ -2,6 +2,7 @@
 
 use super::plan::Execution;
 use super::{Mode, Network, Trace};
+use crate::net::error::Result;
 use crate::net::op::{Form, Site};
 use crate::ops::{InputGradient, normalise};
 use crate::tensor::{Batch, Element, Tape};
@@ -29,18 +30,57 @@ impl<E: Element> Network<E> {
             trace.values[place] = Some(value.clone());
         }
         for place in 0..self.executions.len() {
-            let Some((target, rectifier)) = self.executions[place].computes(place) else { continue };
-            let gradient = if self.read(place, 0).is_none() { input } else { InputGradient::Wanted };
-            let computed = self.site(&trace, place, rectifier).map(|site| {
-                let site = Site { gradient, ..site };
-                self.graph.nodes[place].op.forward(tape, &site)
-            });
-            let Some(computed) = computed else { continue };
-            let first = self.ranges[place].start;
-            trace.running.extend(computed.running.into_iter().map(|(which, value)| (first + which, value)));
-            trace.values[target] = Some(computed.value);
+            self.execute(tape, &mut trace, place, input);
         }
         trace
+    }
+
+    /// What these nodes compute of a batch (N, H, W, C) in inference, without a tape: a value goes as soon as no node reads it any more, so
+    /// that memory is that of the widest place, not of the whole network.
+    ///
+    /// # Errors
+    /// A node that is not computed: neither an output, nor tapped, nor on the way to one.
+    pub fn evaluate(&self, x: &Batch<E>, nodes: &[usize]) -> Result<Vec<Batch<E>>> {
+        let (tape, input) = (&mut Tape::off(), InputGradient::Unwanted);
+        let values = vec![None; self.executions.len()];
+        let mut trace =
+            Trace { input: self.normalised(tape, x, input), values, mode: Mode::Inference, running: Vec::new() };
+        let last = self.last_readers(nodes);
+        for place in 0..self.executions.len() {
+            self.execute(tape, &mut trace, place, input);
+            for (value, &last) in trace.values.iter_mut().zip(&last) {
+                if last == Some(place) {
+                    *value = None;
+                }
+            }
+        }
+        nodes.iter().map(|&node| self.value(&trace, node).cloned()).collect()
+    }
+
+    /// The last node that reads each node's value; `None` where it is wanted in the end.
+    pub(super) fn last_readers(&self, wanted: &[usize]) -> Vec<Option<usize>> {
+        let mut last = vec![None; self.executions.len()];
+        for place in 0..self.executions.len() {
+            let Some((target, _)) = self.executions[place].computes(place) else { continue };
+            // What nothing reads goes at once.
+            last[target] = Some(place);
+            for source in (0..self.graph.sources(place).len()).filter_map(|which| self.read(place, which)) {
+                last[source] = Some(place);
+            }
+        }
+        wanted.iter().for_each(|&place| last[place] = None);
+        last
+    }
+
+    /// Computes the node at `place`, where it is to be computed and its inputs are there.
+    fn execute(&self, tape: &mut Tape<E>, trace: &mut Trace<E>, place: usize, input: InputGradient) {
+        let Some((target, rectifier)) = self.executions[place].computes(place) else { return };
+        let gradient = if self.read(place, 0).is_none() { input } else { InputGradient::Wanted };
+        let Some(site) = self.site(trace, place, rectifier) else { return };
+        let computed = self.graph.nodes[place].op.forward(tape, &Site { gradient, ..site });
+        let first = self.ranges[place].start;
+        trace.running.extend(computed.running.into_iter().map(|(which, value)| (first + which, value)));
+        trace.values[target] = Some(computed.value);
     }
 
     /// What the first nodes see of the images that a user hands over.

@@ -82,6 +82,31 @@ fn the_pullback_of_a_branched_graph_is_its_transposed_derivative() {
 }
 
 #[test]
+fn values_that_are_wanted_are_those_of_a_forward_pass_to_the_bit() {
+    let network = branched();
+    let x = normal("x", (2, 6, 5, 2));
+    let heads = places(&network, &["z", "out", "act2"]);
+    let trace = network.forward(&mut Tape::off(), &x, Mode::Inference, InputGradient::Unwanted);
+    for wanted in [&heads[..], &heads[..1], &heads[1..]] {
+        let found = network.evaluate(&x, wanted).unwrap();
+        assert_eq!(found.len(), wanted.len());
+        for (found, &place) in found.iter().zip(wanted) {
+            assert_eq!(view(found), view(network.value(&trace, place).unwrap()));
+        }
+    }
+    // Every value but the wanted ones goes, none before it is read.
+    let last = network.last_readers(&heads);
+    for (place, _) in network.graph().nodes.iter().enumerate().filter(|&(place, _)| trace.value(place).is_some()) {
+        assert_eq!(last[place].is_none(), heads.contains(&place), "{place}");
+        let read_by =
+            |reader: usize| (0..network.graph().sources(reader).len()).any(|i| network.read(reader, i) == Some(place));
+        let readers = (0..network.graph().nodes.len()).filter(|&reader| read_by(reader));
+        let computes = |&reader: &usize| network.executions[reader].computes(reader).is_some();
+        assert!(last[place].is_none_or(|last| readers.filter(computes).all(|reader| reader <= last)), "{place}");
+    }
+}
+
+#[test]
 fn gradients_and_gradients_of_the_pullback_are_differences_in_every_parameter() {
     let network = branched();
     let x = normal("x", (2, 6, 5, 2));

@@ -4,12 +4,11 @@ use std::path::Path;
 
 use anyhow::{anyhow, ensure};
 use obverse::net::import::onnx::Layout;
-use obverse::net::{Graph, Mode, Network, Size};
-use obverse::ops::InputGradient;
+use obverse::net::{Graph, Network, Size};
 use obverse::store::budget;
 use obverse::store::npy::Reader;
 use obverse::store::sidecar::metric;
-use obverse::tensor::{Tape, batch, channels_first, channels_last, shape, view};
+use obverse::tensor::{batch, channels_first, channels_last, shape, view};
 
 use crate::request::Input;
 use crate::{Failure, Metrics, check_interrupted};
@@ -143,9 +142,8 @@ fn outputs(network: &Network<f32>, images: &Images, order: Order, output: &str) 
             Order::ChannelsLast => part.to_vec(),
         };
         let x = batch(memory, axes);
-        let trace = network.forward(&mut Tape::off(), &x, Mode::Inference, InputGradient::Unwanted);
-        let value = network.value(&trace, node)?;
-        found.extend(channels_first(view(value), shape(value)));
+        let values = network.evaluate(&x, &[node])?;
+        found.extend(values.iter().flat_map(|value| channels_first(view(value), shape(value))));
     }
     Ok(found)
 }
