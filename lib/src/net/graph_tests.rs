@@ -397,13 +397,3 @@ proptest! {
         }
     }
 }
-
-#[test]
-fn a_node_is_found_by_the_output_that_it_gives_where_no_node_has_the_name() {
-    let relu = |name: &str, input: &str| json!({"name": name, "op": "relu", "input": input});
-    let mut description = described(json!([relu("a", "input"), relu("b", "a")]));
-    description["outputs"] = json!({"y": "b", "a": "b"});
-    let graph = graph(&description).unwrap();
-    assert_eq!((graph.place("y").unwrap(), graph.place("a").unwrap()), (1, 0));
-    assert!(graph.place("z").unwrap_err().to_string().contains("\"z\""));
-}

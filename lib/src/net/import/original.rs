@@ -14,7 +14,7 @@
 
 use std::collections::BTreeMap;
 
-use super::stored::{Source, Stored, all};
+use super::stored::{Stored, all};
 use crate::net::error::{Error, Result};
 use crate::net::folder::to_file_order;
 use crate::net::network::Network;
@@ -90,14 +90,15 @@ fn originals(stored: &Stored, own: Vec<Tensor>) -> Result<Vec<Tensor>> {
         };
         let Numbers::Floats(values) = &parameter.numbers else { continue };
         let misfit = |what: &str| misfit(stored, &parameter.name, what);
-        let Some((key, places)) = source.places(stored, values.len()) else {
-            match source.is_constant(values) {
+        let Some(key) = source.tensor() else {
+            match source.constants(values.len()) == *values {
                 true => continue,
                 false => return Err(misfit("the number that the architecture has there")),
             }
         };
-        let elements = stored.shapes.get(key).map(|shape| shape.iter().product()).unwrap_or_default();
-        let target = filled.entry(key).or_insert_with(|| vec![None; elements]);
+        let shape = &stored.shapes[key];
+        let target = filled.entry(key).or_insert_with(|| vec![None; shape.iter().product()]);
+        let places = source.places(shape, values.len());
         if places.len() != values.len() {
             return Err(misfit(&format!("{} numbers", places.len())));
         }
@@ -128,41 +129,6 @@ fn misfit(stored: &Stored, parameter: &str, expected: &str) -> Error {
         stored.name
     );
     Error::Node { node: parameter.to_string(), reason }
-}
-
-impl Source {
-    /// For so many numbers of a parameter the tensor and the places in row order that they came from; `None` of what no tensor gave.
-    fn places<'s>(&'s self, stored: &Stored, count: usize) -> Option<(&'s str, Vec<usize>)> {
-        match self {
-            Self::Fill(_) | Self::Runs(_) => None,
-            Self::Slice(key, start) => Some((key, (*start..start + count).collect())),
-            Self::Gather(key, places, length, times) => {
-                let rows = places.chunks((*length).max(1));
-                Some((key, rows.flat_map(|row| (0..*times).flat_map(move |_| row)).copied().take(count).collect()))
-            }
-            Self::Columns(key, order) => {
-                let length = order.len().max(1);
-                Some((key, (0..count).map(|place| place / length * length + order[place % length]).collect()))
-            }
-            Self::Tensor(key, order) => {
-                let shape = stored.shapes.get(key)?;
-                let places = ndarray::ArrayD::from_shape_vec(shape.clone(), (0..shape.iter().product()).collect());
-                Some((key, places.ok()?.permuted_axes(order.clone()).iter().copied().collect()))
-            }
-        }
-    }
-
-    /// Whether these are the numbers of the architecture itself.
-    fn is_constant(&self, values: &[f32]) -> bool {
-        match self {
-            Self::Fill(value) => values.iter().all(|other| other == value),
-            Self::Runs(runs) => {
-                let runs = runs.iter().flat_map(|&(value, count)| std::iter::repeat_n(value, count));
-                runs.eq(values.iter().copied())
-            }
-            _ => false,
-        }
-    }
 }
 
 #[cfg(test)]
@@ -223,9 +189,10 @@ mod tests {
             let mut read: BTreeMap<&str, Vec<bool>> = BTreeMap::new();
             for (place, spec) in graph.parameters() {
                 let source = stored.sources.get(&graph.parameter_name(place, &spec));
-                if let Some((key, places)) = source.and_then(|source| source.places(stored, spec.elements())) {
-                    let read = read.entry(key).or_insert_with(|| vec![false; stored.shapes[key].iter().product()]);
-                    places.into_iter().for_each(|place| read[place] = true);
+                if let Some((source, key)) = source.and_then(|source| Some((source, source.tensor()?))) {
+                    let shape = &stored.shapes[key];
+                    let read = read.entry(key).or_insert_with(|| vec![false; shape.iter().product()]);
+                    source.places(shape, spec.elements()).into_iter().for_each(|place| read[place] = true);
                 }
             }
             for (key, read) in read {
@@ -241,29 +208,5 @@ mod tests {
         let network = Network::<f32>::initialised(graph, Initialisation::Uniform, 0);
         let Err(error) = tensors(&network).map_err(|error| error.to_string()) else { panic!("no error") };
         assert!(error.contains("swin_t") && error.contains("ONNX"), "{error}");
-    }
-
-    #[test]
-    fn numbers_return_to_the_places_that_they_came_from() {
-        let stored = &Stored {
-            name: "a".into(),
-            size: [3, 8, 8],
-            convention: "none".into(),
-            ignored: Vec::new(),
-            nodes: Vec::new(),
-            outputs: BTreeMap::new(),
-            sources: BTreeMap::new(),
-            shapes: [("t".to_string(), vec![1, 2, 3])].into(),
-            buffers: BTreeMap::new(),
-        };
-        let places = |source: Source, count: usize| source.places(stored, count).map(|(_, places)| places);
-        let of = |source: fn(String) -> Source| source("t".into());
-        assert_eq!(places(of(|t| Source::Tensor(t, vec![2, 0, 1])), 6).unwrap(), [0, 3, 1, 4, 2, 5]);
-        assert_eq!(places(of(|t| Source::Slice(t, 2)), 3).unwrap(), [2, 3, 4]);
-        assert_eq!(places(of(|t| Source::Gather(t, vec![5, 1, 1, 0], 2, 2)), 8).unwrap(), [5, 1, 5, 1, 1, 0, 1, 0]);
-        assert_eq!(places(of(|t| Source::Columns(t, vec![2, 0, 1])), 6).unwrap(), [2, 0, 1, 5, 3, 4]);
-        assert!(places(Source::Fill(1.0), 2).is_none() && Source::Fill(1.0).is_constant(&[1.0, 1.0]));
-        assert!(Source::Runs(vec![(1.0, 2), (0.0, 1)]).is_constant(&[1.0, 1.0, 0.0]));
-        assert!(!Source::Runs(vec![(1.0, 2)]).is_constant(&[1.0, 2.0]));
     }
 }

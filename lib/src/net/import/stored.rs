@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
 
+use ndarray::{ArrayD, Dimension};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -60,6 +61,47 @@ pub(super) enum Source {
     Columns(String, Vec<usize>),
 }
 
+impl Source {
+    /// The tensor that numbers come from; `None` of the architecture's own.
+    pub(super) fn tensor(&self) -> Option<&str> {
+        match self {
+            Self::Fill(_) | Self::Runs(_) => None,
+            Self::Tensor(key, _) | Self::Gather(key, ..) | Self::Slice(key, _) | Self::Columns(key, _) => Some(key),
+        }
+    }
+
+    /// The architecture's own numbers, so many; none where a tensor has them.
+    pub(super) fn constants(&self, count: usize) -> Vec<f32> {
+        match self {
+            Self::Fill(value) => vec![*value; count],
+            Self::Runs(runs) => runs.iter().flat_map(|&(value, count)| std::iter::repeat_n(value, count)).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// For so many numbers of a parameter their places in row order in a tensor of this shape; none of the architecture's own.
+    pub(super) fn places(&self, shape: &[usize], count: usize) -> Vec<usize> {
+        match self {
+            Self::Fill(_) | Self::Runs(_) => Vec::new(),
+            Self::Slice(_, start) => (*start..start.saturating_add(count)).collect(),
+            Self::Gather(_, places, length, times) => {
+                let rows = places.chunks((*length).max(1));
+                rows.flat_map(|row| (0..*times).flat_map(move |_| row)).copied().take(count).collect()
+            }
+            Self::Columns(_, order) => {
+                let length = order.len().max(1);
+                (0..count).map(|place| place / length * length + order[place % length]).collect()
+            }
+            Self::Tensor(_, order) => {
+                let places = ArrayD::from_shape_fn(shape, |at| {
+                    at.as_array_view().iter().zip(shape).fold(0, |place, (step, length)| place * length + step)
+                });
+                places.permuted_axes(order.clone()).iter().copied().collect()
+            }
+        }
+    }
+}
+
 /// All that are kept.
 pub(super) fn all() -> &'static [Stored] {
     static ALL: OnceLock<Vec<Stored>> = OnceLock::new();
@@ -102,35 +144,13 @@ impl Stored {
         Network::of_parameters(graph, |node, spec| {
             let name = format!("{}.{}", node.name, spec.name);
             let missing = || -> Error { unfit(weights.path(), format!("a tensor \"{name}\""), "none") };
-            Ok(match self.sources.get(&name) {
-                None => weights.require(&name, &spec.shape)?.values.clone(),
-                Some(Source::Fill(value)) => vec![*value; spec.elements()],
-                Some(Source::Runs(runs)) => runs.iter().flat_map(|&(value, count)| vec![value; count]).collect(),
-                Some(Source::Gather(key, places, length, times)) => {
-                    let tensor = weights.get(key).ok_or_else(missing)?;
-                    let rows = places.chunks((*length).max(1));
-                    let rows = rows.flat_map(|row| (0..*times).flat_map(move |_| row));
-                    let values = rows.map(|&place| tensor.values.get(place).copied());
-                    values.take(spec.elements()).collect::<Option<Vec<f32>>>().ok_or_else(missing)?
-                }
-                Some(Source::Slice(key, start)) => {
-                    let tensor = weights.get(key).ok_or_else(missing)?;
-                    let end = start.saturating_add(spec.elements());
-                    tensor.values.get(*start..end).ok_or_else(missing)?.to_vec()
-                }
-                Some(Source::Columns(key, order)) => {
-                    let tensor = weights.get(key).ok_or_else(missing)?;
-                    let rows = tensor.values.chunks(order.len().max(1));
-                    let values = rows.flat_map(|row| order.iter().map(|&place| row.get(place).copied()));
-                    values.collect::<Option<Vec<f32>>>().ok_or_else(missing)?
-                }
-                Some(Source::Tensor(key, order)) => {
-                    let tensor = weights.get(key).ok_or_else(missing)?;
-                    let array = ndarray::ArrayView::from_shape(tensor.shape.clone(), &tensor.values);
-                    let array = array.map_err(|_| missing())?;
-                    array.permuted_axes(order.clone()).iter().copied().collect()
-                }
-            })
+            let Some(source) = self.sources.get(&name) else {
+                return Ok(weights.require(&name, &spec.shape)?.values.clone());
+            };
+            let Some(key) = source.tensor() else { return Ok(source.constants(spec.elements())) };
+            let tensor = weights.get(key).ok_or_else(missing)?;
+            let places = source.places(&tensor.shape, spec.elements()).into_iter();
+            places.map(|place| tensor.values.get(place).copied()).collect::<Option<_>>().ok_or_else(missing)
         })
     }
 
@@ -146,13 +166,7 @@ impl Stored {
         for (place, spec) in graph.parameters() {
             let name = graph.parameter_name(place, &spec);
             let source = self.sources.get(&name);
-            let key = match source {
-                Some(Source::Fill(_) | Source::Runs(_)) => continue,
-                Some(
-                    Source::Gather(key, ..) | Source::Tensor(key, _) | Source::Slice(key, _) | Source::Columns(key, _),
-                ) => key,
-                None => &name,
-            };
+            let Some(key) = source.map_or(Some(name.as_str()), Source::tensor) else { continue };
             let fits = |shape: &[usize]| {
                 let elements: usize = shape.iter().product();
                 match source {
@@ -209,5 +223,18 @@ mod tests {
                 parameters.iter().filter(|(_, spec)| spec.trained).map(|(_, spec)| spec.elements()).sum();
             assert_eq!(trained, count, "{name}");
         }
+    }
+
+    #[test]
+    fn numbers_come_from_the_places_that_a_source_says() {
+        let places = |source: fn(String) -> Source, count: usize| source("t".into()).places(&[1, 2, 3], count);
+        assert_eq!(places(|t| Source::Tensor(t, vec![2, 0, 1]), 6), [0, 3, 1, 4, 2, 5]);
+        assert_eq!(places(|t| Source::Slice(t, 2), 3), [2, 3, 4]);
+        assert_eq!(places(|t| Source::Gather(t, vec![5, 1, 1, 0], 2, 2), 8), [5, 1, 5, 1, 1, 0, 1, 0]);
+        assert_eq!(places(|t| Source::Columns(t, vec![2, 0, 1]), 6), [2, 0, 1, 5, 3, 4]);
+        assert!(Source::Fill(1.0).tensor().is_none());
+        assert_eq!(Source::Fill(1.0).constants(2), [1.0, 1.0]);
+        assert_eq!(Source::Runs(vec![(1.0, 2), (0.0, 1)]).constants(3), [1.0, 1.0, 0.0]);
+        assert_ne!(Source::Runs(vec![(1.0, 2)]).constants(2), [1.0, 2.0]);
     }
 }

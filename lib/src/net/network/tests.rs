@@ -259,3 +259,13 @@ fn what_products_keep_of_a_weight_is_dropped_when_it_changes() {
     }
     assert_eq!(both(&copy), before, "a copy keeps its own");
 }
+
+#[test]
+fn a_node_is_found_by_the_output_that_it_gives_where_no_node_has_the_name() {
+    let relu = |name: &str, input: &str| json!({"name": name, "op": "relu", "input": input});
+    let description = json!({"format": "obverse-net/1", "input": {"shape": [3, 8, 8]},
+        "outputs": {"y": "b", "a": "b"}, "nodes": [relu("a", "input"), relu("b", "a")]});
+    let graph = Graph::from_json(Path::new("net.json"), &description).unwrap();
+    assert_eq!((graph.place("y").unwrap(), graph.place("a").unwrap()), (1, 0));
+    assert!(graph.place("z").unwrap_err().to_string().contains("\"z\""));
+}

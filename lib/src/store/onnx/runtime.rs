@@ -146,9 +146,8 @@ impl<'a> Pieces<'a> {
         if !bias.is_empty() {
             sum = self.push("Add", "sum.biased", vec![sum, bias], Vec::new());
         }
-        if let Some(wanted) = self.node.output.get(3).filter(|wanted| !wanted.is_empty()) {
-            let (input, output) = (vec![sum.clone()], vec![wanted.clone()]);
-            self.written.push(NodeProto { op_type: "Identity".into(), input, output, ..NodeProto::default() });
+        if let Some(wanted) = self.node.output.get(3).filter(|wanted| !wanted.is_empty()).cloned() {
+            self.give("Identity", "sum.wanted", vec![sum.clone()], wanted);
         }
         let values = [sum, self.input(2)].into_iter().chain(shift.then(|| self.input(3))).collect();
         self.node.output.truncate(3);
@@ -165,16 +164,17 @@ impl<'a> Pieces<'a> {
     /// Adds an operation, and gives its result's name.
     fn push(&mut self, operation: &str, word: &str, input: Vec<String>, attribute: Vec<AttributeProto>) -> String {
         let made = format!("{}/{word}", self.root);
-        let output = vec![made.clone()];
-        self.written.push(NodeProto {
-            name: made.clone(),
-            op_type: operation.into(),
-            input,
-            output,
-            attribute,
-            ..NodeProto::default()
-        });
+        self.give(operation, word, input, made.clone());
+        if let Some(node) = self.written.last_mut() {
+            node.attribute = attribute;
+        }
         made
+    }
+
+    /// Adds an operation without attributes whose result has this name.
+    fn give(&mut self, operation: &str, word: &str, input: Vec<String>, output: String) {
+        let (name, output) = (format!("{}/{word}", self.root), vec![output]);
+        self.written.push(NodeProto { name, op_type: operation.into(), input, output, ..NodeProto::default() });
     }
 
     /// The operation itself, under its name, with the attributes that are its own.
@@ -192,14 +192,7 @@ impl<'a> Pieces<'a> {
         let floats = format!("{}/floats", self.root);
         self.main(operation, input, floats.clone());
         let input = vec![floats, self.input(scale), self.input(scale + 1)];
-        let name = format!("{}/whole", self.root);
-        self.written.push(NodeProto {
-            name,
-            op_type: "QuantizeLinear".into(),
-            input,
-            output: vec![output],
-            ..NodeProto::default()
-        });
+        self.give("QuantizeLinear", "whole", input, output);
     }
 
     /// The operation, plus an input of floats where it is there.
@@ -210,14 +203,7 @@ impl<'a> Pieces<'a> {
         }
         let product = format!("{}/product", self.root);
         self.main(operation, input, product.clone());
-        let name = format!("{}/biased", self.root);
-        self.written.push(NodeProto {
-            name,
-            op_type: "Add".into(),
-            input: vec![product, bias],
-            output: vec![output],
-            ..NodeProto::default()
-        });
+        self.give("Add", "biased", vec![product, bias], output);
     }
 
     /// A value that its scale and its zero follow, as floats.
