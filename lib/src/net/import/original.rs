@@ -1,4 +1,4 @@
-//! The way back of [`super::stored`]: a network's parameters as the tensors that its weights came in, under PyTorch's names.
+//! The way back of `stored`: a network's parameters as the tensors that its weights came in, under PyTorch's names.
 //!
 //! ```
 //! use obverse::net::import::original::{Numbers, tensors};
