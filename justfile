@@ -56,6 +56,19 @@ documentation:
     cargo test --workspace --release --locked --doc
     RUSTDOCFLAGS='--deny warnings' cargo doc --workspace --no-deps --release --locked --quiet
 
+# The device is software Vulkan (Debian's mesa-vulkan-drivers) where `OBVERSE_TEST_DEVICE` names no other. The first build takes 20
+# minutes of two cores.
+# Run the tests of devices: every instruction, every gradient check, the tools.
+test-gpu:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    export OBVERSE_TEST_DEVICE=${OBVERSE_TEST_DEVICE:-vulkan} CARGO_TARGET_DIR={{ quote(justfile_directory() / 'target/gpu') }}
+    export XDG_RUNTIME_DIR=${XDG_RUNTIME_DIR:-$(mktemp -d)}
+    cargo test --release --locked --package obverse-engine --features wgpu,reference
+    cargo test --release --locked --package obverse --features gpu --lib -- ops:: net::op
+    cargo build --release --locked --package obverse-tools --features gpu
+    OBVERSE_TOOLS=built cargo test --release --locked --package obverse-tests --features gpu --test tests -- gpu::
+
 # Half an hour of two cores. The fetching alone, of every dataset, is among the tests of `just integration`.
 # Run the whole pipelines of CelebA and STL-10 on small sets of files in their own layouts.
 pipelines:
@@ -147,7 +160,12 @@ exported *names: build
 again file: build
     "$OBVERSE_BIN/obverse-again" {{ quote(file) }}
 
+# `just install gpu` (or `gpu,cuda`, `gpu,rocm`) builds them for GPUs; a prefix comes first where there is one.
 # Install the tools, man pages and completions under a prefix.
-install prefix=(home_directory() / '.local'):
-    OBVERSE_REVISION="$(git rev-parse HEAD 2>/dev/null || true)" cargo install --locked --path tools --root {{ quote(prefix) }}
-    {{ quote(prefix / 'bin/obverse-manual') }} {{ quote(prefix / 'share') }}
+install prefix=(home_directory() / '.local') features='':
+    #!/usr/bin/env bash
+    set -euo pipefail
+    prefix={{ quote(prefix) }} features={{ quote(features) }}
+    case "$prefix" in gpu | gpu,* | cuda | rocm) features=$prefix prefix=$HOME/.local ;; esac
+    OBVERSE_REVISION="$(git rev-parse HEAD 2>/dev/null || true)" cargo install --locked --path tools --root "$prefix" --features "$features"
+    "$prefix/bin/obverse-manual" "$prefix/share"

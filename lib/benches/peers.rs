@@ -32,7 +32,7 @@ use obverse::objective::transform::Transforms;
 use obverse::ops::InputGradient;
 use obverse::tensor::memory::{MiMalloc, keep_pages};
 use obverse::tensor::random::Stream;
-use obverse::tensor::{Tape, backward, batch, gradient, zeros};
+use obverse::tensor::{Tape, backward, batch, gradient_there, zeros};
 use obverse::train::adam::{Adam, AdamSettings};
 use obverse::visualisation::ascent::{Ascent, Optimiser, Settings as AscentSettings};
 use rayon::prelude::*;
@@ -276,7 +276,7 @@ fn pixelcnn_train_mnist() -> Box<dyn FnMut()> {
         let mut gradients = backward(tape, &nll, vec![1.0 / (16.0 * 784.0); 16]);
         adam.advance();
         for which in 0..model.parameters().len() {
-            let gradient = gradient(&mut gradients, &model.parameters()[which]);
+            let gradient = gradient_there(&mut gradients, &model.parameters()[which]);
             adam.update(which, &mut model.parameters_mut()[which], &gradient, &settings, None);
         }
     })

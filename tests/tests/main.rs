@@ -13,6 +13,7 @@ mod documents;
 mod examples;
 mod faults;
 mod golden;
+mod gpu;
 mod guides;
 mod image_arrays;
 mod machine;

@@ -6,6 +6,10 @@ use std::ops::Range;
 use std::str::FromStr;
 use std::time::Duration;
 
+use anyhow::anyhow;
+use obverse::tensor::device;
+use serde_json::{Value, json};
+
 use crate::request::ChangesNothing;
 
 /// What every tool understands.
@@ -39,6 +43,33 @@ pub struct CommonArguments {
     /// Only check whether the output is fresh: exit code 0 if it is, 1 if not
     #[arg(long, conflicts_with = "force", add = ChangesNothing)]
     pub check: bool,
+}
+
+/// `--device`, for tools that run networks.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct DeviceArgument {
+    /// Where to compute: cpu, gpu (the first that is found), vulkan, metal, cuda or rocm, with :N for the N-th of several; a build with
+    /// `--features gpu` has them
+    #[arg(long, value_name = "NAME", default_value = "cpu", env = "OBVERSE_DEVICE", hide_env_values = true)]
+    pub device: String,
+}
+
+impl DeviceArgument {
+    /// The name, unless it is the processor.
+    pub fn name(&self) -> Option<&str> {
+        (self.device != "cpu").then_some(self.device.as_str())
+    }
+
+    /// Opens the device; `None` of the processor.
+    ///
+    /// # Errors
+    /// A device that this build or machine does not have.
+    pub fn open(&self) -> anyhow::Result<Option<Value>> {
+        let Some(name) = self.name() else { return Ok(None) };
+        let found = device::open(name).map_err(|reason| anyhow!("--device {reason}"))?;
+        let (name, processor, driver, precision) = (found.name, found.processor, found.driver, found.precision);
+        Ok(Some(json!({"name": name, "processor": processor, "driver": driver, "precision": precision})))
+    }
 }
 
 /// `--restart`, for tools that keep checkpoints.

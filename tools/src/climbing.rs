@@ -114,7 +114,7 @@ impl Chunks {
         let folder = AtomicFolder::create(&self.unfinished(state.rows[0]))?;
         let (first, second, updates) = state.adam.state();
         let path = |name: &str| folder.path().join(format!("{name}.npy"));
-        for (name, values) in [("s", view(&state.s)), ("first", &first[0]), ("second", &second[0])] {
+        for (name, values) in [("s", view(&state.s)), ("first", view(&first[0])), ("second", view(&second[0]))] {
             write(&path(name), &[values.len()], values)?;
         }
         write(&path("trace"), &[state.trace.len()], &state.trace)?;
@@ -154,7 +154,8 @@ impl Chunks {
             count.with_context(|| format!("{}: expected {name}, found none; give --restart", folder.display()))
         };
         let (step, updates) = (count("step")?, count("updates")?);
-        let adam = Adam::resumed(vec![values("first")?], vec![values("second")?], updates);
+        let adam =
+            Adam::resumed(std::slice::from_ref(&start.s), vec![values("first")?], vec![values("second")?], updates);
         let trace = read::<f64>(&path("trace"), (step as usize).saturating_mul(2 * start.rows.len()))?;
         let s = batch(values("s")?, obverse::tensor::shape(&start.s));
         Ok(State { rows: start.rows, step, s, adam, trace })

@@ -11,6 +11,7 @@ use std::sync::OnceLock;
 use clap::error::ErrorKind;
 use clap_complete::CompleteEnv;
 use obverse::store;
+use obverse::tensor::device;
 
 use crate::interrupt::Interrupted;
 use crate::request::Request;
@@ -46,8 +47,13 @@ pub fn run_tool<A: clap::Parser + Send>(name: &'static str, run: fn(A) -> anyhow
         Ok((arguments, threads)) => in_pool(threads, || run(arguments)).map_or_else(|error| conclude(&error), |()| 0),
         Err(error) => conclude_usage(&error),
     }));
-    // The hook has said what happened.
-    ExitCode::from(outcome.unwrap_or(FAILED))
+    // The hook has said what happened, except where a device failed.
+    ExitCode::from(outcome.unwrap_or_else(|payload| {
+        if let Some(line) = device::failure(&*payload) {
+            complain(&line);
+        }
+        FAILED
+    }))
 }
 
 /// The arguments of this process, and the threads they ask for. The manuals live in the library, so the tool's name is given here.
@@ -77,6 +83,10 @@ fn in_pool<T: Send>(threads: Option<NonZeroUsize>, run: impl FnOnce() -> T + Sen
 }
 
 fn report_panic(panic: &PanicHookInfo<'_>) {
+    // A device's library panics where it fails: that becomes an error of its own.
+    if device::is_trying() {
+        return;
+    }
     let place = panic.location().map(|location| format!(" at {location}")).unwrap_or_default();
     let payload = panic.payload();
     let formatted = payload.downcast_ref::<String>().map(String::as_str);

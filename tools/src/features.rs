@@ -14,7 +14,7 @@ use obverse::net::{self, Graph, Network, inception};
 use obverse::store::digest;
 
 use crate::request::Declared;
-use crate::{BatchArgument, Progress, Shard, check_interrupted};
+use crate::{BatchArgument, DeviceArgument, Progress, Shard, check_interrupted};
 
 pub use side::{Left, Rows, Side, common_origin};
 
@@ -48,6 +48,9 @@ pub struct FeatureArguments {
     /// What to do with an image file that cannot be decoded
     #[arg(long, value_enum, default_value_t)]
     pub on_error: OnError,
+    /// `--device`.
+    #[command(flatten)]
+    pub device: DeviceArgument,
     /// `--batch`.
     #[command(flatten)]
     pub batch: BatchArgument,
@@ -148,6 +151,7 @@ impl FeatureArguments {
             folder.display(),
             inception::NAME
         );
+        self.device.open()?;
         let network = Network::<f32>::load(folder)?;
         let from = net::origin(folder)?;
         let is = |key: &str, value: &str| from.get(key).and_then(|found| found.as_str()) == Some(value);

@@ -28,7 +28,9 @@ mod wording;
 
 use clap::CommandFactory;
 
-pub(crate) use arguments::{BatchArgument, CheckpointArguments, RestartArgument, SeedArgument, ShardArgument};
+pub(crate) use arguments::{
+    BatchArgument, CheckpointArguments, DeviceArgument, RestartArgument, SeedArgument, ShardArgument,
+};
 pub use arguments::{CommonArguments, Shard};
 pub use exit::Failure;
 pub(crate) use interrupt::{check_interrupted, interrupted};

@@ -11,7 +11,7 @@ use obverse::train;
 use serde::Serialize;
 
 use crate::exit::Failure;
-use crate::{BatchArgument, CommonArguments, Progress, ShardArgument, check_interrupted};
+use crate::{BatchArgument, CommonArguments, DeviceArgument, Progress, ShardArgument, Task, check_interrupted};
 
 /// The numbers a tool computes with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize)]
@@ -30,6 +30,9 @@ pub struct RowsArguments {
     /// The numbers to compute with, and to write
     #[arg(long, value_enum, default_value_t)]
     pub precision: Precision,
+    /// `--device`.
+    #[command(flatten)]
+    pub device: DeviceArgument,
     /// `--batch`.
     #[command(flatten)]
     pub batch: BatchArgument,
@@ -45,6 +48,14 @@ pub struct RowsArguments {
 const ELEMENTS: usize = 1 << 20;
 
 impl RowsArguments {
+    /// Has the task compute on the device that was asked for.
+    ///
+    /// # Errors
+    /// Those of [`Task::on`].
+    pub fn on_device(&self, task: &mut Task) -> anyhow::Result<()> {
+        task.on(&self.device, self.precision == Precision::F64)
+    }
+
     /// Goes through this shard's part of `total` rows a batch at a time, with progress. The default batch suits images of `elements`
     /// values.
     ///

@@ -27,10 +27,13 @@ use circumstances::{circumstances, cost};
 use metrics::{shortened, with_earlier_names};
 use stand::{Stand, digest_of, stands};
 
-use crate::arguments::CommonArguments;
+use crate::arguments::{CommonArguments, DeviceArgument};
 use crate::exit::{Failure, say, tool_name};
 use crate::owned::{self, Lock};
 use crate::request::Request;
+
+/// The argument, and what the sidecar says of it.
+const DEVICE: &str = "device";
 
 /// The measures of a run, by name; see [`obverse::store::sidecar::metric`] for numbers.
 pub type Metrics = Map<String, Value>;
@@ -162,6 +165,19 @@ impl Task {
         Ok(())
     }
 
+    /// Computes on the device that was asked for. Its name, processor, driver and precision decide freshness, and stand in the sidecar.
+    ///
+    /// # Errors
+    /// A device that this build or machine does not have; `is_double`, which devices do not compute in.
+    pub fn on(&mut self, argument: &DeviceArgument, is_double: bool) -> anyhow::Result<()> {
+        let Some(name) = argument.name() else { return Ok(()) };
+        ensure!(!is_double, "--device {name}: it computes in f32; leave --precision, or give --device cpu");
+        match argument.open()? {
+            Some(found) => self.resolved(DEVICE, found),
+            None => Ok(()),
+        }
+    }
+
     /// Declares the files that are written beside the output; it is not fresh without them.
     pub fn beside(&mut self, files: Vec<PathBuf>) {
         self.companions = files;
@@ -170,8 +186,10 @@ impl Task {
     /// All that decides the output, except the arguments in `without`. A run continues from a checkpoint only if this agrees.
     fn identity_without(&self, without: &[&str]) -> Value {
         let Wanted { tool, results, request, resolved, inputs, .. } = &self.wanted;
-        let mut request = request.clone();
-        request.retain(|key, _| !without.contains(&key.as_str()));
+        // A run goes on from the checkpoint of another device.
+        let (mut request, mut resolved) = (request.clone(), resolved.clone());
+        request.retain(|key, _| key != DEVICE && !without.contains(&key.as_str()));
+        resolved.remove(DEVICE);
         let inputs: Vec<_> = inputs.iter().map(|input| (&input.argument, &input.blake3)).collect();
         json!({"tool": tool, "results": results, "request": request, "resolved": resolved, "inputs": inputs})
     }

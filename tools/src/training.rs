@@ -15,8 +15,8 @@ use serde_json::{Map, Value};
 
 use crate::interrupt::Interrupted;
 use crate::{
-    CheckpointArguments, CommonArguments, Metrics, Precision, Progress, SeedArgument, Task, interrupted,
-    training_failure,
+    CheckpointArguments, CommonArguments, DeviceArgument, Metrics, Precision, Progress, SeedArgument, Task,
+    interrupted, training_failure,
 };
 
 /// The arguments of a training.
@@ -49,6 +49,9 @@ pub struct TrainingArguments {
     /// f64 is for checks: four times slower
     #[arg(long, value_enum, default_value_t)]
     pub precision: Precision,
+    /// `--device`.
+    #[command(flatten)]
+    pub device: DeviceArgument,
     #[command(flatten)]
     checkpoint: CheckpointArguments,
     /// `--seed`.

@@ -95,7 +95,7 @@ impl<'a, E: Element + Scalar> Regression<'a, E> {
     }
 
     /// Sums over the batch of |y - f_x|^2 and |x - r_hat|^2, and the gradients of the cost.
-    fn step(&self, x: &Batch<E>, y: &Batch<E>, r: &Batch<E>, factor: f64) -> Result<(f64, f64, Vec<Vec<E>>)> {
+    fn step(&self, x: &Batch<E>, y: &Batch<E>, r: &Batch<E>, factor: f64) -> Result<(f64, f64, Vec<Batch<E>>)> {
         let mut tape = Tape::recording();
         let trace = self.network.forward(&mut tape, x, Mode::Inference, InputGradient::Unwanted);
         let f = self.network.value(&trace, self.value())?.clone();

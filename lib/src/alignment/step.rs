@@ -6,7 +6,7 @@
 //! ```
 //! use obverse::alignment::recovery::Recovery;
 //! use obverse::alignment::step::{AimWeights, Examples, Heads, Objective, step};
-//! use obverse::tensor::{batch, zeros};
+//! use obverse::tensor::{batch, view, zeros};
 //! use obverse::net::op::Linear;
 //! use obverse::net::{Graph, InputSpec, Network, Node, Size};
 //! let layer = Node::new("z", Linear::new(2, false), "input");
@@ -18,7 +18,7 @@
 //! let examples = Examples { x: &batch(vec![1.0, 2.0], (1, 1, 1, 2)), labels: None, r: &zeros((1, 1, 1, 2)) };
 //! let step = step(&encoder, &Heads::of(encoder.graph())?, &objective, &examples, None)?;
 //! // A rotation recovers exactly, so there is nothing to learn.
-//! assert!(step.squared_error < 1e-24 && step.gradients[0].iter().all(|gradient| gradient.abs() < 1e-12));
+//! assert!(step.squared_error < 1e-24 && view(&step.gradients[0]).iter().all(|gradient| gradient.abs() < 1e-12));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
@@ -123,7 +123,7 @@ pub struct Step<E: Element> {
     /// Sum of the weighted divergences.
     pub divergence: f64,
     /// dC / dparameters, one per parameter, in the network's order.
-    pub gradients: Vec<Vec<E>>,
+    pub gradients: Vec<Batch<E>>,
 }
 
 /// How recoveries are computed and weighted.

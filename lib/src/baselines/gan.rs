@@ -139,7 +139,7 @@ impl Search {
             let slope = combine(&mut Tape::off(), E::of(2.0), generator.value(&trace, image)?, -E::of(2.0), x);
             let gradient = generator.gradient_at_input(&mut Tape::off(), &trace, &[(image, &slope)])?;
             adam.advance();
-            adam.update(0, &mut z, view(&gradient), &settings, None);
+            adam.update(0, &mut z, &gradient, &settings, None);
         }
         Ok(z)
     }

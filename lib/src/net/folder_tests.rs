@@ -68,7 +68,8 @@ fn parameters_lie_in_files_as_pytorch_lays_them_out() {
                         for u in 0..height {
                             for v in 0..width {
                                 let in_file = values[((o * inputs + i) * height + u) * width + v];
-                                assert_eq!(parameter[[o, u, v, i]], in_file);
+                                let place = ((o * height + u) * width + v) * inputs + i;
+                                assert_eq!(view(parameter)[place], in_file);
                             }
                         }
                     }

@@ -13,7 +13,12 @@
 //! assert_eq!(view(&along(&mut Tape::off(), &x, width, &means)), [1.5, 2.5]);
 //! ```
 
+use std::sync::Arc;
+
+use obverse_engine::{Program, Variable};
+
 use super::{Kernel, record_transpose, vectorised};
+use crate::tensor::device::on_device;
 use crate::tensor::{Batch, Element, GRAIN, Tape, batch, filled_in_chunks, shape, view};
 
 /// What each place along an axis is the weighted sum of.
@@ -45,6 +50,24 @@ impl Table {
         Self { length: self.rows.len(), rows }
     }
 
+    /// The sums of arrays (outer, length, inner), for devices.
+    fn there<'p>(&self, program: &'p Program, x: Variable<'p>, outer: usize, inner: usize) -> Variable<'p> {
+        let x = x.reshape(&[outer, self.length, inner]);
+        let single = |row: &Vec<(usize, f64)>| match row[..] {
+            [(place, 1.0)] => u32::try_from(place).ok(),
+            _ => None,
+        };
+        if let Some(places) = self.rows.iter().map(single).collect::<Option<Arc<[u32]>>>() {
+            return x.take(1, places);
+        }
+        let mut matrix = vec![0.0; self.rows.len() * self.length];
+        for (row, terms) in self.rows.iter().enumerate() {
+            terms.iter().for_each(|&(from, weight)| matrix[row * self.length + from] += weight);
+        }
+        let matrix = program.constant(&matrix, &[1, self.rows.len(), self.length]);
+        matrix.expand(&[outer, self.rows.len(), self.length]).matmul(x)
+    }
+
     /// The sums of arrays (…, length, inner).
     fn sums<E: Element>(&self, values: &[E], inner: usize) -> Vec<E> {
         let terms = self.rows.iter().flatten().map(|&(from, weight)| (from * inner, E::of(weight))).collect();
@@ -71,6 +94,11 @@ pub fn along<E: Element>(tape: &mut Tape<E>, x: &Batch<E>, axis: usize, table: &
     }
     let inner = lengths[axis + 1..].iter().product();
     lengths[axis] = table.rows.len();
+    let outer = [n, h, w, c][..axis].iter().product();
+    let there = on_device(tape, &[x], lengths.into(), |program, x| table.there(program, x[0], outer, inner));
+    if let Some(y) = there {
+        return y;
+    }
     let y = batch(table.sums(view(x), inner), lengths.into());
     let table = table.clone();
     record_transpose(tape, x, &y, move |upstream| table.transposed().sums(upstream, inner));

@@ -11,6 +11,7 @@ use rayon::prelude::*;
 
 use super::activation::map_pairs;
 use super::{accumulate, record_transpose};
+use crate::tensor::device::on_device;
 use crate::tensor::{Batch, Element, GRAIN, Tape, batch, image_len, shape, view};
 
 /// alpha a + beta b.
@@ -18,6 +19,15 @@ pub fn combine<E: Element>(tape: &mut Tape<E>, alpha: E, a: &Batch<E>, beta: E, 
     let fits = image_len(a) == image_len(b) && (shape(a).0 == shape(b).0 || shape(a).0 == 1 || shape(b).0 == 1);
     assert!(fits, "combine: expected images alike, or one for all, found {:?} and {:?}", shape(a), shape(b));
     let larger = if shape(a).0 >= shape(b).0 { a } else { b };
+    let (factors, (_, h, w, c)) = ([alpha.wide(), beta.wide()], shape(larger));
+    let images = [shape(a).0, shape(b).0];
+    let there = on_device(tape, &[a, b], shape(larger), |_, terms| {
+        let [a, b] = [0, 1].map(|term| terms[term].reshape(&[images[term], h, w, c]) * factors[term]);
+        a + b
+    });
+    if let Some(sum) = there {
+        return sum;
+    }
     let (a_values, b_values) = (view(a), view(b));
     let sum = match a_values.len() == b_values.len() {
         true => map_pairs(a_values, b_values, |a, b| alpha * a + beta * b),
@@ -38,6 +48,11 @@ pub(crate) fn repeat<E: Element>(tape: &mut Tape<E>, x: &Batch<E>, times: usize)
         return x.clone();
     }
     let (n, h, w, c) = shape(x);
+    let there =
+        on_device(tape, &[x], (n * times, h, w, c), |_, x| x[0].reshape(&[1, n, h, w, c]).expand(&[times, n, h, w, c]));
+    if let Some(y) = there {
+        return y;
+    }
     let y = batch(view(x).repeat(times), (n * times, h, w, c));
     let length = view(x).len();
     record_transpose(tape, x, &y, move |upstream| {
@@ -55,15 +70,14 @@ fn record<E: Element>(tape: &mut Tape<E>, alpha: E, a: &Batch<E>, beta: E, b: &B
     let lengths = [image_len(a) * shape(a).0, image_len(b) * shape(b).0];
     let (a, b, sum) = (a.ghost(), b.ghost(), sum.ghost());
     tape.add_backward_op(move |gradients| {
-        let upstream = std::mem::take(&mut **gradients.get_or_alloc_mut(&sum)?);
+        let upstream = gradients.take(&sum);
         for (term, factor, length) in [(&a, alpha, lengths[0]), (&b, beta, lengths[1])] {
-            let target = gradients.get_or_alloc_mut(term)?;
+            let target = gradients.of(term);
             for part in upstream.chunks(length.max(1)) {
                 let pairs = target.par_iter_mut().zip(part).with_min_len(GRAIN);
                 pairs.for_each(|(target, &upstream)| *target += factor * upstream);
             }
         }
-        Ok(())
     });
 }
 

@@ -13,6 +13,7 @@
 use rayon::prelude::*;
 
 use super::{Kernel, accumulate, vectorised};
+use crate::tensor::device::on_device;
 use crate::tensor::{Batch, Element, Tape, batch, shape, view};
 
 /// Values of a pixel.
@@ -25,6 +26,18 @@ const WAYS: usize = 16;
 pub fn categorical<E: Element>(tape: &mut Tape<E>, logits: &Batch<E>, pixels: &[u8], size: (usize, usize)) -> Batch<E> {
     let (images, height, width, values) = shape(logits);
     debug_assert_eq!((values, pixels.len()), (VALUES, images * size.0 * size.1));
+    let there = on_device(tape, &[logits], (images, 1, 1, 1), |program, logits| {
+        let logits = logits[0].slice(1, 0, 1, size.0).slice(2, 0, 1, size.1);
+        let logits = logits.reshape(&[images, size.0 * size.1, VALUES]);
+        let mut truth = vec![0.0; pixels.len() * VALUES];
+        pixels.iter().enumerate().for_each(|(pixel, &value)| truth[pixel * VALUES + usize::from(value)] = 1.0);
+        let truth = program.constant(&truth, &[images, size.0 * size.1, VALUES]);
+        let below = logits - logits.largest(2).fixed();
+        (below.exp().sum(&[2]).ln() - (below * truth).sum(&[2])).sum(&[1])
+    });
+    if let Some(nll) = there {
+        return nll;
+    }
     let normalisers: Vec<E> = view(logits)
         .par_chunks((height * width * VALUES).max(1))
         .flat_map_iter(|image| rows(image, (height, width), size).map(vectorised::<LogSum, _>))
@@ -110,7 +123,7 @@ fn record<E: Element>(
     }
     let (logits, nll, pixels) = (logits.clone(), nll.ghost(), pixels.to_vec());
     tape.add_backward_op(move |gradients| {
-        let upstream = std::mem::take(&mut **gradients.get_or_alloc_mut(&nll)?);
+        let upstream = gradients.take(&nll);
         let (_, height, width, _) = shape(&logits);
         let (image, area) = ((height * width * VALUES).max(1), (size.0 * size.1).max(1));
         let mut result = vec![E::zero(); view(&logits).len()];
@@ -124,8 +137,7 @@ fn record<E: Element>(
                 row[usize::from(x)] -= upstream;
             }
         });
-        accumulate(gradients.get_or_alloc_mut(&logits)?, &result);
-        Ok(())
+        accumulate(gradients.of(&logits), &result);
     });
 }
 

@@ -1,8 +1,19 @@
 //! What the tests of operations share: reference cases of `tests/oracle`, and derivatives by central differences in f64.
 
+use std::sync::Arc;
+
+use obverse_engine::Engine;
+use obverse_engine::reference::Reference;
+
 use crate::store::npy::Scalar;
+use crate::tensor::device::sent_to;
 use crate::tensor::random::Stream;
-use crate::tensor::{Batch, Element, Shape, Tape, backward, batch, channels_last, gradient, shape, view};
+use crate::tensor::{
+    Batch, Element, Shape, Tape, backward, backward_from, batch, channels_last, gradient, gradient_there, shape, view,
+};
+
+/// What rounding in another order changes.
+const THERE: f64 = 1e-11;
 
 /// The reader of the cases, which the tests of whole methods and tools have too.
 #[path = "../../../tests/src/oracle.rs"]
@@ -63,6 +74,21 @@ pub(crate) fn repeated<E: Element>(x: &Batch<E>, n: usize) -> Batch<E> {
 /// every element of every input.
 #[track_caller]
 pub(crate) fn check_gradients(inputs: &[Batch<f64>], f: impl Fn(&mut Tape<f64>, &[Batch<f64>]) -> Batch<f64>) {
+    check_differences(inputs, &f);
+    check_there(inputs, f);
+}
+
+/// As [`check_gradients`], where `f` holds other batches, which lie in the processor's memory: gradients of what is computed of them alone
+/// come back from a device.
+#[track_caller]
+pub(crate) fn check_gradients_of_some(inputs: &[Batch<f64>], f: impl Fn(&mut Tape<f64>, &[Batch<f64>]) -> Batch<f64>) {
+    check_differences(inputs, &f);
+    check_on(&(Arc::new(Reference::default()) as Arc<dyn Engine>), THERE, inputs, &f);
+    check_on_devices(inputs, &f);
+}
+
+#[track_caller]
+fn check_differences(inputs: &[Batch<f64>], f: impl Fn(&mut Tape<f64>, &[Batch<f64>]) -> Batch<f64>) {
     let mut tape = Tape::recording();
     let y = f(&mut tape, inputs);
     let cotangent: Batch<f64> = normal("cotangent", shape(&y));
@@ -74,6 +100,71 @@ pub(crate) fn check_gradients(inputs: &[Batch<f64>], f: impl Fn(&mut Tape<f64>, 
             f(&mut Tape::recording(), &inputs)
         });
         assert_close(&gradient(&mut gradients, input), &expected, DIFFERENCES);
+    }
+}
+
+/// Checks that an operation on a device computes what it computes on the processor, and its gradients; and that nothing comes back from
+/// there in between.
+///
+/// The device is the plain engine of tests, Burn's for processors where it is built, and what `OBVERSE_TEST_DEVICE` names.
+#[track_caller]
+pub(crate) fn check_there(inputs: &[Batch<f64>], f: impl Fn(&mut Tape<f64>, &[Batch<f64>]) -> Batch<f64>) {
+    let reference = Arc::new(Reference::default());
+    check_on(&(reference.clone() as Arc<dyn Engine>), THERE, inputs, &f);
+    // Once to compare the values, once for each gradient.
+    assert_eq!(reference.transfers().1, 1 + inputs.len(), "arrays that came back from the device");
+    check_on_devices(inputs, &f);
+}
+
+/// As [`check_there`], on the devices of this build, if any.
+#[track_caller]
+#[cfg_attr(not(feature = "burn"), expect(unused_variables, reason = "there are none"))]
+fn check_on_devices(inputs: &[Batch<f64>], f: impl Fn(&mut Tape<f64>, &[Batch<f64>]) -> Batch<f64>) {
+    #[cfg(feature = "burn")]
+    for engine in devices() {
+        let tolerance = if engine.has_double() { THERE } else { SINGLE };
+        // What fails on a device unwinds as an error, which prints nothing.
+        let job = || check_on(engine, tolerance, inputs, &f);
+        if let Err(payload) = std::panic::catch_unwind(std::panic::AssertUnwindSafe(job)) {
+            match payload.downcast::<obverse_engine::Error>() {
+                Ok(error) => panic!("{error}"),
+                Err(payload) => std::panic::resume_unwind(payload),
+            }
+        }
+    }
+}
+
+/// What single precision leaves of sums of some thousand values near 1, and functions as devices have them.
+#[cfg(feature = "burn")]
+const SINGLE: f64 = 2e-5;
+
+/// Burn's engine for processors, and the device that is named.
+#[cfg(feature = "burn")]
+fn devices() -> &'static [Arc<dyn Engine>] {
+    static DEVICES: std::sync::OnceLock<Vec<Arc<dyn Engine>>> = std::sync::OnceLock::new();
+    DEVICES.get_or_init(|| {
+        let named = std::env::var("OBVERSE_TEST_DEVICE").ok();
+        let names = std::iter::once("flex".to_owned()).chain(named);
+        names.map(|name| obverse_engine::burn::open(&name, false).expect("a device to test")).collect()
+    })
+}
+
+#[track_caller]
+fn check_on(
+    engine: &Arc<dyn Engine>,
+    tolerance: f64,
+    inputs: &[Batch<f64>],
+    f: impl Fn(&mut Tape<f64>, &[Batch<f64>]) -> Batch<f64>,
+) {
+    let there: Vec<Batch<f64>> = inputs.iter().map(|input| sent_to(input, engine)).collect();
+    let (mut tape, mut tape_there) = (Tape::recording(), Tape::recording());
+    let (y, y_there) = (f(&mut tape, inputs), f(&mut tape_there, &there));
+    assert_close(view(&y_there), view(&y), tolerance);
+    let cotangent: Batch<f64> = normal("cotangent", shape(&y));
+    let mut gradients = backward(tape, &y, view(&cotangent).to_vec());
+    let mut gradients_there = backward_from(tape_there, &y_there, &sent_to(&cotangent, engine));
+    for (input, there) in inputs.iter().zip(&there) {
+        assert_close(view(&gradient_there(&mut gradients_there, there)), &gradient(&mut gradients, input), tolerance);
     }
 }
 

@@ -16,8 +16,11 @@
 
 use std::ops::Range;
 
+use obverse_engine::Variable;
+
 use super::activation::{Activation, activate, pullback};
 use super::{accumulate, record_transpose};
+use crate::tensor::device::{on_device, repeated};
 use crate::tensor::{Batch, Element, GRAIN, Tape, batch, filled_in_chunks, shape, view};
 
 /// The inputs side by side along `axis`: 1 is the height, 2 the width, 3 the channels. They have one size but for it, and as many images;
@@ -30,6 +33,13 @@ pub fn concat<E: Element>(tape: &mut Tape<E>, inputs: &[&Batch<E>], axis: usize)
         assert!(fits, "concat: expected images of one number and size, but for axis {axis}, found {sizes:?}");
     }
     to[axis] = sizes.iter().map(|size| size[axis]).sum();
+    let there = on_device(tape, inputs, to.into(), |_, inputs| {
+        let inputs: Vec<Variable> = inputs.iter().map(|input| repeated(*input, to[0])).collect();
+        obverse_engine::concat(&inputs, axis)
+    });
+    if let Some(result) = there {
+        return result;
+    }
     let (rows, row) = (to[..axis].iter().product(), to[axis..].iter().product());
     let parts: Vec<(&[E], usize)> =
         inputs.iter().zip(&sizes).map(|(input, size)| (view(input), size[axis..].iter().product())).collect();
@@ -49,6 +59,12 @@ pub fn concat<E: Element>(tape: &mut Tape<E>, inputs: &[&Batch<E>], axis: usize)
 /// The places in `range` along `axis`: 1 is the height, 2 the width, 3 the channels.
 pub fn slice<E: Element>(tape: &mut Tape<E>, x: &Batch<E>, axis: usize, range: Range<usize>) -> Batch<E> {
     let mut size = <[usize; 4]>::from(shape(x));
+    let mut to = size;
+    to[axis] = range.len();
+    let there = on_device(tape, &[x], to.into(), |_, x| x[0].slice(axis, range.start, 1, range.len()));
+    if let Some(y) = there {
+        return y;
+    }
     let inner: usize = size[axis + 1..].iter().product();
     let (whole, range) = (size[axis] * inner, range.start * inner..range.end * inner);
     size[axis] = range.len() / inner;
@@ -66,6 +82,11 @@ pub(crate) fn slice_pullback<E: Element>(
     range: Range<usize>,
 ) -> Batch<E> {
     let mut size = <[usize; 4]>::from(shape(cotangent));
+    let mut to = size;
+    to[axis] = length;
+    if let Some(y) = on_device(tape, &[cotangent], to.into(), |_, x| x[0].place_in(axis, range.start, 1, length)) {
+        return y;
+    }
     let inner: usize = size[axis + 1..].iter().product();
     let (whole, range) = (length * inner, range.start * inner..range.end * inner);
     size[axis] = length;
@@ -85,6 +106,12 @@ pub(crate) fn concat_elu_pullback<E: Element>(tape: &mut Tape<E>, cotangent: &Ba
     let both = both_signs(tape, x);
     let cotangent = pullback(tape, cotangent, &both, Activation::Elu { alpha: 1.0 });
     let (n, h, w, c) = shape(&cotangent);
+    let there = on_device(tape, &[&cotangent], (n, h, w, c / 2), |_, x| {
+        x[0].slice(3, 0, 1, c / 2) - x[0].slice(3, c / 2, 1, c / 2)
+    });
+    if let Some(result) = there {
+        return result;
+    }
     let result = batch(folded(view(&cotangent), c / 2), (n, h, w, c / 2));
     record_transpose(tape, &cotangent, &result, move |upstream| mirrored(upstream, c / 2));
     result
@@ -93,6 +120,9 @@ pub(crate) fn concat_elu_pullback<E: Element>(tape: &mut Tape<E>, cotangent: &Ba
 /// [x, -x].
 fn both_signs<E: Element>(tape: &mut Tape<E>, x: &Batch<E>) -> Batch<E> {
     let (n, h, w, c) = shape(x);
+    if let Some(both) = on_device(tape, &[x], (n, h, w, 2 * c), |_, x| obverse_engine::concat(&[x[0], -x[0]], 3)) {
+        return both;
+    }
     let both = batch(mirrored(view(x), c), (n, h, w, 2 * c));
     record_transpose(tape, x, &both, move |upstream| folded(upstream, c));
     both
@@ -149,14 +179,13 @@ fn record_concat<E: Element>(tape: &mut Tape<E>, inputs: &[&Batch<E>], output: &
     let parts: Vec<_> = inputs.iter().map(|input| (input.ghost(), row(input), view(input).len())).collect();
     let (whole, output) = (row(output), output.ghost());
     tape.add_backward_op(move |gradients| {
-        let upstream = std::mem::take(&mut **gradients.get_or_alloc_mut(&output)?);
+        let upstream = gradients.take(&output);
         let mut first = 0;
         for (input, count, values) in parts {
-            let target = gradients.get_or_alloc_mut(&input)?;
+            let target = gradients.of(&input);
             taken(&upstream, whole, first..first + count).chunks(values).for_each(|part| accumulate(target, part));
             first += count;
         }
-        Ok(())
     });
 }
 

@@ -15,7 +15,9 @@
 
 use super::activation::before_rectifier;
 use super::convolution::{Convolution, Slopes, add_column_sums, convolve, finish, transposed};
+use super::linear::finished;
 use super::{InputGradient, accumulate};
+use crate::tensor::device::on_device;
 use crate::tensor::{Batch, Element, Tape, batch, shape, view};
 
 /// y = rectify(W^T * x + b), with `slope` below zero, or without the rectifier. `convolution` is the one that maps y to x, `size` y's
@@ -36,6 +38,12 @@ pub fn conv_transpose2d<E: Element>(
     let linear = transposed(tape, x, None, weight.into(), convolution, size, input);
     if bias.is_none() && slope.is_none() {
         return linear;
+    }
+    let inputs: Vec<&Batch<E>> = std::iter::once(&linear).chain(bias).collect();
+    let there =
+        on_device(tape, &inputs, shape(&linear), |_, values| finished(values[0], values.get(1).copied(), slope));
+    if let Some(y) = there {
+        return y;
     }
     let mut y = view(&linear).to_vec();
     finish(&mut y, bias.map(view), slope);
@@ -72,15 +80,14 @@ fn record_finish<E: Element>(
     let slopes = slope.map(|slope| Slopes::new(y, slope));
     let (linear, bias, y) = (linear.ghost(), bias.cloned(), y.ghost());
     tape.add_backward_op(move |gradients| {
-        let mut delta = std::mem::take(&mut **gradients.get_or_alloc_mut(&y)?);
+        let mut delta = gradients.take(&y);
         if let Some(slopes) = &slopes {
             slopes.apply(&mut delta, 0);
         }
         if let Some(bias) = &bias {
-            add_column_sums(gradients.get_or_alloc_mut(bias)?, &delta);
+            add_column_sums(gradients.of(bias), &delta);
         }
-        accumulate(gradients.get_or_alloc_mut(&linear)?, &delta);
-        Ok(())
+        accumulate(gradients.of(&linear), &delta);
     });
 }
 

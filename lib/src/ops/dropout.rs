@@ -15,6 +15,7 @@
 use rayon::prelude::*;
 
 use super::record_added;
+use crate::tensor::device::on_device;
 use crate::tensor::random::Stream;
 use crate::tensor::{Batch, Element, GRAIN, Tape, batch, image_len, shape, view};
 
@@ -33,6 +34,14 @@ pub fn pullback<E: Element>(
     images: usize,
 ) -> Batch<E> {
     let mask = mask(images * image_len(cotangent), p, &stream);
+    let (_, h, w, c) = shape(cotangent);
+    let there = on_device(tape, &[cotangent], shape(cotangent), |program, x| {
+        let factor = |&kept: &bool| if kept { 1.0 / (1.0 - p) } else { 0.0 };
+        x[0] * program.constant(&mask.iter().map(factor).collect::<Vec<f64>>(), &[images, h, w, c])
+    });
+    if let Some(result) = there {
+        return result;
+    }
     let scale = E::of(1.0 / (1.0 - p));
     let mut result = vec![E::zero(); view(cotangent).len()];
     add_masked(view(cotangent), &mask, scale, &mut result);

@@ -17,8 +17,10 @@ use rayon::prelude::*;
 use super::activation::before_rectifier;
 use super::arithmetic::combine;
 use super::convolution::{self, Convolution};
+use super::upsample::{nearest, nearest_pullback};
 use super::window::{Padding, Window};
 use super::{InputGradient, record_transpose};
+use crate::tensor::device::on_device_already;
 use crate::tensor::{Batch, Element, Shape, Tape, batch, shape, view};
 
 /// Whether a convolution of this window, reading images enlarged twice, is one that this module computes.
@@ -40,6 +42,10 @@ pub fn convolve<E: Element>(
     slope: Option<E>,
     input: InputGradient,
 ) -> Batch<E> {
+    if on_device_already(&[x, weight]) {
+        let large = nearest(tape, x, 2);
+        return convolution::convolve(tape, &large, weight, bias, slope, whole(weight), input);
+    }
     let (n, h, w, _) = shape(x);
     let enlarged = (n, 2 * h, 2 * w, shape(weight).0);
     let parts = Phase::all(weight).map(|phase| {
@@ -60,6 +66,11 @@ pub fn adjoint<E: Element>(
     slopes: Option<(&Batch<E>, E)>,
     weight: &Batch<E>,
 ) -> Batch<E> {
+    if on_device_already(&[cotangent, weight]) {
+        let (_, h, w, _) = shape(cotangent);
+        let large = convolution::adjoint(tape, cotangent, slopes, weight, whole(weight), (h, w));
+        return nearest_pullback(tape, &large, 2);
+    }
     let cotangent = before_rectifier(tape, cotangent, slopes);
     let (_, h, w, _) = shape(&cotangent);
     let [first, rest @ ..] = Phase::all(weight).map(|phase| {
@@ -68,6 +79,13 @@ pub fn adjoint<E: Element>(
         convolution::adjoint(tape, &part, None, &kernel, phase.convolution(), (h / 2, w / 2))
     });
     rest.iter().fold(first, |sum, part| combine(tape, E::one(), &sum, E::one(), part))
+}
+
+/// The convolution of the enlarged image.
+fn whole<E: Element>(weight: &Batch<E>) -> Convolution {
+    let (_, kh, kw, _) = shape(weight);
+    let padding = Padding { top: kh / 2, bottom: kh / 2, left: kw / 2, right: kw / 2 };
+    Convolution { window: Window { kernel: [kh, kw], stride: [1, 1], padding, dilation: [1, 1] }, groups: 1 }
 }
 
 /// What outputs of even or odd rows (or columns) see of x.
@@ -195,12 +213,11 @@ fn record_interleaved<E: Element>(tape: &mut Tape<E>, parts: &[Batch<E>; 4], y: 
     let (enlarged, y) = (shape(y), y.ghost());
     let parts = parts.each_ref().map(|part| part.ghost());
     tape.add_backward_op(move |gradients| {
-        let upstream = std::mem::take(&mut **gradients.get_or_alloc_mut(&y)?);
+        let upstream = gradients.take(&y);
         for (number, part) in parts.iter().enumerate() {
             // Nothing else reads a phase: what it receives is all there is.
-            **gradients.get_or_alloc_mut(part)? = taken(number, &upstream, enlarged);
+            gradients.put(part, taken(number, &upstream, enlarged));
         }
-        Ok(())
     });
 }
 
@@ -210,7 +227,6 @@ mod tests {
 
     use super::*;
     use crate::ops::checks::{assert_close, check_adjoint, check_gradients, normal};
-    use crate::ops::upsample::nearest;
 
     const SLOPE: f64 = 0.2;
 
@@ -219,10 +235,9 @@ mod tests {
     }
 
     fn whole(kernel: (usize, usize)) -> Convolution {
-        let padding = Padding { top: kernel.0 / 2, bottom: kernel.0 / 2, left: kernel.1 / 2, right: kernel.1 / 2 };
-        let window = Window { kernel: [kernel.0, kernel.1], stride: [1, 1], padding, dilation: [1, 1] };
-        assert!(is_enlarging(&window));
-        Convolution { window, groups: 1 }
+        let convolution = super::whole::<f64>(&crate::tensor::zeros((1, kernel.0, kernel.1, 1)));
+        assert!(is_enlarging(&convolution.window));
+        convolution
     }
 
     #[test]

@@ -13,6 +13,7 @@
 use rayon::prelude::*;
 
 use super::{Kernel, accumulate, vectorised};
+use crate::tensor::device::on_device;
 use crate::tensor::{Batch, Element, GRAIN, Tape, batch, filled_in_chunks, shape, view};
 
 /// Features whose gates are computed at a time.
@@ -21,6 +22,13 @@ const TILE: usize = 64;
 /// y = x + a sigmoid(b), where c holds a, then b, in its channels.
 pub fn gate<E: Element>(tape: &mut Tape<E>, x: &Batch<E>, c: &Batch<E>) -> Batch<E> {
     let features = shape(x).3;
+    let there = on_device(tape, &[x, c], shape(x), |_, values| {
+        let [a, b] = [0, 1].map(|half| values[1].slice(3, half * features, 1, features));
+        values[0] + a * b.sigmoid()
+    });
+    if let Some(y) = there {
+        return y;
+    }
     let chunk = features * GRAIN.div_ceil(features.max(1));
     let y = filled_in_chunks(
         view(x).len(),
@@ -65,17 +73,16 @@ fn record<E: Element>(tape: &mut Tape<E>, x: &Batch<E>, c: &Batch<E>, y: &Batch<
     }
     let (x, c, y) = (x.ghost(), c.clone(), y.ghost());
     tape.add_backward_op(move |gradients| {
-        let upstream = std::mem::take(&mut **gradients.get_or_alloc_mut(&y)?);
+        let upstream = gradients.take(&y);
         let features = shape(&c).3 / 2;
         let chunk = features * GRAIN.div_ceil(features.max(1));
         gradients
-            .get_or_alloc_mut(&c)?
+            .of(&c)
             .par_chunks_mut(2 * chunk)
             .zip(view(&c).par_chunks(2 * chunk))
             .zip(upstream.par_chunks(chunk))
             .for_each(|((gradient, c), upstream)| vectorised::<GateSlopes, _>((c, upstream, features, gradient)));
-        accumulate(gradients.get_or_alloc_mut(&x)?, &upstream);
-        Ok(())
+        accumulate(gradients.of(&x), &upstream);
     });
 }
 

@@ -12,20 +12,23 @@
 use rayon::prelude::*;
 
 use super::accumulate;
+use crate::tensor::device::on_device;
 use crate::tensor::{Batch, Element, GRAIN, Tape, batch, shape, view};
 
 /// e^(factor x): the deviation of a log-variance with factor 1/2, its variance with 1.
 pub fn exponential<E: Element>(tape: &mut Tape<E>, x: &Batch<E>, factor: f64) -> Batch<E> {
+    if let Some(y) = on_device(tape, &[x], shape(x), |_, x| (x[0] * factor).exp()) {
+        return y;
+    }
     let factor = E::of(factor);
     let y = view(x).par_iter().with_min_len(GRAIN).map(|&x| (factor * x).exp()).collect();
     let y = batch(y, shape(x));
     if tape.records() {
         let (x, output) = (x.ghost(), y.clone());
         tape.add_backward_op(move |gradients| {
-            let upstream = std::mem::take(&mut **gradients.get_or_alloc_mut(&output)?);
+            let upstream = gradients.take(&output);
             let slopes = upstream.iter().zip(view(&output)).map(|(&upstream, &y)| factor * y * upstream);
-            accumulate(gradients.get_or_alloc_mut(&x)?, &slopes.collect::<Vec<_>>());
-            Ok(())
+            accumulate(gradients.of(&x), &slopes.collect::<Vec<_>>());
         });
     }
     y
@@ -34,17 +37,24 @@ pub fn exponential<E: Element>(tape: &mut Tape<E>, x: &Batch<E>, factor: f64) ->
 /// a b; a batch of one image stands for all images of the other.
 pub fn multiply<E: Element>(tape: &mut Tape<E>, a: &Batch<E>, b: &Batch<E>) -> Batch<E> {
     let larger = if shape(a).0 >= shape(b).0 { a } else { b };
+    let (images, (_, h, w, c)) = ([shape(a).0, shape(b).0], shape(larger));
+    let there = on_device(tape, &[a, b], shape(larger), |_, terms| {
+        let [a, b] = [0, 1].map(|term| terms[term].reshape(&[images[term], h, w, c]));
+        a * b
+    });
+    if let Some(y) = there {
+        return y;
+    }
     let y = batch(products(view(larger).len(), view(a), view(b)), shape(larger));
     if tape.records() {
         let (a, b, output) = (a.clone(), b.clone(), y.ghost());
         tape.add_backward_op(move |gradients| {
-            let upstream = std::mem::take(&mut **gradients.get_or_alloc_mut(&output)?);
+            let upstream = gradients.take(&output);
             for (term, other) in [(&a, &b), (&b, &a)] {
                 let slopes = products(upstream.len(), &upstream, view(other));
-                let target = gradients.get_or_alloc_mut(term)?;
+                let target = gradients.of(term);
                 slopes.chunks(view(term).len().max(1)).for_each(|part| accumulate(target, part));
             }
-            Ok(())
         });
     }
     y

@@ -12,11 +12,15 @@
 
 use rayon::prelude::*;
 
+use obverse_engine::Variable;
+
 use super::InputGradient;
+use super::activation::before_rectifier;
 use super::convolution::{Slopes, add_column_sums, finish};
 use super::product::{Matrix, Write, product, streamed_product};
 use super::weight::Weight;
-use crate::tensor::{Batch, Element, GRAIN, Tape, batch, image_len, shape, transpose_images, view};
+use crate::tensor::device::{on_device, on_device_already, on_device_wanting};
+use crate::tensor::{Batch, Element, GRAIN, Tape, batch, count, image_len, shape, transpose_images, view};
 
 /// y = rectify(x W^T + b), with `slope` below zero, or without the rectifier.
 ///
@@ -34,9 +38,18 @@ pub fn linear<'a, E: Element>(
     let weight = constant.values;
     assert_eq!(channels, image_len(weight), "linear: expected as many inputs as the weight has");
     if let Some(bias) = bias {
-        assert_eq!(view(bias).len(), shape(weight).0, "linear: expected a bias for each output");
+        assert_eq!(count(bias), shape(weight).0, "linear: expected a bias for each output");
     }
     let outputs = shape(weight).0;
+    let (inputs, wanted) = operands(x, weight, bias, input);
+    let there = on_device_wanting(tape, &inputs, &wanted, (n, h, w, outputs), |_, values| {
+        let weight = values[1].reshape(&[1, outputs, channels]).permute(&[0, 2, 1]);
+        let y = values[0].reshape(&[1, n * h * w, channels]).matmul(weight);
+        finished(y.reshape(&[n, h, w, outputs]), values.get(2).copied(), slope)
+    });
+    if let Some(y) = there {
+        return y;
+    }
     let mut y = match (h, w) {
         (1, 1) => streamed_product(rows(x), rows(weight).transposed()),
         _ => {
@@ -66,6 +79,17 @@ pub fn adjoint<E: Element>(
 ) -> Batch<E> {
     let (n, h, w, outputs) = shape(cotangent);
     assert_eq!(outputs, shape(weight).0, "linear transposed: expected a value for each output");
+    let channels = image_len(weight);
+    if on_device_already(&[cotangent, weight]) {
+        let delta = before_rectifier(tape, cotangent, slopes);
+        let x = on_device(tape, &[&delta, weight], (n, h, w, channels), |_, values| {
+            let weight = values[1].reshape(&[1, outputs, channels]);
+            values[0].reshape(&[1, n * h * w, outputs]).matmul(weight)
+        });
+        if let Some(x) = x {
+            return x;
+        }
+    }
     let slopes = slopes.map(|(y, slope)| Slopes::new(y, slope));
     let mut delta = view(cotangent).to_vec();
     if let Some(slopes) = &slopes {
@@ -77,6 +101,25 @@ pub fn adjoint<E: Element>(
     let x = batch(x, (n, h, w, image_len(weight)));
     record_adjoint(tape, cotangent, slopes, delta, weight, &x);
     x
+}
+
+/// The tensors of a layer of weights, and those whose gradients are wanted.
+pub(super) fn operands<'a, E: Element>(
+    x: &'a Batch<E>,
+    weight: &'a Batch<E>,
+    bias: Option<&'a Batch<E>>,
+    input: InputGradient,
+) -> (Vec<&'a Batch<E>>, Vec<usize>) {
+    let inputs: Vec<&Batch<E>> = [x, weight].into_iter().chain(bias).collect();
+    let wanted = (usize::from(input == InputGradient::Unwanted)..inputs.len()).collect();
+    (inputs, wanted)
+}
+
+/// What a layer of weights gives, with its bias and its rectifier, for devices.
+pub(super) fn finished<'p, E: Element>(y: Variable<'p>, bias: Option<Variable<'p>>, slope: Option<E>) -> Variable<'p> {
+    let channels = y.shape()[3];
+    let y = bias.map_or(y, |bias| y + bias.reshape(&[1, 1, 1, channels]));
+    slope.map_or(y, |slope| y.above(0.0).select(y, y * slope.wide()))
 }
 
 /// A batch of vectors, or of the channels at places, as a matrix, one vector per row.
@@ -101,19 +144,18 @@ fn record_linear<E: Element>(
     let slopes = slope.map(|slope| Slopes::new(y, slope));
     let (x, weight, bias, y) = (x.clone(), weight.clone(), bias.cloned(), y.ghost());
     tape.add_backward_op(move |gradients| {
-        let mut delta = std::mem::take(&mut **gradients.get_or_alloc_mut(&y)?);
+        let mut delta = gradients.take(&y);
         if let Some(slopes) = &slopes {
             slopes.apply_to_all(&mut delta);
         }
         let delta = Matrix::new(&delta, delta.len() / shape(&weight).0, shape(&weight).0);
-        product(gradients.get_or_alloc_mut(&weight)?, delta.transposed(), rows(&x), Write::Add);
+        product(gradients.of(&weight), delta.transposed(), rows(&x), Write::Add);
         if input == InputGradient::Wanted {
-            product(gradients.get_or_alloc_mut(&x)?, delta, rows(&weight), Write::Add);
+            product(gradients.of(&x), delta, rows(&weight), Write::Add);
         }
         if let Some(bias) = &bias {
-            add_column_sums(gradients.get_or_alloc_mut(bias)?, delta.values());
+            add_column_sums(gradients.of(bias), delta.values());
         }
-        Ok(())
     });
 }
 
@@ -131,16 +173,15 @@ fn record_adjoint<E: Element>(
     }
     let (cotangent, weight, x) = (cotangent.ghost(), weight.clone(), x.ghost());
     tape.add_backward_op(move |gradients| {
-        let upstream = std::mem::take(&mut **gradients.get_or_alloc_mut(&x)?);
+        let upstream = gradients.take(&x);
         let upstream = Matrix::new(&upstream, upstream.len() / image_len(&weight), image_len(&weight));
-        product(gradients.get_or_alloc_mut(&weight)?, rows(&delta).transposed(), upstream, Write::Add);
+        product(gradients.of(&weight), rows(&delta).transposed(), upstream, Write::Add);
         let mut outputs = vec![E::zero(); view(&delta).len()];
         product(&mut outputs, upstream, rows(&weight).transposed(), Write::Replace);
         if let Some(slopes) = &slopes {
             slopes.apply_to_all(&mut outputs);
         }
-        super::accumulate(gradients.get_or_alloc_mut(&cotangent)?, &outputs);
-        Ok(())
+        super::accumulate(gradients.of(&cotangent), &outputs);
     });
 }
 

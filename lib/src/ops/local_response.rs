@@ -11,8 +11,11 @@
 //! assert_eq!(view(&local_response_norm(&mut Tape::off(), &x, norm)), [0.2, 0.4]);
 //! ```
 
+use obverse_engine::{Binary, Variable};
+
 use super::accumulate;
 use super::lanes::fill;
+use crate::tensor::device::{on_device, pulled_back};
 use crate::tensor::{Batch, Element, GRAIN, Tape, batch, filled_in_chunks, shape, view};
 
 /// The settings of local response normalisation.
@@ -30,14 +33,16 @@ pub struct LocalResponse {
 
 /// Local response normalisation.
 pub fn local_response_norm<E: Element>(tape: &mut Tape<E>, x: &Batch<E>, norm: LocalResponse) -> Batch<E> {
+    if let Some(y) = on_device(tape, &[x], shape(x), |_, x| norm.there(x[0])) {
+        return y;
+    }
     let y = batch(norm.rows(shape(x).3, [view(x)], |[x], y, row| row.forward(x, y)), shape(x));
     if tape.records() {
         let (x, kept) = (x.clone(), y.ghost());
         tape.add_backward_op(move |gradients| {
-            let upstream = std::mem::take(&mut **gradients.get_or_alloc_mut(&kept)?);
+            let upstream = gradients.take(&kept);
             let of_x = norm.rows(shape(&x).3, [&upstream, view(&x)], |[c, x], result, row| row.back(c, x, result));
-            accumulate(gradients.get_or_alloc_mut(&x)?, &of_x);
-            Ok(())
+            accumulate(gradients.of(&x), &of_x);
         });
     }
     y
@@ -46,26 +51,38 @@ pub fn local_response_norm<E: Element>(tape: &mut Tape<E>, x: &Batch<E>, norm: L
 /// The cotangent of x for a cotangent c of [`local_response_norm`]: c q^-beta - 2 (alpha / size) beta x S(c x q^(-beta - 1)), where S sums
 /// over the channels that have one nearby. Where `x` is one image, it stands for all of them.
 pub fn pullback<E: Element>(tape: &mut Tape<E>, cotangent: &Batch<E>, x: &Batch<E>, norm: LocalResponse) -> Batch<E> {
+    if let Some(result) = pulled_back(tape, cotangent, &[x], 0, |_, x| norm.there(x[0])) {
+        return result;
+    }
     let channels = shape(x).3;
     let values = norm.rows(channels, [view(cotangent), view(x)], |[c, x], result, row| row.back(c, x, result));
     let result = batch(values, shape(cotangent));
     if tape.records() {
         let (cotangent, x, kept) = (cotangent.clone(), x.clone(), result.ghost());
         tape.add_backward_op(move |gradients| {
-            let upstream = std::mem::take(&mut **gradients.get_or_alloc_mut(&kept)?);
+            let upstream = gradients.take(&kept);
             let all = [&upstream[..], view(&cotangent), view(&x)];
             let of_x = norm.rows(channels, all, |[u, c, x], result, row| row.back_twice(u, c, x, result));
-            let target = gradients.get_or_alloc_mut(&x)?;
+            let target = gradients.of(&x);
             of_x.chunks(view(&x).len().max(1)).for_each(|part| accumulate(target, part));
             let of_c = norm.rows(channels, [&upstream, view(&x)], |[u, x], result, row| row.along(u, x, result));
-            accumulate(gradients.get_or_alloc_mut(&cotangent)?, &of_c);
-            Ok(())
+            accumulate(gradients.of(&cotangent), &of_c);
         });
     }
     result
 }
 
 impl LocalResponse {
+    /// x q^-beta, for devices.
+    fn there(self, x: Variable<'_>) -> Variable<'_> {
+        let channels = x.shape()[3];
+        let padded = x.squared().place_in(3, (self.size - 1) / 2, 1, channels + self.size - 1);
+        let sum =
+            (1..self.size).fold(padded.slice(3, 0, 1, channels), |sum, at| sum + padded.slice(3, at, 1, channels));
+        let q = sum.affine(self.alpha / self.size as f64, self.k);
+        x * q.binary(Binary::Power, q.affine(0.0, -self.beta))
+    }
+
     /// `fill` applied to the channels at each place of several arrays; the last may be one image that stands for all.
     fn rows<E: Element, const S: usize>(
         self,

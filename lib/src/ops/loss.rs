@@ -15,11 +15,13 @@
 //! # Ok::<(), obverse::ops::loss::Error>(())
 //! ```
 
+use obverse_engine::Variable;
 use rayon::prelude::*;
 
 use super::accumulate;
 use super::activation::{sigmoid, softplus};
 use super::arithmetic::combine;
+use crate::tensor::device::on_device;
 use crate::tensor::{Batch, Element, GRAIN, Shape, Tape, batch, image_len, shape, view};
 
 /// Labels that do not belong to the logits.
@@ -51,6 +53,18 @@ pub enum Error {
 /// `Count` for another number of labels; `Label` for one that is not below K.
 pub fn cross_entropy<E: Element>(tape: &mut Tape<E>, logits: &Batch<E>, labels: &[usize]) -> Result<Batch<E>, Error> {
     let classes = check_labels(shape(logits), labels)?;
+    let there = on_device(tape, &[logits], (1, 1, 1, 1), |program, logits| {
+        let logits = logits[0].reshape(&[labels.len(), classes]);
+        let mut truth = vec![0.0; labels.len() * classes];
+        labels.iter().enumerate().for_each(|(row, label)| truth[row * classes + label] = 1.0);
+        let truth = program.constant(&truth, &[labels.len(), classes]);
+        let below = logits - logits.largest(1).fixed();
+        let losses = below.exp().sum(&[1]).ln() - (below * truth).sum(&[1]);
+        losses.sum(&[0]) * (1.0 / labels.len().max(1) as f64)
+    });
+    if let Some(loss) = there {
+        return Ok(loss);
+    }
     let rows: Vec<&[E]> = view(logits).chunks_exact(classes).collect();
     let total = sum(labels.len(), |row| log_sum(rows[row]) - rows[row][labels[row]].wide());
     let loss = scalar(total / labels.len().max(1) as f64);
@@ -85,6 +99,12 @@ fn check_labels((n, h, w, classes): Shape, labels: &[usize]) -> Result<usize, Er
 /// factor sum (a - b)^2 over all elements; a batch of one image stands for all images of the other.
 pub fn squared_error<E: Element>(tape: &mut Tape<E>, a: &Batch<E>, b: &Batch<E>, factor: f64) -> Batch<E> {
     let difference = combine(tape, E::one(), a, -E::one(), b);
+    let whole = |x: Variable<'_>| x.shape().iter().product::<usize>();
+    let there =
+        on_device(tape, &[&difference], (1, 1, 1, 1), |_, x| x[0].reshape(&[whole(x[0])]).squared().sum(&[0]) * factor);
+    if let Some(loss) = there {
+        return loss;
+    }
     let values = view(&difference);
     let loss = scalar(factor * sum(values.len(), |i| values[i].wide() * values[i].wide()));
     record(tape, &loss, [&difference], move |upstream, [difference]| {
@@ -103,6 +123,12 @@ pub(crate) fn binary_cross_entropy<E: Element>(
     factor: f64,
 ) -> Batch<E> {
     assert_eq!(shape(logits), shape(x), "binary cross entropy: expected a truth for each logit");
+    let there = on_device(tape, &[logits, x], (1, 1, 1, 1), |_, values| {
+        (values[0].softplus() - values[1] * values[0]).sum(&[0, 1, 2, 3]) * factor
+    });
+    if let Some(loss) = there {
+        return loss;
+    }
     let term = |i: usize| {
         let (logit, x) = (view(logits)[i].wide(), view(x)[i].wide());
         softplus(logit) - x * logit
@@ -129,6 +155,14 @@ pub(crate) fn gaussian_divergence<E: Element>(
     let features = image_len(mu);
     assert_eq!(shape(mu), shape(log_var), "gaussian divergence: expected a log-variance for each mean");
     assert_eq!(weights.len(), shape(mu).0, "gaussian divergence: expected a weight for each example");
+    let there = on_device(tape, &[mu, log_var], (1, 1, 1, 1), |program, values| {
+        let weights = program.constant(weights, &[weights.len(), 1, 1, 1]);
+        let terms = values[1].affine(1.0, 1.0) - values[0].squared() - values[1].exp();
+        (terms * weights).sum(&[0, 1, 2, 3]) * -0.5
+    });
+    if let Some(loss) = there {
+        return loss;
+    }
     let term = |i: usize| {
         let (mu, log_var) = (view(mu)[i].wide(), view(log_var)[i].wide());
         -0.5 * weights[i / features] * (1.0 + log_var - mu * mu - log_var.exp())
@@ -175,13 +209,12 @@ fn record<E: Element, const K: usize>(
     }
     let (inputs, loss) = (inputs.map(Clone::clone), loss.ghost());
     tape.add_backward_op(move |gradients| {
-        let upstream = std::mem::take(&mut **gradients.get_or_alloc_mut(&loss)?);
+        let upstream = gradients.take(&loss);
         let upstream = upstream.first().map_or(0.0, |upstream| upstream.wide());
         let results = back(upstream, inputs.each_ref());
         for (input, gradient) in inputs.iter().zip(&results) {
-            accumulate(gradients.get_or_alloc_mut(input)?, gradient);
+            accumulate(gradients.of(input), gradient);
         }
-        Ok(())
     });
 }
 

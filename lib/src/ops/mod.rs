@@ -131,8 +131,7 @@ pub(crate) fn record_added<E: Element>(
     let (input, output) = (input.ghost(), output.ghost());
     tape.add_backward_op(move |gradients| {
         // Taken, not put back: nothing earlier on the tape reads it, so its memory is freed here.
-        let upstream = std::mem::take(&mut **gradients.get_or_alloc_mut(&output)?);
-        add(&upstream, gradients.get_or_alloc_mut(&input)?);
-        Ok(())
+        let upstream = gradients.take(&output);
+        add(&upstream, gradients.of(&input));
     });
 }

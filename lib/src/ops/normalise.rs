@@ -12,10 +12,19 @@
 use rayon::prelude::*;
 
 use super::record_transpose;
+use crate::tensor::device::on_device;
 use crate::tensor::{Batch, Element, GRAIN, Tape, batch, shape, view};
 
 /// (x - mean) / std; a mean and a positive std for each channel.
 pub fn normalise<E: Element>(tape: &mut Tape<E>, x: &Batch<E>, mean: &[f64], std: &[f64]) -> Batch<E> {
+    let channels = mean.len();
+    let there = on_device(tape, &[x], shape(x), |program, x| {
+        let [mean, std] = [mean, std].map(|values| program.constant(values, &[1, 1, 1, channels]));
+        (x[0] - mean) / std
+    });
+    if let Some(y) = there {
+        return y;
+    }
     let mean: Vec<E> = mean.iter().map(|&mean| E::of(mean)).collect();
     let std: Vec<E> = std.iter().map(|&std| E::of(std)).collect();
     let y = each_pixel(view(x), std.len(), |x, channel| (x - mean[channel]) / std[channel]);
@@ -26,6 +35,12 @@ pub fn normalise<E: Element>(tape: &mut Tape<E>, x: &Batch<E>, mean: &[f64], std
 
 /// The cotangent of x for a cotangent of [`normalise`].
 pub fn pullback<E: Element>(tape: &mut Tape<E>, cotangent: &Batch<E>, std: &[f64]) -> Batch<E> {
+    let there = on_device(tape, &[cotangent], shape(cotangent), |program, cotangent| {
+        cotangent[0] / program.constant(std, &[1, 1, 1, std.len()])
+    });
+    if let Some(result) = there {
+        return result;
+    }
     let std: Vec<E> = std.iter().map(|&std| E::of(std)).collect();
     let result = batch(divided(view(cotangent), &std), shape(cotangent));
     record_transpose(tape, cotangent, &result, move |upstream| divided(upstream, &std));

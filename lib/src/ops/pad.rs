@@ -13,9 +13,12 @@
 //! assert_eq!(view(&crop(&mut Tape::off(), &y, frame)), [1.0, 2.0]);
 //! ```
 
+use obverse_engine::Variable;
+
 use super::along::{Table, along};
 use super::record_transpose;
 use super::window::Padding;
+use crate::tensor::device::on_device;
 use crate::tensor::{Batch, Element, Shape, Tape, batch, shape, view};
 
 /// What is added to an image, or cut off it.
@@ -37,6 +40,19 @@ impl Frame {
     fn inner(self, (n, h, w, c): Shape) -> Shape {
         let Padding { top, bottom, left, right } = self.padding;
         (n, h - top - bottom, w - left - right, c - self.channels[0] - self.channels[1])
+    }
+
+    /// What comes before images, in rows, columns and channels.
+    fn before(self) -> [usize; 3] {
+        [self.padding.top, self.padding.left, self.channels[0]]
+    }
+
+    /// Images within zeros, for devices.
+    fn around(self, x: Variable<'_>) -> Variable<'_> {
+        let shape = x.shape();
+        let (_, h, w, c) = self.outer((shape[0], shape[1], shape[2], shape[3]));
+        let lengths = [h, w, c];
+        (0..3).fold(x, |x, axis| x.place_in(1 + axis, self.before()[axis], 1, lengths[axis]))
     }
 
     /// Where each pixel of images of shape `inner` begins, in them and within the frame.
@@ -109,6 +125,13 @@ pub(crate) fn continued_pullback<E: Element>(
 /// x within a frame of `value`.
 pub fn pad<E: Element>(tape: &mut Tape<E>, x: &Batch<E>, frame: Frame, value: E) -> Batch<E> {
     let inner = shape(x);
+    let there = on_device(tape, &[x], frame.outer(inner), |_, x| match value == E::zero() {
+        true => frame.around(x[0]),
+        false => frame.around(x[0] + -value.wide()) + value.wide(),
+    });
+    if let Some(y) = there {
+        return y;
+    }
     let y = batch(framed(view(x), inner, frame, value), frame.outer(inner));
     record_transpose(tape, x, &y, move |upstream| cut(upstream, inner, frame));
     y
@@ -117,6 +140,13 @@ pub fn pad<E: Element>(tape: &mut Tape<E>, x: &Batch<E>, frame: Frame, value: E)
 /// x without the frame: [`pad`]'s pullback, whatever the value. x is at least as large as the frame.
 pub fn crop<E: Element>(tape: &mut Tape<E>, x: &Batch<E>, frame: Frame) -> Batch<E> {
     let inner = frame.inner(shape(x));
+    let there = on_device(tape, &[x], inner, |_, x| {
+        let lengths = [inner.1, inner.2, inner.3];
+        (0..3).fold(x[0], |x, axis| x.slice(1 + axis, frame.before()[axis], 1, lengths[axis]))
+    });
+    if let Some(y) = there {
+        return y;
+    }
     let y = batch(cut(view(x), inner, frame), inner);
     record_transpose(tape, x, &y, move |upstream| framed(upstream, inner, frame, E::zero()));
     y

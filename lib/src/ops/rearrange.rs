@@ -12,11 +12,11 @@
 //! assert_eq!(view(&y), [1.0, 4.0, 2.0, 5.0, 3.0, 6.0]);
 //! ```
 
-use dfdx::prelude::ReshapeTo;
 use rayon::prelude::*;
 
 use super::loops::{Loop, count, merged, places};
 use super::record_transpose;
+use crate::tensor::device::on_device;
 use crate::tensor::{Batch, Element, GRAIN, Tape, batch, filled_in_chunks, image_len, shape, view};
 
 /// Tiles that are transposed are this long both ways: for f32 a line of the cache.
@@ -38,7 +38,17 @@ pub fn rearrange<E: Element>(
     let permutation = Permutation::new(axes, order);
     if permutation.is_identity() {
         // The same memory under the same name, so that gradients of one are those of the other.
-        return x.clone().reshape_like(&to);
+        if let Some(y) = x.seen_as(to) {
+            return y;
+        }
+    }
+    let there = on_device(tape, &[x], to, |_, x| {
+        let lengths: Vec<usize> = std::iter::once(to.0).chain(axes.iter().copied()).collect();
+        let order: Vec<usize> = std::iter::once(0).chain(order.iter().map(|axis| axis + 1)).collect();
+        x[0].reshape(&lengths).permute(&order)
+    });
+    if let Some(y) = there {
+        return y;
     }
     let y = batch(permutation.apply(view(x)), to);
     record_transpose(tape, x, &y, move |upstream| permutation.inverse().apply(upstream));

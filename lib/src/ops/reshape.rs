@@ -11,11 +11,15 @@
 //! ```
 
 use super::record_transpose;
+use crate::tensor::device::on_device;
 use crate::tensor::{Batch, Element, Tape, batch, channels_first, channels_last, shape, view};
 
 /// An image as a vector, channels first: (N, H, W, C) -> (N, 1, 1, C H W).
 pub fn flatten<E: Element>(tape: &mut Tape<E>, x: &Batch<E>) -> Batch<E> {
     let (n, h, w, c) = shape(x);
+    if let Some(y) = on_device(tape, &[x], (n, 1, 1, c * h * w), |_, x| x[0].permute(&[0, 3, 1, 2])) {
+        return y;
+    }
     let y = batch(channels_first(view(x), shape(x)), (n, 1, 1, c * h * w));
     record_transpose(tape, x, &y, move |upstream| channels_last(upstream, (n, h, w, c)));
     y
@@ -25,6 +29,9 @@ pub fn flatten<E: Element>(tape: &mut Tape<E>, x: &Batch<E>) -> Batch<E> {
 pub fn unflatten<E: Element>(tape: &mut Tape<E>, x: &Batch<E>, size: (usize, usize, usize)) -> Batch<E> {
     let (c, h, w) = size;
     let to = (shape(x).0, h, w, c);
+    if let Some(y) = on_device(tape, &[x], to, |_, x| x[0].reshape(&[to.0, c, h, w]).permute(&[0, 2, 3, 1])) {
+        return y;
+    }
     let y = batch(channels_last(view(x), to), to);
     record_transpose(tape, x, &y, move |upstream| channels_first(upstream, to));
     y

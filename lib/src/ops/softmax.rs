@@ -11,8 +11,11 @@
 //! assert_eq!(view(&log_softmax(&mut Tape::off(), &x, 3))[2], -(2f64.ln()));
 //! ```
 
+use obverse_engine::Variable;
+
 use super::broadcast::lengths;
 use super::{Kernel, accumulate, record_transpose, vectorised};
+use crate::tensor::device::on_device;
 use crate::tensor::{Batch, Element, GRAIN, Shape, Tape, batch, filled_in_chunks, shape, view};
 
 /// Partial results of a group, so that its sum is vectorised.
@@ -119,8 +122,21 @@ fn normalised<E: Element>(x: &Batch<E>, axis: usize, logarithm: bool) -> Batch<E
     batch(y, shape(x))
 }
 
+/// The softmax or its logarithm, for devices.
+fn there(x: Variable<'_>, axis: usize, logarithm: bool) -> Variable<'_> {
+    let below = x - x.largest(axis).fixed();
+    let powers = below.exp();
+    match logarithm {
+        true => below - powers.sum(&[axis]).ln(),
+        false => powers / powers.sum(&[axis]),
+    }
+}
+
 /// e^x / sum e^x.
 pub fn softmax<E: Element>(tape: &mut Tape<E>, x: &Batch<E>, axis: usize) -> Batch<E> {
+    if let Some(y) = on_device(tape, &[x], shape(x), |_, x| there(x[0], axis, false)) {
+        return y;
+    }
     let y = normalised(x, axis, false);
     let (layout, kept) = (Layout::new(shape(x), axis), y.clone());
     record_transpose(tape, x, &y, move |upstream| jacobian(layout, upstream, view(&kept)));
@@ -129,6 +145,9 @@ pub fn softmax<E: Element>(tape: &mut Tape<E>, x: &Batch<E>, axis: usize) -> Bat
 
 /// ln(e^x / sum e^x).
 pub fn log_softmax<E: Element>(tape: &mut Tape<E>, x: &Batch<E>, axis: usize) -> Batch<E> {
+    if let Some(y) = on_device(tape, &[x], shape(x), |_, x| there(x[0], axis, true)) {
+        return y;
+    }
     let y = normalised(x, axis, true);
     let (layout, kept) = (Layout::new(shape(x), axis), y.clone());
     record_transpose(tape, x, &y, move |upstream| {
@@ -140,6 +159,12 @@ pub fn log_softmax<E: Element>(tape: &mut Tape<E>, x: &Batch<E>, axis: usize) ->
 /// The cotangent of x for a cotangent of its softmax `y`: y (cotangent - sum of y cotangent), as all of y is given. Where y is one image,
 /// it stands for all of them.
 pub fn softmax_pullback<E: Element>(tape: &mut Tape<E>, cotangent: &Batch<E>, y: &Batch<E>, axis: usize) -> Batch<E> {
+    let there = on_device(tape, &[cotangent, y], shape(cotangent), |_, values| {
+        values[1] * (values[0] - (values[1] * values[0]).sum(&[axis]))
+    });
+    if let Some(result) = there {
+        return result;
+    }
     let layout = Layout::new(shape(y), axis);
     let result = batch(jacobian(layout, view(cotangent), view(y)), shape(cotangent));
     record_both(tape, cotangent, y, &result, move |upstream, cotangent, y| {
@@ -163,6 +188,11 @@ pub fn log_softmax_pullback<E: Element>(
     y: &Batch<E>,
     axis: usize,
 ) -> Batch<E> {
+    let there =
+        on_device(tape, &[cotangent, y], shape(cotangent), |_, values| values[0] - values[1] * values[0].sum(&[axis]));
+    if let Some(result) = there {
+        return result;
+    }
     let layout = Layout::new(shape(y), axis);
     let values = by_groups(layout, [view(cotangent), view(y)], |[c, _]| [c], |[c, y], [sum]| c - y * sum);
     let result = batch(values, shape(cotangent));
@@ -191,12 +221,11 @@ fn record_both<E: Element>(
     }
     let (cotangent, y, result) = (cotangent.clone(), y.clone(), result.ghost());
     tape.add_backward_op(move |gradients| {
-        let upstream = std::mem::take(&mut **gradients.get_or_alloc_mut(&result)?);
+        let upstream = gradients.take(&result);
         let (turned, bent) = back(&upstream, view(&cotangent), view(&y));
-        accumulate(gradients.get_or_alloc_mut(&cotangent)?, &turned);
-        let target = gradients.get_or_alloc_mut(&y)?;
+        accumulate(gradients.of(&cotangent), &turned);
+        let target = gradients.of(&y);
         bent.chunks(view(&y).len().max(1)).for_each(|part| accumulate(target, part));
-        Ok(())
     });
 }
 

@@ -13,12 +13,21 @@
 
 use rayon::prelude::*;
 
+use super::along::{Table, along};
 use super::record_transpose;
+use crate::tensor::device::{on_device, on_device_already};
 use crate::tensor::{Batch, Element, Shape, Tape, batch, shape, view};
 
 /// Each pixel repeated `factor` times along both axes.
 pub fn nearest<E: Element>(tape: &mut Tape<E>, x: &Batch<E>, factor: usize) -> Batch<E> {
     let small = shape(x);
+    let (n, h, w, c) = small;
+    let there = on_device(tape, &[x], enlarged(small, factor), |_, x| {
+        x[0].reshape(&[n, h, 1, w, 1, c]).expand(&[n, h, factor, w, factor, c])
+    });
+    if let Some(y) = there {
+        return y;
+    }
     let y = batch(repeat(view(x), small, factor), enlarged(small, factor));
     record_transpose(tape, x, &y, move |upstream| sum_blocks(upstream, small, factor));
     y
@@ -28,6 +37,12 @@ pub fn nearest<E: Element>(tape: &mut Tape<E>, x: &Batch<E>, factor: usize) -> B
 pub(crate) fn nearest_pullback<E: Element>(tape: &mut Tape<E>, cotangent: &Batch<E>, factor: usize) -> Batch<E> {
     let (n, h, w, c) = shape(cotangent);
     let small = (n, h / factor, w / factor, c);
+    let there = on_device(tape, &[cotangent], small, |_, x| {
+        x[0].reshape(&[n, h / factor, factor, w / factor, factor, c]).sum(&[2, 4])
+    });
+    if let Some(result) = there {
+        return result;
+    }
     let result = batch(sum_blocks(view(cotangent), small, factor), small);
     record_transpose(tape, cotangent, &result, move |upstream| repeat(upstream, small, factor));
     result
@@ -35,7 +50,11 @@ pub(crate) fn nearest_pullback<E: Element>(tape: &mut Tape<E>, cotangent: &Batch
 
 /// Interpolated to `size`, height and width.
 pub fn bilinear<E: Element>(tape: &mut Tape<E>, x: &Batch<E>, size: (usize, usize)) -> Batch<E> {
-    let (n, _, _, c) = shape(x);
+    let (n, height, width, c) = shape(x);
+    if on_device_already(&[x]) {
+        let between = along(tape, x, 1, &Between::table(height, size.0));
+        return along(tape, &between, 2, &Between::table(width, size.1));
+    }
     let grid = Grid::new(shape(x), size);
     let y = batch(grid.interpolate(view(x)), (n, size.0, size.1, c));
     record_transpose(tape, x, &y, move |upstream| grid.scatter(upstream));
@@ -49,6 +68,10 @@ pub(crate) fn bilinear_pullback<E: Element>(
     size: (usize, usize),
 ) -> Batch<E> {
     let (n, h, w, c) = shape(cotangent);
+    if on_device_already(&[cotangent]) {
+        let between = along(tape, cotangent, 2, &Between::table(size.1, w).transposed());
+        return along(tape, &between, 1, &Between::table(size.0, h).transposed());
+    }
     let grid = Grid::new((n, size.0, size.1, c), (h, w));
     let result = batch(grid.scatter(view(cotangent)), (n, size.0, size.1, c));
     record_transpose(tape, cotangent, &result, move |upstream| grid.interpolate(upstream));
@@ -111,6 +134,15 @@ impl Between {
             Self { low, high: (low + 1).min(last), share: at - low as f64 }
         };
         (0..to).map(place).collect()
+    }
+
+    /// What each of `to` places reads of `from`, as a table.
+    fn table(from: usize, to: usize) -> Table {
+        let row = |between: Self| match between.low == between.high {
+            true => vec![(between.low, 1.0)],
+            false => vec![(between.low, 1.0 - between.share), (between.high, between.share)],
+        };
+        Table { length: from, rows: Self::places(from, to).into_iter().map(row).collect() }
     }
 
     /// The two neighbours, each with its weight.

@@ -13,6 +13,7 @@
 use rayon::prelude::*;
 
 use super::accumulate;
+use crate::tensor::device::on_device;
 use crate::tensor::{Batch, Element, Tape, batch, shape, view};
 
 /// Which axis of v counts the outputs.
@@ -79,6 +80,16 @@ fn dot<E: Element>(a: &[E], b: &[E]) -> f64 {
 
 /// w = g v / |v|.
 pub fn weight_norm<E: Element>(tape: &mut Tape<E>, v: &Batch<E>, g: &Batch<E>, outputs: Outputs) -> Batch<E> {
+    let (axes, scales) = match outputs {
+        Outputs::First => ([1, 2, 3], [shape(v).0, 1, 1, 1]),
+        Outputs::Last => ([0, 1, 2], [1, 1, 1, shape(v).3]),
+    };
+    let there = on_device(tape, &[v, g], shape(v), |_, values| {
+        values[0] * (values[1].reshape(&scales) / values[0].squared().sum(&axes).sqrt())
+    });
+    if let Some(w) = there {
+        return w;
+    }
     let norms: Vec<f64> = outputs.products(v, view(v)).iter().map(|sum| sum.sqrt()).collect();
     let w = batch(outputs.scaled(v, &quotients(g, &norms)), shape(v));
     record(tape, [v, g, &w], norms, outputs);
@@ -97,18 +108,17 @@ fn record<E: Element>(tape: &mut Tape<E>, [v, g, w]: [&Batch<E>; 3], norms: Vec<
     }
     let (v, g, w) = (v.clone(), g.clone(), w.ghost());
     tape.add_backward_op(move |gradients| {
-        let upstream = std::mem::take(&mut **gradients.get_or_alloc_mut(&w)?);
+        let upstream = gradients.take(&w);
         let along = outputs.products(&v, &upstream);
         let for_g: Vec<E> = along.iter().zip(&norms).map(|(along, norm)| E::of(along / norm)).collect();
-        accumulate(gradients.get_or_alloc_mut(&g)?, &for_g);
+        accumulate(gradients.of(&g), &for_g);
         let scales = quotients(&g, &norms);
         let pairs = scales.iter().zip(along.iter().zip(&norms));
         let shares: Vec<f64> = pairs.map(|(scale, (along, norm))| -scale * along / (norm * norm)).collect();
         let direct = outputs.scaled(&batch(upstream, shape(&v)), &scales);
-        let target = gradients.get_or_alloc_mut(&v)?;
+        let target = gradients.of(&v);
         accumulate(target, &direct);
         accumulate(target, &outputs.scaled(&v, &shares));
-        Ok(())
     });
 }
 

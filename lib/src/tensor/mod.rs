@@ -1,9 +1,12 @@
-//! The arrays that operations work on: dfdx tensors of four axes, channels last, (N, H, W, C). A vector is (N, 1, 1, F).
+//! The arrays that operations work on: four axes, channels last, (N, H, W, C). A vector is (N, 1, 1, F).
 //!
+//! The values are a dfdx tensor, or lie on a device ([`mod@device`]); what reads them finds them where it computes.
 //! The tape is passed to operations, not carried by tensors; [`backward`] runs it from any tensor and cotangent.
 
+mod array;
 mod call;
 mod chunks;
+pub mod device;
 pub mod memory;
 pub mod random;
 mod special;
@@ -12,20 +15,21 @@ mod vectors;
 
 use std::sync::OnceLock;
 
-use dfdx::prelude::{Cpu, Dtype, HasShape, Tensor, TensorFromVec};
+use dfdx::prelude::{Cpu, Dtype, Tensor, TensorFromVec};
 use num_traits::Float;
 use rayon::prelude::*;
 
+pub use array::{Batch, Ghost};
 pub use call::Call;
 pub(crate) use call::call;
 pub(crate) use chunks::filled_in_chunks;
-pub use tape::{Tape, backward, gradient};
+pub use tape::{Gradients, Tape, backward, backward_from, gradient, gradient_there};
 
 /// The shape of a [`Batch`]: images, height, width, channels.
 pub type Shape = (usize, usize, usize, usize);
 
-/// A batch of images or vectors, channels last, (N, H, W, C).
-pub type Batch<E> = Tensor<Shape, E, Cpu>;
+/// Values in the processor's memory.
+pub(crate) type Host<E> = Tensor<Shape, E, Cpu>;
 
 /// The number of elements below which splitting element-wise work over threads costs more than it saves.
 pub(crate) const GRAIN: usize = 1 << 14;
@@ -146,8 +150,8 @@ impl Element for f64 {
     }
 }
 
-/// The one device handle; a handle of its own for each tensor would seed a generator each time.
-fn device() -> &'static Cpu {
+/// dfdx's one handle; a handle of its own for each tensor would seed a generator each time.
+fn processor() -> &'static Cpu {
     static DEVICE: OnceLock<Cpu> = OnceLock::new();
     DEVICE.get_or_init(Cpu::default)
 }
@@ -157,7 +161,7 @@ pub fn batch<E: Element>(values: Vec<E>, shape: Shape) -> Batch<E> {
     let expected =
         [shape.0, shape.1, shape.2, shape.3].iter().try_fold(1usize, |product, &axis| product.checked_mul(axis));
     assert!(expected == Some(values.len()), "batch: expected the values of shape {shape:?}, found {}", values.len());
-    device().tensor_from_vec(values, shape)
+    Batch::from_host(processor().tensor_from_vec(values, shape))
 }
 
 /// A tensor of zeros.
@@ -167,7 +171,12 @@ pub fn zeros<E: Element>(shape: Shape) -> Batch<E> {
 
 /// The shape (N, H, W, C).
 pub fn shape<E: Element>(x: &Batch<E>) -> Shape {
-    *x.shape()
+    x.shape()
+}
+
+/// The number of values.
+pub(crate) fn count<E: Element>(x: &Batch<E>) -> usize {
+    shape(x).0 * image_len(x)
 }
 
 /// The number of values in one image of the batch.
@@ -176,46 +185,14 @@ pub fn image_len<E: Element>(x: &Batch<E>) -> usize {
     h * w * c
 }
 
-/// The values in memory order, without a copy. Every tensor that this crate makes is contiguous.
-///
-/// # Panics
-/// For a tensor that dfdx has broadcast or permuted: its values do not lie one after another.
-#[allow(unsafe_code)]
+/// The values in memory order, without a copy where they lie in the processor's memory. Those of a device are fetched once.
 pub fn view<E: Element>(x: &Batch<E>) -> &[E] {
-    let (n, h, w, c) = shape(x);
-    if n == 0 || h == 0 || w == 0 || c == 0 {
-        return &[];
-    }
-    let first: *const E = &x[[0, 0, 0, 0]];
-    let distance = |index: [usize; 4]| (&raw const x[index] as usize).wrapping_sub(first as usize) / size_of::<E>();
-    // An axis of one entry has no distance to check. In 128 bits three axes' product is exact.
-    let contiguous = (n == 1
-        || distance([1, 0, 0, 0]) as u128 == (h as u128).saturating_mul(w as u128).saturating_mul(c as u128))
-        && (h == 1 || distance([0, 1, 0, 0]) as u128 == w as u128 * c as u128)
-        && (w == 1 || distance([0, 0, 1, 0]) == c)
-        && (c == 1 || distance([0, 0, 0, 1]) == 1);
-    let last = distance([n - 1, h - 1, w - 1, c - 1]);
-    assert!(
-        contiguous
-            && Some(last + 1) == [n, h, w, c].iter().try_fold(1usize, |product, &axis| product.checked_mul(axis)),
-        "view: expected a contiguous tensor of shape {:?}, found one that is broadcast or permuted; copy it first",
-        shape(x)
-    );
-    // SAFETY: `first` and `last` are elements of the tensor's one buffer (indexing checks it), `last + 1` is the shape's
-    // number of values, which is what lies from the first to the last.
-    unsafe { std::slice::from_raw_parts(first, last + 1) }
+    array::view(x.host())
 }
 
-/// The values in memory order, mutable. Copied first if another tensor shares them.
-#[allow(unsafe_code)]
+/// The values in memory order, mutable. Copied first if another tensor shares them; what lies on a device is forgotten.
 pub fn view_mut<E: Element>(x: &mut Batch<E>) -> &mut [E] {
-    let length = view(x).len();
-    if length == 0 {
-        return &mut [];
-    }
-    let first: *mut E = &mut x[[0, 0, 0, 0]];
-    // SAFETY: as in `view`; `index_mut` has made this tensor the buffer's only owner.
-    unsafe { std::slice::from_raw_parts_mut(first, length) }
+    array::view_mut(x.host_mut())
 }
 
 /// Channels first, (N, C, H, W), to channels last, (N, H, W, C).
@@ -326,9 +303,9 @@ mod tests {
     #[should_panic(expected = "broadcast or permuted")]
     fn a_view_of_a_broadcast_tensor_is_refused() {
         use dfdx::prelude::{Axes3, BroadcastTo};
-        let x: Tensor<(usize,), f32, Cpu> = device().tensor_from_vec(vec![1.0, 2.0], (2,));
-        let y: Batch<f32> = x.broadcast_like::<_, Axes3<0, 1, 2>>(&(1000, 1, 1, 2));
-        view(&y);
+        let x: Tensor<(usize,), f32, Cpu> = processor().tensor_from_vec(vec![1.0, 2.0], (2,));
+        let y: Host<f32> = x.broadcast_like::<_, Axes3<0, 1, 2>>(&(1000, 1, 1, 2));
+        array::view(&y);
     }
 
     #[test]
@@ -336,7 +313,7 @@ mod tests {
     fn a_view_of_a_permuted_tensor_is_refused() {
         use dfdx::prelude::{Axes4, PermuteTo};
         let x: Batch<f32> = zeros((1, 2, 3, 4));
-        view(&x.permute::<Shape, Axes4<0, 2, 1, 3>>());
+        array::view(&x.host().clone().permute::<Shape, Axes4<0, 2, 1, 3>>());
     }
 
     #[test]

@@ -145,7 +145,9 @@ pub fn save_parameters<E: Element + Scalar>(
     let (first, second, updates) = adam.state();
     write(&folder.join(format!("{name}.updates.npy")), &[1], &[updates])?;
     for (which, parameter) in parameters.iter().enumerate() {
-        for (kind, values) in [("value", view(parameter)), ("first", &first[which]), ("second", &second[which])] {
+        for (kind, values) in
+            [("value", view(parameter)), ("first", view(&first[which])), ("second", view(&second[which]))]
+        {
             write_values(folder, name, which, kind, values)?;
         }
     }
@@ -177,7 +179,7 @@ pub fn restore_parameters<E: Element + Scalar>(
         first.push(read_values(folder, name, which, "first", length)?);
         second.push(read_values(folder, name, which, "second", length)?);
     }
-    Ok(Adam::resumed(first, second, updates[0]))
+    Ok(Adam::resumed(parameters, first, second, updates[0]))
 }
 
 /// Writes one array of a checkpoint: the `kind` of parameter number `which` of `name`.

@@ -77,7 +77,7 @@ impl<E: Element + Scalar> Discriminator<E> {
     ///
     /// # Errors
     /// None in a network that computes its score.
-    pub fn judge(&mut self, images: &Batch<E>, role: Role, mode: Mode, factor: f64) -> Result<(f64, Vec<Vec<E>>)> {
+    pub fn judge(&mut self, images: &Batch<E>, role: Role, mode: Mode, factor: f64) -> Result<(f64, Vec<Batch<E>>)> {
         let mut tape = Tape::recording();
         let trace = self.network.forward(&mut tape, images, mode, InputGradient::Unwanted);
         let score = self.network.value(&trace, self.score)?.clone();
@@ -113,14 +113,14 @@ impl<E: Element + Scalar> Discriminator<E> {
         let (real_loss, mut gradients) = self.judge(real, Role::Real, mode, factor)?;
         let (fake_loss, more) = self.judge(fakes, Role::Fake, mode, factor)?;
         for (sum, more) in gradients.iter_mut().zip(&more) {
-            sum.iter_mut().zip(more).for_each(|(sum, &more)| *sum += more);
+            *sum = combine(&mut Tape::off(), E::one(), sum, E::one(), more);
         }
         self.step(&gradients, adam);
         Ok(real_loss + fake_loss)
     }
 
     /// Moves the parameters down their gradients.
-    pub fn step(&mut self, gradients: &[Vec<E>], adam: &AdamSettings) {
+    pub fn step(&mut self, gradients: &[Batch<E>], adam: &AdamSettings) {
         let limit = self.limit;
         self.adam.step(&mut self.network, gradients, adam, |_| limit);
     }
@@ -165,7 +165,9 @@ mod tests {
             };
             let (_, gradients) = judged(&network);
             let plain = Discriminator::new(network.clone(), rule, None).unwrap().judge(&x, Role::Real, mode, 1.0 / 3.0);
-            assert_ne!(plain.unwrap().1, gradients);
+            let values = |gradients: Vec<Batch<f64>>| gradients.iter().map(|x| view(x).to_vec()).collect::<Vec<_>>();
+            let gradients = values(gradients);
+            assert_ne!(values(plain.unwrap().1), gradients);
             let specs = network.graph().parameters();
             for (which, gradient) in gradients.iter().enumerate().filter(|(which, _)| specs[*which].1.trained) {
                 let place = gradient.len() / 2;

@@ -7,9 +7,9 @@
 //! let mut x = batch(vec![1.0f64], (1, 1, 1, 1));
 //! let mut adam = Adam::new(std::slice::from_ref(&x));
 //! for _ in 0..200 {
-//!     let slope = 2.0 * view(&x)[0];
+//!     let slope = batch(vec![2.0 * view(&x)[0]], (1, 1, 1, 1));
 //!     adam.advance();
-//!     adam.update(0, &mut x, &[slope], &AdamSettings::with_rate(0.05), None);
+//!     adam.update(0, &mut x, &slope, &AdamSettings::with_rate(0.05), None);
 //! }
 //! assert!(view(&x)[0].abs() < 0.05);
 //! ```

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use obverse::net::{Graph, Initialisation, Network};
 use obverse::store::npy::Scalar;
-use obverse::tensor::{Batch, Element, channels_first, shape};
+use obverse::tensor::{Batch, Element, channels_first, shape, view};
 use serde_json::{Value, json};
 
 /// The reader of the cases, which the library's own tests and those of tools have too.
@@ -33,12 +33,12 @@ impl Case {
 
     /// Checks the gradient of every parameter of `network` against `<prefix>grad.<parameter>`; returns how many.
     #[track_caller]
-    pub fn check_gradients<E: Element>(&self, prefix: &str, network: &Network<E>, gradients: &[Vec<E>]) -> usize {
+    pub fn check_gradients<E: Element>(&self, prefix: &str, network: &Network<E>, gradients: &[Batch<E>]) -> usize {
         let parameters = network.graph().parameters();
         for ((place, spec), gradient) in parameters.iter().zip(gradients) {
             let in_file_order = match spec.shape.as_slice() {
-                &[outputs, inputs, height, width] => channels_first(gradient, (outputs, height, width, inputs)),
-                _ => gradient.clone(),
+                &[outputs, inputs, height, width] => channels_first(view(gradient), (outputs, height, width, inputs)),
+                _ => view(gradient).to_vec(),
             };
             self.check(&format!("{prefix}grad.{}", network.graph().parameter_name(*place, spec)), &in_file_order);
         }

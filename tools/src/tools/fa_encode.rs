@@ -69,6 +69,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
         Some(_) => require_decoded(&images, &graph)?,
     }
     let mut task = Task::begin(&arguments.rows.common, Some(&arguments.output))?;
+    arguments.rows.on_device(&mut task)?;
     if task.is_fresh()? {
         return Ok(());
     }

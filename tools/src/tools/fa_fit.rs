@@ -299,6 +299,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
         crate::require_images(file, &graph)?;
     }
     let mut task = Task::begin(&arguments.training.common, Some(&arguments.output))?;
+    task.on(&arguments.training.device, arguments.training.precision == Precision::F64)?;
     if let Some(file) = crate::architecture_file(&arguments.arch) {
         task.input("arch", &file)?;
     }

@@ -143,6 +143,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let settings = arguments.recovery.applied_to(trained_settings(&arguments.network)?).check()?;
     let data = Data::open(&arguments)?;
     let mut task = Task::begin(&arguments.rows.common, Some(&arguments.output))?;
+    arguments.rows.on_device(&mut task)?;
     task.resolved("recovery", settings.recovery())?;
     task.resolved("start", settings.start)?;
     task.resolved("alpha", settings.alpha)?;

@@ -145,6 +145,7 @@ enum OptimiserArgument {
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let request = Request::try_from(arguments)?;
     let mut task = Task::begin(&request.rows.common, Some(&request.output))?;
+    request.rows.on_device(&mut task)?;
     request.declare(&mut task)?;
     if task.is_fresh()? {
         return Ok(());

@@ -113,6 +113,8 @@ pub struct Arguments {
     /// The numbers a model computes with
     #[arg(long, value_enum, default_value_t)]
     precision: Precision,
+    #[command(flatten)]
+    device: crate::DeviceArgument,
     /// Where the images' log-likelihoods go, f64 (N)
     #[arg(short, long, value_name = "L.npy")]
     output: Option<Output>,
@@ -237,6 +239,7 @@ fn bound(arguments: &Arguments, model: &Path, images: &Path) -> anyhow::Result<(
     let train = arguments.train_images.as_deref();
     let train = train.map(|images| open(model, images, arguments.train_condition.as_deref())).transpose()?;
     let mut task = Task::begin(&arguments.common, arguments.output.as_deref())?;
+    task.on(&arguments.device, arguments.precision == Precision::F64)?;
     let parts = || std::iter::once(&own).chain([&marginal, &other, &train].into_iter().flatten());
     if task.is_fresh()? {
         return Ok(());

@@ -244,6 +244,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     );
     let data = Data::open(&arguments)?;
     let mut task = Task::begin(&arguments.training.common, Some(&arguments.output))?;
+    task.on(&arguments.training.device, arguments.training.precision == Precision::F64)?;
     if let Some(file) = crate::architecture_file(&arguments.arch) {
         task.input("arch", &file)?;
     }

@@ -97,6 +97,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     require_images(&images, &graph)?;
     let classes = Classes::open(arguments.labels.as_deref(), &arguments.class, images.count())?;
     let mut task = Task::begin(&arguments.rows.common, Some(output))?;
+    arguments.rows.on_device(&mut task)?;
     if task.is_fresh()? {
         return Ok(());
     }

@@ -119,6 +119,8 @@ pub struct Arguments {
     #[arg(long, value_enum, default_value_t)]
     precision: Precision,
     #[command(flatten)]
+    device: crate::DeviceArgument,
+    #[command(flatten)]
     layout: crate::LayoutArguments,
     #[command(flatten)]
     checkpoint: CheckpointArguments,
@@ -261,6 +263,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
         part.check(&architecture)?;
     }
     let mut task = Task::begin(&arguments.common, Some(&arguments.output))?;
+    task.on(&arguments.device, arguments.precision == Precision::F64)?;
     task.resolved("architecture", architecture)?;
     task.resolved("settings", settings)?;
     // A run that stops after fewer updates is the same training: the longer one continues from its checkpoint.

@@ -160,6 +160,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     );
     let request = Request::open(&arguments)?;
     let mut task = Task::begin(&arguments.rows.common, Some(&arguments.output))?;
+    arguments.rows.on_device(&mut task)?;
     if task.is_fresh()? {
         return Ok(());
     }

@@ -42,8 +42,9 @@ use crate::data::batches::epoch_order;
 use crate::density::Condition;
 use crate::store::npy::Scalar;
 use crate::store::sidecar::metric;
+use crate::tensor::device::{all_finite, computed};
 use crate::tensor::random::Stream;
-use crate::tensor::{Batch, Element, GRAIN, Tape, backward, gradient, view, view_mut};
+use crate::tensor::{Batch, Element, GRAIN, Tape, backward, gradient_there, view, view_mut};
 use crate::train;
 use crate::train::adam::Adam;
 use crate::train::best::Best;
@@ -125,7 +126,7 @@ impl<'a, E: Element + Scalar> Training<'a, E> {
     }
 
     /// The sum of the negative log-likelihoods of a batch, and the gradients of their mean.
-    fn gradients(&self, update: u64, rows: &[usize]) -> Result<(f64, Vec<Vec<E>>)> {
+    fn gradients(&self, update: u64, rows: &[usize]) -> Result<(f64, Vec<Batch<E>>)> {
         let (pixels, condition) = self.examples.batch::<E>(rows)?;
         let mut tape = Tape::recording();
         let mode = mode(&self.settings, self.course.stream("dropout", update));
@@ -133,26 +134,37 @@ impl<'a, E: Element + Scalar> Training<'a, E> {
         let share = E::of(1.0 / rows.len() as f64);
         let mut gradients = backward(tape, &nll, vec![share; rows.len()]);
         let parameters = self.model.parameters().iter();
-        let gradients = parameters.map(|parameter| gradient(&mut gradients, parameter)).collect();
+        let gradients = parameters.map(|parameter| gradient_there(&mut gradients, parameter)).collect();
         Ok((view(&nll).iter().map(|nll| nll.wide()).sum(), gradients))
     }
 
-    fn step(&mut self, gradients: &[Vec<E>], position: &Position) {
+    fn step(&mut self, gradients: &[Batch<E>], position: &Position) {
         self.adam.advance();
         let adam = self.course.adam(position);
         let decay = averaging(self.settings.polyak, self.updates());
-        let (keep, take) = (E::of(decay), E::of(1.0 - decay));
         let parameters = self.model.parameters_mut().iter_mut().zip(&mut self.average);
         for (which, ((parameter, average), gradient)) in parameters.zip(gradients).enumerate() {
             self.adam.update(which, parameter, gradient, &adam, None);
-            let pairs = view_mut(average).par_iter_mut().zip(view(parameter)).with_min_len(GRAIN);
-            pairs.for_each(|(average, &parameter)| *average = keep * *average + take * parameter);
+            towards(average, parameter, decay);
         }
     }
 
     fn updates(&self) -> u64 {
         self.adam.state().2
     }
+}
+
+/// Moves an average to decay average + (1 - decay) value.
+fn towards<E: Element>(average: &mut Batch<E>, value: &Batch<E>, decay: f64) {
+    let moved =
+        computed(&[&*average, value], |_, values| [values[0].affine(decay, 0.0) + values[1].affine(1.0 - decay, 0.0)]);
+    if let Some([moved]) = moved {
+        *average = moved;
+        return;
+    }
+    let (keep, take) = (E::of(decay), E::of(1.0 - decay));
+    let pairs = view_mut(average).par_iter_mut().zip(view(value)).with_min_len(GRAIN);
+    pairs.for_each(|(average, &value)| *average = keep * *average + take * value);
 }
 
 /// The averages' decay at update `update`, from 1: the first averages would otherwise hold the initial parameters for thousands of
@@ -190,7 +202,7 @@ pub fn log_likelihoods<E: Element + Scalar>(
 impl<E: Element + Scalar> Trainee for Training<'_, E> {
     fn update(&mut self, position: &Position, rows: &[usize]) -> train::Result<Losses> {
         let (nll, gradients) = self.gradients(position.update, rows).map_err(failure)?;
-        let finite = gradients.par_iter().all(|gradient| gradient.iter().all(|value| value.is_finite()));
+        let finite = all_finite(&gradients);
         if finite && nll.is_finite() {
             self.step(&gradients, position);
         }

@@ -17,14 +17,12 @@ mod tests;
 use std::ops::Range;
 use std::sync::Arc;
 
-use dfdx::prelude::{Cpu, Gradients};
-
 use super::error::{Error, Result};
 use super::graph::{Graph, Node};
 use super::initialise::{Initialisation, initial, memory_shape};
 use crate::ops::weight::Turned;
 use crate::tensor::random::Stream;
-use crate::tensor::{Batch, Element, Tape, gradient, shape};
+use crate::tensor::{Batch, Element, Gradients, Tape, gradient_there, shape};
 use plan::{Execution, executions, outputs, reached};
 
 /// Whether dropout drops and batch normalisation looks at the batch.
@@ -189,8 +187,8 @@ impl<E: Element> Network<E> {
     }
 
     /// Takes the gradients of the parameters, in their order; zeros where nothing reached one.
-    pub fn take_gradients(&self, gradients: &mut Gradients<E, Cpu>) -> Vec<Vec<E>> {
-        self.parameters.iter().map(|parameter| gradient(gradients, parameter)).collect()
+    pub fn take_gradients(&self, gradients: &mut Gradients<E>) -> Vec<Batch<E>> {
+        self.parameters.iter().map(|parameter| gradient_there(gradients, parameter)).collect()
     }
 
     /// Puts running statistics of batch normalisation, as a training batch left them, in place.

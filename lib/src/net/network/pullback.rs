@@ -1,9 +1,12 @@
 //! A network's other direction: cotangents of nodes in, the cotangent of its input out.
 
+use obverse_engine::Binary;
+
 use super::{Network, Slopes, Trace};
 use crate::net::op::Cotangent;
 use crate::ops::arithmetic::combine;
 use crate::ops::{accumulate, normalise};
+use crate::tensor::device::{computed, on_device_already, repeated};
 use crate::tensor::{Batch, Element, Tape, shape, view, view_mut, zeros};
 
 impl<E: Element> Network<E> {
@@ -47,7 +50,9 @@ impl<E: Element> Network<E> {
             }
             let Some(mut cotangent) = waiting[from].take() else { continue };
             // Off the tape nothing depends on a cotangent of zeros, such as those of branches that hold none of a block's channels.
-            if !tape.records() && view(&cotangent).iter().all(|&value| value == E::zero()) {
+            // What lies on a device is not looked at: it would have to come back.
+            let is_here = !on_device_already(&[&cotangent]);
+            if is_here && !tape.records() && view(&cotangent).iter().all(|&value| value == E::zero()) {
                 skipped = Some(shape(&cotangent).0);
                 continue;
             }
@@ -89,6 +94,17 @@ impl<E: Element> Network<E> {
 
 /// Zeroes cotangents that would push down what is off; `y`, one image or as many, is what the rectifier gave.
 fn redirect<E: Element>(cotangent: &mut Batch<E>, y: &Batch<E>) {
+    let images = shape(cotangent).0;
+    let there = computed(&[&*cotangent, y], |program, values| {
+        let (cotangent, y) = (values[0], repeated(values[1], images));
+        let nothing = program.zeros(&cotangent.shape());
+        let pushes_down = y.above(0.0).select(nothing, nothing.binary(Binary::Greater, cotangent));
+        [pushes_down.select(nothing, cotangent)]
+    });
+    if let Some([redirected]) = there {
+        *cotangent = redirected;
+        return;
+    }
     let length = view(y).len();
     for image in view_mut(cotangent).chunks_mut(length) {
         for (cotangent, &y) in image.iter_mut().zip(view(y)) {
@@ -103,7 +119,9 @@ fn redirect<E: Element>(cotangent: &mut Batch<E>, y: &Batch<E>) {
 fn summed<E: Element>(tape: &mut Tape<E>, before: Option<Batch<E>>, more: Batch<E>) -> Batch<E> {
     match before {
         None => more,
-        Some(mut before) if !tape.records() && shape(&before) == shape(&more) => {
+        Some(mut before)
+            if !tape.records() && shape(&before) == shape(&more) && !on_device_already(&[&before, &more]) =>
+        {
             accumulate(view_mut(&mut before), view(&more));
             before
         }

@@ -21,9 +21,11 @@ mod pytorch;
 mod smooth;
 #[cfg(test)]
 mod tests;
+mod there;
 
 use super::accumulate;
 use super::broadcast::evaluated;
+use crate::tensor::device::on_device;
 use crate::tensor::{Batch, Element, GRAIN, Tape, batch, filled_in_chunks, shape, view};
 
 pub use curve::Activation;
@@ -55,6 +57,9 @@ pub(crate) fn softplus<E: Element>(x: E) -> E {
 
 /// f(x), recorded on the tape.
 pub fn activate<E: Element>(tape: &mut Tape<E>, x: &Batch<E>, activation: Activation) -> Batch<E> {
+    if let Some(y) = on_device(tape, &[x], shape(x), |_, x| there::value(activation, x[0])) {
+        return y;
+    }
     let values = match activation {
         // Known before the loop, so that the loop is vectorised.
         Activation::LeakyRelu { slope } if is_rectifier(slope) => {
@@ -75,6 +80,14 @@ pub fn pullback<E: Element>(
     x: &Batch<E>,
     activation: Activation,
 ) -> Batch<E> {
+    let (images, (_, h, w, c)) = (shape(x).0, shape(cotangent));
+    let there = on_device(tape, &[cotangent, x], shape(cotangent), |_, values| {
+        there::slope(activation, values[1])
+            .map_or_else(|| values[0] * 0.0, |slope| values[0] * slope.reshape(&[images, h, w, c]))
+    });
+    if let Some(result) = there {
+        return result;
+    }
     let result = batch(times_slopes(view(cotangent), view(x), activation), shape(cotangent));
     record_product(tape, cotangent, &result, x, activation);
     // Recorded last, so run first: it leaves the gradient for the product to take.
@@ -162,10 +175,9 @@ fn record_product<E: Element>(
     let (input, output, x) = (input.ghost(), output.ghost(), x.clone());
     tape.add_backward_op(move |gradients| {
         // Taken, not put back: nothing earlier on the tape reads it, so its memory is freed here.
-        let upstream = std::mem::take(&mut **gradients.get_or_alloc_mut(&output)?);
+        let upstream = gradients.take(&output);
         let product = times_slopes(&upstream, view(&x), activation);
-        accumulate(gradients.get_or_alloc_mut(&input)?, &product);
-        Ok(())
+        accumulate(gradients.of(&input), &product);
     });
 }
 
@@ -182,13 +194,12 @@ fn record_curvature<E: Element>(
     }
     let (cotangent, output, x) = (cotangent.clone(), output.ghost(), x.clone());
     tape.add_backward_op(move |gradients| {
-        let upstream = std::mem::take(&mut **gradients.get_or_alloc_mut(&output)?);
+        let upstream = gradients.take(&output);
         let curvatures = filled(view(&x), activation, Order::Curvature);
         let bent = map_pairs(view(&cotangent), &curvatures, |cotangent, curvature| cotangent * curvature);
         let bent = map_pairs(&upstream, &bent, |upstream, bent| upstream * bent);
-        let target = gradients.get_or_alloc_mut(&x)?;
+        let target = gradients.of(&x);
         bent.chunks(view(&x).len()).for_each(|part| accumulate(target, part));
-        **gradients.get_or_alloc_mut(&output)? = upstream;
-        Ok(())
+        gradients.put(&output, upstream);
     });
 }

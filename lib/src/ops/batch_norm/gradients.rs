@@ -1,11 +1,9 @@
 //! The gradients of batch normalisation and of its pullbacks.
 
-use dfdx::prelude::{Cpu, Gradients};
-
 use super::rows::{each, factors, scaled};
 use super::sums::{Sums, means, project};
 use crate::ops::accumulate;
-use crate::tensor::{Batch, Element, Tape, view};
+use crate::tensor::{Batch, Element, Gradients, Tape, view};
 
 /// Adds one value per channel to a gradient.
 fn add_channels<E: Element>(target: &mut [E], value: impl Fn(usize) -> f64) {
@@ -26,12 +24,11 @@ pub(super) fn record<E: Element>(
     }
     let (x, gain, bias, y) = (x.clone(), gain.clone(), bias.ghost(), y.ghost());
     tape.add_backward_op(move |gradients| {
-        let upstream = std::mem::take(&mut **gradients.get_or_alloc_mut(&y)?);
+        let upstream = gradients.take(&y);
         let (gradient, sums) = back(&upstream, &x, view(&gain));
-        accumulate(gradients.get_or_alloc_mut(&x)?, &gradient);
-        add_channels(gradients.get_or_alloc_mut(&gain)?, |channel| sums.total(channel, 1));
-        add_channels(gradients.get_or_alloc_mut(&bias)?, |channel| sums.total(channel, 0));
-        Ok(())
+        accumulate(gradients.of(&x), &gradient);
+        add_channels(gradients.of(&gain), |channel| sums.total(channel, 1));
+        add_channels(gradients.of(&bias), |channel| sums.total(channel, 0));
     });
 }
 
@@ -48,16 +45,15 @@ pub(super) fn record_pullback<E: Element>(
     }
     let (cotangent, gain, result) = (cotangent.clone(), gain.clone(), result.ghost());
     tape.add_backward_op(move |gradients| {
-        let upstream = std::mem::take(&mut **gradients.get_or_alloc_mut(&result)?);
+        let upstream = gradients.take(&result);
         let channels = scales.len();
         let values = view(&cotangent);
         let product = |i: usize, channel: usize| [(upstream[i] * values[i] * scales[channel].1).wide()];
         let rows = upstream.len() / channels.max(1);
         let products: Vec<_> = means(channels, rows, product).collect();
-        add_channels(gradients.get_or_alloc_mut(&gain)?, |channel| products[channel][0] * rows as f64);
+        add_channels(gradients.of(&gain), |channel| products[channel][0] * rows as f64);
         let gradient = scaled(&upstream, &factors(view(&gain), &scales));
-        accumulate(gradients.get_or_alloc_mut(&cotangent)?, &gradient);
-        Ok(())
+        accumulate(gradients.of(&cotangent), &gradient);
     });
 }
 
@@ -75,13 +71,13 @@ pub(super) fn record_pullback_training<E: Element>(
     }
     let (cotangent, x, gain, result) = (cotangent.clone(), x.clone(), gain.clone(), result.ghost());
     tape.add_backward_op(move |gradients| {
-        let upstream = std::mem::take(&mut **gradients.get_or_alloc_mut(&result)?);
+        let upstream = gradients.take(&result);
         let of_upstream = Sums::of(&upstream, &x, &scales);
         let gradient = project(&upstream, &x, view(&gain), &scales, &of_upstream);
-        accumulate(gradients.get_or_alloc_mut(&cotangent)?, &gradient);
+        accumulate(gradients.of(&cotangent), &gradient);
         let second = Second::of(&upstream, of_upstream, view(&cotangent), &x, scales);
-        accumulate(gradients.get_or_alloc_mut(&x)?, &second.x_gradient(&upstream, view(&cotangent), &x, view(&gain)));
-        second.add_gain_gradient(gradients, &gain)
+        accumulate(gradients.of(&x), &second.x_gradient(&upstream, view(&cotangent), &x, view(&gain)));
+        second.add_gain_gradient(gradients, &gain);
     });
 }
 
@@ -123,16 +119,11 @@ impl<E: Element> Second<E> {
     }
 
     /// The derivative in g: s (A - B D) times the batch's size.
-    fn add_gain_gradient(
-        &self,
-        gradients: &mut Gradients<E, Cpu>,
-        gain: &Batch<E>,
-    ) -> Result<(), dfdx::prelude::CpuError> {
+    fn add_gain_gradient(&self, gradients: &mut Gradients<E>, gain: &Batch<E>) {
         let count = self.of_upstream.count as f64;
-        add_channels(gradients.get_or_alloc_mut(gain)?, |channel| {
+        add_channels(gradients.of(gain), |channel| {
             let product = self.of_upstream.means[channel][1] * self.of_cotangent.means[channel][1];
             self.scales[channel].1.wide() * (self.covariances[channel] - product) * count
         });
-        Ok(())
     }
 }

@@ -20,12 +20,13 @@ mod sums;
 
 use super::activation::{before_rectifier, rectified, rectify};
 use super::arithmetic::repeat;
+use crate::tensor::device::{on_device, on_device_already, pulled_back};
 use crate::tensor::{Batch, Element, Tape, batch, shape, view};
 use gradients::{record, record_pullback, record_pullback_training};
 use rows::{factors, normalised, scaled, scaled_where};
 use sums::{Sums, project};
 
-pub use statistics::Statistics;
+pub use statistics::{Moments, Statistics};
 
 /// Inference: normalised by running statistics, and rectified where a slope below zero is given.
 pub fn batch_norm<E: Element>(
@@ -36,6 +37,14 @@ pub fn batch_norm<E: Element>(
     rectifier: Option<E>,
     epsilon: f64,
 ) -> Batch<E> {
+    let there = on_device(tape, &[x, gain, bias], shape(x), |program, values| {
+        let [mean, scale] = running.there(program, epsilon);
+        let y = (values[0] - mean) * (scale * values[1]) + values[2];
+        rectifier.map_or(y, |slope| y.above(0.0).select(y, y * slope.wide()))
+    });
+    if let Some(y) = there {
+        return y;
+    }
     let scales = running.scales::<E>(epsilon);
     if !tape.records() {
         return match rectifier {
@@ -57,7 +66,13 @@ pub fn batch_norm_training<E: Element>(
     gain: &Batch<E>,
     bias: &Batch<E>,
     epsilon: f64,
-) -> (Batch<E>, Statistics) {
+) -> (Batch<E>, Moments<E>) {
+    let there = on_device(tape, &[x, gain, bias], shape(x), |_, values| {
+        statistics::normalised(values[0], epsilon) * values[1] + values[2]
+    });
+    if let Some(y) = there {
+        return (y, Moments::of(x));
+    }
     let statistics = Statistics::of(x);
     let scales = statistics.scales::<E>(epsilon);
     let y = normalised(x, gain, bias, &scales, |y| y);
@@ -66,7 +81,7 @@ pub fn batch_norm_training<E: Element>(
         let gradient = project(upstream, x, gain, &scales, &sums);
         (gradient, sums)
     });
-    (y, statistics)
+    (y, Moments::Here(statistics))
 }
 
 /// The cotangent of x for a cotangent of [`batch_norm`]: c g s, and where it rectified, 0 or the slope where its result `y`
@@ -79,6 +94,16 @@ pub fn pullback<E: Element>(
     running: &Statistics,
     epsilon: f64,
 ) -> Batch<E> {
+    if on_device_already(&[cotangent, gain]) {
+        let cotangent = before_rectifier(tape, cotangent, rectifier);
+        let there = on_device(tape, &[&cotangent, gain], shape(&cotangent), |program, values| {
+            let [_, scale] = running.there(program, epsilon);
+            values[0] * (scale * values[1])
+        });
+        if let Some(result) = there {
+            return result;
+        }
+    }
     let scales = running.scales::<E>(epsilon);
     if let Some((y, slope)) = rectifier.filter(|_| !tape.records()) {
         let values = scaled_where(view(cotangent), view(y), slope, &factors(view(gain), &scales));
@@ -101,6 +126,12 @@ pub(crate) fn pullback_training<E: Element>(
     epsilon: f64,
 ) -> Batch<E> {
     let x = repeat(tape, x, shape(cotangent).0 / shape(x).0.max(1));
+    let there = pulled_back(tape, cotangent, &[&x, gain], 0, |_, values| {
+        statistics::normalised(values[0], epsilon) * values[1]
+    });
+    if let Some(result) = there {
+        return result;
+    }
     let scales = Statistics::of(&x).scales::<E>(epsilon);
     let sums = Sums::of(view(cotangent), &x, &scales);
     let result = batch(project(view(cotangent), &x, view(gain), &scales, &sums), shape(cotangent));

@@ -1,7 +1,11 @@
 //! The statistics that batches are normalised by.
 
+use obverse_engine::{Program, Variable};
+
 use super::sums::means;
-use crate::tensor::{Batch, Element, batch, shape, view};
+use crate::ops::arithmetic::combine;
+use crate::tensor::device::on_device;
+use crate::tensor::{Batch, Element, Tape, batch, count, shape, view};
 
 /// The mean and the biased variance of each channel.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,9 +46,59 @@ impl Statistics {
         (mix(running.0, &self.mean, 1.0), mix(running.1, &self.variance, unbiased))
     }
 
+    /// For each channel the mean m and the factor s, for devices.
+    pub(super) fn there<'p>(&self, program: &'p Program, epsilon: f64) -> [Variable<'p>; 2] {
+        let scales: Vec<f64> = self.variance.iter().map(|variance| 1.0 / (variance + epsilon).sqrt()).collect();
+        [&self.mean, &scales].map(|values| program.constant(values, &[1, 1, 1, values.len()]))
+    }
+
     /// For each channel the mean m and the factor s.
     pub(crate) fn scales<E: Element>(&self, epsilon: f64) -> Vec<(E, E)> {
         let pairs = self.mean.iter().zip(&self.variance);
         pairs.map(|(&mean, variance)| (E::of(mean), E::of(1.0 / (variance + epsilon).sqrt()))).collect()
     }
+}
+
+/// The statistics of a batch in training, where the batch lies.
+#[derive(Clone, Debug)]
+pub enum Moments<E: Element> {
+    /// In the processor's memory.
+    Here(Statistics),
+    /// On a device: the mean, the biased variance, and the number of values per channel.
+    There(Batch<E>, Batch<E>, usize),
+}
+
+impl<E: Element> Moments<E> {
+    /// Those of a batch.
+    pub fn of(x: &Batch<E>) -> Self {
+        let channels = shape(x).3;
+        let moment = |of: fn(Variable<'_>) -> Variable<'_>| {
+            on_device(&mut Tape::off(), &[x], (1, 1, 1, channels), |_, x| of(x[0]).mean(&[0, 1, 2]))
+        };
+        let variance = || moment(|x| (x - x.mean(&[0, 1, 2])).squared());
+        match moment(|x| x).and_then(|mean| Some((mean, variance()?))) {
+            Some((mean, variance)) => Self::There(mean, variance, count(x) / channels.max(1)),
+            None => Self::Here(Statistics::of(x)),
+        }
+    }
+
+    /// As [`Statistics::update`].
+    pub fn update(&self, running: (&Batch<E>, &Batch<E>), momentum: f64) -> (Batch<E>, Batch<E>) {
+        let (mean, variance, count) = match self {
+            Self::Here(statistics) => return statistics.update(running, momentum),
+            Self::There(mean, variance, count) => (mean, variance, count),
+        };
+        let unbiased = *count as f64 / count.saturating_sub(1).max(1) as f64;
+        let mix = |old: &Batch<E>, new: &Batch<E>, factor: f64| {
+            let share = E::of(momentum * factor);
+            combine(&mut Tape::off(), E::of(1.0 - momentum), old, share, new)
+        };
+        (mix(running.0, mean, 1.0), mix(running.1, variance, unbiased))
+    }
+}
+
+/// A batch less its mean over its deviation, channel by channel, for devices.
+pub(super) fn normalised(x: Variable<'_>, epsilon: f64) -> Variable<'_> {
+    let centred = x - x.mean(&[0, 1, 2]);
+    centred * (centred.squared().mean(&[0, 1, 2]) + epsilon).sqrt().recip()
 }

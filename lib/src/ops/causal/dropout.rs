@@ -22,6 +22,13 @@ impl Dropout {
         65536.0 / (65536.0 - f64::from(self.limit))
     }
 
+    /// What `count` activations of the batch are multiplied by, for devices.
+    pub(super) fn factors(self, count: usize) -> Vec<f64> {
+        let draws = self.stream.bits(0..count.div_ceil(4));
+        let bits: &[u16] = bytemuck::cast_slice(&draws);
+        bits[..count].iter().map(|&bits| if bits >= self.limit { self.scale() } else { 0.0 }).collect()
+    }
+
     /// The bits of activations `first..first + count`, four to a draw, and where they start.
     pub(super) fn bits(self, first: usize, count: usize) -> Mask {
         let draws = self.stream.bits(first / 4..(first + count).div_ceil(4));

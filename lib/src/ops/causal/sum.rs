@@ -1,12 +1,11 @@
 //! The sum of the terms, and the gradients of all of them, image by image.
 
-use dfdx::prelude::{Cpu, CpuError, Gradients};
 use rayon::prelude::*;
 
 use super::plane::{Layout, OwnedTerm, add_to, spread};
 use crate::ops::product::{Target, Write, product_in_place};
 use crate::ops::{InputGradient, accumulate};
-use crate::tensor::{Batch, Element, Tape, shape, view};
+use crate::tensor::{Batch, Element, Gradients, Tape, shape, view};
 
 /// Parts of a batch whose weight gradients are summed separately.
 const LANES: usize = 8;
@@ -85,15 +84,15 @@ impl<E: Element> Sum<E> {
         }
         let y = y.ghost();
         tape.add_backward_op(move |gradients| {
-            let upstream = std::mem::take(&mut **gradients.get_or_alloc_mut(&y)?);
+            let upstream = gradients.take(&y);
             self.backward(gradients, &upstream)
         });
     }
 
-    fn backward(&self, gradients: &mut Gradients<E, Cpu>, upstream: &[E]) -> Result<(), CpuError> {
+    fn backward(&self, gradients: &mut Gradients<E>, upstream: &[E]) {
         let (images, height, width, _) = shape(&self.terms[0].inputs[0]);
         let (lane, outputs) = (images.div_ceil(LANES).max(1), self.terms[0].outputs());
-        let mut taken = self.take(gradients)?;
+        let mut taken = self.take(gradients);
         let mut parts: Vec<_> = taken.iter_mut().map(|(values, image)| values.chunks_mut(lane * *image)).collect();
         let lanes: Vec<_> = upstream
             .chunks(lane * height * width * outputs)
@@ -106,27 +105,26 @@ impl<E: Element> Sum<E> {
             .map(|(number, (upstream, parts))| self.backward_lane(number * lane, upstream, &turned, parts))
             .collect();
         drop(parts);
-        self.put(gradients, taken)?;
-        self.add_sums(gradients, &results)
+        self.put(gradients, taken);
+        self.add_sums(gradients, &results);
     }
 
     /// Takes out the gradients of the inputs that need them, each with the length of an image.
-    fn take(&self, gradients: &mut Gradients<E, Cpu>) -> Result<Vec<(Vec<E>, usize)>, CpuError> {
+    fn take(&self, gradients: &mut Gradients<E>) -> Vec<(Vec<E>, usize)> {
         self.wanted()
             .map(|input| {
                 let (images, ..) = shape(input);
-                let values = std::mem::take(&mut **gradients.get_or_alloc_mut(input)?);
+                let values = gradients.take(input);
                 let image = values.len() / images.max(1);
-                Ok((values, image))
+                (values, image)
             })
             .collect()
     }
 
-    fn put(&self, gradients: &mut Gradients<E, Cpu>, taken: Vec<(Vec<E>, usize)>) -> Result<(), CpuError> {
+    fn put(&self, gradients: &mut Gradients<E>, taken: Vec<(Vec<E>, usize)>) {
         for (input, (values, _)) in self.wanted().zip(taken) {
-            **gradients.get_or_alloc_mut(input)? = values;
+            gradients.put(input, values);
         }
-        Ok(())
     }
 
     fn wanted(&self) -> impl Iterator<Item = &Batch<E>> {
@@ -173,24 +171,23 @@ impl<E: Element> Sum<E> {
     }
 
     /// Adds the lanes' sums to the gradients of weights and biases, in order.
-    fn add_sums(&self, gradients: &mut Gradients<E, Cpu>, lanes: &[Lane<E>]) -> Result<(), CpuError> {
+    fn add_sums(&self, gradients: &mut Gradients<E>, lanes: &[Lane<E>]) {
         for (number, term) in self.terms.iter().enumerate() {
             let mut sum = vec![E::zero(); view(&term.weight).len()];
             lanes.iter().for_each(|lane| accumulate(&mut sum, &lane.weights[number]));
             let (outputs, depth) = (term.outputs(), sum.len() / term.outputs());
-            let target = gradients.get_or_alloc_mut(&term.weight)?;
+            let target = gradients.of(&term.weight);
             target.par_chunks_mut(depth).enumerate().for_each(|(output, row)| {
                 row.iter_mut().enumerate().for_each(|(k, value)| *value += sum[k * outputs + output]);
             });
         }
         for bias in &self.biases {
             let (own, outputs) = (shape(bias).0, shape(bias).3);
-            let target = gradients.get_or_alloc_mut(bias)?;
+            let target = gradients.of(bias);
             for (image, sum) in lanes.iter().flat_map(|lane| &lane.images).enumerate() {
                 add_to(&mut target[if own == 1 { 0 } else { image * outputs }..][..outputs], sum);
             }
         }
-        Ok(())
     }
 }
 

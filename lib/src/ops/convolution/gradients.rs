@@ -1,6 +1,5 @@
 //! The gradients of a convolution and of its adjoint, summed over a fixed number of lanes.
 
-use dfdx::prelude::{Cpu, CpuError, Gradients};
 use rayon::prelude::*;
 
 use super::geometry::Geometry;
@@ -9,7 +8,7 @@ use super::products::{Backward, Scratch, Threads};
 use super::slopes::{Slopes, sloped};
 use crate::ops::product::{Target, Write, product_in_place};
 use crate::ops::{InputGradient, accumulate};
-use crate::tensor::{Batch, Element, Tape, shape, view};
+use crate::tensor::{Batch, Element, Gradients, Tape, shape, view};
 
 /// Records the gradients of W, b and x for that of y.
 #[expect(clippy::too_many_arguments, reason = "an operation's tensors and settings, named one by one")]
@@ -29,19 +28,19 @@ pub(super) fn record_convolve<E: Element>(
     let slopes = slope.map(|slope| Slopes::new(y, slope));
     let (x, weight, bias, y) = (x.clone(), weight.clone(), bias.cloned(), y.ghost());
     tape.add_backward_op(move |gradients| {
-        let mut delta = std::mem::take(&mut **gradients.get_or_alloc_mut(&y)?);
+        let mut delta = gradients.take(&y);
         if geometry.is_narrow() {
             if let Some(slopes) = &slopes {
                 slopes.apply_to_all(&mut delta);
             }
             if let Some(bias) = &bias {
-                add_column_sums(gradients.get_or_alloc_mut(bias)?, &delta);
+                add_column_sums(gradients.of(bias), &delta);
             }
             return add_grouped(gradients, &geometry, &delta, &x, &weight, input);
         }
         let lane = Geometry::lane(shape(&x).0);
         let mut x_gradient = match input {
-            InputGradient::Wanted => std::mem::take(&mut **gradients.get_or_alloc_mut(&x)?),
+            InputGradient::Wanted => gradients.take(&x),
             InputGradient::Unwanted => Vec::new(),
         };
         let mut x_lanes = x_gradient.chunks_mut(lane * geometry.input_len());
@@ -60,10 +59,10 @@ pub(super) fn record_convolve<E: Element>(
         let sums: Vec<Vec<E>> = sums.collect();
         drop(x_lanes);
         if input == InputGradient::Wanted {
-            **gradients.get_or_alloc_mut(&x)? = x_gradient;
+            gradients.put(&x, x_gradient);
         }
         if let Some(bias) = &bias {
-            add_column_sums(gradients.get_or_alloc_mut(bias)?, &delta);
+            add_column_sums(gradients.of(bias), &delta);
         }
         add_lanes(gradients, &weight, &sums)
     });
@@ -71,20 +70,19 @@ pub(super) fn record_convolve<E: Element>(
 
 /// The gradients of W and x of a convolution of narrow groups for `delta`, that of its results before the rectifier.
 fn add_grouped<E: Element>(
-    gradients: &mut Gradients<E, Cpu>,
+    gradients: &mut Gradients<E>,
     geometry: &Geometry,
     delta: &[E],
     x: &Batch<E>,
     weight: &Batch<E>,
     input: InputGradient,
-) -> Result<(), CpuError> {
+) {
     if input == InputGradient::Wanted {
         let gradient = Grouped::adjoint(geometry).apply(delta, None, view(weight), |_| ());
-        accumulate(gradients.get_or_alloc_mut(x)?, &gradient);
+        accumulate(gradients.of(x), &gradient);
     }
     let gradient = Grouped::forward(geometry).weight_gradient(view(x), delta, None);
-    accumulate(gradients.get_or_alloc_mut(weight)?, &gradient);
-    Ok(())
+    accumulate(gradients.of(weight), &gradient);
 }
 
 /// One lane's share of the gradients: that of W, `length` values, is returned; that of x, where it is wanted, is added to the
@@ -128,12 +126,12 @@ pub(super) fn record_adjoint<E: Element>(
     }
     let (cotangent, weight, x) = (cotangent.clone(), weight.clone(), x.ghost());
     tape.add_backward_op(move |gradients| {
-        let upstream = std::mem::take(&mut **gradients.get_or_alloc_mut(&x)?);
+        let upstream = gradients.take(&x);
         if geometry.is_narrow() {
             return add_grouped_adjoint(gradients, &geometry, &upstream, &cotangent, slopes.as_ref(), &weight, input);
         }
         let mut gradient = match input {
-            InputGradient::Wanted => std::mem::take(&mut **gradients.get_or_alloc_mut(&cotangent)?),
+            InputGradient::Wanted => gradients.take(&cotangent),
             InputGradient::Unwanted => Vec::new(),
         };
         let lane = Geometry::lane(shape(&cotangent).0);
@@ -154,7 +152,7 @@ pub(super) fn record_adjoint<E: Element>(
         let sums: Vec<Vec<E>> = sums.collect();
         drop(gradient_lanes);
         if input == InputGradient::Wanted {
-            **gradients.get_or_alloc_mut(&cotangent)? = gradient;
+            gradients.put(&cotangent, gradient);
         }
         add_lanes(gradients, &weight, &sums)
     });
@@ -162,25 +160,24 @@ pub(super) fn record_adjoint<E: Element>(
 
 /// As [`add_grouped`], of the adjoint: for `upstream`, the gradient of what it gave.
 fn add_grouped_adjoint<E: Element>(
-    gradients: &mut Gradients<E, Cpu>,
+    gradients: &mut Gradients<E>,
     geometry: &Geometry,
     upstream: &[E],
     cotangent: &Batch<E>,
     slopes: Option<&Slopes<E>>,
     weight: &Batch<E>,
     input: InputGradient,
-) -> Result<(), CpuError> {
+) {
     let grouped = Grouped::forward(geometry);
     if input == InputGradient::Wanted {
         let mut gradient = grouped.apply(upstream, None, view(weight), |_| ());
         if let Some(slopes) = slopes {
             slopes.apply_to_all(&mut gradient);
         }
-        accumulate(gradients.get_or_alloc_mut(cotangent)?, &gradient);
+        accumulate(gradients.of(cotangent), &gradient);
     }
     let gradient = grouped.weight_gradient(upstream, view(cotangent), slopes);
-    accumulate(gradients.get_or_alloc_mut(weight)?, &gradient);
-    Ok(())
+    accumulate(gradients.of(weight), &gradient);
 }
 
 /// One lane's share of the gradients of the cotangent (added to `gradient`) and W (returned). The patches of `upstream`
@@ -224,14 +221,9 @@ fn adjoint_lane<E: Element>(
 }
 
 /// Adds the lanes' sums to the gradient of W, in order.
-fn add_lanes<E: Element>(
-    gradients: &mut Gradients<E, Cpu>,
-    weight: &Batch<E>,
-    sums: &[Vec<E>],
-) -> Result<(), CpuError> {
-    let target = gradients.get_or_alloc_mut(weight)?;
+fn add_lanes<E: Element>(gradients: &mut Gradients<E>, weight: &Batch<E>, sums: &[Vec<E>]) {
+    let target = gradients.of(weight);
     sums.iter().for_each(|sum| accumulate(target, sum));
-    Ok(())
 }
 
 /// `target[j] += sum over rows of values[., j]`; the gradient of a bias. Rows are summed in fixed blocks, in order.

@@ -25,10 +25,14 @@ mod patches;
 mod products;
 mod reach;
 mod slopes;
+mod there;
 
 use super::InputGradient;
+use super::activation::before_rectifier;
+use super::linear::{finished, operands};
 use super::weight::Weight;
-use crate::tensor::{Batch, Element, Tape, batch, filled_in_chunks, shape, view};
+use crate::tensor::device::{on_device_already, on_device_wanting};
+use crate::tensor::{Batch, Element, Tape, batch, count, filled_in_chunks, shape, view};
 use geometry::Geometry;
 use gradients::{record_adjoint, record_convolve};
 use grouped::Grouped;
@@ -56,14 +60,22 @@ pub fn convolve<'a, E: Element>(
     let weight = constant.values;
     let geometry = Geometry::new(convolution, (h, w), weight);
     assert_eq!(
-        view(x).len(),
+        count(x),
         n * geometry.input_len(),
         "convolve: expected images with the weight's channels, found {:?}",
         shape(x)
     );
-    let bias_values = bias.map(view);
-    let fits = bias_values.is_none_or(|bias| bias.len() == geometry.outputs);
+    let fits = bias.is_none_or(|bias| count(bias) == geometry.outputs);
     assert!(fits, "convolve: expected a bias for each of {} outputs, found another number", geometry.outputs);
+    let (inputs, wanted) = operands(x, weight, bias, input);
+    let to = (n, geometry.output.0, geometry.output.1, geometry.outputs);
+    let there = on_device_wanting(tape, &inputs, &wanted, to, |_, values| {
+        finished(there::convolved(values[0], values[1], convolution), values.get(2).copied(), slope)
+    });
+    if let Some(y) = there {
+        return y;
+    }
+    let bias_values = bias.map(view);
     let y = if geometry.is_narrow() {
         Grouped::forward(&geometry).apply(view(x), None, view(weight), |y| finish(y, bias_values, slope))
     } else {
@@ -121,10 +133,22 @@ pub(super) fn transposed<E: Element>(
     let geometry = Geometry::new(convolution, size, weight);
     let found = shape(cotangent);
     assert_eq!(
-        view(cotangent).len(),
+        count(cotangent),
         n * geometry.output_len(),
         "convolution transposed: expected its outputs, found {found:?}"
     );
+    let to = (n, size.0, size.1, geometry.channels);
+    if on_device_already(&[cotangent, weight]) {
+        let delta = before_rectifier(tape, cotangent, slopes);
+        let (inputs, wanted) = operands(&delta, weight, None, input);
+        let x = on_device_wanting(tape, &inputs, &wanted, to, |program, values| {
+            let x = program.unknown(&[n, size.0, size.1, geometry.channels]);
+            there::back(program, values[0], x, values[1], convolution)
+        });
+        if let Some(x) = x {
+            return x;
+        }
+    }
     let slopes = slopes.map(|(y, slope)| Slopes::new(y, slope));
     let x = if geometry.is_narrow() {
         Grouped::adjoint(&geometry).apply(view(cotangent), slopes.as_ref(), view(weight), |_| ())

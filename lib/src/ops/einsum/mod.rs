@@ -20,10 +20,12 @@ mod direct;
 mod operand;
 #[cfg(test)]
 mod tests;
+mod there;
 
 use std::collections::BTreeMap;
 
 use super::accumulate;
+use crate::tensor::device::on_device;
 use crate::tensor::{Batch, Element, Tape, batch, image_len, shape, view};
 use operand::{IMAGES, Letters, Operand};
 
@@ -119,6 +121,12 @@ pub fn einsum<E: Element>(
     let counts = [shape(left).0, shape(right).0];
     let images = if counts[0] == 1 { counts[1] } else { counts[0] };
     assert!(counts[1] == images || counts[1] == 1, "einsum: expected as many images, or one for all, found {counts:?}");
+    let there = on_device(tape, &[left, right], (images, size.0, size.1, size.2), |_, values| {
+        there::summed(subscripts, values[0], values[1], images)
+    });
+    if let Some(y) = there {
+        return y;
+    }
     let values = subscripts.values((view(left), counts[0]), (view(right), counts[1]), images);
     let y = batch(values, (images, size.0, size.1, size.2));
     record(tape, subscripts, left, right, &y);
@@ -133,13 +141,12 @@ fn record<E: Element>(tape: &mut Tape<E>, subscripts: &Subscripts, left: &Batch<
     let images = shape(y).0;
     let (subscripts, left, right, y) = (subscripts.clone(), left.clone(), right.clone(), y.ghost());
     tape.add_backward_op(move |gradients| {
-        let upstream = std::mem::take(&mut **gradients.get_or_alloc_mut(&y)?);
+        let upstream = gradients.take(&y);
         let upstream = (&upstream[..], images);
         let counts = [shape(&left).0, shape(&right).0];
         let of_left = subscripts.of_left().values(upstream, (view(&right), counts[1]), counts[0]);
-        accumulate(gradients.get_or_alloc_mut(&left)?, &of_left);
+        accumulate(gradients.of(&left), &of_left);
         let of_right = subscripts.of_right().values((view(&left), counts[0]), upstream, counts[1]);
-        accumulate(gradients.get_or_alloc_mut(&right)?, &of_right);
-        Ok(())
+        accumulate(gradients.of(&right), &of_right);
     });
 }

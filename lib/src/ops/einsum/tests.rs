@@ -95,6 +95,7 @@ fn gradients_are_differences_also_of_one_image_for_all() {
     for word in WORDS {
         let of = subscripts(word, &[('t', 2), ('s', 3), ('h', 2), ('d', 2), ('e', 3)]);
         for images in [[2, 2], [1, 2], [2, 1], [1, 1]] {
+            println!("{word} of {images:?} images");
             check_gradients(&operands(&of, images), |tape, x| run(tape, &of, &x[0], &x[1]));
         }
     }

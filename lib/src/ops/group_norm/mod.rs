@@ -21,8 +21,11 @@ mod places;
 #[cfg(test)]
 mod tests;
 
+use obverse_engine::Variable;
+
 use super::accumulate;
-use crate::tensor::{Batch, Element, Tape, batch, shape, view};
+use crate::tensor::device::{on_device, pulled_back};
+use crate::tensor::{Batch, Element, Tape, batch, count, shape, view};
 use coefficients::{Site, Twice};
 
 /// How channels are grouped, and what is added to variances.
@@ -34,6 +37,17 @@ pub struct Groups {
     pub epsilon: f64,
 }
 
+impl Groups {
+    /// g (x - m) s, for devices.
+    fn scaled<'p>(self, x: Variable<'p>, gain: Variable<'p>) -> Variable<'p> {
+        let shape = x.shape();
+        let grouped = x.reshape(&[shape[0], shape[1] * shape[2], self.groups, shape[3] / self.groups]);
+        let centred = grouped - grouped.mean(&[1, 3]);
+        let scale = (centred.squared().mean(&[1, 3]) + self.epsilon).sqrt().recip();
+        (centred * scale).reshape(&shape) * gain.reshape(&[1, 1, 1, shape[3]])
+    }
+}
+
 /// Group normalisation.
 pub fn group_norm<E: Element>(
     tape: &mut Tape<E>,
@@ -43,19 +57,24 @@ pub fn group_norm<E: Element>(
     groups: Groups,
 ) -> Batch<E> {
     let channels = shape(x).3;
-    let fits = view(gain).len() == channels && view(bias).len() == channels && channels.is_multiple_of(groups.groups);
+    let fits = count(gain) == channels && count(bias) == channels && channels.is_multiple_of(groups.groups);
     assert!(fits, "group_norm: expected a gain and a bias for each of {channels} channels, which the groups divide");
+    let there = on_device(tape, &[x, gain, bias], shape(x), |_, values| {
+        groups.scaled(values[0], values[1]) + values[2].reshape(&[1, 1, 1, channels])
+    });
+    if let Some(y) = there {
+        return y;
+    }
     let site = Site::of(x, gain, groups);
     let y = batch(site.normalised(view(bias)), shape(x));
     if tape.records() {
         let (gain, bias, kept) = (gain.clone(), bias.ghost(), y.ghost());
         tape.add_backward_op(move |gradients| {
-            let upstream = std::mem::take(&mut **gradients.get_or_alloc_mut(&kept)?);
+            let upstream = gradients.take(&kept);
             let (of_x, [of_gain, of_bias]) = site.back(&upstream);
-            accumulate(gradients.get_or_alloc_mut(site.x())?, &of_x);
-            accumulate(gradients.get_or_alloc_mut(&gain)?, &of_gain);
-            accumulate(gradients.get_or_alloc_mut(&bias)?, &of_bias);
-            Ok(())
+            accumulate(gradients.of(site.x()), &of_x);
+            accumulate(gradients.of(&gain), &of_gain);
+            accumulate(gradients.of(&bias), &of_bias);
         });
     }
     y
@@ -70,19 +89,21 @@ pub fn pullback<E: Element>(
     gain: &Batch<E>,
     groups: Groups,
 ) -> Batch<E> {
+    if let Some(result) = pulled_back(tape, cotangent, &[x, gain], 0, |_, values| groups.scaled(values[0], values[1])) {
+        return result;
+    }
     let site = Site::of(x, gain, groups);
     let (values, _) = site.back(view(cotangent));
     let result = batch(values, shape(cotangent));
     if tape.records() {
         let (cotangent, gain, kept) = (cotangent.clone(), gain.clone(), result.ghost());
         tape.add_backward_op(move |gradients| {
-            let upstream = std::mem::take(&mut **gradients.get_or_alloc_mut(&kept)?);
+            let upstream = gradients.take(&kept);
             let Twice { of_cotangent, of_x, of_gain } = site.back_twice(&upstream, view(&cotangent));
-            accumulate(gradients.get_or_alloc_mut(&cotangent)?, &of_cotangent);
-            let (target, length) = (gradients.get_or_alloc_mut(site.x())?, view(site.x()).len().max(1));
+            accumulate(gradients.of(&cotangent), &of_cotangent);
+            let (target, length) = (gradients.of(site.x()), view(site.x()).len().max(1));
             of_x.chunks(length).for_each(|part| accumulate(target, part));
-            accumulate(gradients.get_or_alloc_mut(&gain)?, &of_gain);
-            Ok(())
+            accumulate(gradients.of(&gain), &of_gain);
         });
     }
     result

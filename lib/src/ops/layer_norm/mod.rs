@@ -19,8 +19,11 @@ mod rows;
 #[cfg(test)]
 mod tests;
 
+use obverse_engine::Variable;
+
 use super::accumulate;
-use crate::tensor::{Batch, Element, Tape, batch, shape, view};
+use crate::tensor::device::{on_device, pulled_back};
+use crate::tensor::{Batch, Element, Tape, batch, count, shape, view};
 use rows::{back, back_twice, forward};
 
 /// What rows are normalised by.
@@ -30,6 +33,18 @@ pub enum Norm {
     Deviation(f64),
     /// The root of their mean square, to which this is added.
     RootMeanSquare(f64),
+}
+
+impl Norm {
+    /// g (x - m) s, for devices.
+    fn scaled<'p>(self, x: Variable<'p>, gain: Variable<'p>) -> Variable<'p> {
+        let (centred, epsilon) = match self {
+            Self::Deviation(epsilon) => (x - x.mean(&[3]), epsilon),
+            Self::RootMeanSquare(epsilon) => (x, epsilon),
+        };
+        let scale = (centred.squared().mean(&[3]) + epsilon).sqrt().recip();
+        centred * scale * gain.reshape(&[1, 1, 1, x.shape()[3]])
+    }
 }
 
 /// Layer normalisation.
@@ -55,20 +70,27 @@ fn normalised<E: Element>(
     bias: Option<&Batch<E>>,
     norm: Norm,
 ) -> Batch<E> {
-    let fits = view(gain).len() == shape(x).3 && bias.is_none_or(|bias| view(bias).len() == shape(x).3);
+    let fits = count(gain) == shape(x).3 && bias.is_none_or(|bias| count(bias) == shape(x).3);
     assert!(fits, "layer_norm: expected a gain and a bias for each of {} channels", shape(x).3);
+    let inputs: Vec<&Batch<E>> = [x, gain].into_iter().chain(bias).collect();
+    let there = on_device(tape, &inputs, shape(x), |_, values| {
+        let y = norm.scaled(values[0], values[1]);
+        values.get(2).map_or(y, |bias| y + bias.reshape(&[1, 1, 1, y.shape()[3]]))
+    });
+    if let Some(y) = there {
+        return y;
+    }
     let y = batch(forward(view(x), view(gain), bias.map(view), norm), shape(x));
     if tape.records() {
         let (x, gain, bias, y) = (x.clone(), gain.clone(), bias.map(|bias| bias.ghost()), y.ghost());
         tape.add_backward_op(move |gradients| {
-            let upstream = std::mem::take(&mut **gradients.get_or_alloc_mut(&y)?);
+            let upstream = gradients.take(&y);
             let (of_x, [of_gain, of_bias]) = back(&upstream, view(&x), view(&gain), norm);
-            accumulate(gradients.get_or_alloc_mut(&x)?, &of_x);
-            accumulate(gradients.get_or_alloc_mut(&gain)?, &of_gain);
+            accumulate(gradients.of(&x), &of_x);
+            accumulate(gradients.of(&gain), &of_gain);
             if let Some(bias) = bias {
-                accumulate(gradients.get_or_alloc_mut(&bias)?, &of_bias);
+                accumulate(gradients.of(&bias), &of_bias);
             }
-            Ok(())
         });
     }
     y
@@ -84,18 +106,20 @@ pub fn pullback<E: Element>(
     gain: &Batch<E>,
     norm: Norm,
 ) -> Batch<E> {
+    if let Some(result) = pulled_back(tape, cotangent, &[x, gain], 0, |_, values| norm.scaled(values[0], values[1])) {
+        return result;
+    }
     let (values, _) = back(view(cotangent), view(x), view(gain), norm);
     let result = batch(values, shape(cotangent));
     if tape.records() {
         let (cotangent, x, gain, kept) = (cotangent.clone(), x.clone(), gain.clone(), result.ghost());
         tape.add_backward_op(move |gradients| {
-            let upstream = std::mem::take(&mut **gradients.get_or_alloc_mut(&kept)?);
+            let upstream = gradients.take(&kept);
             let [of_cotangent, of_x, of_gain] = back_twice(&upstream, view(&cotangent), view(&x), view(&gain), norm);
-            accumulate(gradients.get_or_alloc_mut(&cotangent)?, &of_cotangent);
-            let target = gradients.get_or_alloc_mut(&x)?;
+            accumulate(gradients.of(&cotangent), &of_cotangent);
+            let target = gradients.of(&x);
             of_x.chunks(view(&x).len().max(1)).for_each(|part| accumulate(target, part));
-            accumulate(gradients.get_or_alloc_mut(&gain)?, &of_gain);
-            Ok(())
+            accumulate(gradients.of(&gain), &of_gain);
         });
     }
     result

@@ -18,9 +18,11 @@
 mod function;
 #[cfg(test)]
 mod tests;
+mod there;
 
 use super::accumulate;
 use super::broadcast::{Operand, Sum, common, evaluated, folded, resized};
+use crate::tensor::device::{back_through, on_device};
 use crate::tensor::{Batch, Element, Shape, Tape, batch, shape, view};
 use function::Part;
 
@@ -29,6 +31,9 @@ pub use function::Pairwise;
 /// f(a, b), recorded on the tape.
 pub fn pairwise<E: Element>(tape: &mut Tape<E>, a: &Batch<E>, b: &Batch<E>, f: Pairwise) -> Batch<E> {
     let whole = common([shape(a), shape(b)]);
+    if let Some(y) = on_device(tape, &[a, b], whole, |_, values| there::value(f, values[0], values[1])) {
+        return y;
+    }
     let operands = [Operand::of(a, whole), Operand::of(b, whole)];
     let y = batch(evaluated(whole, |start, out| f.fill(Part::Value, &operands, start, out)), whole);
     record(tape, [a, b], &y, f);
@@ -62,6 +67,22 @@ fn product<E: Element>(
     which: usize,
     to: Shape,
 ) -> Batch<E> {
+    let there = on_device(tape, &[cotangent, operands[0], operands[1]], to, |program, values| {
+        let (_, h, w, c) = to;
+        let mut operands = [values[1], values[2]];
+        let own = operands[which].shape();
+        // Of one image that stands for all, the cotangent of each is wanted; of a sum over axes, theirs.
+        let kept = [to.0.max(own[0]), own[1].max(h), own[2].max(w), own[3].max(c)];
+        let whole = there::common(&[values[0].shape(), values[1].shape(), values[2].shape(), kept.to_vec()]);
+        operands[which] = operands[which].expand(&whole);
+        let cotangent = values[0].expand(&whole);
+        let pulled =
+            back_through(program, cotangent, &operands, which, |_, values| there::value(f, values[0], values[1]));
+        pulled.sum_to(&[to.0, h, w, c])
+    });
+    if let Some(result) = there {
+        return result;
+    }
     let factors = [(view(cotangent), shape(cotangent))];
     let result = batch(weighted(&factors, operands, f, Part::Slope(which), to), to);
     record_product(tape, cotangent, operands, f, which, &result);
@@ -98,13 +119,12 @@ fn record<E: Element>(tape: &mut Tape<E>, operands: [&Batch<E>; 2], y: &Batch<E>
     }
     let (operands, y, whole) = (operands.map(Clone::clone), y.ghost(), shape(y));
     tape.add_backward_op(move |gradients| {
-        let upstream = std::mem::take(&mut **gradients.get_or_alloc_mut(&y)?);
+        let upstream = gradients.take(&y);
         for (which, operand) in operands.iter().enumerate() {
             let part = Part::Slope(which);
             let gradient = weighted(&[(&upstream, whole)], operands.each_ref(), f, part, shape(operand));
-            accumulate(gradients.get_or_alloc_mut(operand)?, &gradient);
+            accumulate(gradients.of(operand), &gradient);
         }
-        Ok(())
     });
 }
 
@@ -123,16 +143,15 @@ fn record_product<E: Element>(
     let (operands, cotangent, to) = (operands.map(Clone::clone), cotangent.clone(), shape(result));
     let result = result.ghost();
     tape.add_backward_op(move |gradients| {
-        let upstream = std::mem::take(&mut **gradients.get_or_alloc_mut(&result)?);
+        let upstream = gradients.take(&result);
         let [a, b] = &operands;
         let own = shape(&cotangent);
         let gradient = weighted(&[(&upstream, to)], [a, b], f, Part::Slope(which), own);
-        accumulate(gradients.get_or_alloc_mut(&cotangent)?, &gradient);
+        accumulate(gradients.of(&cotangent), &gradient);
         for (other, operand) in operands.iter().enumerate().filter(|&(other, _)| f.bends(which, other)) {
             let factors = [(upstream.as_slice(), to), (view(&cotangent), own)];
             let gradient = weighted(&factors, [a, b], f, Part::Curvature(which, other), shape(operand));
-            accumulate(gradients.get_or_alloc_mut(operand)?, &gradient);
+            accumulate(gradients.of(operand), &gradient);
         }
-        Ok(())
     });
 }

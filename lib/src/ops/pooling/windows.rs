@@ -99,6 +99,11 @@ impl Windows {
         (images, self.rows.len(), self.columns.len(), self.channels)
     }
 
+    /// What the sum of each window is divided by, of rows and of columns.
+    pub(super) fn counts(&self, divisor: Divisor) -> [Vec<f64>; 2] {
+        [&self.rows, &self.columns].map(|lines| lines.iter().map(|line| line.count(divisor) as f64).collect())
+    }
+
     fn output_len(&self) -> usize {
         self.rows.len() * self.line_len()
     }

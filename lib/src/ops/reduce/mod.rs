@@ -14,6 +14,9 @@
 mod extreme;
 mod place;
 mod product;
+mod there;
+
+use obverse_engine::Binary;
 
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +25,7 @@ use super::arithmetic::combine;
 use super::broadcast::{Largest, Operand, Smallest, Sum, count, evaluated, folded, resized};
 use super::pairwise::{Pairwise, pairwise, product_sum};
 use super::record_transpose;
+use crate::tensor::device::{on_device, on_device_already, pulled_back};
 use crate::tensor::{Batch, Element, Shape, Tape, batch, shape, view};
 
 /// What joins the values along the axes.
@@ -56,6 +60,13 @@ pub enum Reduction {
 
 /// The reduction of x to the shape `to`: an axis of length 1 in it is joined.
 pub fn reduce<E: Element>(tape: &mut Tape<E>, x: &Batch<E>, to: Shape, reduction: Reduction) -> Batch<E> {
+    let from = shape(x);
+    let there = there::is_own(reduction)
+        .then(|| on_device(tape, &[x], to, |program, x| there::reduced(program, x[0], from, to, reduction)))
+        .flatten();
+    if let Some(y) = there {
+        return y;
+    }
     match reduction {
         Reduction::Mean => resized(tape, x, to, 1.0 / joined(shape(x), to)),
         Reduction::Sum => resized(tape, x, to, 1.0),
@@ -86,6 +97,13 @@ pub fn pullback<E: Element>(tape: &mut Tape<E>, cotangent: &Batch<E>, x: &Batch<
     let (images, h, w, c) = shape(cotangent);
     let (own, height, width, channels) = shape(x);
     let (to, whole) = ((own, h, w, c), (images, height, width, channels));
+    let there = (there::is_own(reduction) && on_device_already(&[cotangent, x])).then(|| {
+        let (from, to) = (whole, (images, h, w, c));
+        pulled_back(tape, cotangent, &[x], 0, |program, x| there::reduced(program, x[0], from, to, reduction))
+    });
+    if let Some(result) = there.flatten() {
+        return result;
+    }
     match reduction {
         Reduction::Mean => resized(tape, cotangent, whole, 1.0 / joined(shape(x), to)),
         Reduction::Sum => resized(tape, cotangent, whole, 1.0),
@@ -128,6 +146,13 @@ fn joined(from: Shape, to: Shape) -> f64 {
 /// The root of the sums of squares, and where they are 0: 1 instead, so that its derivatives stay finite, and these ones by themselves.
 fn norm<E: Element>(tape: &mut Tape<E>, x: &Batch<E>, to: Shape) -> (Batch<E>, Option<Batch<E>>) {
     let squares = product_sum(tape, x, x, to);
+    let there = on_device(&mut Tape::off(), &[&squares], to, |program, x| {
+        x[0].binary(Binary::Equal, program.constant(&[0.0], &[1; 4]))
+    });
+    if let Some(zeros) = there {
+        let positive = combine(tape, E::one(), &squares, E::one(), &zeros);
+        return (activate(tape, &positive, Activation::Sqrt), Some(zeros));
+    }
     let is_zero = |value: &E| *value == E::zero();
     if !view(&squares).iter().any(is_zero) {
         return (activate(tape, &squares, Activation::Sqrt), None);
@@ -140,6 +165,14 @@ fn norm<E: Element>(tape: &mut Tape<E>, x: &Batch<E>, to: Shape) -> (Batch<E>, O
 
 fn log_sum_exp<E: Element>(tape: &mut Tape<E>, x: &Batch<E>, to: Shape) -> Batch<E> {
     let from = shape(x);
+    let there = on_device(tape, &[x], to, |_, x| {
+        let joined = there::joined(from, to);
+        let largest = joined.iter().fold(x[0], |x, &axis| x.largest(axis)).clamp(-3.0e38, 3.0e38).fixed();
+        (x[0] - largest).exp().sum(&joined).ln() + largest
+    });
+    if let Some(y) = there {
+        return y;
+    }
     let values = Operand::of(x, from);
     let mut largest = folded::<E, Largest>(from, to, |start, out| values.fill(start, out));
     // Of infinite values the largest is no help.

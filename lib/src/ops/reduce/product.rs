@@ -28,13 +28,12 @@ pub(super) fn pullback<E: Element>(tape: &mut Tape<E>, cotangent: &Batch<E>, x: 
     }
     let (cotangent, x, output) = (cotangent.clone(), x.clone(), result.ghost());
     tape.add_backward_op(move |gradients| {
-        let upstream = std::mem::take(&mut **gradients.get_or_alloc_mut(&output)?);
+        let upstream = gradients.take(&output);
         let turned = product([(&upstream, whole), (&without, shape(&x))], whole, own);
-        accumulate(gradients.get_or_alloc_mut(&cotangent)?, &turned);
+        accumulate(gradients.of(&cotangent), &turned);
         let bent = others(&x, own, Some(&upstream));
         let bent = product([(view(&cotangent), own), (&bent, whole)], whole, shape(&x));
-        accumulate(gradients.get_or_alloc_mut(&x)?, &bent);
-        Ok(())
+        accumulate(gradients.of(&x), &bent);
     });
     result
 }

@@ -50,6 +50,7 @@ use crate::objective::parameterisation::Parameterisation;
 use crate::objective::resolved::{Objective, Result};
 use crate::objective::transform::Pipeline;
 use crate::ops::InputGradient;
+use crate::tensor::device::computed;
 use crate::tensor::random::Stream;
 use crate::tensor::{Batch, Element, Tape, batch, image_len, shape, view, view_mut};
 use crate::train::adam::AdamSettings;
@@ -153,7 +154,10 @@ impl<E: Element> Ascent<'_, E> {
         match self.settings.optimiser {
             Optimiser::Adam { learning_rate } => {
                 // Adam descends.
-                let down: Vec<E> = view(&found.gradient).iter().map(|&g| -g).collect();
+                let gradient = &found.gradient;
+                let there = computed(&[gradient], |_, values| [values[0].affine(-1.0, 0.0)]).map(|[down]| down);
+                let down =
+                    there.unwrap_or_else(|| batch(view(gradient).iter().map(|&g| -g).collect(), shape(gradient)));
                 state.adam.advance();
                 state.adam.update(0, &mut state.s, &down, &AdamSettings::with_rate(learning_rate), None);
             }

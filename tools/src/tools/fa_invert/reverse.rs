@@ -43,6 +43,7 @@ impl Data {
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let data = Data::open(arguments)?;
     let mut task = Task::begin(&arguments.rows.common, Some(&arguments.output))?;
+    arguments.rows.on_device(&mut task)?;
     if task.is_fresh()? {
         return Ok(());
     }

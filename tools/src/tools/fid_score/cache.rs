@@ -114,6 +114,7 @@ impl Shelf<'_> {
         // It says nothing by itself: an error of the comparison stays one line.
         let silent = CommonArguments { quiet: true, force: self.common.force, ..CommonArguments::default() };
         let mut task = Task::of_request(&silent, Some(&output), request, shown)?;
+        task.on(&self.features.device, false)?;
         task.resolved("features", &tap.origin)?;
         if !task.is_fresh()? {
             let writer = Writer::create(&output, Dtype::F32, &[tap.dimension])?;
@@ -132,6 +133,7 @@ impl Shelf<'_> {
         let key = [&self.content, &origin.network, &origin.layer, &origin.input, &format!("{:?}", origin.rounding)];
         let pixels = self.features.pixels.words();
         let key = key.map(String::as_str).join("\n") + &format!("\n{:?}\n{pixels:?}", origin.at_every_place);
+        let key = key + self.features.device.name().unwrap_or_default();
         format!("{}.npy", &digest::of_bytes(key.as_bytes())[..32])
     }
 
@@ -146,6 +148,9 @@ impl Shelf<'_> {
         words.extend(self.features.pixels.words().into_iter().map(OsString::from));
         if self.features.no_round {
             words.push("--no-round".into());
+        }
+        if let Some(name) = self.features.device.name() {
+            words.extend(["--device", name].map(OsString::from));
         }
         if self.features.on_error == OnError::Skip {
             words.extend(["--on-error", "skip"].map(OsString::from));

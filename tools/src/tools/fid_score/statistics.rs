@@ -38,6 +38,7 @@ pub(super) fn stats(arguments: &StatsArguments) -> anyhow::Result<()> {
         let opened = pass.features.open(&wanted.into_iter().flatten().collect::<Vec<_>>())?;
         let taps = opened.taps.clone();
         let origin = taps[0].origin.clone();
+        task.on(&pass.features.device, false)?;
         task.resolved("features", &origin)?;
         if task.is_fresh()? {
             return Ok(());
@@ -114,6 +115,7 @@ pub(super) fn merge(arguments: &MergeArguments) -> anyhow::Result<()> {
 
 pub(super) fn features(arguments: &PassArguments) -> anyhow::Result<()> {
     let mut task = Task::begin(&arguments.common, Some(&arguments.output))?;
+    task.on(&arguments.features.device, false)?;
     let pictures = Pictures::open_as(&arguments.images, arguments.features.pixels.scored())?;
     let opened = arguments.features.open(&[Wanted::Compared])?;
     let tap = opened.taps[0].clone();

@@ -21,6 +21,7 @@ pub(super) fn find_space<E: Element + Scalar>(arguments: &CriticalSpaceArguments
     let source = Source::new(&arguments.source)?;
     ensure!(arguments.rows.shard.shard.is_whole(), "--shard: a space needs all samples together; leave it out");
     let mut task = Task::begin(&arguments.rows.common, Some(&arguments.output))?;
+    arguments.rows.on_device(&mut task)?;
     source.declare(&mut task)?;
     if task.is_fresh()? {
         return Ok(());

@@ -24,6 +24,7 @@ pub(super) fn predict_objectives<E: Element + Scalar>(arguments: &PredictArgumen
     ensure!(output != Path::new("-"), "-o: expected a file, because others are written beside it");
     let source = Source::new(&arguments.source)?;
     let mut task = Task::begin(&arguments.rows.common, Some(output))?;
+    arguments.rows.on_device(&mut task)?;
     source.declare(&mut task)?;
     task.beside(companions(arguments, output));
     if task.is_fresh()? {

@@ -21,6 +21,7 @@ pub(super) fn run(arguments: &Arguments, graph: &Graph, output: &Path) -> anyhow
     let images = arguments.images.as_deref().map(|path| open(path, graph, arguments)).transpose()?;
     images.as_ref().map_or(Ok(()), |images| require_images(images, graph))?;
     let mut task = Task::begin(&arguments.rows.common, Some(output))?;
+    arguments.rows.on_device(&mut task)?;
     if task.is_fresh()? {
         return Ok(());
     }

@@ -12,11 +12,14 @@
 //! assert_eq!(draw(mixture, &[0.0, 1.0, -7.0], &[0.5, 0.5], 1.0), [255]);
 //! ```
 
+mod there;
+
 use rayon::prelude::*;
 
 use super::activation::{sigmoid, softplus};
 use super::loss::log_sum;
 use super::{accumulate, categorical};
+use crate::tensor::device::on_device;
 use crate::tensor::{Batch, Element, Tape, batch, shape, view};
 
 /// The smallest log scale.
@@ -91,6 +94,12 @@ pub fn logistic_mixture<E: Element>(
     let images = shape(parameters).0;
     debug_assert_eq!(shape(parameters).3, mixture.parameters());
     debug_assert_eq!(pixels.len(), images * size.0 * size.1 * mixture.colours);
+    let there = on_device(tape, &[parameters], (images, 1, 1, 1), |program, parameters| {
+        mixture.there(program, parameters[0], pixels, size)
+    });
+    if let Some(nll) = there {
+        return nll;
+    }
     let nll: Vec<E> = (0..images)
         .into_par_iter()
         .map(|image| {
@@ -250,7 +259,7 @@ fn record<E: Element>(
     }
     let (parameters, nll, pixels) = (parameters.clone(), nll.ghost(), pixels.to_vec());
     tape.add_backward_op(move |gradients| {
-        let upstream = std::mem::take(&mut **gradients.get_or_alloc_mut(&nll)?);
+        let upstream = gradients.take(&nll);
         let (_, height, width, count) = shape(&parameters);
         let mut result = vec![E::zero(); view(&parameters).len()];
         let images = result.par_chunks_mut((height * width * count).max(1)).zip(&upstream).enumerate();
@@ -261,8 +270,7 @@ fn record<E: Element>(
                 pairs.for_each(|(result, slope)| *result = E::of(upstream.wide() * slope));
             });
         });
-        accumulate(gradients.get_or_alloc_mut(&parameters)?, &result);
-        Ok(())
+        accumulate(gradients.of(&parameters), &result);
     });
 }
 
