@@ -2,6 +2,7 @@
 //! metrics.
 
 mod circumstances;
+mod device;
 mod metrics;
 mod stand;
 
@@ -24,16 +25,14 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use circumstances::{circumstances, cost};
+use device::DEVICE;
 use metrics::{shortened, with_earlier_names};
 use stand::{Stand, digest_of, stands};
 
-use crate::arguments::{CommonArguments, DeviceArgument};
+use crate::arguments::CommonArguments;
 use crate::exit::{Failure, say, tool_name};
 use crate::owned::{self, Lock};
 use crate::request::Request;
-
-/// The argument, and what the sidecar says of it.
-const DEVICE: &str = "device";
 
 /// The measures of a run, by name; see [`obverse::store::sidecar::metric`] for numbers.
 pub type Metrics = Map<String, Value>;
@@ -163,19 +162,6 @@ impl Task {
         let json = serde_json::to_value(&value).with_context(|| format!("{key}: {value:?}"))?;
         self.wanted.resolved.insert(key.to_owned(), json);
         Ok(())
-    }
-
-    /// Computes on the device that was asked for. Its name, processor, driver and precision decide freshness, and stand in the sidecar.
-    ///
-    /// # Errors
-    /// A device that this build or machine does not have; `is_double`, which devices do not compute in.
-    pub fn on(&mut self, argument: &DeviceArgument, is_double: bool) -> anyhow::Result<()> {
-        let Some(name) = argument.name() else { return Ok(()) };
-        ensure!(!is_double, "--device {name}: it computes in f32; leave --precision, or give --device cpu");
-        match argument.open()? {
-            Some(found) => self.resolved(DEVICE, found),
-            None => Ok(()),
-        }
     }
 
     /// Declares the files that are written beside the output; it is not fresh without them.

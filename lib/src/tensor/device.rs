@@ -81,17 +81,12 @@ pub fn choose(engine: Arc<dyn Engine>) {
     let _ = CHOSEN.set(engine);
 }
 
-/// What the device of this process is.
-pub fn chosen() -> Option<&'static Description> {
-    CHOSEN.get().map(|engine| engine.description())
-}
-
-/// `x`, on the device of this process too where one was chosen.
-pub(crate) fn settled<E: Element>(x: &Batch<E>) -> &Batch<E> {
-    if let Some(engine) = CHOSEN.get().filter(|_| E::NAME == "f32") {
+/// Has these lie on the device of this process too, where one was chosen: what a network is about to compute with.
+pub(crate) fn settle<'b, E: Element + 'b>(all: impl IntoIterator<Item = &'b Batch<E>>) {
+    let Some(engine) = CHOSEN.get().filter(|_| E::NAME == "f32") else { return };
+    for x in all {
         x.put_on(|host| sent(array::view(host), shape(x), engine));
     }
-    x
 }
 
 /// An operation on arrays of one device that no gradient passes: new values of some of them, each of the shape of the input that it

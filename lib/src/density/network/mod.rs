@@ -27,7 +27,7 @@ use super::architecture::{Architecture, Condition};
 use super::likelihood::negative_log_likelihood;
 use super::parameters::{Layers, Spec};
 use crate::ops::InputGradient;
-use crate::tensor::device::settled;
+use crate::tensor::device::settle;
 use crate::tensor::{Batch, Element, Tape, batch, view};
 use pass::{Pass, Projected, resized};
 
@@ -89,10 +89,8 @@ impl<E: Element> PixelCnn<E> {
         condition: Option<(&Batch<E>, InputGradient)>,
         mode: Mode,
     ) -> Batch<E> {
-        for parameter in &self.parameters {
-            settled(parameter);
-        }
-        self.pass(tape, condition, mode, Role::Computing).run(settled(x))
+        settle(self.parameters.iter().chain([x]));
+        self.pass(tape, condition, mode, Role::Computing).run(x)
     }
 
     /// The negative log-likelihood of each image, (N, 1, 1, 1), in nats; `pixels` are (N, H, W, C).

@@ -32,7 +32,6 @@ mod settings;
 
 use std::path::Path;
 
-use rayon::prelude::*;
 use serde_json::{Map, Value};
 
 use super::architecture::Architecture;
@@ -40,11 +39,12 @@ use super::network::{Mode, PixelCnn};
 use super::{Error, Result};
 use crate::data::batches::epoch_order;
 use crate::density::Condition;
+use crate::ops::arithmetic::combine;
 use crate::store::npy::Scalar;
 use crate::store::sidecar::metric;
-use crate::tensor::device::{all_finite, computed};
+use crate::tensor::device::all_finite;
 use crate::tensor::random::Stream;
-use crate::tensor::{Batch, Element, GRAIN, Tape, backward, gradient_there, view, view_mut};
+use crate::tensor::{Batch, Element, Tape, backward, gradient_there, view, view_mut};
 use crate::train;
 use crate::train::adam::Adam;
 use crate::train::best::Best;
@@ -142,29 +142,17 @@ impl<'a, E: Element + Scalar> Training<'a, E> {
         self.adam.advance();
         let adam = self.course.adam(position);
         let decay = averaging(self.settings.polyak, self.updates());
+        let (keep, take) = (E::of(decay), E::of(1.0 - decay));
         let parameters = self.model.parameters_mut().iter_mut().zip(&mut self.average);
         for (which, ((parameter, average), gradient)) in parameters.zip(gradients).enumerate() {
             self.adam.update(which, parameter, gradient, &adam, None);
-            towards(average, parameter, decay);
+            *average = combine(&mut Tape::off(), keep, average, take, parameter);
         }
     }
 
     fn updates(&self) -> u64 {
         self.adam.state().2
     }
-}
-
-/// Moves an average to decay average + (1 - decay) value.
-fn towards<E: Element>(average: &mut Batch<E>, value: &Batch<E>, decay: f64) {
-    let moved =
-        computed(&[&*average, value], |_, values| [values[0].affine(decay, 0.0) + values[1].affine(1.0 - decay, 0.0)]);
-    if let Some([moved]) = moved {
-        *average = moved;
-        return;
-    }
-    let (keep, take) = (E::of(decay), E::of(1.0 - decay));
-    let pairs = view_mut(average).par_iter_mut().zip(view(value)).with_min_len(GRAIN);
-    pairs.for_each(|(average, &value)| *average = keep * *average + take * value);
 }
 
 /// The averages' decay at update `update`, from 1: the first averages would otherwise hold the initial parameters for thousands of

@@ -5,7 +5,7 @@ use super::{Mode, Network, Trace};
 use crate::net::error::Result;
 use crate::net::op::{Form, Site};
 use crate::ops::{InputGradient, normalise};
-use crate::tensor::device::settled;
+use crate::tensor::device::settle;
 use crate::tensor::{Batch, Element, Tape};
 
 impl<E: Element> Network<E> {
@@ -86,10 +86,7 @@ impl<E: Element> Network<E> {
 
     /// What the first nodes see of the images that a user hands over.
     fn normalised(&self, tape: &mut Tape<E>, x: &Batch<E>, input: InputGradient) -> Batch<E> {
-        for parameter in &self.parameters {
-            settled(parameter);
-        }
-        let x = settled(x);
+        settle(self.parameters.iter().chain([x]));
         match (self.graph.input.normalisation(), input) {
             (None, _) => x.clone(),
             (Some((mean, std)), InputGradient::Wanted) => normalise::normalise(tape, x, &mean, &std),
